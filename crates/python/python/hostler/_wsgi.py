@@ -1,0 +1,41 @@
+"""The Python side of WSGI: threads of the pool, and bodies that arrive while they are read."""
+
+import io
+import threading
+
+from _hostler import Jobs
+
+
+def start_pool(count):
+    """Starts the persistent threads that serve a queue, and returns the queue."""
+    jobs = Jobs()
+    for number in range(count):
+        threading.Thread(target=_serve, args=(jobs,), name=f"hostler-wsgi-{number + 1}", daemon=True).start()
+    return jobs
+
+
+def _serve(jobs):
+    while True:
+        jobs.serve_one()
+
+
+def open_feed(feed):
+    """A binary file object over a body that arrives."""
+    return io.BufferedReader(_Feed(feed), 64 * 1024)
+
+
+class _Feed(io.RawIOBase):
+    def __init__(self, feed):
+        self._feed = feed
+        self._rest = memoryview(b"")
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        if not self._rest:
+            self._rest = memoryview(self._feed.next_piece())
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count

@@ -1,0 +1,117 @@
+//! The future of one request's answer, polled by hyper inside the connection's task.
+
+use super::{
+    Shared,
+    body::AsgiBody,
+    cycle::{Cycle, task_error},
+    scope::ConnectionScope,
+};
+use crate::{calls::call_with_names, eventloop::LoopCore};
+use hostler_http::Aborted;
+use hyper::{Method, Request, Response, body::Incoming};
+use pyo3::{intern, prelude::*};
+use std::{
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+/// An answer under way. Dropped unfinished, it tells the application that the client is gone.
+pub(crate) struct Answer(Stage);
+
+enum Stage {
+    /// Not polled yet. The application is called at the first poll and not before, because by then hyper
+    /// has put what it already has of the request's body where `receive` finds it.
+    New { shared: Rc<Shared>, connection: Rc<ConnectionScope>, request: Request<Incoming> },
+    Called(Py<Cycle>),
+    Over,
+}
+
+impl Answer {
+    pub(super) fn new(shared: Rc<Shared>, connection: Rc<ConnectionScope>, request: Request<Incoming>) -> Self {
+        Self(Stage::New { shared, connection, request })
+    }
+}
+
+impl Future for Answer {
+    type Output = Result<Response<AsgiBody>, Aborted>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        Python::attach(|py| {
+            if let Stage::New { shared, connection, request } = std::mem::replace(&mut this.0, Stage::Over) {
+                match call(py, &shared, &connection, request) {
+                    Ok(cycle) => this.0 = Stage::Called(cycle),
+                    Err(error) => {
+                        crate::logging::application_error(py, "an ASGI request could not be begun", &error);
+                        return Poll::Ready(Err(Aborted));
+                    }
+                }
+            }
+            let Stage::Called(cycle) = &this.0 else { return Poll::Pending };
+            let polled = cycle.bind(py).get().poll_answer(py, cx);
+            if polled.is_ready() {
+                this.0 = Stage::Over;
+            }
+            polled.map(Ok)
+        })
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Stage::Called(cycle) = &self.0 {
+            Python::attach(|py| cycle.bind(py).get().answer_dropped(py, false));
+        }
+    }
+}
+
+/// Calls the application and runs it until its first real suspension.
+fn call(
+    py: Python<'_>,
+    shared: &Rc<Shared>,
+    connection: &ConnectionScope,
+    request: Request<Incoming>,
+) -> PyResult<Py<Cycle>> {
+    let scope = connection.of(py, shared, &request)?;
+    let head_request = request.method() == Method::HEAD;
+    let cycle = Bound::new(py, Cycle::new(Rc::clone(shared), request.into_body(), head_request))?;
+    let receive = cycle.getattr(intern!(py, "receive"))?;
+    let send = cycle.getattr(intern!(py, "send"))?;
+    let started = shared.app.bind(py).call1((scope, receive, send)).and_then(|coroutine| start(py, shared, &coroutine));
+    match started {
+        Ok(task) if task.call_method0(intern!(py, "done"))?.is_truthy()? => {
+            cycle.get().application_ended(py, task_error(&task));
+        }
+        Ok(task) => {
+            task.call_method1(intern!(py, "add_done_callback"), (cycle.getattr(intern!(py, "_task_done"))?,))?;
+            cycle.get().keep_task(py, task);
+        }
+        Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
+            cycle.get().application_ended(py, Some(error));
+        }
+        // SystemExit and KeyboardInterrupt end the worker, as they end a script.
+        Err(error) => {
+            shared.event_loop.get().fail(py, error.clone_ref(py));
+            cycle.get().application_ended(py, Some(error));
+        }
+    }
+    Ok(cycle.unbind())
+}
+
+/// Makes the application's coroutine a task and runs its first step here and now.
+fn start<'py>(py: Python<'py>, shared: &Shared, coroutine: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let (class, names) = (shared.tasks.class.bind(py), shared.tasks.keywords.bind(py));
+    let event_loop = shared.event_loop.bind(py);
+    if shared.tasks.eager {
+        let eager = pyo3::types::PyBool::new(py, true);
+        return call_with_names(class, [coroutine, event_loop.as_any(), eager.as_any()], names);
+    }
+    let task = call_with_names(class, [coroutine, event_loop.as_any()], names)?;
+    // The task has just asked the loop to run its first step soon; that is now.
+    if let Some(step) = shared.event_loop.get().take_last(py) {
+        LoopCore::run_handle(event_loop, step.bind(py));
+    }
+    Ok(task)
+}

@@ -1,0 +1,99 @@
+//! ASGI 3 over HTTP (spec 2.4, asgiref "HTTP & WebSocket ASGI Message Format").
+//!
+//! [`AsgiApp`] is the application as the server sees it; each request is a [`cycle::Cycle`], whose
+//! `receive` and `send` the application gets, and an [`answer::Answer`], the future that hyper polls.
+//! Most applications finish inside the answer's first poll, without a turn of the asyncio loop.
+//!
+//! Not here: WebSocket; a request for one is served as the plain HTTP request that it also is.
+
+mod answer;
+mod awaitable;
+mod body;
+mod cycle;
+mod events;
+mod headers;
+mod names;
+mod scope;
+
+use crate::eventloop::LoopCore;
+use answer::Answer;
+pub(crate) use headers::Head;
+
+use body::AsgiBody;
+use hostler_http::{App, ConnectionInfo};
+use hyper::{Request, body::Incoming};
+use names::Names;
+use pyo3::{
+    prelude::*,
+    types::{PyDict, PyTuple},
+};
+use scope::ConnectionScope;
+use std::rc::Rc;
+
+/// An ASGI application and what every request of it needs.
+pub(crate) struct AsgiApp(Rc<Shared>);
+
+pub(crate) struct Shared {
+    app: Py<PyAny>,
+    event_loop: Py<LoopCore>,
+    /// The lifespan's state, copied for each request; `None` if the application has no lifespan.
+    state: Option<Py<PyDict>>,
+    root_path: String,
+    names: Names,
+    tasks: Tasks,
+}
+
+/// How a request's task is made.
+struct Tasks {
+    /// `asyncio.Task`.
+    class: Py<PyAny>,
+    /// The names of its keyword arguments, for the fast call.
+    keywords: Py<PyTuple>,
+    /// `eager_start=` exists (CPython ≥ 3.12); before, the first step is run by hand.
+    eager: bool,
+}
+
+impl AsgiApp {
+    pub(crate) fn new(
+        app: Bound<'_, PyAny>,
+        event_loop: Bound<'_, LoopCore>,
+        state: Option<Bound<'_, PyDict>>,
+        root_path: String,
+    ) -> PyResult<Self> {
+        let py = app.py();
+        Ok(Self(Rc::new(Shared {
+            app: app.unbind(),
+            event_loop: event_loop.unbind(),
+            state: state.map(Bound::unbind),
+            root_path,
+            names: Names::new(py)?,
+            tasks: Tasks::new(py)?,
+        })))
+    }
+}
+
+impl Tasks {
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        let eager = py.version_info() >= (3, 12);
+        let keywords = if eager { vec!["loop", "eager_start"] } else { vec!["loop"] };
+        Ok(Self {
+            class: py.import("asyncio")?.getattr("Task")?.unbind(),
+            keywords: PyTuple::new(py, keywords.iter().map(|name| pyo3::types::PyString::intern(py, name)))?.unbind(),
+            eager,
+        })
+    }
+}
+
+impl App for AsgiApp {
+    type Body = AsgiBody;
+    type Connection = ConnectionScope;
+    type Answer = Answer;
+
+    fn connect(&self, info: ConnectionInfo) -> ConnectionScope {
+        Python::attach(|py| ConnectionScope::new(py, &self.0, &info))
+    }
+
+    fn call(&self, connection: &Rc<ConnectionScope>, request: Request<Incoming>) -> Answer {
+        Answer::new(Rc::clone(&self.0), Rc::clone(connection), request)
+    }
+}

@@ -1,0 +1,173 @@
+//! The driver: the asyncio loop's turns, as one task of the tokio runtime.
+//!
+//! A turn looks at the selector's descriptors, moves due timers to the ready queue and runs what is ready.
+//! Connections are other tasks of the same runtime. What an application schedules, from a connection's
+//! task too, wakes this task if it has nothing to do; there is no time-out computed beforehand that such a
+//! callback could sleep through.
+
+use super::{LoopCore, now};
+use crate::gil;
+use pyo3::{exceptions::PyRuntimeError, intern, prelude::*};
+use std::{
+    future::Future,
+    io,
+    os::fd::{AsRawFd, RawFd},
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::{Instant, Sleep, sleep_until},
+};
+
+/// How far away a timer may be for the sleep to be set to it; farther ones are looked at again then.
+const FAR: f64 = 24.0 * 3600.0;
+
+/// Runs the loop until it is stopped or fails.
+pub(super) fn run(core: &Bound<'_, LoopCore>) -> PyResult<()> {
+    let py = core.py();
+    let Some(runtime) = core.get().runtime.with(py, Option::take) else {
+        return Err(PyRuntimeError::new_err("this event loop is closed or already running"));
+    };
+    let selector = core.call_method0(intern!(py, "_selector_fileno"))?.extract::<RawFd>()?;
+    let core_ref = core.clone().unbind();
+    let result = runtime.block_on(async move {
+        let driver = Driver {
+            core: core_ref,
+            selector: watch(selector)?,
+            selector_hot: true,
+            sleep: Box::pin(sleep_until(Instant::now())),
+        };
+        // A task, not the future given to `block_on`: waking a task from its own thread costs no syscall.
+        match tokio::task::spawn_local(driver).await {
+            Ok(ended) => ended,
+            Err(panicked) => Err(PyRuntimeError::new_err(format!("the event loop broke: {panicked}"))),
+        }
+    });
+    // A loop that its own callback closed has no further use for the runtime.
+    let kept = core.get().state.with(py, |state| {
+        state.stopping = false;
+        !state.closed
+    });
+    if kept {
+        core.get().runtime.with(py, |slot| *slot = Some(runtime));
+    }
+    result
+}
+
+/// The epoll descriptor of CPython's selector, which owns it.
+struct Borrowed(RawFd);
+
+impl AsRawFd for Borrowed {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0
+    }
+}
+
+#[expect(unsafe_code, reason = "the descriptor belongs to a Python object")]
+fn watch(selector: RawFd) -> io::Result<AsyncFd<Borrowed>> {
+    // SAFETY: the loop owns the selector and closes it in `close()`, which refuses while the loop runs, so
+    // the descriptor is open for as long as the driver lives.
+    Ok(unsafe { AsyncFd::register_with_interest(Borrowed(selector), Interest::READABLE) }?)
+}
+
+struct Driver {
+    core: Py<LoopCore>,
+    /// The selector's epoll set, nested in tokio's.
+    selector: AsyncFd<Borrowed>,
+    /// The selector had events at the last look. Its set is level-triggered but tokio watches it
+    /// edge-triggered (epoll(7)), so we look until it is empty.
+    selector_hot: bool,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Future for Driver {
+    type Output = PyResult<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<PyResult<()>> {
+        let this = self.get_mut();
+        Python::attach(|py| {
+            let core = this.core.clone_ref(py).into_bound(py);
+            if let Some(raised) = gil::raised_by_signal(cx.waker()) {
+                return Poll::Ready(Err(raised));
+            }
+            if let Err(error) = this.look_at_selector(&core, cx) {
+                return Poll::Ready(Err(error));
+            }
+            ready_due_timers(&core);
+            run_ready(&core);
+            let (fatal, stopping) = core.get().state.with(py, |state| (state.fatal.take(), state.stopping));
+            match fatal {
+                Some(fatal) => return Poll::Ready(Err(fatal)),
+                None if stopping => return Poll::Ready(Ok(())),
+                None => {}
+            }
+            this.rest(&core, cx);
+            Poll::Pending
+        })
+    }
+}
+
+impl Driver {
+    fn look_at_selector(&mut self, core: &Bound<'_, LoopCore>, cx: &mut Context<'_>) -> PyResult<()> {
+        loop {
+            let mut guard = match self.selector.poll_read_ready(cx) {
+                Poll::Ready(guard) => guard?,
+                Poll::Pending => return Ok(()),
+            };
+            self.selector_hot = core.call_method0(intern!(core.py(), "_poll_selector"))?.is_truthy()?;
+            if self.selector_hot {
+                return Ok(());
+            }
+            guard.clear_ready();
+        }
+    }
+
+    /// Arranges to be polled again: now if there is work, else when a timer is due or somebody wakes us.
+    fn rest(&mut self, core: &Bound<'_, LoopCore>, cx: &mut Context<'_>) {
+        let hot = self.selector_hot;
+        let (busy, next) = core.get().state.with(core.py(), |state| {
+            let busy = hot || !state.ready.is_empty();
+            if !busy {
+                state.idle = Some(cx.waker().clone());
+            }
+            (busy, state.timers.next_due())
+        });
+        if busy {
+            cx.waker().wake_by_ref();
+        } else if let Some(when) = next {
+            let delay = Duration::from_secs_f64((when - now()).clamp(0.0, FAR));
+            self.sleep.as_mut().reset(Instant::now() + delay);
+            if self.sleep.as_mut().poll(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+        }
+    }
+}
+
+fn ready_due_timers(core: &Bound<'_, LoopCore>) {
+    let py = core.py();
+    core.get().state.with(py, |state| {
+        if state.timers.next_due().is_none() {
+            return;
+        }
+        let now = now();
+        while let Some(handle) = state.timers.pop_due(now) {
+            state.ready.push_back(handle.into_any());
+        }
+    });
+}
+
+/// Runs what is ready now; what these callbacks schedule waits for the next turn.
+fn run_ready(core: &Bound<'_, LoopCore>) {
+    let py = core.py();
+    let count = core.get().state.with(py, |state| state.ready.len());
+    for _ in 0..count {
+        let next = core.get().state.with(py, |state| {
+            if state.fatal.is_some() { None } else { state.ready.pop_front() }
+        });
+        let Some(handle) = next else { return };
+        LoopCore::run_handle(core, handle.bind(py));
+    }
+}

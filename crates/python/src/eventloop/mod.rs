@@ -1,0 +1,262 @@
+//! The core of the asyncio loop: the ready queue, the timers, and the wait, which is the tokio runtime.
+//!
+//! `hostler.EventLoop` (python/hostler/_loop.py) inherits from [`LoopCore`] and from CPython's selector
+//! loop, which brings transports, subprocesses, signals, executors and the rest; its selector's epoll set
+//! is nested in tokio's (see [`driver`]).
+//!
+//! Invariant: applications call these methods from anywhere, also from inside the wait and from other
+//! threads, so state is only touched through [`GilCell::with`], which never calls Python.
+
+mod driver;
+mod handle;
+mod timers;
+
+pub(crate) use handle::Handle;
+
+use crate::{
+    calls::copy_context,
+    gil::{self, GilCell},
+};
+use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, types::PyTuple};
+use std::{collections::VecDeque, future::Future, task::Waker};
+use timers::Timers;
+use tokio::runtime::LocalRuntime;
+
+/// The part of the event loop that is Rust.
+#[pyclass(subclass, frozen, weakref, module = "hostler")]
+pub struct LoopCore {
+    state: GilCell<State>,
+    /// Taken out while the loop runs; used by the thread that runs the loop alone.
+    runtime: GilCell<Option<LocalRuntime>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What runs at the next turn: our [`Handle`]s and CPython's `asyncio.Handle`s.
+    ready: VecDeque<Py<PyAny>>,
+    timers: Timers,
+    /// The driver's waker while it has nothing to do; taken by whoever gives it something.
+    idle: Option<Waker>,
+    /// `run_forever` returns after the present turn.
+    stopping: bool,
+    closed: bool,
+    debug: bool,
+    /// What ends `run_forever` at once: SystemExit or KeyboardInterrupt of a callback.
+    fatal: Option<PyErr>,
+}
+
+impl LoopCore {
+    /// Queues a handle and wakes the driver.
+    fn push(&self, py: Python<'_>, handle: Py<PyAny>) {
+        let idle = self.state.with(py, |state| {
+            state.ready.push_back(handle);
+            state.idle.take()
+        });
+        if let Some(idle) = idle {
+            idle.wake();
+        }
+    }
+
+    /// Takes back the handle that was queued last: the first step of a task that was just made.
+    pub(crate) fn take_last(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.ready.pop_back())
+    }
+
+    /// Runs one handle, ours or CPython's. Errors of the callback go to the loop's exception handler.
+    pub(crate) fn run_handle(slf: &Bound<'_, Self>, handle: &Bound<'_, PyAny>) {
+        let py = slf.py();
+        let result = match handle.cast_exact::<Handle>() {
+            Ok(ours) => ours.get().run(py),
+            Err(_) => handle.call_method0(intern!(py, "_run")).map(drop),
+        };
+        if let Err(error) = result {
+            Self::report(slf, handle, error);
+        }
+    }
+
+    fn report(slf: &Bound<'_, Self>, handle: &Bound<'_, PyAny>, error: PyErr) {
+        let py = slf.py();
+        if !error.is_instance_of::<pyo3::exceptions::PyException>(py) && !is_cancelled_error(py, &error) {
+            return slf.get().fail(py, error);
+        }
+        let reported = slf.call_method1(intern!(py, "_callback_failed"), (handle, error.into_value(py)));
+        if let Err(error) = reported {
+            slf.get().fail(py, error);
+        }
+    }
+
+    /// Ends `run_forever` with an error, after the present callback.
+    pub(crate) fn fail(&self, py: Python<'_>, error: PyErr) {
+        let idle = self.state.with(py, |state| {
+            state.fatal.get_or_insert(error);
+            state.idle.take()
+        });
+        if let Some(idle) = idle {
+            idle.wake();
+        }
+    }
+
+    /// Gives the runtime a task of ours; it runs whenever the loop runs.
+    pub(crate) fn spawn(&self, py: Python<'_>, task: impl Future<Output = ()> + 'static) -> PyResult<()> {
+        self.runtime.with(py, |runtime| match runtime {
+            Some(runtime) => {
+                runtime.spawn_local(task);
+                Ok(())
+            }
+            None => Err(PyRuntimeError::new_err("the event loop is closed or already running")),
+        })
+    }
+
+    fn schedule<'py>(
+        &self,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        context: Option<Bound<'py, PyAny>>,
+        when: Option<f64>,
+    ) -> PyResult<Py<Handle>> {
+        let py = callback.py();
+        if self.state.with(py, |state| state.closed) {
+            return Err(PyRuntimeError::new_err("Event loop is closed"));
+        }
+        let context = match context {
+            Some(context) if !context.is_none() => context,
+            _ => copy_context(py)?,
+        };
+        Py::new(py, Handle::new(callback, args, context, when))
+    }
+
+    fn debug(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.debug)
+    }
+}
+
+fn is_cancelled_error(py: Python<'_>, error: &PyErr) -> bool {
+    error.get_type(py).name().is_ok_and(|name| name == "CancelledError")
+}
+
+/// The loop's clock, in seconds: CLOCK_MONOTONIC, as `time.monotonic()`.
+fn now() -> f64 {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
+        .map_or(0.0, |time| std::time::Duration::from(time).as_secs_f64())
+}
+
+#[pymethods]
+impl LoopCore {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, pyo3::types::PyDict>>) -> PyResult<Self> {
+        Ok(Self { state: GilCell::new(State::default()), runtime: GilCell::new(Some(gil::runtime()?)) })
+    }
+
+    #[pyo3(signature = (callback, *args, context = None))]
+    fn call_soon<'py>(
+        slf: &Bound<'py, Self>,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let (py, core) = (slf.py(), slf.get());
+        if core.debug(py) {
+            return slf.call_method1("_debug_call_soon", (callback, args, context)).map(Bound::unbind);
+        }
+        let handle = core.schedule(callback, args, context, None)?.into_any();
+        core.push(py, handle.clone_ref(py));
+        Ok(handle)
+    }
+
+    /// As `call_soon`, from any thread. The queue is guarded by the GIL and the waker works across threads.
+    #[pyo3(signature = (callback, *args, context = None))]
+    fn call_soon_threadsafe<'py>(
+        slf: &Bound<'py, Self>,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let (py, core) = (slf.py(), slf.get());
+        let handle = core.schedule(callback, args, context, None)?.into_any();
+        core.push(py, handle.clone_ref(py));
+        Ok(handle)
+    }
+
+    #[pyo3(signature = (delay, callback, *args, context = None))]
+    fn call_later<'py>(
+        slf: &Bound<'py, Self>,
+        delay: f64,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Py<Handle>> {
+        Self::call_at(slf, now() + delay, callback, args, context)
+    }
+
+    #[pyo3(signature = (when, callback, *args, context = None))]
+    fn call_at<'py>(
+        slf: &Bound<'py, Self>,
+        when: f64,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Py<Handle>> {
+        let (py, core) = (slf.py(), slf.get());
+        if core.debug(py) {
+            slf.call_method1("_debug_check", (&callback, "call_at"))?;
+        }
+        let handle = core.schedule(callback, args, context, Some(when))?;
+        let (idle, swept) = core.state.with(py, |state| {
+            let earliest = state.timers.next_due().is_none_or(|due| when < due);
+            state.timers.push(when, handle.clone_ref(py));
+            // The driver may be asleep until a later timer.
+            (if earliest { state.idle.take() } else { None }, state.timers.sweep(py))
+        });
+        if let Some(idle) = idle {
+            idle.wake();
+        }
+        drop(swept);
+        Ok(handle)
+    }
+
+    #[expect(clippy::unused_self, reason = "asyncio's loop has it as a method")]
+    fn time(&self) -> f64 {
+        now()
+    }
+
+    fn stop(&self, py: Python<'_>) {
+        let idle = self.state.with(py, |state| {
+            state.stopping = true;
+            state.idle.take()
+        });
+        if let Some(idle) = idle {
+            idle.wake();
+        }
+    }
+
+    /// CPython's loop appends the handles of its selector here.
+    fn _append(&self, py: Python<'_>, handle: Py<PyAny>) {
+        self.push(py, handle);
+    }
+
+    fn _pending(&self, py: Python<'_>) -> usize {
+        self.state.with(py, |state| state.ready.len())
+    }
+
+    fn _set_core_debug(&self, py: Python<'_>, enabled: bool) {
+        self.state.with(py, |state| state.debug = enabled);
+    }
+
+    /// Runs the loop until `stop()`.
+    fn _run(slf: &Bound<'_, Self>) -> PyResult<()> {
+        driver::run(slf)
+    }
+
+    /// Drops all that is queued, and the runtime.
+    fn _close_core(&self, py: Python<'_>) {
+        let (ready, timers) = self.state.with(py, |state| {
+            state.closed = true;
+            state.idle = None;
+            (std::mem::take(&mut state.ready), state.timers.take_all())
+        });
+        drop((ready, timers));
+        let runtime = self.runtime.with(py, Option::take);
+        drop(runtime);
+    }
+}

@@ -1,0 +1,81 @@
+//! Timers, earliest first; equal times keep the order in which they were set.
+
+use super::Handle;
+use pyo3::{Py, Python};
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::BinaryHeap,
+};
+
+/// Below this many timers, cancelled ones are left where they are.
+const SWEEP_FROM: usize = 128;
+
+#[derive(Default)]
+pub(super) struct Timers {
+    heap: BinaryHeap<Reverse<Timer>>,
+    next: u64,
+    /// The size at which cancelled timers are looked for: twice what the last sweep left.
+    sweep_at: usize,
+}
+
+struct Timer {
+    when: f64,
+    order: u64,
+    handle: Py<Handle>,
+}
+
+impl Timers {
+    pub(super) fn push(&mut self, when: f64, handle: Py<Handle>) {
+        self.heap.push(Reverse(Timer { when, order: self.next, handle }));
+        self.next += 1;
+    }
+
+    /// The time of the earliest timer.
+    pub(super) fn next_due(&self) -> Option<f64> {
+        self.heap.peek().map(|Reverse(timer)| timer.when)
+    }
+
+    /// Takes the earliest timer if it is due at `now`.
+    pub(super) fn pop_due(&mut self, now: f64) -> Option<Py<Handle>> {
+        if self.next_due()? > now {
+            return None;
+        }
+        self.heap.pop().map(|Reverse(timer)| timer.handle)
+    }
+
+    /// Removes cancelled timers once they may be the half; returns them, to be dropped outside a borrow.
+    pub(super) fn sweep(&mut self, py: Python<'_>) -> Vec<Py<Handle>> {
+        if self.heap.len() < self.sweep_at.max(SWEEP_FROM) {
+            return Vec::new();
+        }
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.heap).into_iter().partition(|Reverse(timer)| timer.handle.get().is_cancelled(py));
+        self.heap = kept.into();
+        self.sweep_at = self.heap.len() * 2;
+        gone.into_iter().map(|Reverse(timer)| timer.handle).collect()
+    }
+
+    pub(super) fn take_all(&mut self) -> Self {
+        std::mem::take(self)
+    }
+}
+
+impl Ord for Timer {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.when.total_cmp(&other.when).then(self.order.cmp(&other.order))
+    }
+}
+
+impl PartialOrd for Timer {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Timer {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Timer {}

@@ -1,0 +1,7 @@
+//! Molds and workers: from the master's message to a serving application.
+
+mod mold;
+mod seat;
+
+pub(crate) use mold::mold_main;
+pub use seat::WorkerSeat;

@@ -1,0 +1,139 @@
+//! The mold: a Python process that forks workers and does nothing else.
+//!
+//! A worker is forked twice, so that the process between exits and the worker becomes the master's child
+//! (the master is its subreaper). Both forks go through `os.fork`, which runs CPython's own sequence.
+
+use super::seat;
+use hostler_sys::{channel::Channel, orphan, process, signal, title};
+use hostler_wire::{BootFailure, FailureKind, FromMold, Generation, SeatId, ToMold, WorkerSettings};
+use hostler_worker::{ORPHAN_LIMIT, Seat};
+use pyo3::{exceptions::PyOSError, prelude::*};
+use std::{
+    io::{self, Read, Write},
+    os::{
+        fd::{FromRawFd, OwnedFd, RawFd},
+        unix::net::UnixStream,
+    },
+};
+
+/// Runs the mold on its end of the control channel; returns in no process.
+#[pyfunction]
+#[expect(unsafe_code, reason = "the master hands over a descriptor by number")]
+pub(crate) fn mold_main(py: Python<'_>, control: RawFd) -> PyResult<()> {
+    // SAFETY: the master opened this descriptor for us before it started this program, which owns it now.
+    let control = Channel::from(unsafe { OwnedFd::from_raw_fd(control) });
+    let master = process::parent_id();
+    signal::reset_in_child();
+    // The terminal sends these to every process; the master decides what they mean.
+    for ignored in [nix::libc::SIGINT, nix::libc::SIGQUIT, nix::libc::SIGTERM, nix::libc::SIGHUP] {
+        signal::ignore(ignored);
+    }
+    let mold = Mold::set_up(py, control, master)?;
+    mold.serve(py)
+}
+
+struct Mold {
+    control: Channel,
+    settings: WorkerSettings,
+    listeners: Vec<OwnedFd>,
+    master: i32,
+}
+
+impl Mold {
+    fn set_up(py: Python<'_>, control: Channel, master: i32) -> PyResult<Self> {
+        orphan::die_with(master, ORPHAN_LIMIT)?;
+        let Some((ToMold::Setup(settings), listeners)) = control.recv()? else {
+            return Err(PyOSError::new_err("the master sent no settings"));
+        };
+        let app = settings.app.as_ref().map_or("", |app| app.target.as_str());
+        title::set(&title::for_role(settings.process_name.as_deref(), title::Role::Mold, app));
+        let version = py.version_info();
+        let python = format!("{}.{}.{}", version.major, version.minor, version.patch);
+        control.send(&FromMold::Ready { python }, &[])?;
+        Ok(Self { control, settings: *settings, listeners, master })
+    }
+
+    fn serve(self, py: Python<'_>) -> PyResult<()> {
+        let mut this = self;
+        loop {
+            match this.control.recv()? {
+                Some((ToMold::Fork { seat, generation }, mut channels)) => {
+                    let Some(channel) = channels.pop() else { continue };
+                    this = this.fork(py, seat, generation, channel.into())?;
+                }
+                Some((ToMold::Setup(_), _)) => {}
+                // The master is done with us, or dead; workers live on by themselves.
+                None => process::exit_now(0),
+            }
+        }
+    }
+
+    /// Forks a worker; in the mold this returns.
+    fn fork(self, py: Python<'_>, seat: SeatId, generation: Generation, channel: Channel) -> PyResult<Self> {
+        match fork_twice(py) {
+            Ok(Forked::Worker) => self.become_worker(py, seat, generation, channel),
+            Ok(Forked::Mold(pid)) => {
+                self.control.send(&FromMold::Forked { seat, generation, pid }, &[])?;
+                Ok(self)
+            }
+            Err(error) => {
+                self.control.send(&FromMold::Failed(cannot_fork(&error)), &[])?;
+                process::exit_now(FailureKind::Boot.exit_status().code())
+            }
+        }
+    }
+
+    fn become_worker(self, py: Python<'_>, seat: SeatId, generation: Generation, channel: Channel) -> ! {
+        let Self { control, settings, listeners, master } = self;
+        // The mold's line must end with the mold, not with its workers.
+        drop(control);
+        let seat = Seat { seat, generation, channel, listeners, settings, master_pid: master };
+        process::exit_now(seat::run(py, seat))
+    }
+}
+
+enum Forked {
+    Mold(i32),
+    Worker,
+}
+
+fn fork_twice(py: Python<'_>) -> PyResult<Forked> {
+    let os = py.import("os")?;
+    let fork = || os.call_method0("fork")?.extract::<i32>();
+    let (mut reader, mut writer) = UnixStream::pair()?;
+    let between = fork()?;
+    if between == 0 {
+        return match fork() {
+            Ok(0) => Ok(Forked::Worker),
+            Ok(pid) => {
+                let told = writer.write_all(&pid.to_ne_bytes());
+                process::exit_now(u8::from(told.is_err()))
+            }
+            Err(_) => process::exit_now(1),
+        };
+    }
+    drop(writer);
+    let mut pid = [0; 4];
+    let told = reader.read_exact(&mut pid);
+    reap(between)?;
+    told.map_err(|_| PyOSError::new_err("the second fork failed: no memory, or too many processes"))?;
+    Ok(Forked::Mold(i32::from_ne_bytes(pid)))
+}
+
+fn reap(pid: i32) -> io::Result<()> {
+    loop {
+        match nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None) {
+            Err(nix::Error::EINTR) => {}
+            waited => return Ok(waited.map(drop)?),
+        }
+    }
+}
+
+fn cannot_fork(error: &PyErr) -> BootFailure {
+    BootFailure {
+        kind: FailureKind::Boot,
+        message: "a worker process could not be forked".into(),
+        cause: Some(error.to_string()),
+        hint: Some("check the limits of memory and of processes (ulimit -u, TasksMax=, pids.max)".into()),
+    }
+}

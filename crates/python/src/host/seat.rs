@@ -1,0 +1,179 @@
+//! The worker as its Python half sees it (`python/hostler/_worker.py`): settings, and the two ways to serve.
+
+use crate::{
+    asgi::AsgiApp,
+    eventloop::LoopCore,
+    gil::{self, GilCell},
+    logging,
+    wsgi::{Jobs, WsgiApp},
+};
+use hostler_sys::{orphan, signal, title};
+use hostler_wire::{AppSettings, BootFailure, ExitStatus, FailureKind, FromWorker, Interface};
+use hostler_worker::{Ending, ORPHAN_LIMIT, Seat, announce_failure, life};
+use pyo3::{
+    exceptions::{PyRuntimeError, PyValueError},
+    intern,
+    prelude::*,
+    types::PyDict,
+};
+use std::io;
+
+/// The longest traceback that is sent to the master, in bytes; its end matters most.
+const LONGEST_CAUSE: usize = 48 * 1024;
+
+/// Lives a worker's life; returns its exit code.
+pub(super) fn run(py: Python<'_>, seat: Seat) -> u8 {
+    signal::reset_in_child();
+    logging::init(&seat.settings.log);
+    let app = seat.settings.app.as_ref().map_or("", |app| app.target.as_str());
+    let role = title::Role::Worker(seat.seat.0);
+    title::set(&title::for_role(seat.settings.process_name.as_deref(), role, app));
+    if orphan::die_with(seat.master_pid, ORPHAN_LIMIT).is_err() {
+        return ExitStatus::Failed.code();
+    }
+    let line = seat.channel.try_clone();
+    let code = Bound::new(py, WorkerSeat(GilCell::new(Some(seat)))).and_then(|seat| {
+        py.import("hostler._worker")?.call_method1("main", (seat,))?.extract::<u8>()
+    });
+    code.unwrap_or_else(|error| {
+        let failure = BootFailure {
+            kind: FailureKind::Boot,
+            message: "a worker failed".into(),
+            cause: Some(logging::traceback(py, &error)),
+            hint: None,
+        };
+        tracing::error!("the worker failed\n{}", failure.cause.as_deref().unwrap_or_default());
+        if let Ok(line) = line {
+            announce_failure(&line, failure);
+        }
+        ExitStatus::Boot.code()
+    })
+}
+
+/// A worker process that has not begun to serve; serving uses it up.
+#[pyclass(frozen, module = "hostler")]
+pub struct WorkerSeat(GilCell<Option<Seat>>);
+
+impl WorkerSeat {
+    fn app<R>(&self, py: Python<'_>, look: impl FnOnce(&AppSettings) -> R) -> PyResult<R> {
+        self.0
+            .with(py, |seat| seat.as_ref().and_then(|seat| seat.settings.app.as_ref()).map(look))
+            .ok_or_else(|| PyRuntimeError::new_err("this worker serves already"))
+    }
+
+    fn take(&self, py: Python<'_>) -> PyResult<Seat> {
+        self.0.with(py, Option::take).ok_or_else(|| PyRuntimeError::new_err("this worker serves already"))
+    }
+}
+
+#[pymethods]
+impl WorkerSeat {
+    #[getter]
+    fn target(&self, py: Python<'_>) -> PyResult<String> {
+        self.app(py, |app| app.target.clone())
+    }
+
+    #[getter]
+    fn factory(&self, py: Python<'_>) -> PyResult<bool> {
+        self.app(py, |app| app.factory)
+    }
+
+    #[getter]
+    fn working_dir(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        self.app(py, |app| app.working_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned()))
+    }
+
+    #[getter]
+    fn interface(&self, py: Python<'_>) -> PyResult<Option<&'static str>> {
+        self.app(py, |app| {
+            app.interface.map(|interface| match interface {
+                Interface::Asgi => "asgi",
+                Interface::AsgiNoLifespan => "asginl",
+                Interface::Wsgi => "wsgi",
+            })
+        })
+    }
+
+    #[getter]
+    fn blocking_threads(&self, py: Python<'_>) -> PyResult<usize> {
+        self.app(py, |app| app.blocking_threads)
+    }
+
+    /// Tells the master why this worker cannot boot; returns the exit code.
+    #[pyo3(signature = (kind, message, cause = None, hint = None))]
+    fn fail(
+        &self,
+        py: Python<'_>,
+        kind: &str,
+        message: String,
+        cause: Option<String>,
+        hint: Option<String>,
+    ) -> PyResult<u8> {
+        let kind = match kind {
+            "import" => FailureKind::AppImport,
+            "boot" => FailureKind::Boot,
+            "config" => FailureKind::Config,
+            other => return Err(PyValueError::new_err(format!("{other:?} is no kind of failure"))),
+        };
+        let failure = BootFailure { kind, message, cause: cause.map(cut), hint };
+        self.0.with(py, |seat| {
+            if let Some(seat) = seat {
+                announce_failure(&seat.channel, failure);
+            }
+        });
+        Ok(kind.exit_status().code())
+    }
+
+    /// Serves an ASGI application on a loop that is about to run; `done` gets True when all was answered.
+    fn serve_asgi(
+        &self,
+        py: Python<'_>,
+        app: Bound<'_, PyAny>,
+        event_loop: Bound<'_, LoopCore>,
+        state: Option<Bound<'_, PyDict>>,
+        done: Py<PyAny>,
+    ) -> PyResult<()> {
+        let root_path = self.app(py, |app| app.root_path.clone())?;
+        let app = AsgiApp::new(app, event_loop.clone(), state, root_path)?;
+        let seat = self.take(py)?;
+        let ready = FromWorker::Ready { interface: "asgi".into(), concurrent_calls: None };
+        event_loop.get().spawn(py, async move {
+            let ended = life(seat, app, ready).await;
+            Python::attach(|py| finish(done.bind(py), ended));
+        })
+    }
+
+    /// Serves a WSGI application until told to stop, without an event loop; True when all was answered.
+    fn serve_wsgi(&self, py: Python<'_>, app: Bound<'_, PyAny>, jobs: Option<Bound<'_, Jobs>>) -> PyResult<bool> {
+        let (root_path, threads) = self.app(py, |app| (app.root_path.clone(), app.blocking_threads))?;
+        let jobs = jobs.map(|jobs| jobs.get().clone());
+        let app = WsgiApp::new(app, root_path, jobs)?;
+        let seat = self.take(py)?;
+        let ready = FromWorker::Ready { interface: "wsgi".into(), concurrent_calls: Some(threads) };
+        let runtime = gil::runtime()?;
+        let ended = runtime.block_on(life(seat, app, ready))?;
+        Ok(ended == Ending::Drained)
+    }
+}
+
+fn finish(done: &Bound<'_, PyAny>, ended: io::Result<Ending>) {
+    let py = done.py();
+    let told = match ended {
+        Ok(ending) => done.call_method1(intern!(py, "set_result"), (ending == Ending::Drained,)),
+        Err(error) => done.call_method1(intern!(py, "set_exception"), (PyErr::from(error).into_value(py),)),
+    };
+    if let Err(error) = told {
+        tracing::error!(%error, "cannot tell the event loop that serving ended");
+    }
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > LONGEST_CAUSE {
+        let mut from = text.len() - LONGEST_CAUSE;
+        while !text.is_char_boundary(from) {
+            from += 1;
+        }
+        text.replace_range(..from, "…\n");
+    }
+    text
+}

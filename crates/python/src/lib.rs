@@ -1,0 +1,41 @@
+//! The Python host: an extension module that forks workers, runs their asyncio loop and calls applications.
+//!
+//! A worker has one thread. Its asyncio loop ([`eventloop`]) *is* a tokio runtime, on which hyper serves
+//! connections; [`asgi`] and [`wsgi`] call the application from inside a connection's task.
+//!
+//! Invariants
+//! - Whoever is polled by the runtime holds the GIL; it is released only while the thread is parked
+//!   ([`gil`]).
+//! - No borrow of ours is held across a call into Python: applications call back into the loop at will.
+//! - The mold ([`host`]) starts no thread and no runtime, so that its forks are sound.
+//!
+//! The Python half of the package lies in `python/hostler` and is compiled into the extension.
+
+use pyo3::prelude::*;
+
+mod asgi;
+mod calls;
+mod eventloop;
+mod gil;
+mod host;
+mod logging;
+mod package;
+mod wsgi;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Read from the file by the server, before it lets a Python load it.
+static BUILT_FOR: &str = concat!("hostler-extension-for:", env!("HOSTLER_BUILT_FOR"), ";");
+
+#[pymodule]
+fn _hostler(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("BUILT_FOR", BUILT_FOR)?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<eventloop::LoopCore>()?;
+    module.add_class::<eventloop::Handle>()?;
+    module.add_class::<host::WorkerSeat>()?;
+    module.add_class::<wsgi::Jobs>()?;
+    module.add_function(wrap_pyfunction!(host::mold_main, module)?)?;
+    package::install(module)
+}

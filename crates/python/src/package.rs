@@ -1,0 +1,47 @@
+//! The Python half of the package, compiled in so that the extension is one file.
+
+use pyo3::{
+    prelude::*,
+    types::{PyDict, PyModule},
+};
+
+/// Every module, in an order in which each finds the ones it imports.
+const MODULES: &[(&str, &str)] = &[
+    ("hostler", include_str!("../python/hostler/__init__.py")),
+    ("hostler._loop", include_str!("../python/hostler/_loop.py")),
+    ("hostler._lifespan", include_str!("../python/hostler/_lifespan.py")),
+    ("hostler._load", include_str!("../python/hostler/_load.py")),
+    ("hostler._wsgi", include_str!("../python/hostler/_wsgi.py")),
+    ("hostler._worker", include_str!("../python/hostler/_worker.py")),
+];
+
+/// Makes `hostler` and its modules importable.
+pub(crate) fn install(extension: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = extension.py();
+    let modules = py.import("sys")?.getattr("modules")?;
+    // What the modules import while they are being made; Python's own import adds it only afterwards.
+    modules.set_item("_hostler", extension)?;
+    for (name, source) in MODULES {
+        let module = PyModule::new(py, name)?;
+        if *name == "hostler" {
+            module.setattr("__path__", Vec::<String>::new())?;
+        }
+        modules.set_item(name, &module)?;
+        let file = format!("<{name}>");
+        run(py, source, &file, &module.dict())?;
+        if let Some((parent, child)) = name.rsplit_once('.') {
+            modules.get_item(parent)?.setattr(child, &module)?;
+        }
+    }
+    Ok(())
+}
+
+fn run(py: Python<'_>, source: &str, file: &str, globals: &Bound<'_, PyDict>) -> PyResult<()> {
+    let code = py
+        .import("builtins")?
+        .getattr("compile")?
+        .call1((source, file, "exec"))?;
+    globals.set_item("__builtins__", py.import("builtins")?)?;
+    py.import("builtins")?.getattr("exec")?.call1((code, globals))?;
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! Calling the application and following its iterable.
+
+use super::{
+    Shared,
+    body::{Broken, WsgiBody},
+    environ::ConnectionEnviron,
+    exchange::{Exchange, piece},
+    input,
+    pool::{Job, Line},
+};
+use crate::{asgi::Head, logging::application_error};
+use bytes::Bytes;
+use hostler_http::Aborted;
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, header};
+use pyo3::{
+    exceptions::PyRuntimeError,
+    intern,
+    prelude::*,
+    types::{PyDict, PyIterator, PyList, PyTuple},
+};
+use std::rc::Rc;
+
+/// Answers a request on this thread: reads the whole body, then calls.
+pub(super) async fn in_place(
+    shared: Rc<Shared>,
+    connection: Rc<ConnectionEnviron>,
+    request: Request<Incoming>,
+) -> Result<Response<WsgiBody>, Aborted> {
+    let (head, body) = request.into_parts();
+    let stored = input::store(body).await.map_err(|error| {
+        tracing::debug!(%error, "the request's body did not arrive whole");
+        Aborted
+    })?;
+    let request = Request::from_parts(head, ());
+    Python::attach(|py| {
+        let exchange = Exchange::new(request.method() == Method::HEAD, None);
+        let begun = Bound::new(py, exchange).and_then(|exchange| {
+            let environ = connection.of(py, &shared, &request, stored.into_python(py)?)?;
+            begin(&exchange, shared.app.bind(py), &environ)
+        });
+        Ok(match begun {
+            Ok(Begun::Whole(head, body)) => response(head, WsgiBody::Whole(body)),
+            Ok(Begun::Stream(head, first, rest)) => {
+                response(head, WsgiBody::Pulled { first: Some(first), rest: Some(rest) })
+            }
+            Err(error) => {
+                application_error(py, "the WSGI application raised before its response began", &error);
+                internal_error()
+            }
+        })
+    })
+}
+
+/// Answers a request on a thread of the pool.
+pub(super) async fn in_pool(
+    shared: Rc<Shared>,
+    connection: Rc<ConnectionEnviron>,
+    request: Request<Incoming>,
+) -> Result<Response<WsgiBody>, Aborted> {
+    let (head, body) = request.into_parts();
+    let feed = input::feed(body);
+    let request = Request::from_parts(head, ());
+    let (line, answer) = Line::new();
+    let queued = Python::attach(|py| {
+        let exchange = Exchange::new(request.method() == Method::HEAD, Some(line));
+        let exchange = Bound::new(py, exchange)?;
+        let environ = connection.of(py, &shared, &request, feed.into_python(py)?)?;
+        let job = Job::new(shared.app.clone_ref(py), environ.unbind(), exchange.unbind());
+        match &shared.jobs {
+            Some(jobs) => Ok(jobs.queue(job)),
+            None => Err(PyRuntimeError::new_err("there is no pool")),
+        }
+    });
+    if let Err(error) = queued {
+        Python::attach(|py| application_error(py, "a WSGI request could not be begun", &error));
+        return Ok(internal_error());
+    }
+    Ok(answer.await.unwrap_or_else(|_| internal_error()))
+}
+
+/// The answer as far as it is known after the first piece of its body.
+pub(super) enum Begun {
+    Whole(Head, Option<Bytes>),
+    Stream(Head, Bytes, Rest),
+}
+
+/// Calls the application and takes its iterable up to the first piece that is not empty.
+pub(super) fn begin(
+    exchange: &Bound<'_, Exchange>,
+    app: &Bound<'_, PyAny>,
+    environ: &Bound<'_, PyDict>,
+) -> PyResult<Begun> {
+    let py = exchange.py();
+    let result = app.call1((environ, exchange))?;
+    let mut closing = Closing(Some(result.clone().unbind()));
+    if let Some(whole) = in_memory(&result)? {
+        let body = concat(exchange.get().take_written(py), whole);
+        let head = exchange.get().begin(py)?;
+        return whole_answer(exchange.get().head_request, head, body);
+    }
+    let iterator = result.try_iter()?;
+    let mut first = exchange.get().take_written(py);
+    while first.iter().all(Bytes::is_empty) {
+        match iterator.clone().next() {
+            Some(data) => first.push(piece(&data?)?),
+            None => {
+                let head = exchange.get().begin(py)?;
+                return whole_answer(exchange.get().head_request, head, Bytes::new());
+            }
+        }
+    }
+    let head = exchange.get().begin(py)?;
+    let mut rest = Rest::new(exchange, iterator, closing.0.take(), &head);
+    let first = rest.admit(concat(first, Bytes::new()))?;
+    Ok(Begun::Stream(head, first, rest))
+}
+
+/// The body of a list or tuple, which is all there already.
+fn in_memory(result: &Bound<'_, PyAny>) -> PyResult<Option<Bytes>> {
+    let pieces: Vec<Bytes> = if let Ok(list) = result.cast_exact::<PyList>() {
+        list.iter().map(|data| piece(&data)).collect::<PyResult<_>>()?
+    } else if let Ok(tuple) = result.cast_exact::<PyTuple>() {
+        tuple.iter().map(|data| piece(&data)).collect::<PyResult<_>>()?
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(concat(pieces, Bytes::new())))
+}
+
+fn concat(mut pieces: Vec<Bytes>, last: Bytes) -> Bytes {
+    pieces.push(last);
+    pieces.retain(|piece| !piece.is_empty());
+    match pieces.len() {
+        0 => Bytes::new(),
+        1 => pieces.remove(0),
+        _ => Bytes::from(pieces.concat()),
+    }
+}
+
+fn whole_answer(head_request: bool, head: Head, body: Bytes) -> PyResult<Begun> {
+    let bodiless = head.is_bodiless(head_request);
+    if let Some(length) = head.length.filter(|length| !bodiless && *length != body.len() as u64) {
+        let text = format!("the response body has {} bytes, but Content-Length says {length}", body.len());
+        return Err(PyRuntimeError::new_err(text));
+    }
+    let body = if bodiless && head.length.is_some() { None } else { Some(body) };
+    Ok(Begun::Whole(head, body))
+}
+
+/// The rest of an iterable, and the duty to close it.
+pub(crate) struct Rest {
+    iterator: Py<PyIterator>,
+    exchange: Py<Exchange>,
+    closing: Closing,
+    announced: Option<u64>,
+    sent: u64,
+    bodiless: bool,
+}
+
+impl Rest {
+    fn new(
+        exchange: &Bound<'_, Exchange>,
+        iterator: Bound<'_, PyIterator>,
+        result: Option<Py<PyAny>>,
+        head: &Head,
+    ) -> Self {
+        Self {
+            iterator: iterator.unbind(),
+            exchange: exchange.clone().unbind(),
+            closing: Closing(result),
+            announced: head.length,
+            sent: 0,
+            bodiless: head.is_bodiless(exchange.get().head_request),
+        }
+    }
+
+    /// The next piece that is not empty; failures are logged here.
+    pub(super) fn next(&mut self, py: Python<'_>) -> Option<Result<Bytes, Broken>> {
+        match self.try_next(py) {
+            Ok(piece) => piece.map(Ok),
+            Err(error) => {
+                application_error(py, "the WSGI application failed in the middle of its response", &error);
+                Some(Err(Broken))
+            }
+        }
+    }
+
+    fn try_next(&mut self, py: Python<'_>) -> PyResult<Option<Bytes>> {
+        loop {
+            let next = self.iterator.bind(py).clone().next().transpose()?;
+            let mut pieces = self.exchange.get().take_written(py);
+            let Some(next) = next else { return self.finish().map(|()| None) };
+            pieces.push(piece(&next)?);
+            let admitted = self.admit(concat(pieces, Bytes::new()))?;
+            if !admitted.is_empty() {
+                return Ok(Some(admitted));
+            }
+        }
+    }
+
+    /// Counts a piece against Content-Length; more than that is refused. Bodiless answers lose theirs.
+    fn admit(&mut self, piece: Bytes) -> PyResult<Bytes> {
+        if self.bodiless {
+            return Ok(Bytes::new());
+        }
+        self.sent += piece.len() as u64;
+        match self.announced {
+            Some(announced) if self.sent > announced => Err(PyRuntimeError::new_err(format!(
+                "the response body has {} bytes so far, but Content-Length says {announced}",
+                self.sent
+            ))),
+            _ => Ok(piece),
+        }
+    }
+
+    fn finish(&self) -> PyResult<()> {
+        match self.announced {
+            Some(announced) if !self.bodiless && self.sent < announced => Err(PyRuntimeError::new_err(format!(
+                "the response body ended after {} bytes, but Content-Length says {announced}",
+                self.sent
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Calls `close()` of the application's iterable when dropped, whatever happened before (PEP 3333).
+struct Closing(Option<Py<PyAny>>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let Some(result) = self.0.take() else { return };
+        Python::attach(|py| {
+            let result = result.bind(py);
+            let Ok(Some(close)) = result.getattr_opt(intern!(py, "close")) else { return };
+            if let Err(error) = close.call0() {
+                application_error(py, "close() of the WSGI application's iterable raised", &error);
+            }
+        });
+    }
+}
+
+/// An answer as hyper wants it.
+pub(super) fn response(head: Head, body: WsgiBody) -> Response<WsgiBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    response
+}
+
+pub(super) fn internal_error() -> Response<WsgiBody> {
+    let mut answer = Response::new(WsgiBody::Whole(Some(Bytes::from_static(b"Internal Server Error"))));
+    *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
+    answer.headers_mut().insert(header::CONTENT_TYPE, plain);
+    answer
+}

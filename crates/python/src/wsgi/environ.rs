@@ -1,0 +1,185 @@
+//! The environ dictionary of a request (PEP 3333 §environ Variables).
+
+use super::Shared;
+use crate::gil::GilCell;
+use hostler_http::{ConnectionInfo, PeerAddress};
+use hyper::{
+    HeaderMap, Method, Request, Version,
+    header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName},
+};
+use pyo3::{
+    prelude::*,
+    types::{PyDict, PyString},
+};
+use std::collections::HashMap;
+
+/// The most header names that are kept as Python strings.
+const KEPT_NAMES: usize = 256;
+
+/// Strings that every request needs, made once.
+pub(super) struct Names {
+    method: Py<PyString>,
+    path: Py<PyString>,
+    query: Py<PyString>,
+    protocol: Py<PyString>,
+    input: Py<PyString>,
+    get: Py<PyString>,
+    http_10: Py<PyString>,
+    http_11: Py<PyString>,
+    empty: Py<PyString>,
+    /// `HTTP_ACCEPT` for `accept`, and so on.
+    headers: GilCell<HashMap<HeaderName, Py<PyString>>>,
+}
+
+impl Names {
+    #[expect(clippy::unnecessary_wraps, reason = "making Python objects may fail in other versions")]
+    pub(super) fn new(py: Python<'_>) -> PyResult<Self> {
+        let intern = |text| PyString::intern(py, text).unbind();
+        Ok(Self {
+            method: intern("REQUEST_METHOD"),
+            path: intern("PATH_INFO"),
+            query: intern("QUERY_STRING"),
+            protocol: intern("SERVER_PROTOCOL"),
+            input: intern("wsgi.input"),
+            get: intern("GET"),
+            http_10: intern("HTTP/1.0"),
+            http_11: intern("HTTP/1.1"),
+            empty: intern(""),
+            headers: GilCell::new(HashMap::new()),
+        })
+    }
+
+    /// The key of a header.
+    fn header<'py>(&self, py: Python<'py>, name: &HeaderName) -> Bound<'py, PyString> {
+        let known = self.headers.with(py, |known| known.get(name).map(|key| key.clone_ref(py)));
+        if let Some(key) = known {
+            return key.into_bound(py);
+        }
+        let upper = name.as_str().to_ascii_uppercase().replace('-', "_");
+        let key = match *name {
+            CONTENT_TYPE | CONTENT_LENGTH => PyString::new(py, &upper),
+            _ => PyString::new(py, &format!("HTTP_{upper}")),
+        };
+        self.headers.with(py, |known| {
+            if known.len() < KEPT_NAMES {
+                known.insert(name.clone(), key.clone().unbind());
+            }
+        });
+        key
+    }
+}
+
+/// What a connection's requests have in common.
+pub(crate) struct ConnectionEnviron(PyResult<Py<PyDict>>);
+
+impl ConnectionEnviron {
+    pub(super) fn new(py: Python<'_>, shared: &Shared, info: &ConnectionInfo) -> Self {
+        Self(template(py, shared, info).map(Bound::unbind))
+    }
+
+    /// The environ of one request.
+    pub(super) fn of<'py, B>(
+        &self,
+        py: Python<'py>,
+        shared: &Shared,
+        request: &Request<B>,
+        input: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let names = &shared.names;
+        let template = self.0.as_ref().map_err(|error| error.clone_ref(py))?;
+        let environ = template.bind(py).copy()?;
+        let uri = request.uri();
+        let method = match *request.method() {
+            Method::GET => names.get.bind(py).clone(),
+            ref other => PyString::new(py, other.as_str()),
+        };
+        environ.set_item(&names.method, method)?;
+        environ.set_item(&names.path, path_info(py, uri.path(), &shared.root_path))?;
+        let query = match uri.query() {
+            Some(query) => latin1(py, query.as_bytes()),
+            None => names.empty.bind(py).clone(),
+        };
+        environ.set_item(&names.query, query)?;
+        let old = request.version() == Version::HTTP_10;
+        environ.set_item(&names.protocol, if old { &names.http_10 } else { &names.http_11 })?;
+        environ.set_item(&names.input, input)?;
+        add_headers(py, names, &environ, request.headers())?;
+        Ok(environ)
+    }
+}
+
+fn add_headers(py: Python<'_>, names: &Names, environ: &Bound<'_, PyDict>, headers: &HeaderMap) -> PyResult<()> {
+    for name in headers.keys() {
+        // `a_b` and `a-b` would be the same key, and a proxy that sets the one lets the other pass.
+        if name.as_str().contains('_') {
+            tracing::debug!(header = name.as_str(), "dropped: an underscore in its name makes it ambiguous");
+            continue;
+        }
+        let mut values = headers.get_all(name).iter();
+        let (first, more) = (values.next(), values.next());
+        let value = match (first, more) {
+            (Some(only), None) => latin1(py, only.as_bytes()),
+            // RFC 9110 §5.3, and RFC 6265 §5.4 for cookies.
+            _ => {
+                let separator: &[u8] = if *name == COOKIE { b"; " } else { b", " };
+                let all: Vec<&[u8]> = headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
+                latin1(py, &all.join(separator))
+            }
+        };
+        environ.set_item(names.header(py, name), value)?;
+    }
+    Ok(())
+}
+
+fn template<'py>(py: Python<'py>, shared: &Shared, info: &ConnectionInfo) -> PyResult<Bound<'py, PyDict>> {
+    let environ = PyDict::new(py);
+    environ.set_item("REQUEST_METHOD", "GET")?;
+    environ.set_item("SCRIPT_NAME", &shared.root_path)?;
+    environ.set_item("PATH_INFO", "/")?;
+    environ.set_item("QUERY_STRING", "")?;
+    let (name, port) = match &info.local {
+        PeerAddress::Tcp(address) => (address.ip().to_string(), address.port().to_string()),
+        PeerAddress::Unix(path) => {
+            let path = path.as_ref().map_or_else(String::new, |path| path.to_string_lossy().into_owned());
+            (path, String::new())
+        }
+    };
+    environ.set_item("SERVER_NAME", name)?;
+    environ.set_item("SERVER_PORT", port)?;
+    environ.set_item("SERVER_PROTOCOL", "HTTP/1.1")?;
+    environ.set_item("SERVER_SOFTWARE", concat!("hostler/", env!("CARGO_PKG_VERSION")))?;
+    if let PeerAddress::Tcp(peer) = &info.peer {
+        environ.set_item("REMOTE_ADDR", peer.ip().to_string())?;
+        environ.set_item("REMOTE_PORT", peer.port().to_string())?;
+    } else {
+        environ.set_item("REMOTE_ADDR", "")?;
+    }
+    environ.set_item("wsgi.version", (1, 0))?;
+    environ.set_item("wsgi.url_scheme", "http")?;
+    environ.set_item("wsgi.input", py.None())?;
+    environ.set_item("wsgi.errors", py.import("sys")?.getattr("stderr")?)?;
+    environ.set_item("wsgi.multithread", shared.jobs.is_some())?;
+    environ.set_item("wsgi.multiprocess", true)?;
+    environ.set_item("wsgi.run_once", false)?;
+    environ.set_item("wsgi.input_terminated", true)?;
+    environ.set_item("wsgi.file_wrapper", py.import("wsgiref.util")?.getattr("FileWrapper")?)?;
+    Ok(environ)
+}
+
+/// The decoded path without the prefix that SCRIPT_NAME holds, as "bytes in a string" (PEP 3333 §Unicode).
+fn path_info<'py>(py: Python<'py>, path: &str, root_path: &str) -> Bound<'py, PyString> {
+    let inside = path.strip_prefix(root_path).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    let path = inside.unwrap_or(path);
+    if path.is_ascii() && !path.contains('%') {
+        return PyString::new(py, path);
+    }
+    let decoded: Vec<u8> = percent_encoding::percent_decode_str(path).collect();
+    latin1(py, &decoded)
+}
+
+fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if text.is_ascii() => PyString::new(py, text),
+        _ => PyString::new(py, &bytes.iter().map(|byte| char::from(*byte)).collect::<String>()),
+    }
+}

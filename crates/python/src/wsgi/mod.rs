@@ -1,0 +1,58 @@
+//! WSGI (PEP 3333): one call at a time in place, or several in a pool of persistent threads.
+//!
+//! In place, the request's body is read before the call, in memory or in a temporary file, because the
+//! thread that would read it is the one that the application blocks. With threads, bodies stream both ways.
+//!
+//! Not here: sendfile for `wsgi.file_wrapper`; files are read in blocks.
+
+mod body;
+mod call;
+mod environ;
+mod exchange;
+mod input;
+mod pool;
+
+pub(crate) use pool::Jobs;
+
+use body::WsgiBody;
+use environ::ConnectionEnviron;
+use hostler_http::{Aborted, App, ConnectionInfo};
+use hyper::{Request, Response, body::Incoming};
+use pyo3::prelude::*;
+use std::{future::Future, pin::Pin, rc::Rc};
+
+/// A WSGI application and what every request of it needs.
+pub(crate) struct WsgiApp(Rc<Shared>);
+
+pub(crate) struct Shared {
+    app: Py<PyAny>,
+    names: environ::Names,
+    root_path: String,
+    /// The pool's queue; `None` calls in place.
+    jobs: Option<Jobs>,
+}
+
+impl WsgiApp {
+    pub(crate) fn new(app: Bound<'_, PyAny>, root_path: String, jobs: Option<Jobs>) -> PyResult<Self> {
+        let names = environ::Names::new(app.py())?;
+        Ok(Self(Rc::new(Shared { app: app.unbind(), names, root_path, jobs })))
+    }
+}
+
+impl App for WsgiApp {
+    type Body = WsgiBody;
+    type Connection = ConnectionEnviron;
+    type Answer = Pin<Box<dyn Future<Output = Result<Response<WsgiBody>, Aborted>>>>;
+
+    fn connect(&self, info: ConnectionInfo) -> ConnectionEnviron {
+        Python::attach(|py| ConnectionEnviron::new(py, &self.0, &info))
+    }
+
+    fn call(&self, connection: &Rc<ConnectionEnviron>, request: Request<Incoming>) -> Self::Answer {
+        let (shared, connection) = (Rc::clone(&self.0), Rc::clone(connection));
+        match &self.0.jobs {
+            None => Box::pin(call::in_place(shared, connection, request)),
+            Some(_) => Box::pin(call::in_pool(shared, connection, request)),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Syscalls behind safe types: fork, wait, signals, channels, sockets, process titles.
+//!
+//! This crate is the home of `unsafe` (docs/UNSAFE.md lists every block); what it exports is safe to call,
+//! save [`process::fork`], whose contract its caller must keep. Nothing here decides anything.
+
+#![expect(unsafe_code, reason = "this crate wraps system calls; each block says why it is sound")]
+
+pub mod channel;
+pub mod orphan;
+pub mod process;
+pub mod signal;
+pub mod socket;
+pub mod title;

@@ -1,0 +1,119 @@
+//! Processes: forking, waiting, leaving.
+
+use nix::{
+    sys::wait::{WaitPidFlag, waitpid},
+    unistd::{ForkResult, Pid},
+};
+use std::{fmt, io};
+
+/// Which side of a fork this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fork {
+    /// The new process.
+    Child,
+    /// The old one, and the new one's id.
+    Parent(i32),
+}
+
+/// Splits the process in two.
+///
+/// # Safety
+/// The caller is the only thread. Otherwise a lock held by another thread (malloc's, a logger's) stays
+/// locked in the child for ever (fork(2)).
+///
+/// # Errors
+/// The kernel's: too many processes, no memory.
+pub unsafe fn fork() -> io::Result<Fork> {
+    debug_assert_eq!(thread_count().ok(), Some(1), "fork() while other threads are alive");
+    // SAFETY: our caller vouches for a single thread, so the child may do whatever its parent could.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Child => Ok(Fork::Child),
+        ForkResult::Parent { child } => Ok(Fork::Parent(child.as_raw())),
+    }
+}
+
+/// Leaves at once: no destructors, no `atexit`, nothing of the parent's is flushed twice.
+pub fn exit_now(code: u8) -> ! {
+    // SAFETY: _exit(2) has no precondition and does not return.
+    unsafe { libc::_exit(i32::from(code)) }
+}
+
+/// Makes orphaned descendants children of this process (PR_SET_CHILD_SUBREAPER, prctl(2)).
+///
+/// # Errors
+/// The kernel's, on systems without it.
+pub fn become_subreaper() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_child_subreaper(true)?)
+}
+
+/// The parent's process id.
+#[must_use]
+pub fn parent_id() -> i32 {
+    nix::unistd::getppid().as_raw()
+}
+
+/// How many threads this process has.
+///
+/// # Errors
+/// Those of reading `/proc/self/task`.
+pub fn thread_count() -> io::Result<usize> {
+    Ok(std::fs::read_dir("/proc/self/task")?.count())
+}
+
+/// Sends a signal; a process that is gone already is no error.
+///
+/// # Errors
+/// The kernel's: not permitted.
+pub fn signal(pid: i32, signal: i32) -> io::Result<()> {
+    let signal = nix::sys::signal::Signal::try_from(signal)?;
+    match nix::sys::signal::kill(Pid::from_raw(pid), signal) {
+        Err(nix::Error::ESRCH) => Ok(()),
+        sent => Ok(sent?),
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitStatus {
+    /// It left with this code.
+    Exited(i32),
+    /// A signal ended it.
+    Signaled {
+        /// The signal's number.
+        signal: i32,
+        /// Whether it left a core file.
+        core: bool,
+    },
+}
+
+impl fmt::Display for WaitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Exited(code) => write!(f, "exited with code {code}"),
+            Self::Signaled { signal, core } => {
+                let name = nix::sys::signal::Signal::try_from(signal).map_or("a signal", |signal| signal.as_str());
+                write!(f, "killed by {name}{}", if core { " (core dumped)" } else { "" })
+            }
+        }
+    }
+}
+
+/// Takes one ended child, whoever it was; `None` if no child has ended.
+///
+/// # Errors
+/// The kernel's, but for "no children", which is `None`.
+pub fn wait_any() -> io::Result<Option<(i32, WaitStatus)>> {
+    use nix::sys::wait::WaitStatus as Raw;
+    loop {
+        return Ok(match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
+            Ok(Raw::Exited(pid, code)) => Some((pid.as_raw(), WaitStatus::Exited(code))),
+            Ok(Raw::Signaled(pid, signal, core)) => {
+                Some((pid.as_raw(), WaitStatus::Signaled { signal: signal as i32, core }))
+            }
+            Ok(Raw::StillAlive) | Err(nix::Error::ECHILD) => None,
+            // Stops and continuations are not asked for.
+            Ok(_) | Err(nix::Error::EINTR) => continue,
+            Err(error) => return Err(error.into()),
+        });
+    }
+}

@@ -1,0 +1,75 @@
+//! Signals: as events for a loop, and as a child finds them after a fork.
+
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
+use signal_hook::low_level::pipe;
+use std::{
+    io::{self, Read},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
+};
+
+/// Signals as bytes in a pipe, so that a loop can wait for them among other things.
+#[derive(Debug)]
+pub struct SignalPipe {
+    sources: Vec<(i32, UnixStream)>,
+}
+
+impl SignalPipe {
+    /// Catches these signals from now on.
+    ///
+    /// # Errors
+    /// The kernel's; also for signals that cannot be caught.
+    pub fn new(signals: &[i32]) -> io::Result<Self> {
+        let mut sources = Vec::new();
+        for &signal in signals {
+            let (reader, writer) = UnixStream::pair()?;
+            reader.set_nonblocking(true)?;
+            pipe::register(signal, writer)?;
+            sources.push((signal, reader));
+        }
+        Ok(Self { sources })
+    }
+
+    /// What to wait for: readable when a signal came.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.sources.iter().map(|(_, reader)| reader.as_fd())
+    }
+
+    /// The signals that came since the last call, each at most once, in the order given to `new`.
+    #[must_use]
+    pub fn drain(&self) -> Vec<i32> {
+        self.sources.iter().filter(|(_, reader)| drained(reader)).map(|(signal, _)| *signal).collect()
+    }
+}
+
+fn drained(mut reader: &UnixStream) -> bool {
+    let mut any = false;
+    while matches!(reader.read(&mut [0; 64]), Ok(1..)) {
+        any = true;
+    }
+    any
+}
+
+/// Gives a freshly forked process every signal's default action and an empty mask.
+pub fn reset_in_child() {
+    for signal in Signal::iterator() {
+        if matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
+            continue;
+        }
+        // SAFETY: the default action runs no code of ours. It fails for no signal that gets here.
+        let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
+    }
+    // A write to a closed connection is an error to be handled, not the end of the process.
+    ignore(libc::SIGPIPE);
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+}
+
+/// Ignores a signal.
+pub fn ignore(signal: i32) {
+    if let Ok(signal) = Signal::try_from(signal) {
+        // SAFETY: ignoring runs no code of ours.
+        let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigIgn) };
+    }
+}

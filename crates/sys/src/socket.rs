@@ -1,0 +1,147 @@
+//! Listening sockets, bound by the master and held for its whole life.
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::{
+    io,
+    net::SocketAddr,
+    os::{
+        fd::{BorrowedFd, OwnedFd, RawFd},
+        unix::{fs::PermissionsExt, net::UnixStream},
+    },
+    path::{Path, PathBuf},
+};
+
+/// Where a socket listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A Unix socket with a path.
+    Unix(PathBuf),
+}
+
+/// Binds and listens on a TCP address, with SO_REUSEPORT so that a second master can take over later.
+///
+/// A port that any other socket listens on is refused all the same: the address is first bound without
+/// SO_REUSEPORT, which would share it silently.
+///
+/// # Errors
+/// The kernel's (bind(2)): in use, not permitted, not an address of this machine.
+pub fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
+    if address.port() != 0 {
+        let probe = tcp_socket(address)?;
+        probe.bind(&address.into())?;
+        // Two sockets with SO_REUSEADDR may both bind; only listening finds out.
+        probe.listen(1)?;
+    }
+    let socket = tcp_socket(address)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    Ok(socket)
+}
+
+/// Binds and listens on a Unix socket. One that nobody answers on any more is removed first.
+///
+/// # Errors
+/// The kernel's; `AddrInUse` if somebody answers there, `AlreadyExists` if the path is not a socket.
+pub fn bind_unix(path: &Path, mode: Option<u32>, backlog: i32) -> io::Result<OwnedFd> {
+    remove_stale(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    // Nobody can connect before `listen`, so there is no moment at which the mode is wrong.
+    if let Some(mode) = mode {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    }
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+fn remove_stale(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    if !found.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path exists and is not a socket"));
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process answers on this socket")),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes over a socket that the process was started with (`fd://3`), and listens on it.
+///
+/// # Errors
+/// The kernel's; `InvalidInput` if the descriptor is not open, not a stream socket, or of another family.
+pub fn adopt(descriptor: RawFd, backlog: i32) -> io::Result<(OwnedFd, Address)> {
+    let invalid = |text: &str| io::Error::new(io::ErrorKind::InvalidInput, text.to_owned());
+    if descriptor < 3 || !Path::new(&format!("/proc/self/fd/{descriptor}")).exists() {
+        return Err(invalid("no such descriptor is open"));
+    }
+    // SAFETY: it is open, as just seen, and nothing closes descriptors in between: there is one thread.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    // A copy, which closes on exec; the original stays as the parent gave it.
+    let socket = Socket::from(borrowed.try_clone_to_owned()?);
+    if socket.r#type().map_err(|_| invalid("the descriptor is not a socket"))? != Type::STREAM {
+        return Err(invalid("the descriptor is not a stream socket"));
+    }
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    let address = local_address(&socket)?.ok_or_else(|| invalid("neither TCP nor a Unix socket with a path"))?;
+    Ok((socket.into(), address))
+}
+
+/// The address that a listening socket is bound to.
+///
+/// # Errors
+/// The kernel's (getsockname(2)).
+pub fn tcp_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
+    let address = socket2::SockRef::from(socket).local_addr()?;
+    address.as_socket().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a TCP socket"))
+}
+
+fn local_address(socket: &Socket) -> io::Result<Option<Address>> {
+    let address = socket.local_addr()?;
+    Ok(match (address.as_socket(), address.as_pathname()) {
+        (Some(tcp), _) => Some(Address::Tcp(tcp)),
+        (None, Some(path)) => Some(Address::Unix(path.to_owned())),
+        (None, None) => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{bind_tcp, bind_unix, tcp_address};
+    use std::io::ErrorKind;
+
+    #[test]
+    fn a_port_in_use_is_refused_although_it_could_be_shared() {
+        let first = bind_tcp("127.0.0.1:0".parse().unwrap(), 16).unwrap();
+        let address = tcp_address(&first).unwrap();
+        assert_eq!(bind_tcp(address, 16).unwrap_err().kind(), ErrorKind::AddrInUse);
+        drop(first);
+        bind_tcp(address, 16).unwrap();
+    }
+
+    #[test]
+    fn a_stale_unix_socket_is_replaced_and_a_live_one_is_not() {
+        let path = std::env::temp_dir().join(format!("hostler-sys-{}.sock", std::process::id()));
+        let first = bind_unix(&path, Some(0o600), 16).unwrap();
+        assert_eq!(bind_unix(&path, None, 16).unwrap_err().kind(), ErrorKind::AddrInUse);
+        drop(first);
+        drop(bind_unix(&path, None, 16).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(bind_unix(&path, None, 16).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        std::fs::remove_file(&path).unwrap();
+    }
+}

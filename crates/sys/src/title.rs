@@ -1,0 +1,103 @@
+//! Process titles, as `ps` and `top` show them, without any package.
+//!
+//! The kernel reads a process's command line from the memory where its arguments began (proc(5),
+//! `arg_start` and `arg_end` in `/proc/self/stat`). A title is written there. It may run over into the
+//! environment behind the arguments, once [`init`] has moved the environment away.
+
+use std::{
+    ffi::CString,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// Whether the environment was moved, so that its old place may be written to.
+static ENVIRONMENT_MOVED: AtomicBool = AtomicBool::new(false);
+
+/// What a process of the server does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The master.
+    Master,
+    /// The process that forks workers.
+    Mold,
+    /// The worker of this seat.
+    Worker(u16),
+}
+
+/// The title of a process: `hostler: worker 1 shop:app`, or with `--process-name shop`, `shop worker-1`.
+#[must_use]
+pub fn for_role(process_name: Option<&str>, role: Role, app: &str) -> String {
+    match (process_name, role) {
+        (Some(name), Role::Master) => name.to_owned(),
+        (Some(name), Role::Mold) => format!("{name} mold"),
+        (Some(name), Role::Worker(seat)) => format!("{name} worker-{seat}"),
+        (None, Role::Master) => format!("hostler: master {app}"),
+        (None, Role::Mold) => format!("hostler: mold {app}"),
+        (None, Role::Worker(seat)) => format!("hostler: worker {seat} {app}"),
+    }
+}
+
+/// Moves the environment away, so that a title has room. The first thing that `main` does.
+pub fn init() {
+    unsafe extern "C" {
+        static mut environ: *mut *mut libc::c_char;
+    }
+    // SAFETY: one thread exists, at the start of `main`; libc keeps `environ` valid.
+    let mut entry = unsafe { environ };
+    while !entry.is_null() {
+        // SAFETY: entries up to the null pointer are valid (environ(7)).
+        let text = unsafe { *entry };
+        if text.is_null() {
+            break;
+        }
+        // SAFETY: each entry is a NUL-terminated string.
+        let copy = unsafe { libc::strdup(text) };
+        if copy.is_null() {
+            return;
+        }
+        // SAFETY: the slot belongs to this process; the copy lives until it ends.
+        unsafe { *entry = copy };
+        // SAFETY: the array ends with a null pointer, which is not reached yet.
+        entry = unsafe { entry.add(1) };
+    }
+    ENVIRONMENT_MOVED.store(true, Ordering::SeqCst);
+}
+
+/// Gives this process a title, cut to the room there is.
+pub fn set(title: &str) {
+    let comm = CString::new(title.bytes().filter(|byte| *byte != 0).take(15).collect::<Vec<_>>());
+    if let Ok(comm) = comm {
+        // Only `top` and `pkill` show it; a refusal is no loss.
+        let _ = nix::sys::prctl::set_name(&comm);
+    }
+    if let Some((start, room)) = room() {
+        let length = title.len().min(room - 1);
+        // SAFETY: `start..start + room` is the memory of argv and, if moved, of the environment; nothing
+        // else points there: Rust and Python have copied their arguments.
+        let memory = unsafe { std::slice::from_raw_parts_mut(start as *mut u8, room) };
+        memory[..length].copy_from_slice(&title.as_bytes()[..length]);
+        memory[length..].fill(0);
+    }
+}
+
+/// Where the title goes, and how many bytes there are.
+fn room() -> Option<(usize, usize)> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // Fields from the third on, after the command in parentheses (proc(5)); arg_start is the 48th.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+    let field = |number: usize| fields.get(number - 3)?.parse::<usize>().ok();
+    let (start, arguments_end, environment_end) = (field(48)?, field(49)?, field(51)?);
+    let end = if ENVIRONMENT_MOVED.load(Ordering::SeqCst) { environment_end } else { arguments_end };
+    (start != 0 && end > start + 1).then(|| (start, end - start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Role, for_role};
+
+    #[test]
+    fn titles_name_the_role() {
+        assert_eq!(for_role(None, Role::Worker(2), "a:b"), "hostler: worker 2 a:b");
+        assert_eq!(for_role(Some("shop"), Role::Master, "a:b"), "shop");
+        assert_eq!(for_role(Some("shop"), Role::Worker(1), "a:b"), "shop worker-1");
+    }
+}

@@ -1,0 +1,40 @@
+//! The words that master, mold and worker share: seats, generations, messages, settings, exit codes.
+//!
+//! Everything here is plain data. Messages travel as one JSON document per datagram of a
+//! `SOCK_SEQPACKET` socket pair (unix(7)), so a reader never sees half a message; descriptors ride along
+//! as `SCM_RIGHTS`. Sending and receiving is `hostler_sys::channel`'s work.
+//!
+//! Not here: the scoreboard, which later shares counters through memory, and anything that does I/O.
+
+#![forbid(unsafe_code)]
+
+mod exit;
+mod message;
+mod settings;
+
+pub use exit::ExitStatus;
+pub use message::{BootFailure, FailureKind, FromMold, FromWorker, ToMold, ToWorker};
+pub use settings::{AppSettings, HttpSettings, Interface, ListenerInfo, LogLevel, LogSettings, WorkerSettings};
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A numbered place that a worker fills, from 1; it survives the worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SeatId(pub u16);
+
+/// Rises by one with every reload; all workers of a generation run the same code and configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Generation(pub u32);
+
+impl fmt::Display for SeatId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,110 @@
+//! What a worker must know, resolved from the configuration by the master and handed down as data.
+
+use serde::{Deserialize, Serialize};
+use std::{path::PathBuf, time::Duration};
+
+/// Everything a worker is told. Below the command line nothing reads argv or the environment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WorkerSettings {
+    /// The Python application; `None` for a native service.
+    pub app: Option<AppSettings>,
+    /// The listening sockets, in the order in which their descriptors are handed over.
+    pub listeners: Vec<ListenerInfo>,
+    /// Limits and timeouts of HTTP connections.
+    pub http: HttpSettings,
+    /// Where log lines go and how many there are.
+    pub log: LogSettings,
+    /// `--process-name`; `None` means titles of the form `hostler: worker 1 app:app`.
+    pub process_name: Option<String>,
+    /// How long requests in flight may take to finish once a drain began.
+    pub graceful_timeout: Duration,
+}
+
+/// The Python application and how to call it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AppSettings {
+    /// `module:attribute`, as the user wrote it.
+    pub target: String,
+    /// How to call it; `None` finds out from the callable.
+    pub interface: Option<Interface>,
+    /// The attribute is a function that returns the application.
+    pub factory: bool,
+    /// Put first on `sys.path`; the working directory of the process unless set.
+    pub working_dir: Option<PathBuf>,
+    /// Threads that call a WSGI application; 1 calls it in place, on the thread of the event loop.
+    pub blocking_threads: usize,
+    /// `root_path` (ASGI) and `SCRIPT_NAME` (WSGI).
+    pub root_path: String,
+    /// `--loop`, as the user wrote it.
+    pub event_loop: String,
+    /// Whether the user asked for the loop by name (then a replacement is reported).
+    pub event_loop_chosen: bool,
+}
+
+/// How an application is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Interface {
+    /// ASGI 3 with lifespan.
+    Asgi,
+    /// ASGI 3 without lifespan.
+    AsgiNoLifespan,
+    /// WSGI (PEP 3333).
+    Wsgi,
+}
+
+/// One listening socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ListenerInfo {
+    /// A TCP socket and the address it is bound to.
+    Tcp(std::net::SocketAddr),
+    /// A Unix socket and its path.
+    Unix(PathBuf),
+}
+
+/// Limits and timeouts of HTTP connections.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HttpSettings {
+    /// Whether HTTP/1.1 connections are kept open between requests.
+    pub keep_alive: bool,
+    /// How long a client may take to send a request's head (RFC 9112 §2.1).
+    pub header_read_timeout: Duration,
+    /// The most bytes a connection buffers, and so the longest request head, in bytes.
+    pub max_buffer: usize,
+    /// Whether answers to pipelined requests are gathered before they are written.
+    pub pipeline_flush: bool,
+}
+
+/// Where log lines go and how many there are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LogSettings {
+    /// Off: nothing is written but what stops the server.
+    pub enabled: bool,
+    /// The least important line that is written.
+    pub level: LogLevel,
+}
+
+/// The importance of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum LogLevel {
+    /// Every step.
+    Debug,
+    /// What an operator wants to know.
+    Info,
+    /// What went wrong without harm.
+    Warning,
+    /// What failed.
+    Error,
+    /// What stops the server.
+    Critical,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            keep_alive: true,
+            header_read_timeout: Duration::from_secs(30),
+            max_buffer: 417_792,
+            pipeline_flush: false,
+        }
+    }
+}

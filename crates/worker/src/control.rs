@@ -1,0 +1,101 @@
+//! What a worker listens to besides its clients: the master's channel, and signals sent to it directly.
+
+use hostler_sys::channel::Channel;
+use hostler_wire::{FromWorker, ToWorker};
+use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
+use std::{
+    future::poll_fn,
+    io,
+    os::{fd::OwnedFd, unix},
+    task::{Context, Poll, ready},
+};
+use tokio::{io::Interest, net::UnixStream};
+
+/// What a worker is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Finish what is in flight, then leave.
+    Drain,
+    /// Leave now.
+    Quit,
+    /// The master is gone: finish what can be finished soon.
+    Orphaned,
+}
+
+/// The sources of orders.
+pub(crate) struct Control {
+    channel: Channel,
+    /// The channel's descriptor once more, watched by the runtime.
+    readable: UnixStream,
+    graceful: UnixStream,
+    quick: UnixStream,
+}
+
+impl Control {
+    /// Registers channel and signals with the runtime of this thread.
+    pub(crate) fn new(channel: OwnedFd) -> io::Result<Self> {
+        let channel = Channel::from(channel);
+        channel.set_nonblocking(true)?;
+        Ok(Self {
+            readable: UnixStream::from_std(channel.try_clone()?.into_fd().into())?,
+            channel,
+            graceful: signal_stream(&[SIGTERM])?,
+            quick: signal_stream(&[SIGINT, SIGQUIT])?,
+        })
+    }
+
+    /// Tells the master something. A master that is gone is noticed by [`Control::next_order`].
+    pub(crate) fn tell(&self, message: &FromWorker) {
+        if let Err(error) = self.channel.send(message, &[]) {
+            tracing::debug!(%error, "the master does not listen");
+        }
+    }
+
+    /// Waits for the next order.
+    pub(crate) async fn next_order(&self) -> Order {
+        poll_fn(|cx| {
+            if let Poll::Ready(order) = self.poll_channel(cx) {
+                return Poll::Ready(order);
+            }
+            if poll_signal(&self.quick, cx).is_ready() {
+                return Poll::Ready(Order::Quit);
+            }
+            poll_signal(&self.graceful, cx).map(|()| Order::Drain)
+        })
+        .await
+    }
+
+    fn poll_channel(&self, cx: &mut Context<'_>) -> Poll<Order> {
+        loop {
+            if ready!(self.readable.poll_read_ready(cx)).is_err() {
+                return Poll::Ready(Order::Orphaned);
+            }
+            match self.readable.try_io(Interest::READABLE, || self.channel.recv::<ToWorker>()) {
+                Ok(Some((ToWorker::Drain, _))) => return Poll::Ready(Order::Drain),
+                Ok(Some((ToWorker::Quit, _))) => return Poll::Ready(Order::Quit),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(None) | Err(_) => return Poll::Ready(Order::Orphaned),
+            }
+        }
+    }
+}
+
+fn signal_stream(signals: &[i32]) -> io::Result<UnixStream> {
+    let (reader, writer) = unix::net::UnixStream::pair()?;
+    reader.set_nonblocking(true)?;
+    for signal in signals {
+        signal_hook::low_level::pipe::register(*signal, writer.try_clone()?)?;
+    }
+    UnixStream::from_std(reader)
+}
+
+fn poll_signal(stream: &UnixStream, cx: &mut Context<'_>) -> Poll<()> {
+    loop {
+        if ready!(stream.poll_read_ready(cx)).is_err() {
+            return Poll::Pending;
+        }
+        if stream.try_read(&mut [0; 16]).is_ok() {
+            return Poll::Ready(());
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Workers that serve a native tower service.
+
+use crate::{Ending, ORPHAN_LIMIT, Seat, announce_failure, life};
+use hostler_http::TowerApp;
+use hostler_wire::{BootFailure, ExitStatus, FailureKind, FromWorker};
+use hyper::{Request, Response, body::Incoming};
+use std::{error::Error, io};
+use tokio::runtime::{Builder, LocalOptions};
+
+/// Serves what `make` returns, on this thread, until the worker is told to stop.
+///
+/// Called in the worker process; `make` runs there too, inside the runtime.
+pub fn run<S, B>(seat: Seat, make: impl FnOnce() -> S) -> ExitStatus
+where
+    S: tower::Service<Request<Incoming>, Response = Response<B>, Error: Into<Box<dyn Error + Send + Sync>>>
+        + Clone
+        + 'static,
+    B: http_body::Body<Data = bytes::Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static,
+{
+    let line = seat.channel.try_clone();
+    match serve(seat, make) {
+        Ok(Ending::Drained | Ending::Cut) => ExitStatus::Clean,
+        Err(error) => {
+            if let Ok(line) = line {
+                announce_failure(&line, failure(&error));
+            }
+            ExitStatus::Boot
+        }
+    }
+}
+
+fn serve<S, B>(seat: Seat, make: impl FnOnce() -> S) -> io::Result<Ending>
+where
+    S: tower::Service<Request<Incoming>, Response = Response<B>, Error: Into<Box<dyn Error + Send + Sync>>>
+        + Clone
+        + 'static,
+    B: http_body::Body<Data = bytes::Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static,
+{
+    hostler_sys::orphan::die_with(seat.master_pid, ORPHAN_LIMIT)?;
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(async move {
+        let app = TowerApp::new(make());
+        life(seat, app, FromWorker::Ready { interface: "native".into(), concurrent_calls: None }).await
+    })
+}
+
+fn failure(error: &io::Error) -> BootFailure {
+    BootFailure {
+        kind: FailureKind::Boot,
+        message: "a worker could not start serving".into(),
+        cause: Some(error.to_string()),
+        hint: None,
+    }
+}
