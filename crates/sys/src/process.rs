@@ -117,3 +117,21 @@ pub fn wait_any() -> io::Result<Option<(i32, WaitStatus)>> {
         });
     }
 }
+
+/// Makes `descriptor` appear as `number` in the program that `command` starts.
+pub fn pass_descriptor(command: &mut std::process::Command, descriptor: std::os::fd::OwnedFd, number: i32) {
+    use std::os::{fd::AsRawFd, unix::process::CommandExt};
+    let hook = move || {
+        let from = descriptor.as_raw_fd();
+        let result = if from == number {
+            // SAFETY: fcntl(2) with integers; the copy made by dup2 below would not close on exec either.
+            unsafe { libc::fcntl(from, libc::F_SETFD, 0) }
+        } else {
+            // SAFETY: dup2(2) with integers.
+            unsafe { libc::dup2(from, number) }
+        };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    };
+    // SAFETY: the hook runs between fork and exec and makes one async-signal-safe call (signal-safety(7)).
+    unsafe { command.pre_exec(hook) };
+}

@@ -14,6 +14,16 @@ use std::{
 #[derive(Debug)]
 pub struct SignalPipe {
     sources: Vec<(i32, UnixStream)>,
+    registrations: Vec<signal_hook::SigId>,
+}
+
+impl Drop for SignalPipe {
+    /// The signals do nothing from now on; signal-hook's handlers stay, for whoever registers next.
+    fn drop(&mut self) {
+        for registration in self.registrations.drain(..) {
+            signal_hook::low_level::unregister(registration);
+        }
+    }
 }
 
 impl SignalPipe {
@@ -22,14 +32,14 @@ impl SignalPipe {
     /// # Errors
     /// The kernel's; also for signals that cannot be caught.
     pub fn new(signals: &[i32]) -> io::Result<Self> {
-        let mut sources = Vec::new();
+        let (mut sources, mut registrations) = (Vec::new(), Vec::new());
         for &signal in signals {
             let (reader, writer) = UnixStream::pair()?;
             reader.set_nonblocking(true)?;
-            pipe::register(signal, writer)?;
+            registrations.push(pipe::register(signal, writer)?);
             sources.push((signal, reader));
         }
-        Ok(Self { sources })
+        Ok(Self { sources, registrations })
     }
 
     /// What to wait for: readable when a signal came.
@@ -53,6 +63,8 @@ fn drained(mut reader: &UnixStream) -> bool {
 }
 
 /// Gives a freshly forked process every signal's default action and an empty mask.
+///
+/// For processes in which signal-hook has not been used yet: it would not install its handlers again.
 pub fn reset_in_child() {
     for signal in Signal::iterator() {
         if matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {

@@ -1,0 +1,55 @@
+//! The mold's process, as the master sees it.
+
+use hostler_sys::channel::Channel;
+use hostler_wire::{ListenerInfo, ToMold, WorkerSettings};
+use std::{
+    ffi::OsString,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+/// How a mold is started. It finds its end of the control channel as this descriptor.
+pub const CONTROL_DESCRIPTOR: i32 = 3;
+
+/// The program of the mold.
+#[derive(Clone, Debug)]
+pub struct MoldCommand {
+    /// The Python interpreter.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// What is added to the environment.
+    pub env: Vec<(OsString, OsString)>,
+}
+
+/// A running mold.
+pub(crate) struct Mold {
+    pub(crate) pid: i32,
+    pub(crate) channel: Channel,
+    /// It said that it can fork.
+    pub(crate) ready: bool,
+}
+
+impl Mold {
+    /// Starts a mold and tells it what to serve.
+    pub(crate) fn start(
+        command: &MoldCommand,
+        settings: &WorkerSettings,
+        listeners: &[(ListenerInfo, OwnedFd)],
+    ) -> io::Result<Self> {
+        let (ours, theirs) = Channel::pair()?;
+        let mut process = Command::new(&command.program);
+        process.args(&command.args).envs(command.env.iter().cloned()).stdin(Stdio::null());
+        hostler_sys::process::pass_descriptor(&mut process, theirs.into_fd(), CONTROL_DESCRIPTOR);
+        let child = process.spawn()?;
+        // What was passed is closed here with the command; else the mold's death would go unnoticed.
+        drop(process);
+        let sockets: Vec<BorrowedFd<'_>> = listeners.iter().map(|(_, socket)| socket.as_fd()).collect();
+        ours.send(&ToMold::Setup(Box::new(settings.clone())), &sockets)?;
+        ours.set_nonblocking(true)?;
+        let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
+        Ok(Self { pid, channel: ours, ready: false })
+    }
+}

@@ -1,0 +1,51 @@
+//! Workers of a native service: forks of the master itself.
+
+use hostler_sys::{
+    channel::Channel,
+    process::{self, Fork},
+};
+use hostler_wire::{Generation, SeatId, WorkerSettings};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+/// What a freshly forked native worker is given.
+pub struct NativeSeat {
+    /// The place it fills.
+    pub seat: SeatId,
+    /// The generation it belongs to.
+    pub generation: Generation,
+    /// Its line to the master.
+    pub channel: Channel,
+    /// The listening sockets, in the order of `settings.listeners`.
+    pub listeners: Vec<OwnedFd>,
+    /// What to serve, and how.
+    pub settings: WorkerSettings,
+    /// The process whose death ends the worker's life.
+    pub master_pid: i32,
+}
+
+/// Forks; the child drops `baggage`, which is what of the master's it must not keep, and runs `main`.
+///
+/// Returns the child's process id, in the master only.
+#[expect(unsafe_code, reason = "fork is unsafe; the contract is kept here")]
+pub(crate) fn fork<B>(baggage: impl FnOnce() -> B, main: impl FnOnce() -> u8) -> io::Result<i32> {
+    if process::thread_count()? != 1 {
+        let text = "the master has more than one thread; start threads in the closure given to `serve`";
+        return Err(io::Error::other(text));
+    }
+    // SAFETY: this is the only thread, as just counted.
+    match unsafe { process::fork() }? {
+        Fork::Parent(pid) => Ok(pid),
+        Fork::Child => {
+            // A panic must not unwind into the master's frames.
+            let code = catch_unwind(AssertUnwindSafe(|| {
+                drop(baggage());
+                main()
+            }));
+            process::exit_now(code.unwrap_or(hostler_wire::ExitStatus::Failed.code()))
+        }
+    }
+}

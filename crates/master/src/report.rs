@@ -1,0 +1,51 @@
+//! Failures in the form that the user reads: what failed, why, what to do, what we did about it.
+
+use hostler_wire::BootFailure;
+use std::fmt::Write as _;
+
+/// A failure as text of several lines.
+#[must_use]
+pub fn text(message: &str, causes: &[&str], hint: Option<&str>, note: Option<&str>) -> String {
+    let mut text = format!("error: {message}\n");
+    for cause in causes {
+        let _ = writeln!(text, "  caused by: {}", cause.trim_end().replace('\n', "\n    "));
+    }
+    if hint.is_some() || note.is_some() {
+        text.push('\n');
+    }
+    for (label, line) in [("hint", hint), ("note", note)] {
+        if let Some(line) = line {
+            let _ = writeln!(text, "{label}: {line}");
+        }
+    }
+    text
+}
+
+/// Writes to standard error, whatever the log settings are: this is why there is no server.
+#[expect(clippy::print_stderr, reason = "this is the program's last word to its user")]
+pub fn print(message: &str, causes: &[&str], hint: Option<&str>, note: Option<&str>) {
+    eprint!("{}", text(message, causes, hint, note));
+}
+
+pub(crate) fn print_boot_failure(failure: &BootFailure) {
+    let causes: Vec<&str> = failure.cause.as_deref().into_iter().collect();
+    let note = format!(
+        "nothing was serving yet, so the server stopped (exit code {})",
+        failure.kind.exit_status().code()
+    );
+    print(&failure.message, &causes, failure.hint.as_deref(), Some(&note));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text;
+
+    #[test]
+    fn a_report_has_message_causes_hint_and_note() {
+        let report = text("could not load `a:b`", &["line 1\nline 2"], Some("do this"), Some("we stopped"));
+        assert_eq!(
+            report,
+            "error: could not load `a:b`\n  caused by: line 1\n    line 2\n\nhint: do this\nnote: we stopped\n"
+        );
+    }
+}
