@@ -1,0 +1,132 @@
+//! Which Python runs the application, and which of our extensions fits it.
+
+use crate::failure::Failure;
+use hostler_wire::ExitStatus;
+use serde::Deserialize;
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// What the chosen interpreter says of itself.
+const PROBE: &str = "import json, sys, sysconfig; print(json.dumps({\
+    'executable': sys.executable, 'major': sys.version_info[0], 'minor': sys.version_info[1], \
+    'version': sys.version.split()[0], 'implementation': sys.implementation.name, \
+    'free_threaded': bool(sysconfig.get_config_var('Py_GIL_DISABLED'))}))";
+/// In every extension; behind it stands the Python it was built for.
+const MARKER: &[u8] = b"hostler-extension-for:";
+const OLDEST: (u32, u32) = (3, 10);
+
+/// A Python that can run applications.
+#[derive(Debug)]
+pub(crate) struct Python {
+    pub(crate) program: PathBuf,
+    pub(crate) version: String,
+    /// `cpython-313`.
+    tag: String,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    major: u32,
+    minor: u32,
+    version: String,
+    implementation: String,
+    free_threaded: bool,
+}
+
+/// `--python`, else the active virtual environment's, else `python3` on PATH.
+pub(crate) fn choose(asked: Option<&Path>) -> Result<Python, Failure> {
+    let program = match (asked, env::var_os("VIRTUAL_ENV")) {
+        (Some(asked), _) => asked.to_owned(),
+        (None, Some(venv)) => Path::new(&venv).join("bin/python"),
+        (None, None) => PathBuf::from("python3"),
+    };
+    let answer = ask(&program)?;
+    let refusal = if answer.implementation != "cpython" {
+        Some(format!("it is {} {}, and only CPython is supported", answer.implementation, answer.version))
+    } else if (answer.major, answer.minor) < OLDEST {
+        Some(format!("it is Python {}, and 3.10 is the oldest that is supported", answer.version))
+    } else if answer.free_threaded {
+        Some(format!("it is Python {} without the GIL, which is not supported yet", answer.version))
+    } else {
+        None
+    };
+    match refusal {
+        Some(cause) => Err(unusable(&program, cause)),
+        None => Ok(Python { program, version: answer.version, tag: format!("cpython-{}{}", answer.major, answer.minor) }),
+    }
+}
+
+fn ask(program: &Path) -> Result<Answer, Failure> {
+    let output = Command::new(program).args(["-I", "-S", "-c", PROBE]).output();
+    let output = output.map_err(|error| unusable(program, error.to_string()))?;
+    if !output.status.success() {
+        let last = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(unusable(program, format!("it failed to start ({}) {last}", output.status)));
+    }
+    serde_json::from_slice(&output.stdout).map_err(|_| unusable(program, "it is not a Python interpreter".into()))
+}
+
+fn unusable(program: &Path, cause: String) -> Failure {
+    Failure {
+        message: format!("the Python interpreter `{}` cannot be used", program.display()),
+        causes: vec![cause],
+        hint: Some(
+            "name a CPython from 3.10 on with --python, or activate a virtual environment that has one".into(),
+        ),
+        status: ExitStatus::Config,
+    }
+}
+
+/// The extension for this Python: beside the program, where cargo puts it, or installed.
+pub(crate) fn extension_for(python: &Python) -> Result<PathBuf, Failure> {
+    let here = env::current_exe().and_then(fs::canonicalize).unwrap_or_default();
+    let here = here.parent().unwrap_or(Path::new(".")).to_owned();
+    let mut found = Vec::new();
+    for path in candidates(&here) {
+        let Some(built_for) = fs::read(&path).ok().and_then(|file| built_for(&file)) else { continue };
+        if built_for == python.tag || built_for == "abi3" {
+            return Ok(path);
+        }
+        found.push(format!("{} is for {built_for}", path.display()));
+    }
+    let cause = if found.is_empty() { format!("none lies in {}", here.display()) } else { found.join("; ") };
+    Err(Failure {
+        message: format!("there is no hostler extension for Python {} (`{}`)", python.version, python.program.display()),
+        causes: vec![cause],
+        hint: Some(format!(
+            "build it: PYO3_PYTHON={} cargo build --release; or name another Python with --python",
+            python.program.display()
+        )),
+        status: ExitStatus::Config,
+    })
+}
+
+fn candidates(here: &Path) -> Vec<PathBuf> {
+    let mut paths = vec![here.join("libhostler_python.so")];
+    for directory in [here.join("extensions"), here.join("../lib/hostler")] {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        paths.extend(entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|so| so == "so")));
+    }
+    paths
+}
+
+fn built_for(file: &[u8]) -> Option<String> {
+    let start = file.windows(MARKER.len()).position(|window| window == MARKER)? + MARKER.len();
+    let rest = &file[start..file.len().min(start + 32)];
+    let end = rest.iter().position(|byte| *byte == b';')?;
+    String::from_utf8(rest[..end].to_vec()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::built_for;
+
+    #[test]
+    fn the_marker_tells_what_an_extension_is_for() {
+        assert_eq!(built_for(b"\0..hostler-extension-for:cpython-313;\0"), Some("cpython-313".into()));
+        assert_eq!(built_for(b"nothing"), None);
+    }
+}

@@ -1,0 +1,184 @@
+//! Every option, declared once.
+
+/// What an option's value is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// `--name` and `--no-name`.
+    Flag,
+    /// Any text.
+    Text,
+    /// One of these.
+    Choice(&'static [&'static str]),
+    /// A whole number in this range.
+    Int(u64, u64),
+    /// A whole number in this range, or `auto`.
+    IntOrAuto(u64, u64),
+    /// A duration in this range of seconds.
+    Duration(u64, u64),
+    /// Text, several times.
+    List,
+}
+
+/// Whether an option does what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// It does.
+    Now,
+    /// It is checked, reported and otherwise without effect.
+    Later,
+    /// Using it stops the start; the text says what to do instead.
+    Refused(&'static str),
+}
+
+/// An option.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spec {
+    pub(crate) name: &'static str,
+    pub(crate) aliases: &'static [&'static str],
+    pub(crate) short: Option<char>,
+    pub(crate) kind: Kind,
+    /// As the user would write it; empty for "not set".
+    pub(crate) default: &'static str,
+    pub(crate) effect: Effect,
+    pub(crate) help: &'static str,
+}
+
+use Effect::{Later, Now, Refused};
+use Kind::{Choice, Duration, Flag, Int, IntOrAuto, List, Text};
+
+const fn spec(name: &'static str, kind: Kind, default: &'static str, effect: Effect, help: &'static str) -> Spec {
+    Spec { name, aliases: &[], short: None, kind, default, effect, help }
+}
+
+const fn alias(mut spec: Spec, aliases: &'static [&'static str], short: Option<char>) -> Spec {
+    spec.aliases = aliases;
+    spec.short = short;
+    spec
+}
+
+const TLS: Effect = Refused("TLS is not served yet: let a proxy end it, and bind to loopback or a Unix socket");
+const STATIC: Effect = Refused("static files are not served yet: let a proxy serve them, or the application");
+const METRICS: Effect = Refused("there is no metrics endpoint yet");
+const YEAR: u64 = 366 * 86_400;
+
+/// All options, in the order of the reference.
+#[rustfmt::skip]
+pub(crate) const OPTIONS: &[Spec] = &[
+    spec("app", Text, "", Now, "The application, as module:attribute; also the positional argument"),
+    spec("host", Text, "127.0.0.1", Now, "The address or host name to listen on"),
+    spec("port", Int(0, 65_535), "8000", Now, "The port to listen on; 0 lets the system choose"),
+    alias(spec("bind", List, "", Now, "HOST:PORT, unix:PATH or fd://N to listen on, instead of host and port; repeatable"), &[], Some('b')),
+    spec("uds", Text, "", Now, "The path of a Unix socket to listen on, instead of host and port"),
+    spec("uds-permissions", Text, "", Now, "The mode of the Unix socket, in octal if it starts with 0"),
+    spec("interface", Choice(&["auto", "asgi", "asginl", "wsgi", "rsgi"]), "auto", Now, "How the application is called; auto finds out, asginl is ASGI without lifespan"),
+    spec("http", Choice(&["auto", "1", "2"]), "auto", Now, "The HTTP version; 2 is not served yet"),
+    spec("ws", Flag, "false", Refused("WebSocket is not served yet; --no-ws is in effect"), "Serve WebSocket"),
+    alias(spec("workers", IntOrAuto(1, 1024), "1", Now, "Worker processes to keep alive; auto is one per usable processor"), &[], Some('w')),
+    spec("blocking-threads", Int(1, 1024), "1", Now, "Threads per worker that call a WSGI application; 1 calls it in place, one request at a time"),
+    spec("blocking-threads-idle-timeout", Duration(5, 600), "30", Later, "How long an idle thread is kept; threads are persistent here"),
+    alias(spec("runtime-threads", Int(1, 1024), "1", Now, "Threads of the I/O runtime; a worker has one, scale with --workers"), &["threads"], None),
+    spec("runtime-blocking-threads", Int(1, 1024), "", Later, "Threads for blocking I/O of the runtime"),
+    alias(spec("runtime-mode", Choice(&["auto", "st", "mt", "workers", "runtime"]), "auto", Now, "How a worker runs; always st (`workers`): one thread"), &["threading-mode"], None),
+    spec("loop", Choice(&["auto", "hostler", "asyncio", "uvloop", "rloop", "winloop"]), "auto", Now, "The event loop of ASGI workers; hostler's own for now, whichever is named"),
+    spec("task-impl", Choice(&["asyncio", "rust"]), "asyncio", Later, "The implementation of request tasks; asyncio's own"),
+    spec("opt", Flag, "true", Later, "Optimisations; always on"),
+    spec("backlog", Int(128, 65_535), "1024", Now, "Connections that may wait to be accepted, per listener"),
+    spec("backpressure", Int(1, 1_000_000), "", Later, "Connections per worker before it stops accepting"),
+    spec("http1-buffer-size", Int(8_192, 1 << 30), "417792", Now, "The most bytes a connection buffers, and so the longest request head, in bytes"),
+    spec("http1-header-read-timeout", Int(1, 60_000), "30000", Now, "How long a client may take to send a request's head, in milliseconds"),
+    spec("http1-keep-alive", Flag, "true", Now, "Keep connections open between requests"),
+    spec("http1-pipeline-flush", Flag, "false", Now, "Gather the answers to pipelined requests before writing them"),
+    spec("http2-adaptive-window", Flag, "false", Later, "HTTP/2: adapt windows"),
+    spec("http2-initial-connection-window-size", Int(1024, 1 << 31), "1048576", Later, "HTTP/2: window of a connection, in bytes"),
+    spec("http2-initial-stream-window-size", Int(1024, 1 << 31), "1048576", Later, "HTTP/2: window of a stream, in bytes"),
+    spec("http2-keep-alive-interval", Int(1, 60_000), "", Later, "HTTP/2: interval of pings, in milliseconds"),
+    spec("http2-keep-alive-timeout", Duration(1, 60), "20", Later, "HTTP/2: how long a ping may stay unanswered"),
+    spec("http2-max-concurrent-streams", Int(10, 1 << 31), "200", Later, "HTTP/2: streams of a connection"),
+    spec("http2-max-frame-size", Int(1024, 1 << 24), "16384", Later, "HTTP/2: longest frame, in bytes"),
+    spec("http2-max-headers-size", Int(1, 1 << 31), "16777216", Later, "HTTP/2: longest header list, in bytes"),
+    spec("http2-max-send-buffer-size", Int(1024, 1 << 31), "409600", Later, "HTTP/2: write buffer of a stream, in bytes"),
+    spec("log", Flag, "true", Now, "Write log lines"),
+    spec("log-level", Choice(&["critical", "error", "warning", "warn", "info", "debug", "notset"]), "info", Now, "The least important line that is logged"),
+    spec("log-config", Text, "", Later, "A file that configures Python's logging"),
+    spec("access-log", Flag, "false", Later, "Log every request"),
+    spec("access-log-fmt", Text, "", Later, "The form of the access log"),
+    spec("ssl-certificate", Text, "", TLS, "TLS: the certificate's file"),
+    spec("ssl-keyfile", Text, "", TLS, "TLS: the key's file"),
+    spec("ssl-keyfile-password", Text, "", TLS, "TLS: the key's password"),
+    spec("ssl-protocol-min", Choice(&["tls1.2", "tls1.3"]), "tls1.3", TLS, "TLS: the oldest version"),
+    spec("ssl-ca", Text, "", TLS, "TLS: the authority of client certificates"),
+    spec("ssl-crl", List, "", TLS, "TLS: revoked client certificates"),
+    spec("ssl-client-verify", Flag, "false", TLS, "TLS: ask for client certificates"),
+    alias(spec("url-path-prefix", Text, "", Now, "The path that the application is mounted on: root_path, SCRIPT_NAME"), &["root-path"], None),
+    spec("respawn-failed-workers", Flag, "true", Now, "Replace workers that died; always on"),
+    spec("respawn-interval", Duration(0, YEAR), "3.5", Later, "The least time between two planned replacements"),
+    spec("rss-sample-interval", Duration(1, 300), "30", Later, "How often memory is measured"),
+    spec("rss-samples", Int(1, 1000), "1", Later, "Measurements over the limit before a worker is replaced"),
+    spec("workers-lifetime", Duration(1, YEAR), "", Later, "The age at which a worker is replaced"),
+    spec("workers-max-rss", Int(1, 1 << 32), "", Later, "The memory at which a worker is replaced, in MiB"),
+    spec("workers-kill-timeout", Duration(1, 1800), "", Later, "How long a worker may take to stop; see --graceful-timeout"),
+    spec("max-requests", Int(1, u64::MAX), "", Later, "The number of requests after which a worker is replaced"),
+    spec("graceful-timeout", Duration(0, 86_400), "30", Now, "How long requests in flight may take to finish when the server stops"),
+    spec("drain-delay", Duration(0, 3_600), "0", Later, "How long to serve on after the signal to stop"),
+    spec("stall-timeout", Duration(0, 86_400), "30", Later, "How long a worker may be stuck before it is replaced"),
+    spec("boot-timeout", Duration(0, 86_400), "", Later, "How long a worker may take to be ready"),
+    spec("request-timeout", Duration(0, 86_400), "", Later, "How long a request may take before it is answered with 504"),
+    spec("preload", Flag, "false", Later, "Import the application before forking workers"),
+    spec("user", Text, "", Later, "The user that workers run as"),
+    spec("group", Text, "", Later, "The group that workers run as"),
+    spec("umask", Text, "", Later, "The file mode creation mask of workers"),
+    spec("factory", Flag, "false", Now, "The attribute is a function that makes the application"),
+    spec("working-dir", Text, "", Now, "The directory to work in and to import the application from"),
+    spec("env-files", List, "", Now, "Files of KEY=VALUE lines for the application's environment; repeatable"),
+    spec("python", Text, "", Now, "The Python to use; else the active virtual environment's, else python3 on PATH"),
+    spec("static-path-route", List, "/static", STATIC, "Static files: the URL's path"),
+    spec("static-path-mount", List, "", STATIC, "Static files: the directory"),
+    spec("static-path-dir-to-file", Text, "", STATIC, "Static files: the index's name"),
+    spec("static-path-expires", Duration(0, YEAR), "86400", STATIC, "Static files: how long they may be cached"),
+    spec("metrics", Flag, "false", METRICS, "Serve metrics"),
+    spec("metrics-scrape-interval", Duration(1, 60), "15", Later, "Metrics: how often they are gathered"),
+    spec("metrics-address", Text, "127.0.0.1", Later, "Metrics: the address"),
+    spec("metrics-port", Int(1, 65_535), "9090", Later, "Metrics: the port"),
+    spec("reload", Flag, "false", Later, "Reload when files change"),
+    spec("reload-paths", List, "", Later, "Reload: where to look"),
+    spec("reload-ignore-dirs", List, "", Later, "Reload: directories to ignore"),
+    spec("reload-ignore-patterns", List, "", Later, "Reload: patterns to ignore"),
+    spec("reload-ignore-paths", List, "", Later, "Reload: paths to ignore"),
+    spec("reload-tick", Int(50, 5_000), "50", Later, "Reload: how often to look, in milliseconds"),
+    spec("reload-ignore-worker-failure", Flag, "false", Later, "Reload: go on after a failure"),
+    spec("process-name", Text, "", Now, "The title of the master; workers add worker-N"),
+    spec("pid-file", Text, "", Later, "A file for the master's process id"),
+    spec("config", Text, "", Now, "A TOML file with any of these options"),
+    spec("print-config", Flag, "false", Now, "Print every option, its value and where it was set, and leave"),
+    spec("print-reference", Flag, "false", Now, "Print docs/CONFIGURATION.md and leave"),
+    spec("print-sample", Flag, "false", Now, "Print config/hostler.toml and leave"),
+];
+
+/// The option of this name or alias.
+pub(crate) fn find(name: &str) -> Option<&'static Spec> {
+    OPTIONS.iter().find(|spec| spec.name == name || spec.aliases.contains(&name))
+}
+
+impl Spec {
+    /// `HOSTLER_WORKERS_LIFETIME`.
+    pub(crate) fn env_name(&self) -> String {
+        format!("HOSTLER_{}", self.name.to_ascii_uppercase().replace('-', "_"))
+    }
+
+    /// Options that print something instead of serving; they have no place in files and references.
+    pub(crate) fn is_printer(&self) -> bool {
+        self.name.starts_with("print-")
+    }
+
+    /// What a value looks like, for help texts.
+    pub(crate) fn value_name(&self) -> String {
+        match self.kind {
+            Kind::Flag => String::new(),
+            Kind::Text | Kind::List => "TEXT".into(),
+            Kind::Choice(choices) => choices.join("|"),
+            Kind::Int(..) => "N".into(),
+            Kind::IntOrAuto(..) => "N|auto".into(),
+            Kind::Duration(..) => "DURATION".into(),
+        }
+    }
+}
