@@ -52,7 +52,7 @@ impl Bound {
         let bound = socket::bind_tcp(address, backlog)
             .and_then(|socket| socket::tcp_address(&socket).map(|address| (address, socket)));
         let (address, socket) = bound.map_err(|error| refused(&shown, &error, port))?;
-        hostler_master::logging::listening(&address);
+        hostler_sys::logging::listening(&address);
         self.listeners.push((ListenerInfo::Tcp(address), socket));
         Ok(())
     }
@@ -63,7 +63,7 @@ impl Bound {
         let path = std::path::absolute(path).map_err(|error| refused(&shown, &error, 0))?;
         let socket =
             socket::bind_unix(&path, config.uds_mode, config.backlog).map_err(|error| refused(&shown, &error, 0))?;
-        hostler_master::logging::listening(&shown);
+        hostler_sys::logging::listening(&shown);
         self.paths.push(path.clone());
         self.listeners.push((ListenerInfo::Unix(path), socket));
         Ok(())
@@ -74,11 +74,11 @@ impl Bound {
         let (socket, address) = socket::adopt(number, backlog).map_err(|error| refused(&shown, &error, 0))?;
         let info = match address {
             Address::Tcp(address) => {
-                hostler_master::logging::listening(&address);
+                hostler_sys::logging::listening(&address);
                 ListenerInfo::Tcp(address)
             }
             Address::Unix(path) => {
-                hostler_master::logging::listening(&format!("unix:{}", path.display()));
+                hostler_sys::logging::listening(&format!("unix:{}", path.display()));
                 ListenerInfo::Unix(path)
             }
         };

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 }
 
 fn run(config: &Config) -> Result<ExitStatus, Failure> {
-    hostler_master::logging::init(config.log());
+    hostler_sys::logging::init(config.log());
     report_settings(config);
     let mold = mold(config)?;
     let bound = bind::all(config)?;

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// Where a value was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     /// On the command line.
     Argv,
     /// In this environment variable.

@@ -121,7 +121,7 @@ impl Server {
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Unpin + 'static,
     {
         title::init();
-        hostler_master::logging::init(&self.log);
+        hostler_sys::logging::init(&self.log);
         if self.addresses.is_empty() {
             self.addresses.push("127.0.0.1:8000".into());
         }
@@ -161,7 +161,7 @@ fn listen(address: &str, backlog: i32) -> Result<(ListenerInfo, OwnedFd), Error>
         let first: SocketAddr = resolved.next().ok_or_else(|| io::Error::other("the name has no address"))?;
         let socket = socket::bind_tcp(first, backlog)?;
         let bound = socket::tcp_address(&socket)?;
-        hostler_master::logging::listening(&bound);
+        hostler_sys::logging::listening(&bound);
         Ok((ListenerInfo::Tcp(bound), socket))
     };
     bind().map_err(|source| Error::Bind { address: address.to_owned(), source })

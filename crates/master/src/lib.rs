@@ -15,7 +15,6 @@
 #![deny(unsafe_code)]
 
 mod fleet;
-pub mod logging;
 mod mold;
 mod native;
 pub mod report;

@@ -11,7 +11,7 @@ use std::{
 };
 
 /// How a mold is started. It finds its end of the control channel as this descriptor.
-pub const CONTROL_DESCRIPTOR: i32 = 3;
+const CONTROL_DESCRIPTOR: i32 = 3;
 
 /// The program of the mold.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "this crate wraps system calls; each block says why it is sound")]
 
 pub mod channel;
+pub mod logging;
 pub mod orphan;
 pub mod process;
 pub mod signal;

@@ -64,7 +64,9 @@ pub fn init() {
 
 /// Gives this process a title, cut to the room there is.
 pub fn set(title: &str) {
-    let comm = CString::new(title.bytes().filter(|byte| *byte != 0).take(15).collect::<Vec<_>>());
+    // Without spaces: CPython counts its threads by splitting /proc/self/stat at them.
+    let comm: Vec<u8> = title.bytes().filter(|byte| !b"\0:()".contains(byte)).take(15).collect();
+    let comm = CString::new(comm.into_iter().map(|byte| if byte == b' ' { b'-' } else { byte }).collect::<Vec<_>>());
     if let Ok(comm) = comm {
         // Only `top` and `pkill` show it; a refusal is no loss.
         let _ = nix::sys::prctl::set_name(&comm);

@@ -3,7 +3,6 @@
 use hyper::{Method, Version, header::HeaderName};
 use pyo3::{
     prelude::*,
-    sync::PyOnceLock,
     types::{PyBytes, PyString},
 };
 use std::{cell::RefCell, collections::HashMap};
@@ -73,13 +72,4 @@ impl Names {
         }
         bytes
     }
-}
-
-/// A Python object that is made at most once.
-pub(super) fn once<'py, T>(
-    cell: &'static PyOnceLock<Py<T>>,
-    py: Python<'py>,
-    make: impl FnOnce() -> PyResult<Bound<'py, T>>,
-) -> PyResult<&'py Bound<'py, T>> {
-    Ok(cell.get_or_try_init(py, || make().map(Bound::unbind))?.bind(py))
 }

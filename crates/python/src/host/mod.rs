@@ -4,4 +4,4 @@ mod mold;
 mod seat;
 
 pub(crate) use mold::mold_main;
-pub use seat::WorkerSeat;
+pub(crate) use seat::WorkerSeat;

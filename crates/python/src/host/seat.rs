@@ -24,7 +24,7 @@ const LONGEST_CAUSE: usize = 48 * 1024;
 /// Lives a worker's life; returns its exit code.
 pub(super) fn run(py: Python<'_>, seat: Seat) -> u8 {
     signal::reset_in_child();
-    logging::init(&seat.settings.log);
+    hostler_sys::logging::init(&seat.settings.log);
     let app = seat.settings.app.as_ref().map_or("", |app| app.target.as_str());
     let role = title::Role::Worker(seat.seat.0);
     title::set(&title::for_role(seat.settings.process_name.as_deref(), role, app));

@@ -151,7 +151,7 @@ fn whole_answer(head_request: bool, head: Head, body: Bytes) -> PyResult<Begun> 
 pub(crate) struct Rest {
     iterator: Py<PyIterator>,
     exchange: Py<Exchange>,
-    closing: Closing,
+    _closing: Closing,
     announced: Option<u64>,
     sent: u64,
     bodiless: bool,
@@ -167,7 +167,7 @@ impl Rest {
         Self {
             iterator: iterator.unbind(),
             exchange: exchange.clone().unbind(),
-            closing: Closing(result),
+            _closing: Closing(result),
             announced: head.length,
             sent: 0,
             bodiless: head.is_bodiless(exchange.get().head_request),

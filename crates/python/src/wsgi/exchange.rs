@@ -47,14 +47,6 @@ impl Exchange {
         })
     }
 
-    pub(super) fn has_begun(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.begun)
-    }
-
-    pub(super) fn has_head(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.head.is_some() || state.begun)
-    }
-
     pub(super) fn take_written(&self, py: Python<'_>) -> Vec<Bytes> {
         self.state.with(py, |state| std::mem::take(&mut state.written))
     }

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 const PIECES_AHEAD: usize = 4;
 
 /// The queue of requests; `python/hostler/_wsgi.py` starts the threads that serve it.
-#[pyclass(frozen, skip_from_py_object, module = "hostler")]
+#[pyclass(frozen, module = "hostler")]
 #[derive(Clone)]
 pub struct Jobs {
     sender: crossbeam_channel::Sender<Job>,

@@ -1,4 +1,4 @@
-//! Log lines to standard error: time in UTC, level, event, fields. One form for master and workers.
+//! Log lines to standard error: time in UTC, level, event, fields. One form for master, mold and workers.
 
 use hostler_wire::{LogLevel, LogSettings};
 use tracing::Level;
