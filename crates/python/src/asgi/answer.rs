@@ -40,19 +40,20 @@ impl Future for Answer {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         Python::attach(|py| {
-            if let Stage::New { shared, connection, request } = std::mem::replace(&mut this.0, Stage::Over) {
-                match call(py, &shared, &connection, request) {
-                    Ok(cycle) => this.0 = Stage::Called(cycle),
+            let cycle = match std::mem::replace(&mut this.0, Stage::Over) {
+                Stage::Called(cycle) => cycle,
+                Stage::New { shared, connection, request } => match call(py, &shared, &connection, request) {
+                    Ok(cycle) => cycle,
                     Err(error) => {
                         crate::logging::application_error(py, "an ASGI request could not be begun", &error);
                         return Poll::Ready(Err(Aborted));
                     }
-                }
-            }
-            let Stage::Called(cycle) = &this.0 else { return Poll::Pending };
-            let polled = cycle.bind(py).get().poll_answer(py, cx);
-            if polled.is_ready() {
-                this.0 = Stage::Over;
+                },
+                Stage::Over => return Poll::Pending,
+            };
+            let polled = cycle.get().poll_answer(py, cx);
+            if polled.is_pending() {
+                this.0 = Stage::Called(cycle);
             }
             polled.map(Ok)
         })

@@ -36,7 +36,7 @@ pub(super) fn run(core: &Bound<'_, LoopCore>) -> PyResult<()> {
         let driver = Driver {
             core: core_ref,
             selector: watch(selector)?,
-            selector_hot: true,
+            selector_hot: false,
             sleep: Box::pin(sleep_until(Instant::now())),
         };
         // A task, not the future given to `block_on`: waking a task from its own thread costs no syscall.
@@ -114,7 +114,10 @@ impl Driver {
         loop {
             let mut guard = match self.selector.poll_read_ready(cx) {
                 Poll::Ready(guard) => guard?,
-                Poll::Pending => return Ok(()),
+                Poll::Pending => {
+                    self.selector_hot = false;
+                    return Ok(());
+                }
             };
             self.selector_hot = core.call_method0(intern!(core.py(), "_poll_selector"))?.is_truthy()?;
             if self.selector_hot {
