@@ -28,6 +28,7 @@ def load(target, factory, working_dir, interface):
     app = _attribute(target, module, attribute)
     if factory:
         app = _make(target, app)
+    _refuse_rsgi(target, app)
     if not callable(app):
         raise LoadError(
             f"`{target}` is not an application",
@@ -140,17 +141,20 @@ def _make(target, factory):
 
 def _describe(value):
     kind = type(value).__name__
-    return f"None" if value is None else f"a value of type {kind}"
+    return "None" if value is None else f"a value of type {kind}"
 
 
-def _detect(target, app):
-    if hasattr(app, "__rsgi__") and not _is_coroutine_callable(app):
+def _refuse_rsgi(target, app):
+    if hasattr(app, "__rsgi__") and not callable(app):
         raise LoadError(
             f"`{target}` is an RSGI application",
             cause="RSGI is not served yet",
             hint="serve its ASGI or WSGI side with --interface, if it has one",
             kind="config",
         )
+
+
+def _detect(target, app):
     if _is_coroutine_callable(app):
         return "asgi"
     count = _positional_count(app)
@@ -159,7 +163,7 @@ def _detect(target, app):
     if count == 2:
         return "wsgi"
     if count == 0:
-        hint = f"if it is a function that makes the application, add --factory"
+        hint = "if it is a function that makes the application, add --factory"
     else:
         hint = "say what it is with --interface asgi or --interface wsgi"
     raise LoadError(
@@ -175,8 +179,11 @@ def _is_coroutine_callable(app):
 
 def _positional_count(app):
     try:
-        parameters = inspect.signature(app).parameters.values()
+        parameters = list(inspect.signature(app).parameters.values())
     except (TypeError, ValueError):
         return None
+    if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters):
+        # A wrapper that passes on what it gets; asynchronous ones are coroutine functions mostly.
+        return 2
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return sum(1 for p in parameters if p.kind in kinds and p.default is inspect.Parameter.empty)

@@ -11,7 +11,7 @@ use pyo3::{
 };
 
 /// The head of an answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,

@@ -96,7 +96,7 @@ pub(super) fn begin(
     if let Some(whole) = in_memory(&result)? {
         let body = concat(exchange.get().take_written(py), whole);
         let head = exchange.get().begin(py)?;
-        return whole_answer(exchange.get().head_request, head, body);
+        return whole_answer(exchange, head, body);
     }
     let iterator = result.try_iter()?;
     let mut first = exchange.get().take_written(py);
@@ -105,7 +105,7 @@ pub(super) fn begin(
             Some(data) => first.push(piece(&data?)?),
             None => {
                 let head = exchange.get().begin(py)?;
-                return whole_answer(exchange.get().head_request, head, Bytes::new());
+                return whole_answer(exchange, head, Bytes::new());
             }
         }
     }
@@ -137,10 +137,11 @@ fn concat(mut pieces: Vec<Bytes>, last: Bytes) -> Bytes {
     }
 }
 
-fn whole_answer(head_request: bool, head: Head, body: Bytes) -> PyResult<Begun> {
-    let bodiless = head.is_bodiless(head_request);
-    if let Some(length) = head.length.filter(|length| !bodiless && *length != body.len() as u64) {
-        let text = format!("the response body has {} bytes, but Content-Length says {length}", body.len());
+fn whole_answer(exchange: &Bound<'_, Exchange>, head: Head, body: Bytes) -> PyResult<Begun> {
+    let bodiless = head.is_bodiless(exchange.get().head_request);
+    let size = exchange.get().sent(exchange.py()) + body.len() as u64;
+    if let Some(length) = head.length.filter(|length| !bodiless && *length != size) {
+        let text = format!("the response body has {size} bytes, but Content-Length says {length}");
         return Err(PyRuntimeError::new_err(text));
     }
     let body = if bodiless && head.length.is_some() { None } else { Some(body) };
@@ -169,7 +170,7 @@ impl Rest {
             exchange: exchange.clone().unbind(),
             _closing: Closing(result),
             announced: head.length,
-            sent: 0,
+            sent: exchange.get().sent(exchange.py()),
             bodiless: head.is_bodiless(exchange.get().head_request),
         }
     }

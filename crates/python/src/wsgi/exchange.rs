@@ -29,13 +29,15 @@ struct State {
     begun: bool,
     /// What `write()` got before the application returned, in place.
     written: Vec<Bytes>,
+    /// How many bytes `write()` has sent already, in the pool.
+    sent: u64,
     /// In the pool: where `write()` sends to.
     line: Option<Line>,
 }
 
 impl Exchange {
     pub(super) fn new(head_request: bool, line: Option<Line>) -> Self {
-        let state = State { head: None, begun: false, written: Vec::new(), line };
+        let state = State { head: None, begun: false, written: Vec::new(), sent: 0, line };
         Self { state: GilCell::new(state), head_request }
     }
 
@@ -45,6 +47,19 @@ impl Exchange {
             state.begun = true;
             state.head.take().ok_or_else(|| PyRuntimeError::new_err("`start_response` was not called before the body"))
         })
+    }
+
+    /// Begins the answer before the application returned; the head stays for the one who goes on.
+    fn begin_by_write(&self, py: Python<'_>, line: &mut Line) -> PyResult<()> {
+        let head = self.begin(py)?;
+        line.begin(head.clone(), self.head_request);
+        self.state.with(py, |state| state.head = Some(head));
+        Ok(())
+    }
+
+    /// How many bytes of the body were sent before the application returned.
+    pub(super) fn sent(&self, py: Python<'_>) -> u64 {
+        self.state.with(py, |state| state.sent)
     }
 
     pub(super) fn take_written(&self, py: Python<'_>) -> Vec<Bytes> {
@@ -96,7 +111,8 @@ impl Exchange {
                 Ok(())
             }
             Some(mut line) => {
-                let begun = if line.has_begun() { Ok(()) } else { this.begin(py).map(|head| line.begin(head, this.head_request)) };
+                let begun = if line.has_begun() { Ok(()) } else { this.begin_by_write(py, &mut line) };
+                this.state.with(py, |state| state.sent += piece.len() as u64);
                 let sent = begun.and_then(|()| line.send(py, piece));
                 this.put_line(py, line);
                 sent

@@ -1,0 +1,172 @@
+//! A connection whose bytes the test decides.
+
+use crate::LIMIT;
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream},
+};
+
+/// A connection to a server.
+pub struct Conn {
+    stream: TcpStream,
+    /// What was read beyond the last reply.
+    rest: Vec<u8>,
+}
+
+/// An HTTP response.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body, without chunk framing.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// The first header of this name.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+impl Conn {
+    /// Connects.
+    #[must_use]
+    pub fn to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("the server listens");
+        stream.set_read_timeout(Some(LIMIT)).expect("the limit is not zero");
+        stream.set_write_timeout(Some(LIMIT)).expect("the limit is not zero");
+        Self { stream, rest: Vec::new() }
+    }
+
+    /// Sends these bytes.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).expect("the server reads");
+    }
+
+    /// Sends no more; the answer can still be read.
+    pub fn finish(&self) {
+        self.stream.shutdown(Shutdown::Write).expect("it is open");
+    }
+
+    /// GET, and its reply.
+    pub fn get(&mut self, path: &str) -> Reply {
+        self.request("GET", path, "", b"")
+    }
+
+    /// A request with a body, and its reply. `headers` are lines that end with CR LF.
+    pub fn request(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> Reply {
+        let length =
+            if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+        self.send(format!("{method} {path} HTTP/1.1\r\nhost: test\r\n{headers}{length}\r\n"));
+        self.send(body);
+        self.reply_to(method).expect("a whole reply")
+    }
+
+    /// Reads one reply.
+    ///
+    /// # Errors
+    /// When the connection ends before the reply does.
+    pub fn reply(&mut self) -> io::Result<Reply> {
+        self.reply_to("GET")
+    }
+
+    fn reply_to(&mut self, method: &str) -> io::Result<Reply> {
+        let head = self.until(b"\r\n\r\n")?;
+        let head = String::from_utf8_lossy(&head).into_owned();
+        let mut lines = head.split("\r\n");
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
+        let status: u16 = status.ok_or_else(|| io::Error::other(format!("no status line: {head}")))?;
+        let headers: Vec<(String, String)> = lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect();
+        let mut reply = Reply { status, headers, body: Vec::new() };
+        if status == 100 {
+            return self.reply_to(method);
+        }
+        if method != "HEAD" && status != 204 && status != 304 {
+            reply.body = self.body(&reply)?;
+        }
+        Ok(reply)
+    }
+
+    fn body(&mut self, reply: &Reply) -> io::Result<Vec<u8>> {
+        if reply.header("transfer-encoding") == Some("chunked") {
+            let mut body = Vec::new();
+            loop {
+                let line = self.until(b"\r\n")?;
+                let size = String::from_utf8_lossy(&line);
+                let size = usize::from_str_radix(size.trim(), 16).map_err(io::Error::other)?;
+                body.extend(self.exactly(size)?);
+                self.exactly(2)?;
+                if size == 0 {
+                    return Ok(body);
+                }
+            }
+        }
+        match reply.header("content-length") {
+            Some(length) => self.exactly(length.parse().map_err(io::Error::other)?),
+            None => self.to_end(),
+        }
+    }
+
+    /// Reads what comes until the server closes.
+    ///
+    /// # Errors
+    /// When the connection is reset.
+    pub fn to_end(&mut self) -> io::Result<Vec<u8>> {
+        let mut all = std::mem::take(&mut self.rest);
+        self.stream.read_to_end(&mut all)?;
+        Ok(all)
+    }
+
+    /// Whether the server closed or reset the connection without another byte.
+    pub fn is_closed(&mut self) -> bool {
+        self.to_end().map_or(true, |rest| rest.is_empty())
+    }
+
+    /// Reads exactly so many bytes.
+    ///
+    /// # Errors
+    /// When the connection ends before.
+    pub fn exactly(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        while self.rest.len() < count {
+            self.more()?;
+        }
+        Ok(self.rest.drain(..count).collect())
+    }
+
+    fn until(&mut self, end: &[u8]) -> io::Result<Vec<u8>> {
+        let mut seen = 0;
+        loop {
+            if let Some(at) = self.rest[seen..].windows(end.len()).position(|window| window == end) {
+                let mut found: Vec<u8> = self.rest.drain(..seen + at + end.len()).collect();
+                found.truncate(found.len() - end.len());
+                return Ok(found);
+            }
+            seen = self.rest.len().saturating_sub(end.len() - 1);
+            self.more()?;
+        }
+    }
+
+    fn more(&mut self) -> io::Result<()> {
+        let mut block = [0; 65536];
+        match self.stream.read(&mut block)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            count => {
+                self.rest.extend_from_slice(&block[..count]);
+                Ok(())
+            }
+        }
+    }
+}

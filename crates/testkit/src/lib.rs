@@ -1,0 +1,36 @@
+//! Starts a real server, watches its log and its processes, and speaks HTTP to it byte by byte.
+//!
+//! Tests wait for events (a line of the log, an answer, an exit) with generous limits, never for a time.
+//! Dropping a [`Server`] ends every process that it started.
+
+#![forbid(unsafe_code)]
+
+mod conn;
+mod server;
+
+pub use conn::{Conn, Reply};
+pub use server::{Builder, Server};
+
+use std::{path::PathBuf, time::Duration};
+
+/// How long anything may take before a test gives up.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// The workspace's root.
+#[must_use]
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace exists")
+}
+
+/// The program under test.
+#[must_use]
+pub fn hostler() -> PathBuf {
+    std::env::var_os("HOSTLER_BIN").map_or_else(|| root().join("target/release/hostler"), PathBuf::from)
+}
+
+/// The Python of the virtual environment that has the frameworks.
+#[must_use]
+pub fn python() -> PathBuf {
+    std::env::var_os("HOSTLER_TEST_PYTHON")
+        .map_or_else(|| panic!("run the tests with `cargo xtask test`, which prepares a Python"), PathBuf::from)
+}

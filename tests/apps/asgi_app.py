@@ -1,0 +1,179 @@
+"""What the ASGI tests ask for, without a framework."""
+
+import asyncio
+import json
+import os
+import time
+
+SEEN = {"disconnects": 0, "sent": 0}
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        return await lifespan(scope, receive, send)
+    handler = globals()["on_" + scope["path"].strip("/").split("/")[0]]
+    await handler(scope, receive, send)
+
+
+async def lifespan(scope, receive, send):
+    await receive()
+    scope["state"]["started"] = "yes"
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    print("lifespan shutdown", flush=True)
+    if "SHUTDOWN_FILE" in os.environ:
+        with open(os.environ["SHUTDOWN_FILE"], "a") as file:
+            file.write("shutdown\n")
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def answer(send, body, status=200, headers=()):
+    await send({"type": "http.response.start", "status": status, "headers": list(headers)})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def read_body(receive):
+    body = b""
+    while True:
+        event = await receive()
+        assert event["type"] == "http.request", event
+        body += event["body"]
+        if not event["more_body"]:
+            return body
+
+
+async def on_scope(scope, receive, send):
+    shown = {k: v for k, v in scope.items() if k not in ("headers", "state", "app")}
+    shown["headers"] = [[name.decode(), value.decode("latin-1")] for name, value in scope["headers"]]
+    shown["state"] = dict(scope["state"])
+    scope["state"]["leaked"] = "no"
+    text = json.dumps(shown, default=lambda v: v.decode("latin-1"))
+    await answer(send, text.encode())
+
+
+async def on_pid(scope, receive, send):
+    await answer(send, str(os.getpid()).encode())
+
+
+async def on_echo(scope, receive, send):
+    await answer(send, await read_body(receive))
+
+
+async def on_slow(scope, receive, send):
+    await asyncio.sleep(float(scope["query_string"] or b"0.5"))
+    await answer(send, b"slow answer")
+
+
+async def on_block(scope, receive, send):
+    time.sleep(float(scope["query_string"] or b"0.5"))
+    await answer(send, b"blocked answer")
+
+
+async def on_stream(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"x-kind", b"stream")]})
+    for number in range(10):
+        await send({"type": "http.response.body", "body": b"piece %d\n" % number, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def on_flood(scope, receive, send):
+    """Sends 100 MB to whoever reads; counts how much the server took."""
+    SEEN["sent"] = 0
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for _ in range(1600):
+        await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+        SEEN["sent"] += 65536
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def on_seen(scope, receive, send):
+    await answer(send, json.dumps(SEEN).encode())
+
+
+async def on_disconnect(scope, receive, send):
+    await read_body(receive)
+    event = await receive()
+    if event["type"] == "http.disconnect":
+        SEEN["disconnects"] += 1
+
+
+async def on_raise(scope, receive, send):
+    raise RuntimeError("raised on purpose")
+
+
+async def on_raise_late(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+    raise RuntimeError("raised late on purpose")
+
+
+async def on_silent(scope, receive, send):
+    return
+
+
+async def on_badheader(scope, receive, send):
+    await answer(send, b"x", headers=[(b"x-evil", b"a\r\nset-cookie: b=c")])
+
+
+async def on_badname(scope, receive, send):
+    await answer(send, b"x", headers=[(b"x evil\r\n", b"a")])
+
+
+async def on_toolong(scope, receive, send):
+    await answer(send, b"0123456789ABCDEF", headers=[(b"content-length", b"10")])
+
+
+async def on_tooshort(scope, receive, send):
+    await answer(send, b"01234", headers=[(b"content-length", b"10")])
+
+
+async def on_tooshort_stream(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"10")]})
+    await send({"type": "http.response.body", "body": b"0123", "more_body": True})
+    await send({"type": "http.response.body", "body": b"4"})
+
+
+async def on_twice(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+
+
+async def on_task(scope, receive, send):
+    task = asyncio.current_task()
+    async with asyncio.timeout(5) if hasattr(asyncio, "timeout") else open_nothing():
+        await asyncio.sleep(0)
+    loop = asyncio.get_running_loop()
+    value = await loop.run_in_executor(None, lambda: 41)
+    later = loop.create_future()
+    loop.call_soon(later.set_result, 1)
+    same = asyncio.current_task() is task
+    await answer(send, f"{value + await later} {same}".encode())
+
+
+class open_nothing:
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *args):
+        return None
+
+
+async def on_subprocess(scope, receive, send):
+    process = await asyncio.create_subprocess_exec("echo", "from a subprocess", stdout=asyncio.subprocess.PIPE)
+    out, _ = await process.communicate()
+    await answer(send, out + str(process.returncode).encode())
+
+
+async def on_sockets(scope, receive, send):
+    async def serve(reader, writer):
+        writer.write((await reader.readline()).upper())
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    writer.write(b"through asyncio streams\n")
+    line = await reader.readline()
+    writer.close()
+    server.close()
+    await answer(send, line)

@@ -1,0 +1,118 @@
+"""What the WSGI tests ask for, without a framework."""
+
+import json
+import os
+import threading
+import time
+from wsgiref.validate import validator
+
+CLOSED = {"count": 0}
+
+
+def app(environ, start_response):
+    handler = globals()["on_" + environ["PATH_INFO"].strip("/").split("/")[0]]
+    return handler(environ, start_response)
+
+
+def answer(start_response, body, status="200 OK", headers=()):
+    start_response(status, [("content-type", "text/plain"), *headers])
+    return [body]
+
+
+def on_environ(environ, start_response):
+    shown = {k: v if isinstance(v, (str, bool)) else repr(v) for k, v in environ.items()}
+    return answer(start_response, json.dumps(shown).encode())
+
+
+def on_echo(environ, start_response):
+    return answer(start_response, environ["wsgi.input"].read())
+
+
+def on_lines(environ, start_response):
+    stream = environ["wsgi.input"]
+    first = stream.readline()
+    rest = list(stream)
+    return answer(start_response, b"%s|%d" % (first.strip(), len(rest)))
+
+
+def on_pid(environ, start_response):
+    return answer(start_response, str(os.getpid()).encode())
+
+
+def on_write(environ, start_response):
+    write = start_response("200 OK", [("content-type", "text/plain")])
+    write(b"written ")
+    write(b"twice ")
+    return [b"and returned"]
+
+
+class Closing:
+    def __init__(self, pieces):
+        self.pieces = iter(pieces)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        piece = next(self.pieces)
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
+
+    def close(self):
+        CLOSED["count"] += 1
+
+
+def on_generator(environ, start_response):
+    def late():
+        yield b""
+        start_response("200 OK", [("content-type", "text/plain")])
+        for number in range(10):
+            yield b"piece %d\n" % number
+
+    return late()
+
+
+def on_closing(environ, start_response):
+    start_response("200 OK", [("content-type", "text/plain")])
+    return Closing([b"one ", b"two"])
+
+
+def on_closing_raise(environ, start_response):
+    start_response("200 OK", [("content-type", "text/plain")])
+    return Closing([b"one ", RuntimeError("raised late on purpose")])
+
+
+def on_closed(environ, start_response):
+    return answer(start_response, str(CLOSED["count"]).encode())
+
+
+def on_raise(environ, start_response):
+    raise RuntimeError("raised on purpose")
+
+
+def on_badheader(environ, start_response):
+    return answer(start_response, b"x", headers=[("x-evil", "a\r\nset-cookie: b=c")])
+
+
+def on_toolong(environ, start_response):
+    return answer(start_response, b"0123456789ABCDEF", headers=[("content-length", "10")])
+
+
+def on_tooshort(environ, start_response):
+    start_response("200 OK", [("content-length", "10")])
+    return iter([b"01", b"23"])
+
+
+def on_sleep(environ, start_response):
+    time.sleep(0.3)
+    return answer(start_response, threading.current_thread().name.encode())
+
+
+def valid_inner(environ, start_response):
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body) + 3))])
+    return [b"ok " + body]
+
+
+valid = validator(valid_inner)

@@ -1,0 +1,181 @@
+//! ASGI 3 over HTTP.
+
+use hostler_testkit::{LIMIT, Server};
+use serde_json::Value;
+use std::time::Instant;
+
+fn serve() -> Server {
+    Server::app("asgi_app:app").start()
+}
+
+#[test]
+fn the_scope_is_complete() {
+    let server = serve();
+    let headers = "x-twice: a\r\nx-twice: b\r\n";
+    let path = "/scope/a%20b/%C3%BC?q=1&r=%20";
+    let scope: Value =
+        serde_json::from_slice(&server.connect().request("PUT", path, headers, b"").body).unwrap();
+    assert_eq!(scope["type"], "http");
+    assert_eq!(scope["asgi"]["version"], "3.0");
+    assert_eq!(scope["http_version"], "1.1");
+    assert_eq!(scope["method"], "PUT");
+    assert_eq!(scope["scheme"], "http");
+    assert_eq!(scope["path"], "/scope/a b/ü");
+    assert_eq!(scope["raw_path"], "/scope/a%20b/%C3%BC");
+    assert_eq!(scope["query_string"], "q=1&r=%20");
+    assert_eq!(scope["root_path"], "");
+    assert_eq!(scope["client"][0], "127.0.0.1");
+    assert_eq!(scope["server"][1], server.address.unwrap().port());
+    assert_eq!(scope["state"], serde_json::json!({"started": "yes"}));
+    let twice: Vec<&Value> =
+        scope["headers"].as_array().unwrap().iter().filter(|pair| pair[0] == "x-twice").collect();
+    assert_eq!(twice, [&serde_json::json!(["x-twice", "a"]), &serde_json::json!(["x-twice", "b"])]);
+    server.stop();
+}
+
+#[test]
+fn requests_of_a_connection_do_not_see_each_others_scope() {
+    let server = serve();
+    let mut conn = server.connect();
+    let first: Value = serde_json::from_slice(&conn.request("GET", "/scope", "x-a: 1\r\n", b"").body).unwrap();
+    let second: Value = serde_json::from_slice(&conn.request("GET", "/scope", "x-b: 2\r\n", b"").body).unwrap();
+    assert_eq!(first["headers"], serde_json::json!([["host", "test"], ["x-a", "1"]]));
+    assert_eq!(second["headers"], serde_json::json!([["host", "test"], ["x-b", "2"]]));
+    assert_eq!(second["state"], serde_json::json!({"started": "yes"}));
+}
+
+#[test]
+fn bodies_arrive_in_one_piece_and_in_many() {
+    let server = serve();
+    let mut conn = server.connect();
+    assert_eq!(conn.request("POST", "/echo", "", b"hello").text(), "hello");
+    let large = vec![b'x'; 3_000_000];
+    assert_eq!(conn.request("POST", "/echo", "", &large).body, large);
+    conn.send("POST /echo HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    conn.send("6\r\n world\r\n0\r\n\r\n");
+    assert_eq!(conn.reply().unwrap().text(), "hello world");
+    conn.send("POST /echo HTTP/1.1\r\nhost: t\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n");
+    assert_eq!(conn.exactly(25).unwrap(), b"HTTP/1.1 100 Continue\r\n\r\n");
+    conn.send("body");
+    assert_eq!(conn.reply().unwrap().text(), "body");
+}
+
+#[test]
+fn a_streamed_answer_arrives_whole() {
+    let server = serve();
+    let reply = server.connect().get("/stream");
+    assert_eq!(reply.header("x-kind"), Some("stream"));
+    assert_eq!(reply.text().lines().count(), 10);
+}
+
+#[test]
+fn an_application_that_sends_faster_than_the_client_reads_is_suspended() {
+    let server = Server::app("asgi_app:app").option("workers", 1).start();
+    let mut slow = server.connect();
+    slow.send("GET /flood HTTP/1.1\r\nhost: t\r\n\r\n");
+    slow.exactly(1000).unwrap();
+    let sent = || {
+        let seen: Value = serde_json::from_slice(&server.connect().get("/seen").body).unwrap();
+        seen["sent"].as_u64().unwrap()
+    };
+    // Suspended: two looks in a row see the same, far from all.
+    let limit = Instant::now() + LIMIT;
+    while sent() != sent() {
+        assert!(Instant::now() < limit);
+    }
+    assert!(sent() < 50_000_000, "{} bytes were taken from the application", sent());
+    let reply = slow.to_end_of_flood();
+    assert!(reply > 100_000_000, "{reply}");
+}
+
+trait Flood {
+    fn to_end_of_flood(self) -> usize;
+}
+
+impl Flood for hostler_testkit::Conn {
+    /// Reads the rest of 1600 chunks of 64 KiB and their framing.
+    fn to_end_of_flood(mut self) -> usize {
+        let mut read = 0;
+        loop {
+            let block = self.exactly(16_384);
+            match block {
+                Ok(block) => {
+                    read += block.len();
+                    if read > 104_000_000 {
+                        return read;
+                    }
+                }
+                Err(_) => return read,
+            }
+        }
+    }
+}
+
+#[test]
+fn a_client_that_goes_away_is_a_disconnect() {
+    let server = Server::app("asgi_app:app").option("workers", 1).start();
+    let mut leaving = server.connect();
+    leaving.send("GET /disconnect HTTP/1.1\r\nhost: t\r\n\r\n");
+    drop(leaving);
+    let limit = Instant::now() + LIMIT;
+    loop {
+        let seen: Value = serde_json::from_slice(&server.connect().get("/seen").body).unwrap();
+        if seen["disconnects"] == 1 {
+            break;
+        }
+        assert!(Instant::now() < limit, "the application was not told");
+    }
+}
+
+#[test]
+fn an_exception_is_a_500_with_its_traceback_in_the_log_and_the_worker_lives() {
+    let server = Server::app("asgi_app:app").option("workers", 1).start();
+    let mut conn = server.connect();
+    assert_eq!(conn.get("/raise").status, 500);
+    server.wait_for("RuntimeError: raised on purpose", 1);
+    assert_eq!(conn.get("/silent").status, 500);
+    assert_eq!(conn.get("/twice").status, 500);
+    assert_eq!(conn.get("/pid").text(), server.workers()[0].to_string());
+}
+
+#[test]
+fn an_exception_after_the_answer_began_aborts_the_connection() {
+    let server = serve();
+    let mut conn = server.connect();
+    conn.send("GET /raise_late HTTP/1.1\r\nhost: t\r\n\r\n");
+    assert!(conn.reply().is_err(), "a broken answer looked whole");
+    server.wait_for("raised late on purpose", 1);
+}
+
+#[test]
+fn headers_and_lengths_that_would_break_the_protocol_are_refused() {
+    let server = serve();
+    for path in ["/badheader", "/badname", "/toolong", "/tooshort"] {
+        let reply = server.connect().get(path);
+        assert_eq!(reply.status, 500, "{path}");
+        assert_eq!(reply.header("set-cookie"), None, "{path}");
+    }
+    let mut conn = server.connect();
+    conn.send("GET /tooshort_stream HTTP/1.1\r\nhost: t\r\n\r\n");
+    assert!(conn.reply().is_err(), "a short body looked whole");
+    server.wait_for("Content-Length says 10", 3);
+}
+
+#[test]
+fn the_loop_is_asyncios() {
+    let server = serve();
+    let mut conn = server.connect();
+    assert_eq!(conn.get("/task").text(), "42 True");
+    assert_eq!(conn.get("/subprocess").text(), "from a subprocess\n0");
+    assert_eq!(conn.get("/sockets").text(), "THROUGH ASYNCIO STREAMS\n");
+}
+
+#[test]
+fn the_lifespan_is_shut_down_in_every_worker() {
+    let file = std::env::temp_dir().join(format!("hostler-shutdown-{}", std::process::id()));
+    let server = Server::app("asgi_app:app").env("SHUTDOWN_FILE", file.to_str().unwrap()).start();
+    server.stop();
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(text.lines().count(), 2);
+}

@@ -1,0 +1,188 @@
+//! Master, mold and workers: titles, death, drain.
+
+use hostler_testkit::{LIMIT, Server};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+fn title(pid: i32) -> String {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+    String::from_utf8_lossy(&line).trim_end_matches('\0').trim_end().to_owned()
+}
+
+fn titles(server: &Server) -> Vec<String> {
+    let mut all: Vec<String> = server.processes().into_iter().map(title).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn processes_have_titles() {
+    let server = Server::app("asgi_app:app").start();
+    let expected = [
+        "hostler: master asgi_app:app",
+        "hostler: mold asgi_app:app",
+        "hostler: worker 1 asgi_app:app",
+        "hostler: worker 2 asgi_app:app",
+    ];
+    assert_eq!(titles(&server), expected);
+    let named = Server::app("asgi_app:app").option("process-name", "shop").start();
+    assert_eq!(titles(&named), ["shop", "shop mold", "shop worker-1", "shop worker-2"]);
+}
+
+#[test]
+fn the_master_is_one_small_thread_without_python() {
+    let server = Server::app("asgi_app:app").start();
+    let master = server.master();
+    assert_eq!(fs::read_dir(format!("/proc/{master}/task")).unwrap().count(), 1);
+    let maps = fs::read_to_string(format!("/proc/{master}/maps")).unwrap();
+    assert!(!maps.contains("libpython") && !maps.contains("hostler_python"));
+    let status = fs::read_to_string(format!("/proc/{master}/status")).unwrap();
+    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let rss: u64 = rss.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(rss <= 6 * 1024, "{rss} KiB");
+}
+
+#[test]
+fn every_worker_is_the_masters_child() {
+    let server = Server::app("asgi_app:app").start();
+    for pid in server.workers() {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        assert!(status.contains(&format!("PPid:\t{}\n", server.master())));
+    }
+}
+
+#[test]
+fn a_killed_worker_is_replaced_and_its_neighbour_is_not_touched() {
+    let server = Server::app("asgi_app:app").start();
+    let before = server.workers();
+    kill(Pid::from_raw(before[0]), Signal::SIGKILL).unwrap();
+    server.wait_for("killed by SIGKILL", 1);
+    server.wait_for("worker ready", 3);
+    assert!(server.processes().contains(&before[1]));
+    assert!(!server.processes().contains(&before[0]));
+    assert_eq!(server.connect().get("/pid").status, 200);
+    server.stop();
+}
+
+#[test]
+fn a_killed_mold_is_replaced_and_workers_go_on() {
+    let server = Server::app("asgi_app:app").start();
+    let workers = server.workers();
+    let mold = server.processes().into_iter().find(|pid| title(*pid).contains("mold")).unwrap();
+    kill(Pid::from_raw(mold), Signal::SIGKILL).unwrap();
+    server.wait_for("mold ready", 2);
+    assert!(workers.iter().all(|worker| server.processes().contains(worker)));
+    kill(Pid::from_raw(workers[0]), Signal::SIGKILL).unwrap();
+    server.wait_for("worker ready", 3);
+    server.stop();
+}
+
+#[test]
+fn nothing_outlives_a_killed_master_and_requests_in_flight_are_answered() {
+    let mut server = Server::app("asgi_app:app").start();
+    let mut conn = server.connect();
+    conn.send("GET /slow?0.4 HTTP/1.1\r\nhost: t\r\n\r\n");
+    // The request is in flight once its worker answers somebody else on a later connection.
+    assert_eq!(server.connect().get("/pid").status, 200);
+    let processes = server.processes();
+    server.signal(Signal::SIGKILL);
+    let killed = Instant::now();
+    assert_eq!(conn.reply().unwrap().text(), "slow answer");
+    server.wait_exit();
+    let limit = Instant::now() + LIMIT;
+    while processes.iter().any(|pid| server.processes().contains(pid)) {
+        assert!(Instant::now() < limit, "{:?} live on", server.processes());
+    }
+    assert!(killed.elapsed() < Duration::from_millis(2500), "{:?}", killed.elapsed());
+}
+
+#[test]
+fn a_worker_stuck_in_python_does_not_outlive_a_killed_master() {
+    let mut server = Server::app("asgi_app:app").option("workers", 1).start();
+    let mut stuck = server.connect();
+    stuck.send("GET /block?600 HTTP/1.1\r\nhost: t\r\n\r\n");
+    wait_until_asleep(server.workers()[0]);
+    server.signal(Signal::SIGKILL);
+    let killed = Instant::now();
+    server.wait_exit();
+    while !server.processes().is_empty() {
+        assert!(killed.elapsed() < LIMIT, "{:?} live on", server.processes());
+    }
+    assert!(killed.elapsed() < Duration::from_millis(2500), "{:?}", killed.elapsed());
+}
+
+/// Waits until the process sleeps in `time.sleep`, which is clock_nanosleep(2).
+fn wait_until_asleep(pid: i32) {
+    let limit = Instant::now() + LIMIT;
+    while !fs::read_to_string(format!("/proc/{pid}/syscall")).is_ok_and(|call| call.starts_with("230 ")) {
+        assert!(Instant::now() < limit, "the worker does not block");
+    }
+}
+
+#[test]
+fn a_graceful_stop_answers_what_is_in_flight() {
+    let mut server = Server::app("asgi_app:app").start();
+    let mut conn = server.connect();
+    let mut idle = server.connect();
+    assert_eq!(idle.get("/pid").status, 200);
+    conn.send("GET /slow?0.5 HTTP/1.1\r\nhost: t\r\n\r\n");
+    // The request is in flight once its worker answers somebody else on a later connection.
+    assert_eq!(server.connect().get("/pid").status, 200);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(conn.reply().unwrap().text(), "slow answer");
+    assert_eq!(server.wait_exit().code(), Some(0));
+    assert!(idle.is_closed());
+    assert!(server.processes().is_empty());
+}
+
+#[test]
+fn a_quick_stop_does_not_wait_and_a_second_signal_is_one() {
+    for signals in [&[Signal::SIGINT][..], &[Signal::SIGTERM, Signal::SIGTERM][..]] {
+        let mut server = Server::app("asgi_app:app").start();
+        let mut conn = server.connect();
+        conn.send("GET /slow?600 HTTP/1.1\r\nhost: t\r\n\r\n");
+        for (number, signal) in signals.iter().enumerate() {
+            server.signal(*signal);
+            if number == 0 && signals.len() > 1 {
+                server.wait_for("stopping gracefully", 1);
+            }
+        }
+        assert_eq!(server.wait_exit().code(), Some(0));
+        assert!(server.processes().is_empty());
+    }
+}
+
+#[test]
+fn a_busy_worker_leaves_new_connections_to_its_sibling() {
+    let server = Server::app("asgi_app:app").start();
+    let mut busy = server.connect();
+    let pinned: i32 = busy.get("/pid").text().parse().unwrap();
+    busy.send("GET /block?3 HTTP/1.1\r\nhost: t\r\n\r\n");
+    wait_until_asleep(pinned);
+    let begun = Instant::now();
+    for _ in 0..20 {
+        let other: i32 = server.connect().get("/pid").text().parse().unwrap();
+        assert_ne!(other, pinned);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert_eq!(busy.reply().unwrap().text(), "blocked answer");
+}
+
+#[test]
+fn a_unix_socket_is_served_and_removed() {
+    let path = std::env::temp_dir().join(format!("hostler-it-{}.sock", std::process::id()));
+    let server = Server::app("asgi_app:app").option("uds", path.display()).start();
+    let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    std::io::Write::write_all(&mut stream, b"GET /pid HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 200 OK"), "{text}");
+    server.stop();
+    assert!(!path.exists());
+}
