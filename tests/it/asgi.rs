@@ -37,8 +37,10 @@ fn the_scope_is_complete() {
 fn requests_of_a_connection_do_not_see_each_others_scope() {
     let server = serve();
     let mut conn = server.connect();
-    let first: Value = serde_json::from_slice(&conn.request("GET", "/scope", "x-a: 1\r\n", b"").body).unwrap();
-    let second: Value = serde_json::from_slice(&conn.request("GET", "/scope", "x-b: 2\r\n", b"").body).unwrap();
+    let first: Value =
+        serde_json::from_slice(&conn.request("GET", "/scope", "x-a: 1\r\n", b"").body).unwrap();
+    let second: Value =
+        serde_json::from_slice(&conn.request("GET", "/scope", "x-b: 2\r\n", b"").body).unwrap();
     assert_eq!(first["headers"], serde_json::json!([["host", "test"], ["x-a", "1"]]));
     assert_eq!(second["headers"], serde_json::json!([["host", "test"], ["x-b", "2"]]));
     assert_eq!(second["state"], serde_json::json!({"started": "yes"}));

@@ -35,21 +35,32 @@ fn the_production_command_serves() {
     let mut conn = hostler_testkit::Conn::to(([127, 0, 0, 1], port).into());
     assert!(conn.get("/").text().contains("Quart on hostler"));
     let log = server.log();
-    assert!(log.contains("not yet in effect: --respawn-interval 30 (command line), --workers-lifetime 43200"), "{log}");
+    assert!(
+        log.contains("not yet in effect: --respawn-interval 30 (command line), --workers-lifetime 43200"),
+        "{log}"
+    );
     assert_eq!(log.matches("hostler's own event loop is used instead").count(), 1, "{log}");
     server.stop();
 }
 
 #[test]
 fn a_missing_module_or_attribute_is_named() {
-    refused(Server::app("nowhere:app"), 4, &["could not load `nowhere:app`", "no module `nowhere`", "hint: "]);
+    refused(
+        Server::app("nowhere:app"),
+        4,
+        &["could not load `nowhere:app`", "no module `nowhere`", "hint: "],
+    );
     refused(Server::app("odd:nothing"), 4, &["`odd` has no attribute `nothing`", "`create_app`"]);
     refused(Server::app("odd/x.py"), 4, &["does not name an application"]);
 }
 
 #[test]
 fn an_application_that_raises_at_import_shows_its_traceback() {
-    let log = refused(Server::app("raises:app"), 4, &["could not load `raises:app`", "ValueError: the settings are missing"]);
+    let log = refused(
+        Server::app("raises:app"),
+        4,
+        &["could not load `raises:app`", "ValueError: the settings are missing"],
+    );
     assert!(log.contains("raises.py\", line 3"), "{log}");
 }
 
@@ -68,7 +79,11 @@ fn a_factory_is_called() {
 
 #[test]
 fn a_failed_lifespan_stops_the_start() {
-    refused(Server::app("odd:failing"), 3, &["lifespan startup failed", "RuntimeError: the database is away"]);
+    refused(
+        Server::app("odd:failing"),
+        3,
+        &["lifespan startup failed", "RuntimeError: the database is away"],
+    );
     refused(Server::app("odd:refusing"), 3, &["lifespan startup failed", "no database"]);
 }
 
@@ -78,7 +93,10 @@ fn a_port_in_use_is_refused() {
     let port = taken.local_addr().unwrap().port();
     let (status, log) = Server::app("asgi_app:app").option("port", port).fail();
     assert_eq!(status, Some(1), "{log}");
-    assert!(log.contains(&format!("cannot listen on 127.0.0.1:{port}")) && log.contains("another program"), "{log}");
+    assert!(
+        log.contains(&format!("cannot listen on 127.0.0.1:{port}")) && log.contains("another program"),
+        "{log}"
+    );
     let server = Server::app("asgi_app:app").start();
     let (status, log) = Server::app("asgi_app:app").option("port", server.address.unwrap().port()).fail();
     assert_eq!(status, Some(1), "two servers share a port in silence:\n{log}");
@@ -138,7 +156,11 @@ fn wrong_values_elsewhere_are_configuration_errors() {
 #[test]
 fn a_python_that_cannot_be_used_is_explained() {
     let with = |python: &str| Server::app("asgi_app:app").option("python", python);
-    refused(with("/nowhere/python"), 78, &["the Python interpreter `/nowhere/python` cannot be used", "hint: "]);
+    refused(
+        with("/nowhere/python"),
+        78,
+        &["the Python interpreter `/nowhere/python` cannot be used", "hint: "],
+    );
     refused(with("/bin/true"), 78, &["it is not a Python interpreter"]);
     match old_python() {
         Some(old) => drop(refused(with(&old), 78, &["3.10 is the oldest"])),
@@ -147,7 +169,8 @@ fn a_python_that_cannot_be_used_is_explained() {
 }
 
 fn old_python() -> Option<String> {
-    let all = std::fs::read_dir(std::path::Path::new(&std::env::var("PYENV_ROOT").ok()?).join("versions")).ok()?;
+    let all =
+        std::fs::read_dir(std::path::Path::new(&std::env::var("PYENV_ROOT").ok()?).join("versions")).ok()?;
     let mut names = all.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("3.9."));
     names.next().map(|entry| entry.path().join("bin/python").to_string_lossy().into_owned())
 }
@@ -163,12 +186,17 @@ fn a_missing_extension_is_explained() {
     std::fs::remove_dir_all(&dir).unwrap();
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(78), "{text}");
-    assert!(text.contains("no hostler extension for Python") && text.contains("cargo build --release"), "{text}");
+    assert!(
+        text.contains("no hostler extension for Python") && text.contains("cargo build --release"),
+        "{text}"
+    );
 }
 
 #[test]
 fn generated_files_are_what_the_program_prints() {
-    for (flag, file) in [("--print-reference", "docs/CONFIGURATION.md"), ("--print-sample", "config/hostler.toml")] {
+    for (flag, file) in
+        [("--print-reference", "docs/CONFIGURATION.md"), ("--print-sample", "config/hostler.toml")]
+    {
         let output = Command::new(hostler()).arg(flag).output().unwrap();
         let kept = std::fs::read_to_string(root().join(file)).unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), kept, "run `hostler {flag} > {file}`");

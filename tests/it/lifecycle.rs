@@ -179,7 +179,8 @@ fn a_unix_socket_is_served_and_removed() {
     let path = std::env::temp_dir().join(format!("hostler-it-{}.sock", std::process::id()));
     let server = Server::app("asgi_app:app").option("uds", path.display()).start();
     let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
-    std::io::Write::write_all(&mut stream, b"GET /pid HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").unwrap();
+    std::io::Write::write_all(&mut stream, b"GET /pid HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n")
+        .unwrap();
     let mut text = String::new();
     std::io::Read::read_to_string(&mut stream, &mut text).unwrap();
     assert!(text.starts_with("HTTP/1.1 200 OK"), "{text}");

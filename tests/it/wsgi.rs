@@ -52,7 +52,9 @@ fn bodies_can_be_read_in_every_way() {
         assert_eq!(conn.request("POST", "/lines", "", b"one\ntwo\nthree").text(), "one|2");
         let large = vec![b'x'; 3_000_000];
         assert_eq!(conn.request("POST", "/echo", "", &large).body, large);
-        conn.send("POST /echo HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+        conn.send(
+            "POST /echo HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        );
         assert_eq!(conn.reply().unwrap().text(), "hello");
         assert_eq!(conn.get("/echo").text(), "");
     });

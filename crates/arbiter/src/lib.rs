@@ -179,7 +179,9 @@ impl Arbiter {
 
     fn deadline_of(&self, seat: &Seat) -> Option<Time> {
         match seat.state {
-            State::Vacant { spawn_at } => (self.can_spawn && self.phase == Phase::Running).then_some(spawn_at),
+            State::Vacant { spawn_at } => {
+                (self.can_spawn && self.phase == Phase::Running).then_some(spawn_at)
+            }
             State::Draining { kill_at, .. } => Some(kill_at),
             State::Spawning | State::Booting | State::Serving { .. } | State::Killed => None,
         }

@@ -61,8 +61,8 @@ impl Bound {
         let shown = format!("unix:{}", path.display());
         // A path of our own choice must mean the same after a worker changed its directory.
         let path = std::path::absolute(path).map_err(|error| refused(&shown, &error, 0))?;
-        let socket =
-            socket::bind_unix(&path, config.uds_mode, config.backlog).map_err(|error| refused(&shown, &error, 0))?;
+        let socket = socket::bind_unix(&path, config.uds_mode, config.backlog)
+            .map_err(|error| refused(&shown, &error, 0))?;
         hostler_sys::logging::listening(&shown);
         self.paths.push(path.clone());
         self.listeners.push((ListenerInfo::Unix(path), socket));

@@ -55,7 +55,11 @@ pub(crate) fn choose(asked: Option<&Path>) -> Result<Python, Failure> {
     };
     match refusal {
         Some(cause) => Err(unusable(&program, cause)),
-        None => Ok(Python { program, version: answer.version, tag: format!("cpython-{}{}", answer.major, answer.minor) }),
+        None => Ok(Python {
+            program,
+            version: answer.version,
+            tag: format!("cpython-{}{}", answer.major, answer.minor),
+        }),
     }
 }
 
@@ -66,7 +70,8 @@ fn ask(program: &Path) -> Result<Answer, Failure> {
         let last = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(unusable(program, format!("it failed to start ({}) {last}", output.status)));
     }
-    serde_json::from_slice(&output.stdout).map_err(|_| unusable(program, "it is not a Python interpreter".into()))
+    serde_json::from_slice(&output.stdout)
+        .map_err(|_| unusable(program, "it is not a Python interpreter".into()))
 }
 
 fn unusable(program: &Path, cause: String) -> Failure {
@@ -74,7 +79,8 @@ fn unusable(program: &Path, cause: String) -> Failure {
         message: format!("the Python interpreter `{}` cannot be used", program.display()),
         causes: vec![cause],
         hint: Some(
-            "name a CPython from 3.10 on with --python, or activate a virtual environment that has one".into(),
+            "name a CPython from 3.10 on with --python, or activate a virtual environment that has one"
+                .into(),
         ),
         status: ExitStatus::Config,
     }
@@ -94,7 +100,11 @@ pub(crate) fn extension_for(python: &Python) -> Result<PathBuf, Failure> {
     }
     let cause = if found.is_empty() { format!("none lies in {}", here.display()) } else { found.join("; ") };
     Err(Failure {
-        message: format!("there is no hostler extension for Python {} (`{}`)", python.version, python.program.display()),
+        message: format!(
+            "there is no hostler extension for Python {} (`{}`)",
+            python.version,
+            python.program.display()
+        ),
         causes: vec![cause],
         hint: Some(format!(
             "build it: PYO3_PYTHON={} cargo build --release; or name another Python with --python",
@@ -108,7 +118,9 @@ fn candidates(here: &Path) -> Vec<PathBuf> {
     let mut paths = vec![here.join("libhostler_python.so")];
     for directory in [here.join("extensions"), here.join("../lib/hostler")] {
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-        paths.extend(entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|so| so == "so")));
+        paths.extend(
+            entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|so| so == "so")),
+        );
     }
     paths
 }

@@ -52,7 +52,9 @@ fn argument(spec: &'static Spec) -> Arg {
     }
     match spec.kind {
         Kind::Flag => argument.action(ArgAction::SetTrue).overrides_with(spec.name),
-        Kind::List => argument.action(ArgAction::Append).value_name(spec.value_name()).allow_hyphen_values(true),
+        Kind::List => {
+            argument.action(ArgAction::Append).value_name(spec.value_name()).allow_hyphen_values(true)
+        }
         // The last one wins, as with most programs.
         _ => argument
             .action(ArgAction::Set)

@@ -4,7 +4,9 @@ use crate::{
     error::{Error, Source},
     resolve::Values,
 };
-use hostler_wire::{AppSettings, HttpSettings, Interface, ListenerInfo, LogLevel, LogSettings, WorkerSettings};
+use hostler_wire::{
+    AppSettings, HttpSettings, Interface, ListenerInfo, LogLevel, LogSettings, WorkerSettings,
+};
 use std::{path::PathBuf, time::Duration};
 
 /// Everything that was configured and is in effect.

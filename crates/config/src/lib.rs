@@ -10,8 +10,8 @@
 
 mod command;
 mod config;
-mod duration;
 mod dotenv;
+mod duration;
 mod error;
 mod reference;
 mod resolve;

@@ -23,7 +23,8 @@ pub(crate) fn markdown() -> String {
             Effect::Refused(_) => "refused",
         };
         let value = spec.value_name().replace('|', " \\| ");
-        let _ = writeln!(text, "| {} | {value} | {} | {effect} | {} |", names(spec), default(spec), spec.help);
+        let _ =
+            writeln!(text, "| {} | {value} | {} | {effect} | {} |", names(spec), default(spec), spec.help);
     }
     text
 }

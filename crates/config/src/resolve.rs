@@ -121,7 +121,9 @@ fn split(spec: &Spec, text: &str) -> Vec<String> {
 fn read_file(file: &Value) -> Result<Vec<(&'static str, Value)>, Error> {
     let path = file.texts.last().map_or("", String::as_str);
     let source = Source::File(path.to_owned());
-    let wrong = |cause: String| Error::at(&source, format!("cannot use the configuration file `{path}`")).because(cause);
+    let wrong = |cause: String| {
+        Error::at(&source, format!("cannot use the configuration file `{path}`")).because(cause)
+    };
     let text = std::fs::read_to_string(Path::new(path)).map_err(|error| wrong(error.to_string()))?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
     let mut values = Vec::new();
@@ -130,7 +132,8 @@ fn read_file(file: &Value) -> Result<Vec<(&'static str, Value)>, Error> {
         let Some(spec) = find(&name).filter(|spec| !spec.is_printer() && spec.name != "config") else {
             return Err(wrong(format!("there is no option `{key}`")).hint(similar(&name)));
         };
-        let texts = texts_of(&value).ok_or_else(|| wrong(format!("`{key}` is neither text, number, flag nor a list")))?;
+        let texts = texts_of(&value)
+            .ok_or_else(|| wrong(format!("`{key}` is neither text, number, flag nor a list")))?;
         values.push((spec.name, Value { texts, source: source.clone() }));
     }
     Ok(values)
@@ -153,7 +156,10 @@ fn similar(name: &str) -> String {
     let close = OPTIONS.iter().map(|spec| spec.name).find(|known| {
         known.starts_with(name) || name.starts_with(known) || known.replace('-', "") == name.replace('-', "")
     });
-    close.map_or_else(|| "`hostler --help` lists all options".into(), |known| format!("did you mean `{known}`?"))
+    close.map_or_else(
+        || "`hostler --help` lists all options".into(),
+        |known| format!("did you mean `{known}`?"),
+    )
 }
 
 fn check(spec: &Spec, value: &Value) -> Result<(), Error> {
@@ -180,9 +186,8 @@ fn expected(kind: Kind, text: &str) -> Option<String> {
         Kind::Flag => (!matches!(text, "true" | "false")).then(|| "true or false".into()),
         Kind::Choice(choices) => (!choices.contains(&text)).then(|| format!("one of {}", choices.join(", "))),
         Kind::Int(min, max) => (!in_range(min, max)).then(|| format!("a whole number from {min} to {max}")),
-        Kind::IntOrAuto(min, max) => {
-            (text != "auto" && !in_range(min, max)).then(|| format!("auto, or a whole number from {min} to {max}"))
-        }
+        Kind::IntOrAuto(min, max) => (text != "auto" && !in_range(min, max))
+            .then(|| format!("auto, or a whole number from {min} to {max}")),
         Kind::Duration(min, max) => {
             let range = Duration::from_secs(min)..=Duration::from_secs(max);
             let fits = duration::parse(text).is_some_and(|duration| range.contains(&duration));

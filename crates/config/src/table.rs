@@ -46,7 +46,13 @@ pub(crate) struct Spec {
 use Effect::{Later, Now, Refused};
 use Kind::{Choice, Duration, Flag, Int, IntOrAuto, List, Text};
 
-const fn spec(name: &'static str, kind: Kind, default: &'static str, effect: Effect, help: &'static str) -> Spec {
+const fn spec(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    effect: Effect,
+    help: &'static str,
+) -> Spec {
     Spec { name, aliases: &[], short: None, kind, default, effect, help }
 }
 
@@ -56,7 +62,8 @@ const fn alias(mut spec: Spec, aliases: &'static [&'static str], short: Option<c
     spec
 }
 
-const TLS: Effect = Refused("TLS is not served yet: let a proxy end it, and bind to loopback or a Unix socket");
+const TLS: Effect =
+    Refused("TLS is not served yet: let a proxy end it, and bind to loopback or a Unix socket");
 const STATIC: Effect = Refused("static files are not served yet: let a proxy serve them, or the application");
 const METRICS: Effect = Refused("there is no metrics endpoint yet");
 const YEAR: u64 = 366 * 86_400;

@@ -8,14 +8,7 @@ use hostler_wire::{HttpSettings, ListenerInfo};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{
-    io,
-    net::SocketAddr,
-    os::fd::OwnedFd,
-    path::PathBuf,
-    pin::pin,
-    rc::Rc,
-    task::Poll,
-    time::Duration,
+    io, net::SocketAddr, os::fd::OwnedFd, path::PathBuf, pin::pin, rc::Rc, task::Poll, time::Duration,
 };
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tracing::warn;
@@ -101,7 +94,8 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
         match accepted {
             Ok(Stream::Tcp(stream, peer)) => self.take_tcp(stream, peer),
             Ok(Stream::Unix(stream, path)) => {
-                let info = ConnectionInfo { peer: PeerAddress::Unix(None), local: PeerAddress::Unix(Some(path)) };
+                let info =
+                    ConnectionInfo { peer: PeerAddress::Unix(None), local: PeerAddress::Unix(Some(path)) };
                 self.spawn(TokioIo::new(stream), info);
             }
             Err(error) => return pause_after(&error).await,

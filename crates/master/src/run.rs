@@ -14,9 +14,13 @@ use hostler_sys::{
     signal::SignalPipe,
     title,
 };
-use hostler_wire::{BootFailure, ExitStatus, FailureKind, FromMold, FromWorker, Generation, SeatId, ToMold, ToWorker};
+use hostler_wire::{
+    BootFailure, ExitStatus, FailureKind, FromMold, FromWorker, Generation, SeatId, ToMold, ToWorker,
+};
 use nix::{
-    libc::{SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH},
+    libc::{
+        SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH,
+    },
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 use std::{
@@ -425,7 +429,14 @@ fn died_booting(status: WaitStatus) -> BootFailure {
     BootFailure {
         kind: FailureKind::Boot,
         message: "a worker ended before it served".into(),
-        cause: Some(format!("it {}", if matches!(status, WaitStatus::Exited(_)) { status.to_string() } else { format!("was {status}") })),
+        cause: Some(format!(
+            "it {}",
+            if matches!(status, WaitStatus::Exited(_)) {
+                status.to_string()
+            } else {
+                format!("was {status}")
+            }
+        )),
         hint: Some("what it printed above tells more".into()),
     }
 }

@@ -94,7 +94,11 @@ pub(crate) fn call_with_names<'py, const N: usize>(
 }
 
 /// A tuple of two byte strings.
-pub(crate) fn bytes_pair<'py>(py: Python<'py>, a: &Bound<'py, PyBytes>, b: &[u8]) -> PyResult<Bound<'py, PyTuple>> {
+pub(crate) fn bytes_pair<'py>(
+    py: Python<'py>,
+    a: &Bound<'py, PyBytes>,
+    b: &[u8],
+) -> PyResult<Bound<'py, PyTuple>> {
     PyTuple::new(py, [a, &PyBytes::new(py, b)])
 }
 

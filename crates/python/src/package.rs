@@ -37,10 +37,7 @@ pub(crate) fn install(extension: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 fn run(py: Python<'_>, source: &str, file: &str, globals: &Bound<'_, PyDict>) -> PyResult<()> {
-    let code = py
-        .import("builtins")?
-        .getattr("compile")?
-        .call1((source, file, "exec"))?;
+    let code = py.import("builtins")?.getattr("compile")?.call1((source, file, "exec"))?;
     globals.set_item("__builtins__", py.import("builtins")?)?;
     py.import("builtins")?.getattr("exec")?.call1((code, globals))?;
     Ok(())

@@ -4,8 +4,8 @@
 //! death of the other end reads as end-of-file.
 
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, recvmsg, sendmsg,
-    setsockopt, socketpair, sockopt,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, recvmsg,
+    sendmsg, setsockopt, socketpair, sockopt,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{

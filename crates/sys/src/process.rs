@@ -91,7 +91,8 @@ impl fmt::Display for WaitStatus {
         match *self {
             Self::Exited(code) => write!(f, "exited with code {code}"),
             Self::Signaled { signal, core } => {
-                let name = nix::sys::signal::Signal::try_from(signal).map_or("a signal", |signal| signal.as_str());
+                let name =
+                    nix::sys::signal::Signal::try_from(signal).map_or("a signal", |signal| signal.as_str());
                 write!(f, "killed by {name}{}", if core { " (core dumped)" } else { "" })
             }
         }

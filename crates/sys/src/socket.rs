@@ -96,7 +96,8 @@ pub fn adopt(descriptor: RawFd, backlog: i32) -> io::Result<(OwnedFd, Address)> 
     }
     socket.listen(backlog)?;
     socket.set_nonblocking(true)?;
-    let address = local_address(&socket)?.ok_or_else(|| invalid("neither TCP nor a Unix socket with a path"))?;
+    let address =
+        local_address(&socket)?.ok_or_else(|| invalid("neither TCP nor a Unix socket with a path"))?;
     Ok((socket.into(), address))
 }
 

@@ -66,7 +66,8 @@ pub fn init() {
 pub fn set(title: &str) {
     // Without spaces: CPython counts its threads by splitting /proc/self/stat at them.
     let comm: Vec<u8> = title.bytes().filter(|byte| !b"\0:()".contains(byte)).take(15).collect();
-    let comm = CString::new(comm.into_iter().map(|byte| if byte == b' ' { b'-' } else { byte }).collect::<Vec<_>>());
+    let comm =
+        CString::new(comm.into_iter().map(|byte| if byte == b' ' { b'-' } else { byte }).collect::<Vec<_>>());
     if let Ok(comm) = comm {
         // Only `top` and `pkill` show it; a refusal is no loss.
         let _ = nix::sys::prctl::set_name(&comm);

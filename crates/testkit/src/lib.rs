@@ -31,6 +31,8 @@ pub fn hostler() -> PathBuf {
 /// The Python of the virtual environment that has the frameworks.
 #[must_use]
 pub fn python() -> PathBuf {
-    std::env::var_os("HOSTLER_TEST_PYTHON")
-        .map_or_else(|| panic!("run the tests with `cargo xtask test`, which prepares a Python"), PathBuf::from)
+    std::env::var_os("HOSTLER_TEST_PYTHON").map_or_else(
+        || panic!("run the tests with `cargo xtask test`, which prepares a Python"),
+        PathBuf::from,
+    )
 }

@@ -122,7 +122,8 @@ impl Server {
         let group = self.master();
         let all = fs::read_dir("/proc").expect("there is /proc").flatten();
         let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-        pids.filter(|pid| group_and_state(*pid).is_some_and(|(its, state)| its == group && state != 'Z')).collect()
+        pids.filter(|pid| group_and_state(*pid).is_some_and(|(its, state)| its == group && state != 'Z'))
+            .collect()
     }
 }
 

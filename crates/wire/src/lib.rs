@@ -14,7 +14,9 @@ mod settings;
 
 pub use exit::ExitStatus;
 pub use message::{BootFailure, FailureKind, FromMold, FromWorker, ToMold, ToWorker};
-pub use settings::{AppSettings, HttpSettings, Interface, ListenerInfo, LogLevel, LogSettings, WorkerSettings};
+pub use settings::{
+    AppSettings, HttpSettings, Interface, ListenerInfo, LogLevel, LogSettings, WorkerSettings,
+};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

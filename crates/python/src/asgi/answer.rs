@@ -23,13 +23,21 @@ pub(crate) struct Answer(Stage);
 enum Stage {
     /// Not polled yet. The application is called at the first poll and not before, because by then hyper
     /// has put what it already has of the request's body where `receive` finds it.
-    New { shared: Rc<Shared>, connection: Rc<ConnectionScope>, request: Request<Incoming> },
+    New {
+        shared: Rc<Shared>,
+        connection: Rc<ConnectionScope>,
+        request: Request<Incoming>,
+    },
     Called(Py<Cycle>),
     Over,
 }
 
 impl Answer {
-    pub(super) fn new(shared: Rc<Shared>, connection: Rc<ConnectionScope>, request: Request<Incoming>) -> Self {
+    pub(super) fn new(
+        shared: Rc<Shared>,
+        connection: Rc<ConnectionScope>,
+        request: Request<Incoming>,
+    ) -> Self {
         Self(Stage::New { shared, connection, request })
     }
 }
@@ -80,13 +88,17 @@ fn call(
     let cycle = Bound::new(py, Cycle::new(Rc::clone(shared), request.into_body(), head_request))?;
     let receive = cycle.getattr(intern!(py, "receive"))?;
     let send = cycle.getattr(intern!(py, "send"))?;
-    let started = shared.app.bind(py).call1((scope, receive, send)).and_then(|coroutine| start(py, shared, &coroutine));
+    let started =
+        shared.app.bind(py).call1((scope, receive, send)).and_then(|coroutine| start(py, shared, &coroutine));
     match started {
         Ok(task) if task.call_method0(intern!(py, "done"))?.is_truthy()? => {
             cycle.get().application_ended(py, task_error(&task));
         }
         Ok(task) => {
-            task.call_method1(intern!(py, "add_done_callback"), (cycle.getattr(intern!(py, "_task_done"))?,))?;
+            task.call_method1(
+                intern!(py, "add_done_callback"),
+                (cycle.getattr(intern!(py, "_task_done"))?,),
+            )?;
             cycle.get().keep_task(py, task);
         }
         Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
@@ -102,7 +114,11 @@ fn call(
 }
 
 /// Makes the application's coroutine a task and runs its first step here and now.
-fn start<'py>(py: Python<'py>, shared: &Shared, coroutine: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+fn start<'py>(
+    py: Python<'py>,
+    shared: &Shared,
+    coroutine: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
     let (class, names) = (shared.tasks.class.bind(py), shared.tasks.keywords.bind(py));
     let event_loop = shared.event_loop.bind(py);
     if shared.tasks.eager {

@@ -113,7 +113,11 @@ impl Cycle {
         });
         match error {
             Some(error) if unfinished || !error.is_instance_of::<pyo3::exceptions::PyOSError>(py) => {
-                crate::logging::application_error(py, &format!("the ASGI application raised {place}"), &error);
+                crate::logging::application_error(
+                    py,
+                    &format!("the ASGI application raised {place}"),
+                    &error,
+                );
             }
             None if unfinished => tracing::error!("the ASGI application returned {place}"),
             _ => {}
@@ -268,7 +272,12 @@ impl Cycle {
         }
     }
 
-    fn body_piece<'py>(&self, py: Python<'py>, piece: Bytes, more: bool) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn body_piece<'py>(
+        &self,
+        py: Python<'py>,
+        piece: Bytes,
+        more: bool,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let size = piece.len() as u64;
         let (stream, bodiless) = self.state.with(py, |state| match &mut state.phase {
             Phase::Streaming { stream, left, bodiless } => {
@@ -328,7 +337,8 @@ impl Cycle {
     /// The first `receive` that still waits; a piece given to a cancelled one would be lost.
     fn next_receiver(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         loop {
-            let first = self.state.with(py, |state| state.receivers.first().map(|first| first.clone_ref(py)))?;
+            let first =
+                self.state.with(py, |state| state.receivers.first().map(|first| first.clone_ref(py)))?;
             let done = first.bind(py).call_method0(intern!(py, "done")).and_then(|done| done.is_truthy());
             if !done.unwrap_or(true) {
                 return Some(first);
@@ -338,7 +348,8 @@ impl Cycle {
     }
 
     fn forget_receiver(&self, py: Python<'_>, receiver: &Py<PyAny>) {
-        let gone: Vec<_> = self.state.with(py, |state| state.receivers.extract_if(.., |kept| kept.is(receiver)).collect());
+        let gone: Vec<_> =
+            self.state.with(py, |state| state.receivers.extract_if(.., |kept| kept.is(receiver)).collect());
         drop(gone);
     }
 }
@@ -367,7 +378,9 @@ impl Cycle {
                 });
                 if pump {
                     let cycle = slf.clone().unbind();
-                    tokio::task::spawn_local(poll_fn(move |cx| Python::attach(|py| cycle.get().poll_pump(py, cx))));
+                    tokio::task::spawn_local(poll_fn(move |cx| {
+                        Python::attach(|py| cycle.get().poll_pump(py, cx))
+                    }));
                 }
                 Ok(future)
             }
@@ -422,7 +435,8 @@ fn bytes_of(body: &Bound<'_, PyAny>) -> PyResult<Bytes> {
         Ok(bytes) => Ok(Bytes::from_owner(bytes)),
         Err(_) => {
             let view = body.py().get_type::<PyBytes>().call1((body,)).ok().filter(|_| is_buffer(body));
-            let copy = view.ok_or_else(|| PyTypeError::new_err(format!("a body is a byte string, not {body:?}")))?;
+            let copy =
+                view.ok_or_else(|| PyTypeError::new_err(format!("a body is a byte string, not {body:?}")))?;
             Ok(Bytes::copy_from_slice(copy.cast::<PyBytes>()?.as_bytes()))
         }
     }

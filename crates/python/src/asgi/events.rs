@@ -41,9 +41,9 @@ pub(super) fn reject(future: &Bound<'_, PyAny>, error: PyErr) {
 
 fn settle(future: &Bound<'_, PyAny>, how: &Bound<'_, pyo3::types::PyString>, value: Bound<'_, PyAny>) {
     let py = future.py();
-    let settled = future
-        .call_method0(intern!(py, "done"))
-        .and_then(|done| if done.is_truthy()? { Ok(()) } else { future.call_method1(how, (value,)).map(drop) });
+    let settled = future.call_method0(intern!(py, "done")).and_then(|done| {
+        if done.is_truthy()? { Ok(()) } else { future.call_method1(how, (value,)).map(drop) }
+    });
     if let Err(error) = settled {
         // Only a closed loop refuses; then nobody waits for this future either.
         tracing::debug!(%error, "cannot finish a future");
@@ -51,7 +51,11 @@ fn settle(future: &Bound<'_, PyAny>, how: &Bound<'_, pyo3::types::PyString>, val
 }
 
 /// A required key of an event.
-pub(super) fn required<'py>(event: &Bound<'py, PyDict>, key: &str, kind: &str) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn required<'py>(
+    event: &Bound<'py, PyDict>,
+    key: &str,
+    kind: &str,
+) -> PyResult<Bound<'py, PyAny>> {
     event
         .get_item(key)?
         .ok_or_else(|| PyTypeError::new_err(format!("the event `{kind}` lacks the key `{key}`")))

@@ -81,7 +81,8 @@ impl Head {
             .map_err(|_| bad("a value with CR, LF or another control character"))?;
         if header == CONTENT_LENGTH {
             let length = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-            let length = length.and_then(|text| text.parse().ok()).ok_or_else(|| bad("a value that is no length"))?;
+            let length =
+                length.and_then(|text| text.parse().ok()).ok_or_else(|| bad("a value that is no length"))?;
             if self.length.is_some_and(|other| other != length) {
                 return Err(bad("two different values"));
             }

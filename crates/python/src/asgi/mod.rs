@@ -78,7 +78,8 @@ impl Tasks {
         let keywords = if eager { vec!["loop", "eager_start"] } else { vec!["loop"] };
         Ok(Self {
             class: py.import("asyncio")?.getattr("Task")?.unbind(),
-            keywords: PyTuple::new(py, keywords.iter().map(|name| pyo3::types::PyString::intern(py, name)))?.unbind(),
+            keywords: PyTuple::new(py, keywords.iter().map(|name| pyo3::types::PyString::intern(py, name)))?
+                .unbind(),
             eager,
         })
     }

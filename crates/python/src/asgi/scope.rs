@@ -53,7 +53,12 @@ impl ConnectionScope {
         Ok(scope)
     }
 
-    fn headers<'py>(&self, py: Python<'py>, shared: &Shared, headers: &HeaderMap) -> PyResult<Bound<'py, PyList>> {
+    fn headers<'py>(
+        &self,
+        py: Python<'py>,
+        shared: &Shared,
+        headers: &HeaderMap,
+    ) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
         let mut replaced = Vec::new();
         for (index, (name, value)) in headers.iter().enumerate() {
@@ -130,7 +135,11 @@ fn address(py: Python<'_>, address: &PeerAddress, client: bool) -> PyResult<Py<P
 }
 
 /// `path` (percent-decoded text) and `raw_path` (the bytes as sent).
-fn path_objects<'py>(py: Python<'py>, shared: &Shared, raw: &str) -> (Bound<'py, PyString>, Bound<'py, PyBytes>) {
+fn path_objects<'py>(
+    py: Python<'py>,
+    shared: &Shared,
+    raw: &str,
+) -> (Bound<'py, PyString>, Bound<'py, PyBytes>) {
     let bytes = PyBytes::new(py, raw.as_bytes());
     let path = match raw {
         "/" => shared.names.slash.bind(py).clone(),

@@ -167,9 +167,10 @@ fn run_ready(core: &Bound<'_, LoopCore>) {
     let py = core.py();
     let count = core.get().state.with(py, |state| state.ready.len());
     for _ in 0..count {
-        let next = core.get().state.with(py, |state| {
-            if state.fatal.is_some() { None } else { state.ready.pop_front() }
-        });
+        let next = core
+            .get()
+            .state
+            .with(py, |state| if state.fatal.is_some() { None } else { state.ready.pop_front() });
         let Some(handle) = next else { return };
         LoopCore::run_handle(core, handle.bind(py));
     }

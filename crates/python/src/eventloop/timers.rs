@@ -48,8 +48,9 @@ impl Timers {
         if self.heap.len() < self.sweep_at.max(SWEEP_FROM) {
             return Vec::new();
         }
-        let (gone, kept): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.heap).into_iter().partition(|Reverse(timer)| timer.handle.get().is_cancelled(py));
+        let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.heap)
+            .into_iter()
+            .partition(|Reverse(timer)| timer.handle.get().is_cancelled(py));
         self.heap = kept.into();
         self.sweep_at = self.heap.len() * 2;
         gone.into_iter().map(|Reverse(timer)| timer.handle).collect()

@@ -32,9 +32,8 @@ pub(super) fn run(py: Python<'_>, seat: Seat) -> u8 {
         return ExitStatus::Failed.code();
     }
     let line = seat.channel.try_clone();
-    let code = Bound::new(py, WorkerSeat(GilCell::new(Some(seat)))).and_then(|seat| {
-        py.import("hostler._worker")?.call_method1("main", (seat,))?.extract::<u8>()
-    });
+    let code = Bound::new(py, WorkerSeat(GilCell::new(Some(seat))))
+        .and_then(|seat| py.import("hostler._worker")?.call_method1("main", (seat,))?.extract::<u8>());
     code.unwrap_or_else(|error| {
         let failure = BootFailure {
             kind: FailureKind::Boot,
@@ -144,7 +143,12 @@ impl WorkerSeat {
     }
 
     /// Serves a WSGI application until told to stop, without an event loop; True when all was answered.
-    fn serve_wsgi(&self, py: Python<'_>, app: Bound<'_, PyAny>, jobs: Option<Bound<'_, Jobs>>) -> PyResult<bool> {
+    fn serve_wsgi(
+        &self,
+        py: Python<'_>,
+        app: Bound<'_, PyAny>,
+        jobs: Option<Bound<'_, Jobs>>,
+    ) -> PyResult<bool> {
         let (root_path, threads) = self.app(py, |app| (app.root_path.clone(), app.blocking_threads))?;
         let jobs = jobs.map(|jobs| jobs.get().clone());
         let app = WsgiApp::new(app, root_path, jobs)?;

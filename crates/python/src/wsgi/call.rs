@@ -216,10 +216,12 @@ impl Rest {
 
     fn finish(&self) -> PyResult<()> {
         match self.announced {
-            Some(announced) if !self.bodiless && self.sent < announced => Err(PyRuntimeError::new_err(format!(
-                "the response body ended after {} bytes, but Content-Length says {announced}",
-                self.sent
-            ))),
+            Some(announced) if !self.bodiless && self.sent < announced => {
+                Err(PyRuntimeError::new_err(format!(
+                    "the response body ended after {} bytes, but Content-Length says {announced}",
+                    self.sent
+                )))
+            }
             _ => Ok(()),
         }
     }

@@ -108,7 +108,12 @@ impl ConnectionEnviron {
     }
 }
 
-fn add_headers(py: Python<'_>, names: &Names, environ: &Bound<'_, PyDict>, headers: &HeaderMap) -> PyResult<()> {
+fn add_headers(
+    py: Python<'_>,
+    names: &Names,
+    environ: &Bound<'_, PyDict>,
+    headers: &HeaderMap,
+) -> PyResult<()> {
     for name in headers.keys() {
         // `a_b` and `a-b` would be the same key, and a proxy that sets the one lets the other pass.
         if name.as_str().contains('_') {

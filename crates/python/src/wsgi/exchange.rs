@@ -13,8 +13,7 @@ use pyo3::{
 };
 
 /// Headers that belong to the connection and so to the server (PEP 3333 §Other HTTP Features).
-const HOP_BY_HOP: [&str; 6] =
-    ["connection", "keep-alive", "proxy-authenticate", "te", "trailer", "upgrade"];
+const HOP_BY_HOP: [&str; 6] = ["connection", "keep-alive", "proxy-authenticate", "te", "trailer", "upgrade"];
 
 /// The callable that the application gets as `start_response`.
 #[pyclass(frozen, module = "hostler")]
@@ -45,7 +44,10 @@ impl Exchange {
     pub(super) fn begin(&self, py: Python<'_>) -> PyResult<Head> {
         self.state.with(py, |state| {
             state.begun = true;
-            state.head.take().ok_or_else(|| PyRuntimeError::new_err("`start_response` was not called before the body"))
+            state
+                .head
+                .take()
+                .ok_or_else(|| PyRuntimeError::new_err("`start_response` was not called before the body"))
         })
     }
 

@@ -62,7 +62,9 @@ impl Job {
         let begun = begin(exchange, self.app.bind(py), self.environ.bind(py));
         let Some(mut line) = exchange.get().take_line(py) else { return };
         match begun {
-            Ok(Begun::Whole(head, body)) if !line.has_begun() => line.answer(response(head, WsgiBody::Whole(body))),
+            Ok(Begun::Whole(head, body)) if !line.has_begun() => {
+                line.answer(response(head, WsgiBody::Whole(body)))
+            }
             Ok(Begun::Whole(_, body)) => line.send_last(py, body),
             Ok(Begun::Stream(head, first, mut rest)) => {
                 if !line.has_begun() {
@@ -78,7 +80,11 @@ impl Job {
             }
             Err(error) => {
                 if line.has_begun() {
-                    application_error(py, "the WSGI application raised in the middle of its response", &error);
+                    application_error(
+                        py,
+                        "the WSGI application raised in the middle of its response",
+                        &error,
+                    );
                     let _ = line.send_result(py, Err(Broken));
                 } else {
                     application_error(py, "the WSGI application raised before its response began", &error);

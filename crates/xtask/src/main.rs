@@ -1,0 +1,95 @@
+//! `cargo xtask COMMAND`: set up, build, serve, test, measure and check.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "a tool for people at a terminal")]
+
+mod bench;
+mod python;
+mod serve;
+mod tools;
+
+use anyhow::{Result, bail};
+use python::Python;
+use std::path::PathBuf;
+use tools::{Cmd, root, section};
+
+const HELP: &str = "\
+cargo xtask demo                 build everything and serve the example applications
+cargo xtask test [--python X]    prepare and run every test (on X alone, or on every CPython ≥ 3.10 found)
+cargo xtask build [--python X]   build the server and the extension for X
+cargo xtask bench [NAME]         measure against other servers and print the table
+cargo xtask generate             write the files that are printed by the program
+cargo xtask ci                   what must pass before a change lands";
+
+fn main() -> Result<()> {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    match command.as_str() {
+        "demo" => serve::demo(),
+        "test" => test(asked_python(&rest)?),
+        "build" => python::build(&asked_python(&rest)?.map_or_else(python::newest, Ok)?).map(drop),
+        "bench" => bench::run(rest.first().map(String::as_str)),
+        "generate" => generate(),
+        "ci" => ci(),
+        _ => {
+            println!("{HELP}");
+            Ok(())
+        }
+    }
+}
+
+fn asked_python(args: &[String]) -> Result<Option<Python>> {
+    match args {
+        [] => Ok(None),
+        [flag, program] if flag == "--python" => Python::ask(&PathBuf::from(program)).map(Some),
+        _ => bail!("unknown arguments {args:?}; `cargo xtask` lists the commands"),
+    }
+}
+
+/// Tests the crates once, and the whole server on each Python.
+fn test(asked: Option<Python>) -> Result<()> {
+    let pythons = match asked {
+        Some(python) => vec![python],
+        None => python::all()?,
+    };
+    section("unit tests");
+    python::build(&pythons[0])?;
+    let mut units =
+        Cmd::cargo(&["test", "--workspace", "--exclude", "hostler-python", "--exclude", "hostler-tests"]);
+    units.env("PYO3_PYTHON", &pythons[0].program).run()?;
+    for python in &pythons {
+        section(&format!("the whole server on Python {}", python.version));
+        python::build(python)?;
+        let venv = python.venv("test", &["examples/requirements.txt"])?;
+        let mut whole = Cmd::cargo(&["test", "--package", "hostler-tests"]);
+        whole.env("PYO3_PYTHON", &python.program).env("HOSTLER_TEST_PYTHON", &venv).run()?;
+    }
+    Ok(())
+}
+
+fn generate() -> Result<()> {
+    let python = python::newest()?;
+    python::build(&python)?;
+    for (flag, file) in
+        [("--print-reference", "docs/CONFIGURATION.md"), ("--print-sample", "config/hostler.toml")]
+    {
+        let text = Cmd::new(&root().join("target/release/hostler")).arg(flag).output()?;
+        std::fs::write(root().join(file), text)?;
+    }
+    Ok(())
+}
+
+fn ci() -> Result<()> {
+    let python = python::newest()?;
+    let checks: [&[&str]; 3] = [
+        &["fmt", "--all", "--check"],
+        &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+        &["doc", "--workspace", "--no-deps", "--document-private-items"],
+    ];
+    for check in checks {
+        section(&format!("cargo {}", check[0]));
+        Cmd::cargo(check).env("PYO3_PYTHON", &python.program).env("RUSTDOCFLAGS", "-D warnings").run()?;
+    }
+    test(None)
+}
