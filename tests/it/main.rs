@@ -1,5 +1,7 @@
 //! Tests of the whole server, through real processes and sockets. Run them with `cargo xtask test`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod asgi;
 mod cli;
 mod frameworks;

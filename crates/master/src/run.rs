@@ -271,7 +271,7 @@ impl Master {
 
     fn start_mold_if_due(&mut self, events: &mut VecDeque<Event>) {
         let Spawner::Mold(command) = &self.plan.spawner else { return };
-        if self.arbiter.is_stopping() || !self.mold_due.is_some_and(|due| due <= Instant::now()) {
+        if self.arbiter.is_stopping() || self.mold_due.is_none_or(|due| due > Instant::now()) {
             return;
         }
         self.mold_due = None;

@@ -106,6 +106,8 @@ pub(crate) fn bytes_pair<'py>(
 pub(crate) fn stop_iteration(value: Bound<'_, PyAny>) -> PyErr {
     let py = value.py();
     // SAFETY: the type is a static of the interpreter and the value is alive; both are borrowed.
-    unsafe { ffi::PyErr_SetObject(ffi::PyExc_StopIteration, value.as_ptr()) };
+    let stop_iteration = unsafe { ffi::PyExc_StopIteration };
+    // SAFETY: as above.
+    unsafe { ffi::PyErr_SetObject(stop_iteration, value.as_ptr()) };
     PyErr::fetch(py)
 }

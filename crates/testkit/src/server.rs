@@ -136,6 +136,7 @@ fn group_and_state(pid: i32) -> Option<(i32, char)> {
 }
 
 impl Drop for Server {
+    #[expect(clippy::print_stderr, reason = "the log is the evidence of a failed test")]
     fn drop(&mut self) {
         let group = Pid::from_raw(self.master());
         let _ = killpg(group, Signal::SIGKILL);

@@ -20,6 +20,10 @@ use std::{
 /// An answer under way. Dropped unfinished, it tells the application that the client is gone.
 pub(crate) struct Answer(Stage);
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives in hyper's connection; a box would cost an allocation"
+)]
 enum Stage {
     /// Not polled yet. The application is called at the first poll and not before, because by then hyper
     /// has put what it already has of the request's body where `receive` finds it.

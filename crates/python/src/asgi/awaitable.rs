@@ -11,7 +11,7 @@ pub(super) struct Finished {
 
 impl Finished {
     /// One that gives `value`.
-    pub(super) fn new<'py>(py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    pub(super) fn with<'py>(py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         Ok(Bound::new(py, Self { value: Some(value.unbind()) })?.into_any())
     }
 

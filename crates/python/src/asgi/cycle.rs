@@ -365,10 +365,12 @@ impl Cycle {
             _ => state.poll_body(&mut Context::from_waker(Waker::noop())),
         });
         match polled {
-            Poll::Ready(Piece::Data { bytes, more }) => Finished::new(py, events::request(py, &bytes, more)?),
+            Poll::Ready(Piece::Data { bytes, more }) => {
+                Finished::with(py, events::request(py, &bytes, more)?)
+            }
             Poll::Ready(Piece::Gone) => {
                 this.end(py, Phase::Gone);
-                Finished::new(py, events::disconnect(py)?)
+                Finished::with(py, events::disconnect(py)?)
             }
             Poll::Pending => {
                 let future = this.future(py)?;

@@ -20,7 +20,6 @@ macro_rules! names {
         }
 
         impl Names {
-            #[expect(clippy::unnecessary_wraps, reason = "making Python objects may fail in other versions")]
             pub(super) fn new(py: Python<'_>) -> PyResult<Self> {
                 Ok(Self {
                     $($field: PyString::intern(py, $text).unbind(),)*

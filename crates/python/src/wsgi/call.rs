@@ -67,7 +67,10 @@ pub(super) async fn in_pool(
         let environ = connection.of(py, &shared, &request, feed.into_python(py)?)?;
         let job = Job::new(shared.app.clone_ref(py), environ.unbind(), exchange.unbind());
         match &shared.jobs {
-            Some(jobs) => Ok(jobs.queue(job)),
+            Some(jobs) => {
+                jobs.queue(job);
+                Ok(())
+            }
             None => Err(PyRuntimeError::new_err("there is no pool")),
         }
     });

@@ -32,7 +32,6 @@ pub(super) struct Names {
 }
 
 impl Names {
-    #[expect(clippy::unnecessary_wraps, reason = "making Python objects may fail in other versions")]
     pub(super) fn new(py: Python<'_>) -> PyResult<Self> {
         let intern = |text| PyString::intern(py, text).unbind();
         Ok(Self {
