@@ -1,6 +1,6 @@
 //! A worker's life after the fork: register the listeners, tell the master, serve, drain, leave.
 //!
-//! [`life`] is that life for any application; [`native::run`] wraps it in a runtime for native services,
+//! [`life()`] is that life for any application; [`native::run`] wraps it in a runtime for native services,
 //! and the Python host runs it inside its asyncio loop. A worker drains when the master says so, when it
 //! gets SIGTERM itself, and when the channel to the master reads end-of-file because the master died.
 //!
