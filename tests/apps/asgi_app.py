@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 import time
 
 SEEN = {"disconnects": 0, "sent": 0}
@@ -65,6 +66,7 @@ async def on_slow(scope, receive, send):
 
 
 async def on_block(scope, receive, send):
+    print("blocks now", file=sys.stderr, flush=True)
     time.sleep(float(scope["query_string"] or b"0.5"))
     await answer(send, b"blocked answer")
 

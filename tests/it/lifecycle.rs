@@ -107,7 +107,7 @@ fn a_worker_stuck_in_python_does_not_outlive_a_killed_master() {
     let mut server = Server::app("asgi_app:app").option("workers", 1).start();
     let mut stuck = server.connect();
     stuck.send("GET /block?600 HTTP/1.1\r\nhost: t\r\n\r\n");
-    wait_until_asleep(server.workers()[0]);
+    server.wait_for("blocks now", 1);
     server.signal(Signal::SIGKILL);
     let killed = Instant::now();
     server.wait_exit();
@@ -115,14 +115,6 @@ fn a_worker_stuck_in_python_does_not_outlive_a_killed_master() {
         assert!(killed.elapsed() < LIMIT, "{:?} live on", server.processes());
     }
     assert!(killed.elapsed() < Duration::from_millis(2500), "{:?}", killed.elapsed());
-}
-
-/// Waits until the process sleeps in `time.sleep`, which is clock_nanosleep(2).
-fn wait_until_asleep(pid: i32) {
-    let limit = Instant::now() + LIMIT;
-    while !fs::read_to_string(format!("/proc/{pid}/syscall")).is_ok_and(|call| call.starts_with("230 ")) {
-        assert!(Instant::now() < limit, "the worker does not block");
-    }
 }
 
 #[test]
@@ -164,7 +156,7 @@ fn a_busy_worker_leaves_new_connections_to_its_sibling() {
     let mut busy = server.connect();
     let pinned: i32 = busy.get("/pid").text().parse().unwrap();
     busy.send("GET /block?3 HTTP/1.1\r\nhost: t\r\n\r\n");
-    wait_until_asleep(pinned);
+    server.wait_for("blocks now", 1);
     let begun = Instant::now();
     for _ in 0..20 {
         let other: i32 = server.connect().get("/pid").text().parse().unwrap();

@@ -6,7 +6,7 @@
 use crate::{App, ConnectionInfo, PeerAddress, connection::serve_connection, drain::Connections};
 use hostler_wire::{HttpSettings, ListenerInfo};
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use std::{
     io, net::SocketAddr, os::fd::OwnedFd, path::PathBuf, pin::pin, rc::Rc, task::Poll, time::Duration,
 };
@@ -137,8 +137,8 @@ mod libc_errno {
 fn builder(settings: &HttpSettings) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(settings.header_read_timeout)
+        // `Connections::sweep` does this for all connections at once.
+        .header_read_timeout(None)
         .keep_alive(settings.keep_alive)
         .max_buf_size(settings.max_buffer)
         .pipeline_flush(settings.pipeline_flush);

@@ -3,7 +3,7 @@
 use crate::{
     Aborted, App, ConnectionInfo, ReplyBody,
     check::refusal,
-    drain::{Connections, Guard, Phase},
+    drain::{Activity, Connections, Guard, Phase},
 };
 use bytes::Bytes;
 use http_body_util::Full;
@@ -16,7 +16,6 @@ use hyper::{
     service::Service,
 };
 use std::{
-    cell::Cell,
     future::Future,
     pin::Pin,
     rc::Rc,
@@ -36,11 +35,10 @@ pub(crate) async fn serve_connection<A, I>(
     I: Read + Write + Unpin + 'static,
 {
     let peer = info.peer.clone();
-    let in_flight = Rc::new(Cell::new(0));
-    let service =
-        AppService { connection: Rc::new(app.connect(info)), app, in_flight: Rc::clone(&in_flight) };
+    let activity = Rc::new(Activity::default());
+    let service = AppService { connection: Rc::new(app.connect(info)), app, activity: Rc::clone(&activity) };
     let connection = builder.serve_connection(io, service);
-    let ended = UntilEnded { connection, connections, in_flight, guard: None, told: false }.await;
+    let ended = UntilEnded { connection, connections, activity, guard: None, told: false }.await;
     if let Err(error) = ended {
         debug!(?peer, %error, "connection failed");
     }
@@ -50,7 +48,7 @@ pub(crate) async fn serve_connection<A, I>(
 struct UntilEnded<I: Read + Write + Unpin, A: App<Body: Unpin>> {
     connection: http1::Connection<I, AppService<A>>,
     connections: Connections,
-    in_flight: Rc<Cell<usize>>,
+    activity: Rc<Activity>,
     guard: Option<Guard>,
     told: bool,
 }
@@ -65,7 +63,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if this.guard.is_none() {
-            this.guard = Some(this.connections.register(cx.waker().clone()));
+            this.guard = Some(this.connections.register(cx.waker().clone(), Rc::clone(&this.activity)));
         }
         let phase = this.connections.phase();
         if phase > Phase::Serving && !this.told {
@@ -73,7 +71,8 @@ where
             Pin::new(&mut this.connection).graceful_shutdown();
         }
         let ended = Pin::new(&mut this.connection).poll(cx);
-        if ended.is_pending() && phase == Phase::Closing && this.in_flight.get() == 0 {
+        let unwanted = this.activity.has_expired() || phase == Phase::Closing;
+        if ended.is_pending() && unwanted && this.activity.is_idle() {
             return Poll::Ready(Ok(()));
         }
         ended
@@ -84,7 +83,7 @@ where
 struct AppService<A: App> {
     app: Rc<A>,
     connection: Rc<A::Connection>,
-    in_flight: Rc<Cell<usize>>,
+    activity: Rc<Activity>,
 }
 
 impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {
@@ -97,7 +96,7 @@ impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {
             Some(reason) => Answer::Refused(reason),
             None => Answer::Called {
                 answer: self.app.call(&self.connection, request),
-                count: Some(Counted::new(&self.in_flight)),
+                count: Some(Counted::new(&self.activity)),
             },
         }
     }
@@ -124,18 +123,18 @@ impl<A: App<Body: Unpin>> Future for Answer<A> {
 }
 
 /// Counts a request from the call until its answer is sent or dropped.
-struct Counted(Rc<Cell<usize>>);
+struct Counted(Rc<Activity>);
 
 impl Counted {
-    fn new(counter: &Rc<Cell<usize>>) -> Self {
-        counter.set(counter.get() + 1);
-        Self(Rc::clone(counter))
+    fn new(activity: &Rc<Activity>) -> Self {
+        activity.request_began();
+        Self(Rc::clone(activity))
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.0.request_ended();
     }
 }
 

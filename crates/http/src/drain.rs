@@ -1,4 +1,4 @@
-//! The open connections of a worker, and how they are told to end.
+//! The open connections of a worker, and how they are told to end: at a drain, or for sending nothing.
 
 use std::{
     cell::{Cell, RefCell},
@@ -6,6 +6,7 @@ use std::{
     future::poll_fn,
     rc::Rc,
     task::{Poll, Waker},
+    time::Duration,
 };
 
 /// How far the worker has got towards its end.
@@ -19,6 +20,36 @@ pub(crate) enum Phase {
     Closing,
 }
 
+/// What a connection is doing, for those who look at it from outside.
+#[derive(Default)]
+pub(crate) struct Activity {
+    /// Requests whose answers are not sent yet.
+    in_flight: Cell<usize>,
+    /// Looks of the sweeper since a request was last in flight.
+    idle_looks: Cell<u32>,
+    expired: Cell<bool>,
+}
+
+impl Activity {
+    pub(crate) fn request_began(&self) {
+        self.in_flight.set(self.in_flight.get() + 1);
+    }
+
+    pub(crate) fn request_ended(&self) {
+        self.in_flight.set(self.in_flight.get() - 1);
+        self.idle_looks.set(0);
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.in_flight.get() == 0
+    }
+
+    /// The client took too long to send a request's head.
+    pub(crate) fn has_expired(&self) -> bool {
+        self.expired.get()
+    }
+}
+
 /// All connections of a worker; cheap to clone, for one thread.
 #[derive(Clone)]
 pub struct Connections(Rc<Shared>);
@@ -27,7 +58,7 @@ struct Shared {
     phase: Cell<Phase>,
     next: Cell<u64>,
     /// The task of each connection; a connection removes itself when it ends, by dropping its [`Guard`].
-    tasks: RefCell<HashMap<u64, Waker>>,
+    tasks: RefCell<HashMap<u64, (Waker, Rc<Activity>)>>,
     /// Who waits for a change of the phase (acceptors) or for the last connection to end.
     watchers: RefCell<Vec<Waker>>,
 }
@@ -75,18 +106,34 @@ impl Connections {
     }
 
     /// Registers the task of a connection.
-    pub(crate) fn register(&self, waker: Waker) -> Guard {
+    pub(crate) fn register(&self, waker: Waker, activity: Rc<Activity>) -> Guard {
         let id = self.0.next.get();
         self.0.next.set(id + 1);
-        self.0.tasks.borrow_mut().insert(id, waker);
+        self.0.tasks.borrow_mut().insert(id, (waker, activity));
         Guard { connections: self.clone(), id }
     }
 
     fn enter(&self, phase: Phase) {
         self.0.phase.set(self.0.phase.get().max(phase));
-        let tasks: Vec<Waker> = self.0.tasks.borrow().values().cloned().collect();
+        let tasks: Vec<Waker> = self.0.tasks.borrow().values().map(|(waker, _)| waker.clone()).collect();
         tasks.into_iter().for_each(Waker::wake);
         self.wake_watchers();
+    }
+
+    /// Ends connections on which no request has been in flight for `limit`, for ever.
+    ///
+    /// One look at all connections now and then costs less than a timer that is set for every request; in
+    /// return a connection may live up to an eighth longer than the limit.
+    pub async fn sweep(self, limit: Duration) {
+        const LOOKS: u32 = 8;
+        let mut looks = tokio::time::interval((limit / LOOKS).max(Duration::from_millis(1)));
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            let expired: Vec<Waker> =
+                self.0.tasks.borrow().values().filter_map(|task| look(task, LOOKS)).collect();
+            expired.into_iter().for_each(Waker::wake);
+        }
     }
 
     fn wake_watchers(&self) {
@@ -104,6 +151,19 @@ impl Connections {
         })
         .await;
     }
+}
+
+/// Counts a look at a connection; its task, if it is to end.
+fn look((waker, activity): &(Waker, Rc<Activity>), most: u32) -> Option<Waker> {
+    if !activity.is_idle() {
+        return None;
+    }
+    activity.idle_looks.set(activity.idle_looks.get() + 1);
+    if activity.idle_looks.get() <= most {
+        return None;
+    }
+    activity.expired.set(true);
+    Some(waker.clone())
 }
 
 /// A registered connection; dropping it says that the connection ended.

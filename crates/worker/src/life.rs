@@ -40,6 +40,7 @@ pub async fn life<A: App<Body: Unpin>>(seat: Seat, app: A, ready: FromWorker) ->
             hostler_http::serve(listener, Rc::clone(&app), settings.http.clone(), connections.clone());
         acceptors.push(tokio::task::spawn_local(serve));
     }
+    tokio::task::spawn_local(connections.clone().sweep(settings.http.header_read_timeout));
     control.tell(&ready);
     let order = control.next_order().await;
     info!(?order, open = connections.open(), "draining");

@@ -3,6 +3,7 @@
 use super::{
     Shared,
     body::AsgiBody,
+    callables,
     cycle::{Cycle, task_error},
     scope::ConnectionScope,
 };
@@ -90,8 +91,7 @@ fn call(
     let scope = connection.of(py, shared, &request)?;
     let head_request = request.method() == Method::HEAD;
     let cycle = Bound::new(py, Cycle::new(Rc::clone(shared), request.into_body(), head_request))?;
-    let receive = cycle.getattr(intern!(py, "receive"))?;
-    let send = cycle.getattr(intern!(py, "send"))?;
+    let (receive, send) = (callables::receive(&cycle)?, callables::send(&cycle)?);
     let started =
         shared.app.bind(py).call1((scope, receive, send)).and_then(|coroutine| start(py, shared, &coroutine));
     match started {

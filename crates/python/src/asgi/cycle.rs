@@ -181,7 +181,7 @@ impl Cycle {
     }
 
     fn start(&self, py: Python<'_>, event: &Bound<'_, PyDict>) -> PyResult<()> {
-        let status = events::required(event, "status", "http.response.start")?;
+        let status = events::required(event, intern!(py, "status"), "http.response.start")?;
         let head = head(&status, event.get_item(intern!(py, "headers"))?)?;
         self.state.with(py, |state| match state.phase {
             Phase::Open => {
@@ -354,10 +354,9 @@ impl Cycle {
     }
 }
 
-#[pymethods]
 impl Cycle {
     /// ASGI's `receive`.
-    fn receive<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+    pub(super) fn receive<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let (py, this) = (slf.py(), slf.get());
         let polled = this.state.with(py, |state| match state.phase {
             Phase::Complete | Phase::Gone => Poll::Ready(Piece::Gone),
@@ -390,12 +389,15 @@ impl Cycle {
     }
 
     /// ASGI's `send`.
-    fn send<'py>(slf: &Bound<'py, Self>, event: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    pub(super) fn send<'py>(
+        slf: &Bound<'py, Self>,
+        event: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let event = event
             .cast::<PyDict>()
             .map_err(|_| PyTypeError::new_err(format!("an ASGI event is a dict, not {event:?}")))?;
-        let kind = events::required(event, "type", "?")?;
+        let kind = events::required(event, intern!(py, "type"), "?")?;
         let kind = kind.cast::<PyString>()?;
         let wait = match kind.to_str()? {
             "http.response.start" => slf.get().start(py, event).map(|()| None)?,
@@ -410,7 +412,10 @@ impl Cycle {
             None => Finished::none(py),
         }
     }
+}
 
+#[pymethods]
+impl Cycle {
     /// Called when the application's task is done, unless it was done at once.
     fn _task_done(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) {
         slf.get().application_ended(slf.py(), task_error(task));

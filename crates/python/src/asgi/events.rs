@@ -4,7 +4,7 @@ use pyo3::{
     exceptions::{PyOSError, PyTypeError},
     intern,
     prelude::*,
-    types::{PyBytes, PyDict},
+    types::{PyBytes, PyDict, PyString},
 };
 
 /// `http.request`: a piece of the request's body.
@@ -39,7 +39,7 @@ pub(super) fn reject(future: &Bound<'_, PyAny>, error: PyErr) {
     settle(future, intern!(py, "set_exception"), error.into_value(py).into_bound(py).into_any());
 }
 
-fn settle(future: &Bound<'_, PyAny>, how: &Bound<'_, pyo3::types::PyString>, value: Bound<'_, PyAny>) {
+fn settle(future: &Bound<'_, PyAny>, how: &Bound<'_, PyString>, value: Bound<'_, PyAny>) {
     let py = future.py();
     let settled = future.call_method0(intern!(py, "done")).and_then(|done| {
         if done.is_truthy()? { Ok(()) } else { future.call_method1(how, (value,)).map(drop) }
@@ -53,7 +53,7 @@ fn settle(future: &Bound<'_, PyAny>, how: &Bound<'_, pyo3::types::PyString>, val
 /// A required key of an event.
 pub(super) fn required<'py>(
     event: &Bound<'py, PyDict>,
-    key: &str,
+    key: &Bound<'py, PyString>,
     kind: &str,
 ) -> PyResult<Bound<'py, PyAny>> {
     event

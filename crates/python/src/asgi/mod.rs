@@ -9,6 +9,7 @@
 mod answer;
 mod awaitable;
 mod body;
+mod callables;
 mod cycle;
 mod events;
 mod headers;
