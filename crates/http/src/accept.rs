@@ -3,7 +3,12 @@
 //! The queue is the kernel's and is shared by all workers, so a worker that is busy leaves new connections
 //! to its siblings. Between two connections the loop serves what it already has.
 
-use crate::{App, ConnectionInfo, PeerAddress, connection::serve_connection, drain::Connections};
+use crate::{
+    App, ConnectionInfo, PeerAddress,
+    batch::{Batch, Batched},
+    connection::serve_connection,
+    drain::Connections,
+};
 use hostler_wire::{HttpSettings, ListenerInfo};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -67,7 +72,9 @@ pub async fn serve<A: App<Body: Unpin>>(
     settings: HttpSettings,
     connections: Connections,
 ) {
-    let acceptor = Acceptor { app, builder: Rc::new(builder(&settings)), connections };
+    let acceptor =
+        Acceptor { app, builder: Rc::new(builder(&settings)), connections, batch: Batch::default() };
+    tokio::task::spawn_local(acceptor.batch.clone().flush_for_ever());
     let mut drain_began = pin!(acceptor.connections.drain_began());
     loop {
         let mut accept = pin!(listener.accept());
@@ -87,6 +94,7 @@ struct Acceptor<A: App> {
     app: Rc<A>,
     builder: Rc<http1::Builder>,
     connections: Connections,
+    batch: Batch,
 }
 
 impl<A: App<Body: Unpin>> Acceptor<A> {
@@ -116,7 +124,13 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
 
     fn spawn<I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static>(&self, io: I, info: ConnectionInfo) {
         let (app, builder) = (Rc::clone(&self.app), Rc::clone(&self.builder));
-        tokio::task::spawn_local(serve_connection(app, builder, io, info, self.connections.clone()));
+        tokio::task::spawn_local(serve_connection(
+            app,
+            builder,
+            Batched::new(io, self.batch.clone()),
+            info,
+            self.connections.clone(),
+        ));
     }
 }
 

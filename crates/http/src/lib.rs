@@ -12,6 +12,7 @@
 
 mod accept;
 mod app;
+mod batch;
 mod body;
 mod check;
 mod connection;
