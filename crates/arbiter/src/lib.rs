@@ -4,66 +4,84 @@
 //! worker is started, told to drain or killed are here, and only here.
 //!
 //! ```text
-//! Vacant ──spawn──► Spawning ──spawned──► Booting ──ready──► Serving ──stop──► Draining
-//!    ▲                                       │                  │                 │ kill deadline
-//!    └──────────── exited ◄──────────────────┴──────────────────┴──────► Killed ◄─┘
+//! Spawning ──spawned──► Booting ──ready──► Serving ──replaced, stop──► Draining ──exited──► (forgotten)
+//!                          │ boot timeout     │ stalled                    │ kill deadline
+//!                          └───────────► Reporting ──limit──► Draining ──► Killed
 //! ```
-//! A state says where a seat is, not why. Why the server stops is kept apart, in `Phase`.
+//! A seat has one incumbent, or two while a successor boots: the old one drains when the new one is ready.
+//! Any number of drained ones may linger. After each event the whole fleet is looked at again (`settle`),
+//! so that a rule is written once and holds whatever happened.
 //!
-//! Not here yet: retirement, reload and stall detection.
+//! Files: `policy` numbers, `worker` states, `settle` the rules for a running fleet, `reload` generations,
+//! `stop` the end.
 
 #![forbid(unsafe_code)]
 
-use hostler_wire::{ExitStatus, SeatId};
-use std::time::Duration;
-
+mod policy;
+mod reload;
+mod settle;
+mod stop;
 #[cfg(test)]
 mod tests;
+mod worker;
+
+pub use policy::Policy;
+pub use worker::{Reason, Why};
+
+use hostler_wire::{ExitStatus, Generation, SeatId, WorkerId};
+use policy::{backoff, chance};
+use reload::Reload;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+use worker::{State, Worker};
 
 /// A point of time: the time since the master started, on a monotonic clock.
 pub type Time = Duration;
 
-/// The numbers that the rules use.
-#[derive(Clone, Copy, Debug)]
-pub struct Policy {
-    /// How many workers there should be.
-    pub workers: u16,
-    /// How long a worker told to drain may take before it is killed.
-    pub graceful_timeout: Duration,
-}
-
-/// A worker that drains by itself within the graceful timeout gets this much more before it is killed.
-const KILL_MARGIN: Duration = Duration::from_secs(1);
-/// How long a worker told to leave at once may take.
-const QUICK_LIMIT: Duration = Duration::from_secs(1);
-/// The wait before the second attempt at a seat; it doubles from then on. The first is made at once.
-const FIRST_BACKOFF: Duration = Duration::from_millis(100);
-/// The longest wait between attempts.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// A worker that served this long was healthy: the next failure counts as the first.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Workers can be spawned: the mold is ready, or the service is native.
-    CanSpawn,
-    /// Workers can't be spawned for now: the mold is gone.
-    CannotSpawn,
+    /// Workers of this generation can be spawned: its mold is ready, or the service is native.
+    CanSpawn(Generation),
+    /// Workers of this generation can't be spawned for now: its mold is gone.
+    CannotSpawn(Generation),
+    /// The user asked for a new generation, which the master is preparing.
+    Reload(Generation),
+    /// The new generation could not be prepared.
+    ReloadFailed(Generation),
     /// The worker asked for exists.
-    Spawned(SeatId),
+    Spawned(WorkerId),
     /// The worker asked for could not be made.
-    SpawnFailed(SeatId),
+    SpawnFailed(WorkerId),
     /// The worker serves.
-    Ready(SeatId),
+    Ready(WorkerId),
     /// The worker told why it can't boot; its exit follows.
-    BootFailed(SeatId, ExitStatus),
+    BootFailed(WorkerId, ExitStatus),
+    /// The whole start failed before there was any worker to blame.
+    StartFailed(ExitStatus),
+    /// The worker's loop turned since the last time.
+    Beat(WorkerId),
+    /// The worker reached one of its limits.
+    Retire(WorkerId, Reason),
     /// The worker's process ended.
-    Exited(SeatId),
+    Exited(WorkerId),
+    /// Whether memory allows a worker and its successor at the same time.
+    Headroom(bool),
+    /// The machine stood still for this long: nobody is to be blamed for it.
+    Skipped(Duration),
+    /// The user asked for this many seats.
+    Seats(u16),
     /// The user asked for an end after the requests in flight.
     StopGracefully,
     /// The user asked for an end now.
     StopQuickly,
+    /// Another server serves the same sockets: this one leaves it everything.
+    HandOver,
     /// Time passed.
     Tick,
 }
@@ -72,47 +90,54 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Make a worker for this seat.
-    Spawn(SeatId),
-    /// Tell the worker to finish what it has and leave.
-    Drain(SeatId),
+    Spawn(WorkerId, SeatId, Generation),
+    /// Tell the worker that the server will stop: its answers close their connections.
+    LameDuck(WorkerId),
+    /// Tell the worker to finish what it has and leave. `hand_over`: somebody else serves on, and takes
+    /// idle connections.
+    Drain {
+        /// The worker.
+        worker: WorkerId,
+        /// Why.
+        reason: Reason,
+        /// Whether idle connections go to others.
+        hand_over: bool,
+    },
     /// Tell the worker to leave at once.
-    Quit(SeatId),
+    Quit(WorkerId),
+    /// Have the worker write its stacks.
+    Report(WorkerId, Why),
+    /// Send the worker SIGTERM, and tell the user why, with what was reported.
+    Terminate(WorkerId, Why),
     /// Kill the worker, for this reason.
-    Kill(SeatId, Why),
+    Kill(WorkerId, Why),
+    /// The new generation serves; the old one drains.
+    Reloaded(Generation),
+    /// The new generation does not serve; the old one goes on.
+    NotReloaded(Generation),
     /// No worker is left: leave with this status.
     Exit(ExitStatus),
 }
 
-/// Why a worker is killed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// Its graceful timeout ran out.
-    GracefulTimeout,
-    /// It did not leave although it was told to leave at once.
-    QuickStop,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Vacant { spawn_at: Time },
-    Spawning,
-    Booting,
-    Serving { since: Time },
-    Draining { kill_at: Time, why: Why },
-    Killed,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A place for a worker, and how the last ones in it fared.
+#[derive(Clone, Copy, Debug, Default)]
 struct Seat {
-    state: State,
     /// Failures in a row, which decide the wait before the next attempt.
     failures: u32,
+    spawn_at: Time,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Running,
-    Stopping { quickly: bool, status: ExitStatus },
+    /// Told to stop, serving on for a while.
+    LameDuck {
+        until: Time,
+    },
+    Stopping {
+        quickly: bool,
+        status: ExitStatus,
+    },
     Over,
 }
 
@@ -121,8 +146,15 @@ enum Phase {
 pub struct Arbiter {
     policy: Policy,
     seats: Vec<Seat>,
+    workers: BTreeMap<WorkerId, Worker>,
+    next_worker: u32,
+    generation: Generation,
+    can_spawn: BTreeSet<Generation>,
+    reload: Option<Reload>,
+    /// When the last planned replacement began.
+    replaced_at: Option<Time>,
+    headroom: bool,
     phase: Phase,
-    can_spawn: bool,
     ever_served: bool,
 }
 
@@ -130,9 +162,19 @@ impl Arbiter {
     /// A fleet of vacant seats.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        let vacant = Seat { state: State::Vacant { spawn_at: Time::ZERO }, failures: 0 };
-        let seats = vec![vacant; usize::from(policy.workers)];
-        Self { policy, seats, phase: Phase::Running, can_spawn: false, ever_served: false }
+        Self {
+            seats: vec![Seat::default(); usize::from(policy.workers)],
+            policy,
+            workers: BTreeMap::new(),
+            next_worker: 1,
+            generation: Generation(0),
+            can_spawn: BTreeSet::new(),
+            reload: None,
+            replaced_at: None,
+            headroom: true,
+            phase: Phase::Running,
+            ever_served: false,
+        }
     }
 
     /// Whether any worker ever became ready.
@@ -147,172 +189,163 @@ impl Arbiter {
         self.phase != Phase::Running
     }
 
-    /// When the next [`Event::Tick`] is due, if nothing else happens.
+    /// Whether a new generation is being brought up.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<Time> {
-        self.seats.iter().filter_map(|seat| self.deadline_of(seat)).min()
+    pub fn is_reloading(&self) -> bool {
+        self.reload.is_some()
+    }
+
+    /// The generation that serves.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// How many seats there are.
+    #[must_use]
+    pub fn seats(&self) -> u16 {
+        u16::try_from(self.seats.len()).unwrap_or(u16::MAX)
+    }
+
+    /// How many workers serve.
+    #[must_use]
+    pub fn serving(&self) -> usize {
+        self.workers.values().filter(|worker| worker.is_serving()).count()
+    }
+
+    /// The workers whose loops are watched: those that serve.
+    pub fn watched(&self) -> impl Iterator<Item = WorkerId> + '_ {
+        self.workers.iter().filter(|(_, worker)| worker.is_serving()).map(|(id, _)| *id)
+    }
+
+    /// Takes in another policy, at a reload; the number of seats is changed by [`Event::Seats`].
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = Policy { workers: self.policy.workers, seed: self.policy.seed, ..policy };
     }
 
     /// Takes in what happened at `now`.
     #[must_use]
     pub fn step(&mut self, event: Event, now: Time) -> Vec<Action> {
         let mut actions = Vec::new();
-        match event {
-            Event::CanSpawn => self.can_spawn = true,
-            Event::CannotSpawn => self.stop_spawning(now),
-            Event::Spawned(seat) => self.spawned(seat, now, &mut actions),
-            Event::SpawnFailed(seat) | Event::Exited(seat) => self.exited(seat, now),
-            Event::Ready(seat) => self.ready(seat, now),
-            Event::BootFailed(_, status) => self.boot_failed(status, now, &mut actions),
-            Event::StopGracefully => self.stop_by_user(now, &mut actions),
-            Event::StopQuickly => self.stop(true, ExitStatus::Clean, now, &mut actions),
-            Event::Tick => {}
-        }
-        self.act_on_time(now, &mut actions);
-        self.leave_when_empty(&mut actions);
+        self.take_in(event, now, &mut actions);
+        self.settle(now, &mut actions);
         actions
     }
 
-    fn seat(&mut self, id: SeatId) -> Option<&mut Seat> {
+    fn take_in(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
+        match event {
+            Event::CanSpawn(generation) => drop(self.can_spawn.insert(generation)),
+            Event::CannotSpawn(generation) => self.stop_spawning(generation, now, actions),
+            Event::Reload(generation) => self.begin_reload(generation),
+            Event::ReloadFailed(generation) => self.abandon_reload(generation, now, actions),
+            Event::Spawned(id) => self.spawned(id, now, actions),
+            Event::SpawnFailed(id) | Event::Exited(id) => self.exited(id, now, actions),
+            Event::Ready(id) => self.ready(id, now),
+            Event::BootFailed(id, status) => self.boot_failed(id, status, now, actions),
+            Event::StartFailed(status) => self.start_failed(status, now, actions),
+            Event::Beat(id) => self.beat(id, now),
+            Event::Retire(id, reason) => self.retire(id, reason),
+            Event::Headroom(enough) => self.headroom = enough,
+            Event::Skipped(by) => self.forgive(by),
+            Event::Seats(seats) => self.seats.resize(usize::from(seats), Seat::default()),
+            Event::StopGracefully => self.stop_by_user(now, actions),
+            Event::StopQuickly => self.stop(true, ExitStatus::Clean, Reason::Stop, now, actions),
+            Event::HandOver => self.stop(false, ExitStatus::Clean, Reason::Upgrade, now, actions),
+            Event::Tick => {}
+        }
+    }
+
+    fn seat_mut(&mut self, id: SeatId) -> Option<&mut Seat> {
         self.seats.get_mut(usize::from(id.0).checked_sub(1)?)
     }
 
-    fn deadline_of(&self, seat: &Seat) -> Option<Time> {
-        match seat.state {
-            State::Vacant { spawn_at } => {
-                (self.can_spawn && self.phase == Phase::Running).then_some(spawn_at)
-            }
-            State::Draining { kill_at, .. } => Some(kill_at),
-            State::Spawning | State::Booting | State::Serving { .. } | State::Killed => None,
+    fn spawned(&mut self, id: WorkerId, now: Time, actions: &mut Vec<Action>) {
+        let kill_at = self.policy.boot_timeout.map(|timeout| now + timeout);
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if worker.state == State::Spawning {
+            worker.state = State::Booting { kill_at };
+            self.tell_newcomer(id, now, actions);
         }
     }
 
-    /// Requests to the mold that it did not fulfil will not be fulfilled any more.
-    fn stop_spawning(&mut self, now: Time) {
-        self.can_spawn = false;
-        for seat in &mut self.seats {
-            if seat.state == State::Spawning {
-                seat.state = State::Vacant { spawn_at: now };
-            }
-        }
-    }
-
-    fn spawned(&mut self, id: SeatId, now: Time, actions: &mut Vec<Action>) {
-        let phase = self.phase;
-        let graceful = self.policy.graceful_timeout;
-        let Some(seat) = self.seat(id) else { return };
-        if seat.state == State::Spawning {
-            seat.state = State::Booting;
-            if let Phase::Stopping { quickly, .. } = phase {
-                stop_seat(seat, id, quickly, graceful, now, actions);
-            }
-        }
-    }
-
-    fn ready(&mut self, id: SeatId, now: Time) {
+    fn ready(&mut self, id: WorkerId, now: Time) {
         self.ever_served = true;
-        if let Some(seat) = self.seat(id)
-            && seat.state == State::Booting
+        let retire_at = self.policy.retirement(now, u64::from(id.0));
+        if let Some(worker) = self.workers.get_mut(&id)
+            && matches!(worker.state, State::Booting { .. })
         {
-            seat.state = State::Serving { since: now };
+            worker.state = State::Serving { since: now, beat: now, retire_at, retire: None };
         }
     }
 
-    fn exited(&mut self, id: SeatId, now: Time) {
-        let Some(seat) = self.seat(id) else { return };
-        if matches!(seat.state, State::Serving { since } if now.saturating_sub(since) >= HEALTHY_AFTER) {
+    fn beat(&mut self, id: WorkerId, now: Time) {
+        if let Some(Worker { state: State::Serving { beat, .. }, .. }) = self.workers.get_mut(&id) {
+            *beat = now;
+        }
+    }
+
+    fn retire(&mut self, id: WorkerId, reason: Reason) {
+        if let Some(Worker { state: State::Serving { retire, .. }, .. }) = self.workers.get_mut(&id) {
+            retire.get_or_insert(reason);
+        }
+    }
+
+    /// Nobody could turn, boot or finish while the machine stood still.
+    fn forgive(&mut self, by: Duration) {
+        for worker in self.workers.values_mut() {
+            match &mut worker.state {
+                State::Booting { kill_at: Some(at) } | State::Draining { kill_at: at, .. } => *at += by,
+                State::Serving { beat, .. } => *beat += by,
+                State::Booting { .. } | State::Spawning | State::Reporting { .. } | State::Killed => {}
+            }
+        }
+    }
+
+    fn exited(&mut self, id: WorkerId, now: Time, actions: &mut Vec<Action>) {
+        let Some(worker) = self.workers.remove(&id) else { return };
+        // Whoever drained or was killed went as planned.
+        if !worker.is_incumbent() {
+            return;
+        }
+        if self.reload.as_ref().is_some_and(|reload| reload.generation == worker.generation) {
+            return self.abandon_reload(worker.generation, now, actions);
+        }
+        self.count_failure(worker, now);
+    }
+
+    fn count_failure(&mut self, worker: Worker, now: Time) {
+        let healthy = matches!(worker.state, State::Serving { since, .. } if now.saturating_sub(since) >= HEALTHY_AFTER);
+        let seed = self.policy.seed;
+        let Some(seat) = self.seat_mut(worker.seat) else { return };
+        if healthy {
             seat.failures = 0;
         }
-        if !matches!(seat.state, State::Vacant { .. }) {
-            seat.state = State::Vacant { spawn_at: now + backoff(seat.failures) };
-            seat.failures = seat.failures.saturating_add(1);
-        }
+        seat.spawn_at = now + backoff(seat.failures, chance(seed, u64::from(seat.failures)));
+        seat.failures = seat.failures.saturating_add(1);
     }
 
     /// Before anything served, a boot failure is a failure of the whole start.
-    fn boot_failed(&mut self, status: ExitStatus, now: Time, actions: &mut Vec<Action>) {
+    fn boot_failed(&mut self, id: WorkerId, status: ExitStatus, now: Time, actions: &mut Vec<Action>) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        if !self.ever_served {
+            self.start_failed(status, now, actions);
+        } else if self.reload.as_ref().is_some_and(|reload| reload.generation == worker.generation) {
+            self.abandon_reload(worker.generation, now, actions);
+        }
+    }
+
+    fn start_failed(&mut self, status: ExitStatus, now: Time, actions: &mut Vec<Action>) {
         if !self.ever_served && self.phase == Phase::Running {
-            self.stop(true, status, now, actions);
+            self.stop(true, status, Reason::Stop, now, actions);
         }
     }
 
-    /// The second request is meant more urgently than the first.
-    fn stop_by_user(&mut self, now: Time, actions: &mut Vec<Action>) {
-        let again = self.phase != Phase::Running;
-        self.stop(again, ExitStatus::Clean, now, actions);
-    }
-
-    fn stop(&mut self, quickly: bool, status: ExitStatus, now: Time, actions: &mut Vec<Action>) {
-        let status = match self.phase {
-            Phase::Running => status,
-            Phase::Stopping { quickly: true, .. } | Phase::Over => return,
-            Phase::Stopping { quickly: false, .. } if !quickly => return,
-            Phase::Stopping { status, .. } => status,
-        };
-        self.phase = Phase::Stopping { quickly, status };
-        let graceful = self.policy.graceful_timeout;
-        for (seat, number) in self.seats.iter_mut().zip(1..) {
-            stop_seat(seat, SeatId(number), quickly, graceful, now, actions);
+    /// Requests to a mold that it did not fulfil will not be fulfilled any more.
+    fn stop_spawning(&mut self, generation: Generation, now: Time, actions: &mut Vec<Action>) {
+        self.can_spawn.remove(&generation);
+        self.workers.retain(|_, worker| worker.state != State::Spawning || worker.generation != generation);
+        if self.reload.as_ref().is_some_and(|reload| reload.generation == generation) {
+            self.abandon_reload(generation, now, actions);
         }
-    }
-
-    fn act_on_time(&mut self, now: Time, actions: &mut Vec<Action>) {
-        let spawning = self.can_spawn && self.phase == Phase::Running;
-        for (seat, number) in self.seats.iter_mut().zip(1..) {
-            match seat.state {
-                State::Vacant { spawn_at } if spawning && now >= spawn_at => {
-                    seat.state = State::Spawning;
-                    actions.push(Action::Spawn(SeatId(number)));
-                }
-                State::Draining { kill_at, why } if now >= kill_at => {
-                    seat.state = State::Killed;
-                    actions.push(Action::Kill(SeatId(number), why));
-                }
-                State::Vacant { .. }
-                | State::Spawning
-                | State::Booting
-                | State::Serving { .. }
-                | State::Draining { .. }
-                | State::Killed => {}
-            }
-        }
-    }
-
-    fn leave_when_empty(&mut self, actions: &mut Vec<Action>) {
-        let Phase::Stopping { status, .. } = self.phase else { return };
-        if self.seats.iter().all(|seat| matches!(seat.state, State::Vacant { .. })) {
-            self.phase = Phase::Over;
-            actions.push(Action::Exit(status));
-        }
-    }
-}
-
-fn stop_seat(
-    seat: &mut Seat,
-    id: SeatId,
-    quickly: bool,
-    graceful: Duration,
-    now: Time,
-    actions: &mut Vec<Action>,
-) {
-    // One that is being spawned is told as soon as it exists.
-    if matches!(seat.state, State::Vacant { .. } | State::Spawning | State::Killed) {
-        return;
-    }
-    if quickly {
-        seat.state = State::Draining { kill_at: now + QUICK_LIMIT, why: Why::QuickStop };
-        actions.push(Action::Quit(id));
-    } else {
-        let kill_at = now + graceful + KILL_MARGIN;
-        seat.state = State::Draining { kill_at, why: Why::GracefulTimeout };
-        actions.push(Action::Drain(id));
-    }
-}
-
-/// The wait before an attempt that follows `failures` failures in a row.
-fn backoff(failures: u32) -> Duration {
-    match failures {
-        0 => Duration::ZERO,
-        n => FIRST_BACKOFF.saturating_mul(1 << (n - 1).min(16)).min(LONGEST_BACKOFF),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use hostler_config::{Bind, Config};
+use hostler_master::{Listening, Predecessor};
 use hostler_sys::socket::{self, Address};
 use hostler_wire::{ExitStatus, ListenerInfo};
 use std::{
@@ -12,15 +13,27 @@ use std::{
 };
 
 /// What was bound.
+#[derive(Default)]
 pub(crate) struct Bound {
-    pub(crate) listeners: Vec<(ListenerInfo, OwnedFd)>,
+    pub(crate) listeners: Vec<Listening>,
     /// Unix sockets that we made and will remove.
     pub(crate) paths: Vec<PathBuf>,
 }
 
-pub(crate) fn all(config: &Config) -> Result<Bound, Failure> {
-    let mut bound = Bound { listeners: Vec::new(), paths: Vec::new() };
-    for bind in &config.binds {
+/// Binds what the configuration names, save what another server leaves to this one.
+pub(crate) fn all(config: &Config, predecessor: Option<&mut Predecessor>) -> Result<Bound, Failure> {
+    let mut bound = Bound::default();
+    let mut wanted = config.binds.clone();
+    if !config.binds_chosen && predecessor.is_none() {
+        let passed = activated();
+        if !passed.is_empty() {
+            wanted = passed.into_iter().map(Bind::Descriptor).collect();
+        }
+    }
+    if let Some(predecessor) = predecessor {
+        bound.inherit(predecessor, &mut wanted);
+    }
+    for bind in &wanted {
         if let Err(failure) = bound.add(bind, config) {
             // Nothing half done: what was made is unmade.
             for path in &bound.paths {
@@ -32,32 +45,43 @@ pub(crate) fn all(config: &Config) -> Result<Bound, Failure> {
     Ok(bound)
 }
 
+/// The sockets that systemd passed to this process (sd_listen_fds(3)).
+fn activated() -> Vec<i32> {
+    let ours = std::env::var("LISTEN_PID").is_ok_and(|pid| pid == std::process::id().to_string());
+    let count = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).filter(|_| ours);
+    // SD_LISTEN_FDS_START
+    (3..3 + count.unwrap_or(0)).collect()
+}
+
 impl Bound {
-    fn add(&mut self, bind: &Bind, config: &Config) -> Result<(), Failure> {
-        match bind {
-            Bind::Tcp { host, port } => self.add_tcp(host, *port, config.backlog),
-            Bind::Unix(path) => self.add_unix(path, config),
-            Bind::Descriptor(number) => self.add_descriptor(*number, config.backlog),
+    /// Takes what the predecessor has, whatever address it was made for: systemd's sockets have none.
+    fn inherit(&mut self, predecessor: &mut Predecessor, wanted: &mut Vec<Bind>) {
+        wanted.retain(|bind| match predecessor.take_listener(&bind.to_string()) {
+            Some((info, socket)) => {
+                self.listeners.push(Listening { spec: bind.to_string(), info, socket });
+                false
+            }
+            None => true,
+        });
+        for (spec, info, socket) in predecessor.take_activated() {
+            wanted.clear();
+            self.listeners.push(Listening { spec, info, socket });
         }
+        self.paths.append(&mut predecessor.owned_paths);
     }
 
-    fn add_tcp(&mut self, host: &str, port: u16, backlog: i32) -> Result<(), Failure> {
-        let shown = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        let address = (host, port).to_socket_addrs().map(|mut found| found.next());
-        let address = match address {
-            Ok(Some(address)) => address,
-            Ok(None) => return Err(unresolved(&shown, "the name has no address".into())),
-            Err(error) => return Err(unresolved(&shown, error.to_string())),
-        };
-        let bound = socket::bind_tcp(address, backlog)
-            .and_then(|socket| socket::tcp_address(&socket).map(|address| (address, socket)));
-        let (address, socket) = bound.map_err(|error| refused(&shown, &error, port))?;
-        hostler_sys::logging::listening(&address);
-        self.listeners.push((ListenerInfo::Tcp(address), socket));
+    fn add(&mut self, bind: &Bind, config: &Config) -> Result<(), Failure> {
+        let spec = bind.to_string();
+        let (info, socket) = match bind {
+            Bind::Tcp { host, port } => tcp(host, *port, config.backlog),
+            Bind::Unix(path) => self.unix(path, config),
+            Bind::Descriptor(number) => descriptor(*number, config.backlog),
+        }?;
+        self.listeners.push(Listening { spec, info, socket });
         Ok(())
     }
 
-    fn add_unix(&mut self, path: &Path, config: &Config) -> Result<(), Failure> {
+    fn unix(&mut self, path: &Path, config: &Config) -> Result<(ListenerInfo, OwnedFd), Failure> {
         let shown = format!("unix:{}", path.display());
         // A path of our own choice must mean the same after a worker changed its directory.
         let path = std::path::absolute(path).map_err(|error| refused(&shown, &error, 0))?;
@@ -65,26 +89,39 @@ impl Bound {
             .map_err(|error| refused(&shown, &error, 0))?;
         hostler_sys::logging::listening(&shown);
         self.paths.push(path.clone());
-        self.listeners.push((ListenerInfo::Unix(path), socket));
-        Ok(())
+        Ok((ListenerInfo::Unix(path), socket))
     }
+}
 
-    fn add_descriptor(&mut self, number: i32, backlog: i32) -> Result<(), Failure> {
-        let shown = format!("fd://{number}");
-        let (socket, address) = socket::adopt(number, backlog).map_err(|error| refused(&shown, &error, 0))?;
-        let info = match address {
-            Address::Tcp(address) => {
-                hostler_sys::logging::listening(&address);
-                ListenerInfo::Tcp(address)
-            }
-            Address::Unix(path) => {
-                hostler_sys::logging::listening(&format!("unix:{}", path.display()));
-                ListenerInfo::Unix(path)
-            }
-        };
-        self.listeners.push((info, socket));
-        Ok(())
-    }
+fn tcp(host: &str, port: u16, backlog: i32) -> Result<(ListenerInfo, OwnedFd), Failure> {
+    let shown = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let address = (host, port).to_socket_addrs().map(|mut found| found.next());
+    let address = match address {
+        Ok(Some(address)) => address,
+        Ok(None) => return Err(unresolved(&shown, "the name has no address".into())),
+        Err(error) => return Err(unresolved(&shown, error.to_string())),
+    };
+    let bound = socket::bind_tcp(address, backlog)
+        .and_then(|socket| socket::tcp_address(&socket).map(|address| (address, socket)));
+    let (address, socket) = bound.map_err(|error| refused(&shown, &error, port))?;
+    hostler_sys::logging::listening(&address);
+    Ok((ListenerInfo::Tcp(address), socket))
+}
+
+fn descriptor(number: i32, backlog: i32) -> Result<(ListenerInfo, OwnedFd), Failure> {
+    let shown = format!("fd://{number}");
+    let (socket, address) = socket::adopt(number, backlog).map_err(|error| refused(&shown, &error, 0))?;
+    let info = match address {
+        Address::Tcp(address) => {
+            hostler_sys::logging::listening(&address);
+            ListenerInfo::Tcp(address)
+        }
+        Address::Unix(path) => {
+            hostler_sys::logging::listening(&format!("unix:{}", path.display()));
+            ListenerInfo::Unix(path)
+        }
+    };
+    Ok((info, socket))
 }
 
 fn unresolved(address: &str, cause: String) -> Failure {

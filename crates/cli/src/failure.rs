@@ -1,6 +1,6 @@
 //! Why the program leaves before it serves.
 
-use hostler_wire::ExitStatus;
+use hostler_wire::{BootFailure, ExitStatus, FailureKind};
 
 /// What failed, why, what to do, and the exit code.
 #[derive(Debug)]
@@ -17,6 +17,25 @@ impl Failure {
         let causes: Vec<&str> = self.causes.iter().map(String::as_str).collect();
         hostler_master::report::print(&self.message, &causes, self.hint.as_deref(), None);
         self.status
+    }
+}
+
+impl Failure {
+    /// A configuration that served before asks for a text now.
+    pub(crate) fn unexpected() -> Self {
+        Self {
+            message: "the configuration asks for a printed text, not for a server".into(),
+            causes: Vec::new(),
+            hint: None,
+            status: ExitStatus::Config,
+        }
+    }
+}
+
+impl From<Failure> for BootFailure {
+    fn from(failure: Failure) -> Self {
+        let cause = (!failure.causes.is_empty()).then(|| failure.causes.join(": "));
+        Self { kind: FailureKind::Config, message: failure.message, cause, hint: failure.hint }
     }
 }
 

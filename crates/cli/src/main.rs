@@ -8,8 +8,8 @@ mod python;
 
 use failure::Failure;
 use hostler_config::{Config, Outcome, Workers};
-use hostler_master::{MoldCommand, Plan, Spawner};
-use hostler_wire::ExitStatus;
+use hostler_master::{CommandLine, Limits, MoldCommand, Orders, Plan, Policy, Predecessor, Spawner};
+use hostler_wire::{BootFailure, ExitStatus, ListenerInfo};
 use std::{ffi::OsString, path::Path, process::ExitCode};
 use tracing::{info, warn};
 
@@ -25,19 +25,117 @@ fn main() -> ExitCode {
 }
 
 fn run(config: &Config) -> Result<ExitStatus, Failure> {
+    open_log(config)?;
     hostler_sys::logging::init(config.log());
     report_settings(config);
-    let mold = mold(config)?;
-    let bound = bind::all(config)?;
-    let listeners = bound.listeners.iter().map(|(info, _)| info.clone()).collect();
+    check_pid_file(config)?;
+    let mut predecessor = Predecessor::find().map_err(lost_predecessor)?;
+    let spawner = Spawner::Mold(mold(config)?);
+    let bound = bind::all(config, predecessor.as_mut())?;
+    let infos: Vec<ListenerInfo> = bound.listeners.iter().map(|listener| listener.info.clone()).collect();
     let plan = Plan {
-        settings: config.worker_settings(listeners),
+        orders: orders(config, &infos, spawner),
+        reload: Some(Box::new(move || reread(&infos))),
         listeners: bound.listeners,
-        workers: workers(config.workers),
-        spawner: Spawner::Mold(mold),
         owned_paths: bound.paths,
+        log_file: config.log_file.clone(),
+        pid_file: config.pid_file.clone(),
+        command_line: CommandLine::own(),
+        predecessor,
     };
     Ok(hostler_master::run(plan))
+}
+
+/// What a generation of this configuration is made of.
+fn orders(config: &Config, listeners: &[ListenerInfo], spawner: Spawner) -> Orders {
+    let rules = &config.supervision;
+    Orders {
+        settings: config.worker_settings(listeners.to_vec()),
+        spawner,
+        policy: Policy {
+            graceful_timeout: rules.graceful_timeout,
+            drain_delay: rules.drain_delay,
+            boot_timeout: rules.boot_timeout,
+            stall_timeout: rules.stall_timeout,
+            lifetime: rules.lifetime,
+            lifetime_jitter: rules.lifetime_jitter,
+            respawn_interval: rules.respawn_interval,
+            max_replacing: rules.max_replacing,
+            ..Policy::new(workers(config.workers))
+        },
+        limits: Limits {
+            max_requests: rules.max_requests,
+            max_requests_jitter: rules.max_requests_jitter,
+            max_memory: rules.max_memory,
+            memory_interval: rules.memory_interval,
+            memory_samples: rules.memory_samples,
+            slow_callback: rules.slow_callback,
+        },
+    }
+}
+
+/// Reads the configuration again, for a reload. Addresses stay: their sockets are open.
+fn reread(listeners: &[ListenerInfo]) -> Result<Orders, BootFailure> {
+    let args = std::env::args_os();
+    let config = match hostler_config::parse(args, &|name| std::env::var(name).ok()) {
+        Ok(Outcome::Run(config)) => config,
+        Ok(Outcome::Print(_)) => return Err(Failure::unexpected().into()),
+        Err(error) => return Err(Failure::from(error).into()),
+    };
+    let spawner = Spawner::Mold(mold(&config)?);
+    Ok(orders(&config, listeners, spawner))
+}
+
+/// Sends log lines to the file that was asked for.
+fn open_log(config: &Config) -> Result<(), Failure> {
+    let Some(path) = &config.log_file else { return Ok(()) };
+    match std::fs::File::options().create(true).append(true).open(path) {
+        Ok(file) => {
+            hostler_sys::logging::write_to(&file);
+            Ok(())
+        }
+        Err(error) => Err(Failure {
+            message: format!("cannot write the log to `{}`", path.display()),
+            causes: vec![error.to_string()],
+            hint: Some("--log-file names a file in a directory that the server may write to".into()),
+            status: ExitStatus::Config,
+        }),
+    }
+}
+
+/// The pid file is written when all workers serve; that it can be is seen to now.
+fn check_pid_file(config: &Config) -> Result<(), Failure> {
+    let Some(path) = &config.pid_file else { return Ok(()) };
+    let wrong = |cause: String, hint: &str| Failure {
+        message: format!("cannot use the pid file `{}`", path.display()),
+        causes: vec![cause],
+        hint: Some(hint.into()),
+        status: ExitStatus::Config,
+    };
+    if let Some(other) = std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<i32>().ok())
+        && std::env::var_os("HOSTLER_UPGRADE").is_none()
+        && hostler_sys::proc::is_hostler(other)
+    {
+        let hint = "stop it first, or upgrade it with SIGUSR2";
+        return Err(wrong(format!("the server of process {other} is running"), hint));
+    }
+    let probe = path.with_extension("new");
+    match std::fs::write(&probe, "").and_then(|()| std::fs::remove_file(&probe)) {
+        Ok(()) => Ok(()),
+        Err(error) => Err(wrong(
+            error.to_string(),
+            "--pid-file names a file in a directory that the server may write to",
+        )),
+    }
+}
+
+fn lost_predecessor(error: std::io::Error) -> Failure {
+    Failure {
+        message: "the server that is to be replaced cannot be reached".into(),
+        causes: vec![error.to_string()],
+        hint: Some("HOSTLER_UPGRADE is set by hostler itself, on SIGUSR2; unset it".into()),
+        status: ExitStatus::Failed,
+    }
 }
 
 /// What the user should know before anything is served.

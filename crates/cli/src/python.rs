@@ -14,7 +14,7 @@ const PROBE: &str = "import json, sys, sysconfig; print(json.dumps({\
     'executable': sys.executable, 'major': sys.version_info[0], 'minor': sys.version_info[1], \
     'version': sys.version.split()[0], 'implementation': sys.implementation.name, \
     'free_threaded': bool(sysconfig.get_config_var('Py_GIL_DISABLED'))}))";
-/// In every extension; behind it stands the Python it was built for.
+/// In every extension; behind it stand the Python it was built for and the version of hostler.
 const MARKER: &[u8] = b"hostler-extension-for:";
 const OLDEST: (u32, u32) = (3, 10);
 
@@ -93,7 +93,8 @@ pub(crate) fn extension_for(python: &Python) -> Result<PathBuf, Failure> {
     let mut found = Vec::new();
     for path in candidates(&here) {
         let Some(built_for) = fs::read(&path).ok().and_then(|file| built_for(&file)) else { continue };
-        if built_for == python.tag || built_for == "abi3" {
+        let version = env!("CARGO_PKG_VERSION");
+        if [python.tag.as_str(), "abi3"].iter().any(|tag| built_for == format!("{tag}/{version}")) {
             return Ok(path);
         }
         found.push(format!("{} is for {built_for}", path.display()));
@@ -127,7 +128,7 @@ fn candidates(here: &Path) -> Vec<PathBuf> {
 
 fn built_for(file: &[u8]) -> Option<String> {
     let start = file.windows(MARKER.len()).position(|window| window == MARKER)? + MARKER.len();
-    let rest = &file[start..file.len().min(start + 32)];
+    let rest = &file[start..file.len().min(start + 64)];
     let end = rest.iter().position(|byte| *byte == b';')?;
     String::from_utf8(rest[..end].to_vec()).ok()
 }
@@ -138,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_marker_tells_what_an_extension_is_for() {
-        assert_eq!(built_for(b"\0..hostler-extension-for:cpython-313;\0"), Some("cpython-313".into()));
+        assert_eq!(built_for(b"\0..hostler-extension-for:cpython-313/0.1.0;\0"), Some("cpython-313/0.1.0".into()));
         assert_eq!(built_for(b"nothing"), None);
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn command() -> Command {
         .arg(positional);
     for spec in OPTIONS {
         command = command.arg(argument(spec));
-        if matches!(spec.kind, Kind::Flag) && !spec.is_printer() {
+        if matches!(spec.kind, Kind::Flag | Kind::OptionalChoice(..)) && !spec.is_printer() {
             command = command.arg(negation(spec));
         }
     }
@@ -55,6 +55,13 @@ fn argument(spec: &'static Spec) -> Arg {
         Kind::List => {
             argument.action(ArgAction::Append).value_name(spec.value_name()).allow_hyphen_values(true)
         }
+        Kind::OptionalChoice(_, alone) => argument
+            .action(ArgAction::Set)
+            .overrides_with(spec.name)
+            .value_name(spec.value_name())
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value(alone),
         // The last one wins, as with most programs.
         _ => argument
             .action(ArgAction::Set)
@@ -97,6 +104,10 @@ fn given(matches: &ArgMatches) -> Given {
             }
         } else if let Some(values) = matches.get_many::<String>(spec.name) {
             given.insert(spec.name, values.cloned().collect());
+        } else if matches!(spec.kind, Kind::OptionalChoice(..))
+            && matches.get_flag(&format!("no-{}", spec.name))
+        {
+            given.insert(spec.name, vec!["false".into()]);
         }
     }
     given

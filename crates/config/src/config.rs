@@ -3,17 +3,21 @@
 use crate::{
     error::{Error, Source},
     resolve::Values,
+    supervision::{self, Supervision},
 };
 use hostler_wire::{
-    AppSettings, HttpSettings, Interface, ListenerInfo, LogLevel, LogSettings, WorkerSettings,
+    AppSettings, HttpSettings, Interface, ListenerInfo, LogForm, LogLevel, LogSettings, Preload,
+    WorkerSettings,
 };
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 /// Everything that was configured and is in effect.
 #[derive(Debug)]
 pub struct Config {
     /// Where to listen.
     pub binds: Vec<Bind>,
+    /// Whether the user said where; otherwise sockets that a service manager passed go first.
+    pub binds_chosen: bool,
     /// Connections that may wait to be accepted.
     pub backlog: i32,
     /// The mode of Unix sockets.
@@ -24,6 +28,12 @@ pub struct Config {
     pub python: Option<PathBuf>,
     /// Files with variables for the application's environment.
     pub env_files: Vec<PathBuf>,
+    /// How many workers there are and how long they live.
+    pub supervision: Supervision,
+    /// Where log lines are appended to, if not to standard error.
+    pub log_file: Option<PathBuf>,
+    /// Where the process id is written.
+    pub pid_file: Option<PathBuf>,
     /// Options that were set and have no effect yet, as `--name value (source)`.
     pub not_yet_in_effect: Vec<String>,
     settings: WorkerSettings,
@@ -54,6 +64,17 @@ pub enum Bind {
     Descriptor(i32),
 }
 
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Descriptor(number) => write!(f, "fd://{number}"),
+        }
+    }
+}
+
 impl Config {
     pub(crate) fn from_values(values: &Values) -> Result<Self, Error> {
         refuse_combinations(values)?;
@@ -63,11 +84,17 @@ impl Config {
         };
         Ok(Self {
             binds: binds(values)?,
+            binds_chosen: ["bind", "uds", "host", "port"]
+                .iter()
+                .any(|name| values.source(name) != Source::Default),
             backlog: values.int("backlog").and_then(|n| i32::try_from(n).ok()).unwrap_or(1024),
             uds_mode: uds_mode(values)?,
             workers,
             python: values.text("python").map(PathBuf::from),
             env_files: values.texts("env-files").iter().map(PathBuf::from).collect(),
+            supervision: supervision::from_values(values)?,
+            log_file: values.text("log-file").map(PathBuf::from),
+            pid_file: values.text("pid-file").map(PathBuf::from),
             not_yet_in_effect: values.not_in_effect(),
             settings: WorkerSettings {
                 app: Some(app(values)?),
@@ -75,7 +102,11 @@ impl Config {
                 http: http(values),
                 log: log(values),
                 process_name: values.text("process-name").map(str::to_owned),
-                graceful_timeout: values.duration("graceful-timeout").unwrap_or(Duration::from_secs(30)),
+                graceful_timeout: supervision::graceful_timeout(values),
+                stall_timeout: supervision::limit(values, "stall-timeout"),
+                request_timeout: supervision::limit(values, "request-timeout"),
+                warmup: warmup(values)?,
+                identity: supervision::identity(values)?,
             },
         })
     }
@@ -142,7 +173,23 @@ fn app(values: &Values) -> Result<AppSettings, Error> {
         root_path: values.text("url-path-prefix").unwrap_or_default().trim_end_matches('/').to_owned(),
         event_loop: values.text("loop").unwrap_or("auto").to_owned(),
         event_loop_chosen: values.source("loop") != Source::Default,
+        preload: match values.text("preload") {
+            Some("strict") => Some(Preload::Strict),
+            Some("warn" | "true") => Some(Preload::Warn),
+            _ => None,
+        },
     })
+}
+
+fn warmup(values: &Values) -> Result<Option<String>, Error> {
+    match values.text("warmup") {
+        Some(path) if !path.starts_with('/') => {
+            let source = values.source("warmup");
+            Err(Error::at(&source, format!("invalid value '{path}' for --warmup ({source})"))
+                .because("it must be a path that begins with /"))
+        }
+        path => Ok(path.map(str::to_owned)),
+    }
 }
 
 fn http(values: &Values) -> HttpSettings {
@@ -168,7 +215,8 @@ fn log(values: &Values) -> LogSettings {
         Some("debug" | "notset") => LogLevel::Debug,
         _ => LogLevel::Info,
     };
-    LogSettings { enabled: values.flag("log"), level }
+    let form = if values.text("log-format") == Some("json") { LogForm::Json } else { LogForm::Text };
+    LogSettings { enabled: values.flag("log"), level, form }
 }
 
 fn uds_mode(values: &Values) -> Result<Option<u32>, Error> {

@@ -15,11 +15,13 @@ mod duration;
 mod error;
 mod reference;
 mod resolve;
+mod supervision;
 mod table;
 
 pub use config::{Bind, Config, Workers};
 pub use dotenv::parse as parse_env_file;
 pub use error::Error;
+pub use supervision::Supervision;
 
 use std::ffi::OsString;
 

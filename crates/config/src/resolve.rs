@@ -185,6 +185,8 @@ fn expected(kind: Kind, text: &str) -> Option<String> {
         Kind::Text | Kind::List => None,
         Kind::Flag => (!matches!(text, "true" | "false")).then(|| "true or false".into()),
         Kind::Choice(choices) => (!choices.contains(&text)).then(|| format!("one of {}", choices.join(", "))),
+        Kind::OptionalChoice(choices, _) => (!choices.contains(&text) && !matches!(text, "true" | "false"))
+            .then(|| format!("true, false or one of {}", choices.join(", "))),
         Kind::Int(min, max) => (!in_range(min, max)).then(|| format!("a whole number from {min} to {max}")),
         Kind::IntOrAuto(min, max) => (text != "auto" && !in_range(min, max))
             .then(|| format!("auto, or a whole number from {min} to {max}")),

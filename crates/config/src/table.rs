@@ -9,6 +9,8 @@ pub(crate) enum Kind {
     Text,
     /// One of these.
     Choice(&'static [&'static str]),
+    /// One of these with `--name=value`, or the second with `--name` alone; `--no-name` unsets it.
+    OptionalChoice(&'static [&'static str], &'static str),
     /// A whole number in this range.
     Int(u64, u64),
     /// A whole number in this range, or `auto`.
@@ -44,7 +46,7 @@ pub(crate) struct Spec {
 }
 
 use Effect::{Later, Now, Refused};
-use Kind::{Choice, Duration, Flag, Int, IntOrAuto, List, Text};
+use Kind::{Choice, Duration, Flag, Int, IntOrAuto, List, OptionalChoice, Text};
 
 const fn spec(
     name: &'static str,
@@ -106,6 +108,8 @@ pub(crate) const OPTIONS: &[Spec] = &[
     spec("http2-max-send-buffer-size", Int(1024, 1 << 31), "409600", Later, "HTTP/2: write buffer of a stream, in bytes"),
     spec("log", Flag, "true", Now, "Write log lines"),
     spec("log-level", Choice(&["critical", "error", "warning", "warn", "info", "debug", "notset"]), "info", Now, "The least important line that is logged"),
+    spec("log-format", Choice(&["text", "json"]), "text", Now, "What a log line looks like"),
+    spec("log-file", Text, "", Now, "The file that log lines are appended to, instead of standard error; SIGUSR1 opens it again"),
     spec("log-config", Text, "", Later, "A file that configures Python's logging"),
     spec("access-log", Flag, "false", Later, "Log every request"),
     spec("access-log-fmt", Text, "", Later, "The form of the access log"),
@@ -118,22 +122,27 @@ pub(crate) const OPTIONS: &[Spec] = &[
     spec("ssl-client-verify", Flag, "false", TLS, "TLS: ask for client certificates"),
     alias(spec("url-path-prefix", Text, "", Now, "The path that the application is mounted on: root_path, SCRIPT_NAME"), &["root-path"], None),
     spec("respawn-failed-workers", Flag, "true", Now, "Replace workers that died; always on"),
-    spec("respawn-interval", Duration(0, YEAR), "3.5", Later, "The least time between two planned replacements"),
-    spec("rss-sample-interval", Duration(1, 300), "30", Later, "How often memory is measured"),
-    spec("rss-samples", Int(1, 1000), "1", Later, "Measurements over the limit before a worker is replaced"),
-    spec("workers-lifetime", Duration(1, YEAR), "", Later, "The age at which a worker is replaced"),
-    spec("workers-max-rss", Int(1, 1 << 32), "", Later, "The memory at which a worker is replaced, in MiB"),
-    spec("workers-kill-timeout", Duration(1, 1800), "", Later, "How long a worker may take to stop; see --graceful-timeout"),
-    spec("max-requests", Int(1, u64::MAX), "", Later, "The number of requests after which a worker is replaced"),
+    spec("respawn-interval", Duration(0, YEAR), "3.5", Now, "The least time between two planned replacements"),
+    spec("rss-sample-interval", Duration(1, 300), "30", Now, "How often the memory of workers is measured"),
+    spec("rss-samples", Int(1, 1000), "1", Now, "Measurements over the limit before a worker is replaced"),
+    spec("workers-lifetime", Duration(1, YEAR), "", Now, "The age at which a worker is replaced"),
+    spec("workers-lifetime-jitter", Int(0, 100), "10", Now, "The most that chance takes off --workers-lifetime, in percent"),
+    spec("max-replacing", Int(1, 1024), "1", Now, "How many workers may be replaced at a time for age, requests or memory"),
+    spec("workers-max-rss", Int(1, 1 << 32), "", Now, "The memory at which a worker is replaced, in MiB of its proportional share (PSS)"),
+    spec("workers-kill-timeout", Duration(1, 1800), "", Now, "How long a worker may take to stop before it is killed; another name for --graceful-timeout"),
+    spec("max-requests", Int(1, u64::MAX), "", Now, "The number of requests after which a worker is replaced"),
+    spec("max-requests-jitter", Int(0, u64::MAX), "", Now, "The most that chance takes off --max-requests; a tenth of it unless set"),
     spec("graceful-timeout", Duration(0, 86_400), "30", Now, "How long requests in flight may take to finish when the server stops"),
-    spec("drain-delay", Duration(0, 3_600), "0", Later, "How long to serve on after the signal to stop"),
-    spec("stall-timeout", Duration(0, 86_400), "30", Later, "How long a worker may be stuck before it is replaced"),
-    spec("boot-timeout", Duration(0, 86_400), "", Later, "How long a worker may take to be ready"),
-    spec("request-timeout", Duration(0, 86_400), "", Later, "How long a request may take before it is answered with 504"),
-    spec("preload", Flag, "false", Later, "Import the application before forking workers"),
-    spec("user", Text, "", Later, "The user that workers run as"),
-    spec("group", Text, "", Later, "The group that workers run as"),
-    spec("umask", Text, "", Later, "The file mode creation mask of workers"),
+    spec("drain-delay", Duration(0, 3_600), "0", Now, "How long to serve on after SIGTERM, each answer ending its connection"),
+    spec("stall-timeout", Duration(0, 86_400), "30", Now, "How long a worker's loop may stand still before it is reported and replaced; 0 is for ever"),
+    spec("boot-timeout", Duration(0, 86_400), "600", Now, "How long a worker may take to be ready before it is reported and replaced; 0 is for ever"),
+    spec("slow-callback", Int(0, 3_600_000), "1000", Now, "How long the event loop may stand still before it is logged where, in milliseconds; 0 is never"),
+    spec("warmup", Text, "", Now, "A path that each worker requests from its application before it counts as ready"),
+    spec("request-timeout", Duration(0, 86_400), "", Now, "How long a request may take until its response begins, before it is answered with 504 and cancelled"),
+    spec("preload", OptionalChoice(&["warn", "strict"], "warn"), "", Now, "Import the application once, before forking workers; strict refuses to start if something makes forks unsafe, warn says so"),
+    spec("user", Text, "", Now, "The user that workers run as, by name or number; needs root"),
+    spec("group", Text, "", Now, "The group that workers run as, by name or number"),
+    spec("umask", Text, "", Now, "The file mode creation mask of workers, in octal"),
     spec("factory", Flag, "false", Now, "The attribute is a function that makes the application"),
     spec("working-dir", Text, "", Now, "The directory to work in and to import the application from"),
     spec("env-files", List, "", Now, "Files of KEY=VALUE lines for the application's environment; repeatable"),
@@ -154,7 +163,7 @@ pub(crate) const OPTIONS: &[Spec] = &[
     spec("reload-tick", Int(50, 5_000), "50", Later, "Reload: how often to look, in milliseconds"),
     spec("reload-ignore-worker-failure", Flag, "false", Later, "Reload: go on after a failure"),
     spec("process-name", Text, "", Now, "The title of the master; workers add worker-N"),
-    spec("pid-file", Text, "", Later, "A file for the master's process id"),
+    spec("pid-file", Text, "", Now, "A file for the master's process id, written when all workers serve"),
     spec("config", Text, "", Now, "A TOML file with any of these options"),
     spec("print-config", Flag, "false", Now, "Print every option, its value and where it was set, and leave"),
     spec("print-reference", Flag, "false", Now, "Print docs/CONFIGURATION.md and leave"),
@@ -182,7 +191,7 @@ impl Spec {
         match self.kind {
             Kind::Flag => String::new(),
             Kind::Text | Kind::List => "TEXT".into(),
-            Kind::Choice(choices) => choices.join("|"),
+            Kind::Choice(choices) | Kind::OptionalChoice(choices, _) => choices.join("|"),
             Kind::Int(..) => "N".into(),
             Kind::IntOrAuto(..) => "N|auto".into(),
             Kind::Duration(..) => "DURATION".into(),

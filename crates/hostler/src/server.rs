@@ -2,15 +2,19 @@
 
 use crate::Request;
 use bytes::Bytes;
-use hostler_master::{NativeSeat, Plan, Spawner};
+use hostler_master::{
+    CommandLine, Limits, Listening, NativeSeat, Orders, Plan, Policy, Predecessor, Spawner,
+};
 use hostler_sys::{socket, title};
-use hostler_wire::{HttpSettings, ListenerInfo, LogLevel, LogSettings, WorkerSettings};
+use hostler_wire::{HttpSettings, Identity, ListenerInfo, LogForm, LogLevel, LogSettings, WorkerSettings};
 use std::{
     error::Error as StdError,
     io,
     net::{SocketAddr, ToSocketAddrs},
     os::fd::OwnedFd,
+    path::PathBuf,
     process::ExitCode,
+    rc::Rc,
     time::Duration,
 };
 use tower::Service;
@@ -33,9 +37,11 @@ pub enum Error {
 #[derive(Clone, Debug)]
 pub struct Server {
     addresses: Vec<String>,
-    workers: u16,
     process_name: Option<String>,
-    graceful_timeout: Duration,
+    pid_file: Option<PathBuf>,
+    policy: Policy,
+    limits: Limits,
+    request_timeout: Option<Duration>,
     backlog: i32,
     log: LogSettings,
 }
@@ -44,11 +50,22 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             addresses: Vec::new(),
-            workers: 1,
             process_name: None,
-            graceful_timeout: Duration::from_secs(30),
+            pid_file: None,
+            policy: Policy {
+                stall_timeout: Some(Duration::from_secs(30)),
+                lifetime_jitter: 0.1,
+                respawn_interval: Duration::from_millis(3500),
+                ..Policy::new(1)
+            },
+            limits: Limits {
+                memory_interval: Duration::from_secs(30),
+                memory_samples: 1,
+                ..Limits::default()
+            },
+            request_timeout: None,
             backlog: 1024,
-            log: LogSettings { enabled: true, level: LogLevel::Info },
+            log: LogSettings { enabled: true, level: LogLevel::Info, form: LogForm::Text },
         }
     }
 }
@@ -70,7 +87,7 @@ impl Server {
     /// How many worker processes serve; at least one.
     #[must_use]
     pub fn workers(mut self, workers: u16) -> Self {
-        self.workers = workers.max(1);
+        self.policy.workers = workers.max(1);
         self
     }
 
@@ -84,7 +101,64 @@ impl Server {
     /// How long requests in flight may take to finish when the server stops.
     #[must_use]
     pub fn graceful_timeout(mut self, timeout: Duration) -> Self {
-        self.graceful_timeout = timeout;
+        self.policy.graceful_timeout = timeout;
+        self
+    }
+
+    /// How long to serve on after SIGTERM, each answer ending its connection.
+    #[must_use]
+    pub fn drain_delay(mut self, delay: Duration) -> Self {
+        self.policy.drain_delay = delay;
+        self
+    }
+
+    /// The age at which a worker is replaced; chance takes off up to a tenth.
+    #[must_use]
+    pub fn workers_lifetime(mut self, lifetime: Duration) -> Self {
+        self.policy.lifetime = Some(lifetime);
+        self
+    }
+
+    /// The number of requests after which a worker is replaced; chance takes off up to a tenth.
+    #[must_use]
+    pub fn max_requests(mut self, requests: u64) -> Self {
+        self.limits.max_requests = Some(requests.max(1));
+        self.limits.max_requests_jitter = requests / 10;
+        self
+    }
+
+    /// The memory of a worker (its proportional share) above which it is replaced, in KiB.
+    #[must_use]
+    pub fn workers_max_rss(mut self, kibibytes: u64) -> Self {
+        self.limits.max_memory = Some(kibibytes);
+        self
+    }
+
+    /// The least time between two such replacements.
+    #[must_use]
+    pub fn respawn_interval(mut self, interval: Duration) -> Self {
+        self.policy.respawn_interval = interval;
+        self
+    }
+
+    /// How long a worker's loop may stand still before it is reported and replaced; zero is for ever.
+    #[must_use]
+    pub fn stall_timeout(mut self, timeout: Duration) -> Self {
+        self.policy.stall_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
+        self
+    }
+
+    /// How long a request may take until its response begins, before it is answered with 504.
+    #[must_use]
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = Some(timeout);
+        self
+    }
+
+    /// A file for the master's process id, written when all workers serve.
+    #[must_use]
+    pub fn pid_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.pid_file = Some(path.into());
         self
     }
 
@@ -125,34 +199,62 @@ impl Server {
         if self.addresses.is_empty() {
             self.addresses.push("127.0.0.1:8000".into());
         }
-        let listeners: Vec<_> =
-            self.addresses.iter().map(|address| listen(address, self.backlog)).collect::<Result<_, _>>()?;
-        let worker = move |seat: NativeSeat| hostler_worker::native::run(adopt(seat), &make).code();
+        let mut predecessor =
+            Predecessor::find().map_err(|source| Error::Bind { address: "(inherited)".into(), source })?;
+        let mut listeners = Vec::new();
+        for address in &self.addresses {
+            let inherited = predecessor.as_mut().and_then(|before| before.take_listener(address));
+            let (info, socket) = match inherited {
+                Some(inherited) => inherited,
+                None => listen(address, self.backlog)?,
+            };
+            listeners.push(Listening { spec: address.clone(), info, socket });
+        }
+        let worker = move |seat: NativeSeat| match adopt(seat) {
+            Ok(seat) => hostler_worker::native::run(seat, &make).code(),
+            Err(error) => {
+                tracing::error!(%error, "a worker could not begin");
+                hostler_wire::ExitStatus::Boot.code()
+            }
+        };
         let plan = Plan {
-            settings: self.settings(&listeners),
+            orders: Orders {
+                settings: self.settings(&listeners),
+                spawner: Spawner::Native(Rc::new(worker)),
+                policy: self.policy,
+                limits: self.limits.clone(),
+            },
             listeners,
-            workers: self.workers,
-            spawner: Spawner::Native(Box::new(worker)),
+            reload: None,
             owned_paths: Vec::new(),
+            log_file: None,
+            pid_file: self.pid_file.clone(),
+            command_line: CommandLine::own(),
+            predecessor,
         };
         Ok(ExitCode::from(hostler_master::run(plan).code()))
     }
 
-    fn settings(&self, listeners: &[(ListenerInfo, OwnedFd)]) -> WorkerSettings {
+    fn settings(&self, listeners: &[Listening]) -> WorkerSettings {
         WorkerSettings {
             app: None,
-            listeners: listeners.iter().map(|(info, _)| info.clone()).collect(),
+            listeners: listeners.iter().map(|listener| listener.info.clone()).collect(),
             http: HttpSettings::default(),
             log: self.log.clone(),
             process_name: self.process_name.clone(),
-            graceful_timeout: self.graceful_timeout,
+            graceful_timeout: self.policy.graceful_timeout,
+            stall_timeout: self.policy.stall_timeout,
+            request_timeout: self.request_timeout,
+            warmup: None,
+            identity: Identity::default(),
         }
     }
 }
 
-fn adopt(seat: NativeSeat) -> hostler_worker::Seat {
-    let NativeSeat { seat, generation, channel, listeners, settings, master_pid } = seat;
-    hostler_worker::Seat { seat, generation, channel, listeners, settings, master_pid }
+fn adopt(seat: NativeSeat) -> io::Result<hostler_worker::Seat> {
+    let NativeSeat { post, channel, stacks, shared, settings, master_pid } = seat;
+    let shared = hostler_worker::Shared::from_descriptors(shared)?;
+    Ok(hostler_worker::Seat { post, channel, stacks, shared, settings, master_pid })
 }
 
 fn listen(address: &str, backlog: i32) -> Result<(ListenerInfo, OwnedFd), Error> {

@@ -1,37 +1,49 @@
-//! Accepting: a worker takes one connection a turn, and only while its loop turns.
+//! Accepting: a worker takes one connection a turn, only while its loop turns, and only if no sibling that
+//! has less to do would take it.
 //!
-//! The queue is the kernel's and is shared by all workers, so a worker that is busy leaves new connections
-//! to its siblings. Between two connections the loop serves what it already has.
+//! The queue is the kernel's and is shared by all workers, and every worker is told of every connection.
+//! Those that have more to do than a healthy sibling hold back ([`Load::is_least`]) for a moment each, so a
+//! connection that nobody else takes is taken all the same.
 
 use crate::{
-    App, ConnectionInfo, PeerAddress,
+    App, ConnectionInfo, Line, PeerAddress,
     batch::{Batch, Batched},
-    connection::serve_connection,
-    drain::Connections,
+    connection::{Origin, Server},
+    drain::{Connections, Phase},
+    load::Load,
+    watch::watch,
 };
-use hostler_wire::{HttpSettings, ListenerInfo};
+use bytes::Bytes;
+use hostler_sys::socket;
+use hostler_wire::{Handover, HttpSettings, ListenerInfo};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::{
-    io, net::SocketAddr, os::fd::OwnedFd, path::PathBuf, pin::pin, rc::Rc, task::Poll, time::Duration,
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
+    pin::pin,
+    rc::Rc,
+    task::Poll,
+    time::Duration,
 };
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    net::{TcpStream, UnixStream},
+};
 use tracing::warn;
 
 /// How long to leave the queue alone when the process has no descriptor left for a connection.
 const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(100);
+/// How long a worker with more to do leaves a connection to its siblings, and how often in a row.
+const HOLD_BACK: Duration = Duration::from_millis(1);
+const MOST_HOLDS: u32 = 8;
 
 /// A listening socket, registered with this thread's runtime.
-pub struct Listener(Socket);
-
-enum Socket {
-    Tcp(TcpListener),
-    Unix(UnixListener, PathBuf),
-}
-
-enum Stream {
-    Tcp(TcpStream, SocketAddr),
-    Unix(UnixStream, PathBuf),
+pub struct Listener {
+    socket: AsyncFd<OwnedFd>,
+    info: ListenerInfo,
 }
 
 impl Listener {
@@ -40,110 +52,166 @@ impl Listener {
     /// # Errors
     /// The kernel's, when the descriptor cannot be watched.
     pub fn adopt(info: &ListenerInfo, socket: OwnedFd) -> io::Result<Self> {
-        Ok(Self(match info {
-            ListenerInfo::Tcp(_) => {
-                let socket = std::net::TcpListener::from(socket);
-                socket.set_nonblocking(true)?;
-                Socket::Tcp(TcpListener::from_std(socket)?)
-            }
-            ListenerInfo::Unix(path) => {
-                let socket = std::os::unix::net::UnixListener::from(socket);
-                socket.set_nonblocking(true)?;
-                Socket::Unix(UnixListener::from_std(socket)?, path.clone())
-            }
-        }))
+        Ok(Self { socket: watch(socket, Interest::READABLE)?, info: info.clone() })
     }
 
-    async fn accept(&self) -> io::Result<Stream> {
-        Ok(match &self.0 {
-            Socket::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                Stream::Tcp(stream, peer)
-            }
-            Socket::Unix(listener, path) => Stream::Unix(listener.accept().await?.0, path.clone()),
-        })
-    }
-}
-
-/// Accepts and serves connections until the drain begins; then empties the accept queue and returns.
-pub async fn serve<A: App<Body: Unpin>>(
-    listener: Listener,
-    app: Rc<A>,
-    settings: HttpSettings,
-    connections: Connections,
-) {
-    let acceptor =
-        Acceptor { app, builder: Rc::new(builder(&settings)), connections, batch: Batch::default() };
-    tokio::task::spawn_local(acceptor.batch.clone().flush_for_ever());
-    let mut drain_began = pin!(acceptor.connections.drain_began());
-    loop {
-        let mut accept = pin!(listener.accept());
-        let accepted = std::future::poll_fn(|cx| match accept.as_mut().poll(cx) {
-            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
-            Poll::Pending => drain_began.as_mut().poll(cx).map(|()| None),
-        })
-        .await;
-        match accepted {
-            Some(accepted) => acceptor.take(accepted).await,
-            None => return,
+    async fn ready(&self) {
+        if let Ok(mut ready) = self.socket.readable().await {
+            ready.retain_ready();
         }
     }
+
+    fn take(&self) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+        self.socket.try_io(Interest::READABLE, |socket| socket::accept(socket.as_fd()))
+    }
 }
 
-struct Acceptor<A: App> {
-    app: Rc<A>,
+/// What all acceptors of a worker share.
+pub struct Acceptor<A: App> {
+    server: Rc<Server<A>>,
     builder: Rc<http1::Builder>,
-    connections: Connections,
+    listeners: Vec<Listener>,
     batch: Batch,
 }
 
 impl<A: App<Body: Unpin>> Acceptor<A> {
-    async fn take(&self, accepted: io::Result<Stream>) {
-        match accepted {
-            Ok(Stream::Tcp(stream, peer)) => self.take_tcp(stream, peer),
-            Ok(Stream::Unix(stream, path)) => {
-                let info =
-                    ConnectionInfo { peer: PeerAddress::Unix(None), local: PeerAddress::Unix(Some(path)) };
-                self.spawn(TokioIo::new(stream), info);
+    /// An acceptor for these listeners, which nobody runs yet.
+    pub fn new(
+        app: A,
+        settings: &HttpSettings,
+        request_timeout: Option<Duration>,
+        listeners: Vec<Listener>,
+        connections: Connections,
+        load: Load,
+        line: Line,
+    ) -> Rc<Self> {
+        let batch = Batch::new(load.page());
+        let server = Server { app, connections, load, line, request_timeout };
+        Rc::new(Self { server: Rc::new(server), builder: Rc::new(builder(settings)), listeners, batch })
+    }
+
+    /// Accepts and serves connections until the drain begins, on tasks of this thread's runtime.
+    pub fn start(self: &Rc<Self>) {
+        tokio::task::spawn_local(self.batch.clone().flush_for_ever());
+        for index in 0..self.listeners.len() {
+            tokio::task::spawn_local(Rc::clone(self).accept_from(index));
+        }
+        tokio::task::spawn_local(Rc::clone(self).adopt());
+    }
+
+    /// The application.
+    pub fn app(&self) -> &A {
+        &self.server.app
+    }
+
+    /// Takes what waits in the queues, though the drain began: nobody else will.
+    pub async fn empty_queues(&self) {
+        for (index, listener) in self.listeners.iter().enumerate() {
+            while let Ok((socket, peer)) = listener.take() {
+                self.serve(index, socket, peer, Bytes::new());
+                tokio::task::yield_now().await;
             }
-            Err(error) => return pause_after(&error).await,
         }
-        // What is here already goes first: the next connection may suit a sibling better.
-        tokio::task::yield_now().await;
     }
 
-    fn take_tcp(&self, stream: TcpStream, peer: SocketAddr) {
-        // A client that has reset the connection meanwhile has no address any more: nothing to serve.
-        let Ok(local) = stream.local_addr() else { return };
-        if stream.set_nodelay(true).is_err() {
-            return;
+    async fn accept_from(self: Rc<Self>, index: usize) {
+        let listener = &self.listeners[index];
+        while self.until_drain(listener.ready()).await {
+            if !self.until_drain(self.my_turn()).await {
+                return;
+            }
+            match listener.take() {
+                Ok((socket, peer)) => {
+                    self.server.load.page().connection_accepted();
+                    self.serve(index, socket, peer, Bytes::new());
+                }
+                Err(error) => pause_after(&error).await,
+            }
+            // What is here already goes first: the next connection may suit a sibling better.
+            tokio::task::yield_now().await;
         }
-        let info = ConnectionInfo { peer: PeerAddress::Tcp(peer), local: PeerAddress::Tcp(local) };
-        self.spawn(TokioIo::new(stream), info);
     }
 
-    fn spawn<I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static>(&self, io: I, info: ConnectionInfo) {
-        let (app, builder) = (Rc::clone(&self.app), Rc::clone(&self.builder));
-        tokio::task::spawn_local(serve_connection(
-            app,
-            builder,
-            Batched::new(io, self.batch.clone()),
-            info,
-            self.connections.clone(),
-        ));
+    /// Takes over connections from workers that drain.
+    async fn adopt(self: Rc<Self>) {
+        while self.until_drain(self.server.line.ready()).await {
+            if !self.until_drain(self.my_turn()).await {
+                return;
+            }
+            if let Some((Handover { listener, unread }, socket)) = self.server.line.take()
+                && listener < self.listeners.len()
+            {
+                let peer = socket::peer(socket.as_fd());
+                self.serve(listener, socket, peer, unread.into());
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Whether the future was ready before the drain began.
+    async fn until_drain(&self, future: impl Future<Output = ()>) -> bool {
+        let mut future = pin!(future);
+        let mut drain = pin!(self.server.connections.drain_began());
+        poll_fn(|cx| match drain.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(false),
+            Poll::Pending => future.as_mut().poll(cx).map(|()| true),
+        })
+        .await
+    }
+
+    /// Waits until no healthy sibling has less to do, but not for long.
+    async fn my_turn(&self) {
+        for _ in 0..MOST_HOLDS {
+            if self.server.load.is_least() || self.server.connections.phase() == Phase::LameDuck {
+                return;
+            }
+            tokio::time::sleep(HOLD_BACK).await;
+        }
+    }
+
+    fn serve(&self, listener: usize, socket: OwnedFd, peer: Option<SocketAddr>, unread: Bytes) {
+        let origin = Origin { listener };
+        match &self.listeners[listener].info {
+            ListenerInfo::Tcp(_) => {
+                // A client that has reset the connection meanwhile has no address any more: nothing to serve.
+                let Ok(stream) = TcpStream::from_std(socket.into()) else { return };
+                let (Some(peer), Ok(local)) = (peer, stream.local_addr()) else { return };
+                if stream.set_nodelay(true).is_err() {
+                    return;
+                }
+                let info = ConnectionInfo { peer: PeerAddress::Tcp(peer), local: PeerAddress::Tcp(local) };
+                self.spawn(stream, info, origin, unread);
+            }
+            ListenerInfo::Unix(path) => {
+                let Ok(stream) = UnixStream::from_std(socket.into()) else { return };
+                let local = PeerAddress::Unix(Some(path.clone()));
+                let info = ConnectionInfo { peer: PeerAddress::Unix(None), local };
+                self.spawn(stream, info, origin, unread);
+            }
+        }
+    }
+
+    fn spawn<S>(&self, stream: S, info: ConnectionInfo, origin: Origin, unread: Bytes)
+    where
+        S: AsFd + 'static,
+        TokioIo<S>: hyper::rt::Read + hyper::rt::Write + Unpin,
+    {
+        let io = Batched::new(TokioIo::new(stream), self.batch.clone(), unread);
+        let (server, builder) = (Rc::clone(&self.server), Rc::clone(&self.builder));
+        tokio::task::spawn_local(server.serve(builder, io, info, origin));
     }
 }
 
 async fn pause_after(error: &io::Error) {
     // Errors of the connection itself (accept(2): ECONNABORTED and the like) are the client's affair.
-    if matches!(error.raw_os_error(), Some(libc_errno::EMFILE | libc_errno::ENFILE)) {
+    if matches!(error.raw_os_error(), Some(errno::EMFILE | errno::ENFILE)) {
         warn!(%error, hint = "raise the limit of open files (LimitNOFILE=, ulimit -n)", "cannot accept");
         tokio::time::sleep(OUT_OF_DESCRIPTORS_PAUSE).await;
     }
 }
 
 /// errno(3), the two that say "no descriptor left" on Linux.
-mod libc_errno {
+mod errno {
     pub(super) const ENFILE: i32 = 23;
     pub(super) const EMFILE: i32 = 24;
 }

@@ -18,6 +18,14 @@ pub trait App: 'static {
 
     /// Answers one request of a connection.
     fn call(&self, connection: &Rc<Self::Connection>, request: Request<Incoming>) -> Self::Answer;
+
+    /// The answer took too long and is dropped after this: whatever makes it should stop.
+    fn time_out(answer: &mut Self::Answer) {
+        let _ = answer;
+    }
+
+    /// The worker drains: whoever streams without an end is to be told.
+    fn end_streams(&self) {}
 }
 
 /// The application gave no answer that can be sent: the connection is closed without one.

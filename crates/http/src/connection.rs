@@ -1,11 +1,16 @@
 //! One connection: hyper's HTTP/1 state machine, our checks before the application, and the drain.
 
 use crate::{
-    Aborted, App, ConnectionInfo, ReplyBody,
+    Aborted, App, ConnectionInfo, Line, PeerAddress, ReplyBody,
+    batch::Batched,
     check::refusal,
+    deadline::Timer,
     drain::{Activity, Connections, Guard, Phase},
+    handover::Descriptor,
+    load::{Load, Tracked},
 };
 use bytes::Bytes;
+use hostler_wire::Handover;
 use http_body_util::Full;
 use hyper::{
     Request, Response, StatusCode,
@@ -17,73 +22,130 @@ use hyper::{
 };
 use std::{
     future::Future,
+    net::SocketAddr,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use tracing::debug;
 
-/// Serves one connection until either side ends it.
-pub(crate) async fn serve_connection<A, I>(
-    app: Rc<A>,
-    builder: Rc<http1::Builder>,
-    io: I,
-    info: ConnectionInfo,
-    connections: Connections,
-) where
-    A: App<Body: Unpin>,
-    I: Read + Write + Unpin + 'static,
-{
-    let peer = info.peer.clone();
-    let activity = Rc::new(Activity::default());
-    let service = AppService { connection: Rc::new(app.connect(info)), app, activity: Rc::clone(&activity) };
-    let connection = builder.serve_connection(io, service);
-    let ended = UntilEnded { connection, connections, activity, guard: None, told: false }.await;
-    if let Err(error) = ended {
-        debug!(?peer, %error, "connection failed");
+/// What all connections of a worker share.
+pub(crate) struct Server<A> {
+    pub(crate) app: A,
+    pub(crate) connections: Connections,
+    pub(crate) load: Load,
+    pub(crate) line: Line,
+    pub(crate) request_timeout: Option<Duration>,
+}
+
+/// Where a connection came from.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin {
+    /// The listener's place among the worker's.
+    pub(crate) listener: usize,
+}
+
+impl<A: App<Body: Unpin>> Server<A> {
+    /// Serves one connection until either side ends it or another worker takes it over.
+    pub(crate) async fn serve<S>(
+        self: Rc<Self>,
+        builder: Rc<http1::Builder>,
+        io: Batched<S>,
+        info: ConnectionInfo,
+        origin: Origin,
+    ) where
+        S: Read + Write + Descriptor + Unpin + 'static,
+    {
+        let peer = match info.peer {
+            PeerAddress::Tcp(peer) => Some(peer),
+            PeerAddress::Unix(_) => None,
+        };
+        let activity = Rc::new(Activity::default());
+        let service = AppService {
+            connection: Rc::new(self.app.connect(info)),
+            server: Rc::clone(&self),
+            activity: Rc::clone(&activity),
+            peer,
+        };
+        let connection = Some(builder.serve_connection(io, service));
+        let _counted = self.load.connection();
+        let ended = UntilEnded { connection, server: self, activity, origin, guard: None }.await;
+        if let Err(error) = ended {
+            debug!(?peer, %error, "connection failed");
+        }
     }
 }
 
 /// The connection's future, which also hears of the drain.
-struct UntilEnded<I: Read + Write + Unpin, A: App<Body: Unpin>> {
-    connection: http1::Connection<I, AppService<A>>,
-    connections: Connections,
+struct UntilEnded<S: Read + Write + Descriptor + Unpin + 'static, A: App<Body: Unpin>> {
+    /// Taken when another worker takes it over.
+    connection: Option<http1::Connection<Batched<S>, AppService<A>>>,
+    server: Rc<Server<A>>,
     activity: Rc<Activity>,
+    origin: Origin,
     guard: Option<Guard>,
-    told: bool,
 }
 
-impl<I, A> Future for UntilEnded<I, A>
+impl<S, A> Future for UntilEnded<S, A>
 where
     A: App<Body: Unpin>,
-    I: Read + Write + Unpin + 'static,
+    S: Read + Write + Descriptor + Unpin + 'static,
 {
     type Output = Result<(), hyper::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        let connections = &this.server.connections;
         if this.guard.is_none() {
-            this.guard = Some(this.connections.register(cx.waker().clone(), Rc::clone(&this.activity)));
+            this.guard = Some(connections.register(cx.waker().clone(), Rc::clone(&this.activity)));
         }
-        let phase = this.connections.phase();
-        if phase > Phase::Serving && !this.told {
-            this.told = true;
-            Pin::new(&mut this.connection).graceful_shutdown();
+        let Some(connection) = &mut this.connection else { return Poll::Ready(Ok(())) };
+        let ended = Pin::new(connection).poll(cx);
+        if ended.is_ready() || !this.activity.is_idle() {
+            return ended;
         }
-        let ended = Pin::new(&mut this.connection).poll(cx);
-        let unwanted = this.activity.has_expired() || phase == Phase::Closing;
-        if ended.is_pending() && unwanted && this.activity.is_idle() {
-            return Poll::Ready(Ok(()));
+        match this.server.connections.phase() {
+            Phase::HandingOver if this.hand_over(cx) => Poll::Ready(Ok(())),
+            Phase::Closing => Poll::Ready(Ok(())),
+            _ if this.activity.has_expired() => Poll::Ready(Ok(())),
+            _ => Poll::Pending,
         }
-        ended
+    }
+}
+
+impl<S, A> UntilEnded<S, A>
+where
+    A: App<Body: Unpin>,
+    S: Read + Write + Descriptor + Unpin + 'static,
+{
+    /// Sends the idle connection to another worker; whether that was possible.
+    fn hand_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(connection) = self.connection.take() else { return false };
+        let parts = connection.into_parts();
+        // Nothing can be left to send: hyper has flushed, and only a client that reads nothing fills a socket.
+        if !parts.io.is_emptied(cx) {
+            debug!("a connection whose client does not read cannot be handed over and is closed");
+            return true;
+        }
+        match parts.io.copy_descriptor() {
+            Ok(socket) => {
+                let unread = [parts.read_buf.as_ref(), parts.io.unread()].concat();
+                let handover = Handover { listener: self.origin.listener, unread };
+                self.server.line.offer(handover, socket);
+            }
+            Err(error) => debug!(%error, "a connection cannot be handed over and is closed"),
+        }
+        true
     }
 }
 
 /// The application as hyper calls it.
 struct AppService<A: App> {
-    app: Rc<A>,
+    server: Rc<Server<A>>,
     connection: Rc<A::Connection>,
     activity: Rc<Activity>,
+    peer: Option<SocketAddr>,
 }
 
 impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {
@@ -91,50 +153,98 @@ impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {
     type Error = Aborted;
     type Future = Answer<A>;
 
-    fn call(&self, request: Request<Incoming>) -> Answer<A> {
-        match refusal(&request) {
-            Some(reason) => Answer::Refused(reason),
-            None => Answer::Called {
-                answer: self.app.call(&self.connection, request),
-                count: Some(Counted::new(&self.activity)),
-            },
+    fn call(&self, mut request: Request<Incoming>) -> Answer<A> {
+        if let Some(reason) = refusal(&request) {
+            return Answer(Stage::Refused(reason));
         }
+        let server = &self.server;
+        let count = Counted {
+            tracked: server.load.begin(request.method(), request.uri(), self.peer),
+            activity: Rc::clone(&self.activity),
+        };
+        self.activity.request_began();
+        let timer = server.request_timeout.map(|limit| {
+            let timer = Timer::new(limit);
+            request.extensions_mut().insert(timer.deadline());
+            timer
+        });
+        Answer(Stage::Called(Called {
+            answer: server.app.call(&self.connection, request),
+            timer,
+            count: Some(count),
+            connections: server.connections.clone(),
+        }))
     }
 }
 
-enum Answer<A: App> {
+struct Answer<A: App>(Stage<A>);
+
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives in hyper's connection; a box would cost an allocation"
+)]
+enum Stage<A: App> {
     Refused(&'static str),
-    Called { answer: A::Answer, count: Option<Counted> },
+    Called(Called<A>),
+}
+
+struct Called<A: App> {
+    answer: A::Answer,
+    timer: Option<Timer>,
+    count: Option<Counted>,
+    connections: Connections,
 }
 
 impl<A: App<Body: Unpin>> Future for Answer<A> {
     type Output = Result<Response<ReplyBody<InFlight<A::Body>>>, Aborted>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.get_mut() {
-            Self::Refused(reason) => Poll::Ready(Ok(bad_request(reason))),
-            Self::Called { answer, count } => {
-                let answer = ready!(Pin::new(answer).poll(cx))?;
-                let count = count.take();
-                Poll::Ready(Ok(answer.map(|body| ReplyBody::App(InFlight { body, _count: count }))))
-            }
+        match &mut self.get_mut().0 {
+            Stage::Refused(reason) => Poll::Ready(Ok(own_answer(StatusCode::BAD_REQUEST, reason))),
+            Stage::Called(called) => called.poll(cx),
         }
     }
 }
 
-/// Counts a request from the call until its answer is sent or dropped.
-struct Counted(Rc<Activity>);
-
-impl Counted {
-    fn new(activity: &Rc<Activity>) -> Self {
-        activity.request_began();
-        Self(Rc::clone(activity))
+impl<A: App<Body: Unpin>> Called<A> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<ReplyBody<InFlight<A::Body>>>, Aborted>> {
+        let polled = Pin::new(&mut self.answer).poll(cx);
+        if polled.is_pending()
+            && let Some(timer) = &mut self.timer
+        {
+            ready!(timer.poll_expired(cx));
+            A::time_out(&mut self.answer);
+            if let Some(mut count) = self.count.take() {
+                count.tracked.status = StatusCode::GATEWAY_TIMEOUT.as_u16();
+            }
+            let text = "the application took longer than --request-timeout";
+            return Poll::Ready(Ok(own_answer(StatusCode::GATEWAY_TIMEOUT, text)));
+        }
+        let answer = ready!(polled)?;
+        let mut count = self.count.take();
+        if let Some(count) = &mut count {
+            count.tracked.status = answer.status().as_u16();
+        }
+        let mut answer = answer.map(|body| ReplyBody::App(InFlight { body, _count: count }));
+        if self.connections.phase().ends_connections() {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Poll::Ready(Ok(answer))
     }
+}
+
+/// A request from the call until its answer is sent or dropped.
+struct Counted {
+    tracked: Tracked,
+    activity: Rc<Activity>,
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.request_ended();
+        self.activity.request_ended();
     }
 }
 
@@ -164,9 +274,10 @@ impl<B: http_body::Body + Unpin> http_body::Body for InFlight<B> {
     }
 }
 
-fn bad_request<B>(reason: &'static str) -> Response<ReplyBody<B>> {
-    let mut response = Response::new(ReplyBody::Own(Full::new(Bytes::from_static(reason.as_bytes()))));
-    *response.status_mut() = StatusCode::BAD_REQUEST;
+/// An answer of the server's own, after which the connection ends.
+fn own_answer<B>(status: StatusCode, text: &'static str) -> Response<ReplyBody<B>> {
+    let mut response = Response::new(ReplyBody::Own(Full::new(Bytes::from_static(text.as_bytes()))));
+    *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response

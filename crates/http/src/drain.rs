@@ -14,10 +14,26 @@ use std::{
 pub(crate) enum Phase {
     /// Connections are accepted and kept alive.
     Serving,
-    /// Nothing new is accepted; requests in flight are answered, idle connections are closed.
+    /// Connections are accepted; each ends with its next answer.
+    LameDuck,
+    /// Nothing is accepted; connections that become idle go to other workers.
+    HandingOver,
+    /// The accept queue is emptied; each connection ends with its next answer.
     Draining,
-    /// Connections on which no request is under way are dropped, also those that never sent one.
+    /// Connections on which no request is under way are dropped.
     Closing,
+}
+
+impl Phase {
+    /// Whether the worker accepts no more connections that come from now on.
+    pub(crate) fn is_drain(self) -> bool {
+        self >= Self::HandingOver
+    }
+
+    /// Whether answers are to end their connections.
+    pub(crate) fn ends_connections(self) -> bool {
+        !matches!(self, Self::Serving | Self::HandingOver)
+    }
 }
 
 /// What a connection is doing, for those who look at it from outside.
@@ -75,13 +91,23 @@ impl Default for Connections {
 }
 
 impl Connections {
-    /// Stops accepting; connections end after the answer that is under way, idle ones at once.
+    /// Serves on, but each connection ends with its next answer.
+    pub fn lame_duck(&self) {
+        self.enter(Phase::LameDuck);
+    }
+
+    /// Stops accepting; idle connections go to other workers, the others after the answer under way.
+    pub fn hand_over(&self) {
+        self.enter(Phase::HandingOver);
+    }
+
+    /// Stops accepting once the queue is empty; connections end after their next answer.
     pub fn drain(&self) {
         self.enter(Phase::Draining);
     }
 
-    /// Also drops connections that have not sent a request yet.
-    pub fn close_unused(&self) {
+    /// Also drops connections on which no request is under way.
+    pub fn close_idle(&self) {
         self.enter(Phase::Closing);
     }
 
@@ -97,8 +123,8 @@ impl Connections {
     }
 
     /// Waits until the drain began.
-    pub(crate) async fn drain_began(&self) {
-        self.watch(|shared| shared.phase.get() > Phase::Serving).await;
+    pub async fn drain_began(&self) {
+        self.watch(|shared| shared.phase.get().is_drain()).await;
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -175,7 +201,7 @@ pub(crate) struct Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.connections.0.tasks.borrow_mut().remove(&self.id);
-        if self.connections.phase() > Phase::Serving {
+        if self.connections.phase().is_drain() {
             self.connections.wake_watchers();
         }
     }

@@ -8,7 +8,7 @@
 //!
 //! Not here: TLS, HTTP/2 and WebSocket, which get modules of their own beside `connection`.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod accept;
 mod app;
@@ -16,11 +16,18 @@ mod batch;
 mod body;
 mod check;
 mod connection;
+mod deadline;
 mod drain;
+mod handover;
+mod load;
 mod tower_app;
+mod watch;
 
-pub use accept::{Listener, serve};
+pub use accept::{Acceptor, Listener};
 pub use app::{Aborted, App, ConnectionInfo, PeerAddress};
 pub use body::ReplyBody;
+pub use deadline::Deadline;
 pub use drain::Connections;
+pub use handover::Line;
+pub use load::Load;
 pub use tower_app::TowerApp;

@@ -1,57 +1,113 @@
-//! The processes of the fleet: which worker sits where, and the lines to them.
+//! The processes of the fleet: which worker is which, the lines to them, and their pages.
 
 use hostler_sys::{channel::Channel, process::WaitStatus};
-use hostler_wire::{FromWorker, SeatId, ToWorker};
+use hostler_wire::{FromWorker, Page, Post, ToWorker, Totals, WorkerId};
 use std::{
     collections::{BTreeMap, HashMap},
+    fs::File,
     io,
+    os::fd::AsFd,
 };
 use tracing::debug;
 
 /// A worker, from the moment it was asked for.
 pub(crate) struct Worker {
+    pub(crate) post: Post,
     /// `None` until the mold told it.
     pub(crate) pid: Option<i32>,
     pub(crate) channel: Channel,
+    /// Where it writes its stacks.
+    pub(crate) stacks: File,
+    /// What its application turned out to be, once it is ready.
+    pub(crate) interface: Option<String>,
+    pub(crate) seen: Seen,
 }
 
-/// All workers, by seat.
-#[derive(Default)]
+/// What the watch remembers of a worker.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    /// Its last heartbeat.
+    pub(crate) beat_at: u64,
+    /// The turn that has been reported as slow.
+    pub(crate) slow_turn: Option<u64>,
+    /// Its stacks have been asked for, for that.
+    pub(crate) sampled: bool,
+    /// Measurements of memory in a row that were over the limit.
+    pub(crate) over_memory: u32,
+}
+
+/// All workers.
 pub(crate) struct Fleet {
-    workers: BTreeMap<SeatId, Worker>,
+    workers: BTreeMap<WorkerId, Worker>,
     /// Exits of processes that may turn out to be workers whose birth has not been told yet.
     strangers: HashMap<i32, WaitStatus>,
+    pages: &'static [Page],
+    /// Counters of workers that ended.
+    ended: Totals,
 }
 
 impl Fleet {
-    pub(crate) fn add(&mut self, seat: SeatId, channel: Channel, pid: Option<i32>) {
-        self.workers.insert(seat, Worker { pid, channel });
+    pub(crate) fn new(pages: &'static [Page]) -> Self {
+        Self { workers: BTreeMap::new(), strangers: HashMap::new(), pages, ended: Totals::default() }
     }
 
-    pub(crate) fn remove(&mut self, seat: SeatId) -> Option<Worker> {
-        self.workers.remove(&seat)
+    /// A page that no worker has, from the first on.
+    pub(crate) fn free_page(&self) -> io::Result<u16> {
+        let taken = |page: &u16| self.workers.values().any(|worker| worker.post.page == *page);
+        let count = u16::try_from(self.pages.len()).unwrap_or(u16::MAX);
+        let free = (0..count).find(|page| !taken(page));
+        free.ok_or_else(|| io::Error::other("there are more workers than the scoreboard has pages"))
     }
 
-    pub(crate) fn channels(&self) -> impl Iterator<Item = (SeatId, &Channel)> {
-        self.workers.iter().map(|(seat, worker)| (*seat, &worker.channel))
+    pub(crate) fn page(&self, post: &Post) -> &'static Page {
+        &self.pages[usize::from(post.page)]
     }
 
-    pub(crate) fn pid(&self, seat: SeatId) -> Option<i32> {
-        self.workers.get(&seat)?.pid
+    pub(crate) fn add(&mut self, post: Post, channel: Channel, stacks: File, pid: Option<i32>) {
+        let worker = Worker { post, pid, channel, stacks, interface: None, seen: Seen::default() };
+        self.workers.insert(post.worker, worker);
     }
 
-    pub(crate) fn seat_of(&self, pid: i32) -> Option<SeatId> {
-        self.workers.iter().find(|(_, worker)| worker.pid == Some(pid)).map(|(seat, _)| *seat)
+    /// Forgets a worker; what it counted is kept.
+    pub(crate) fn remove(&mut self, id: WorkerId) -> Option<Worker> {
+        let worker = self.workers.remove(&id)?;
+        let page = self.page(&worker.post);
+        self.ended.add(&page.totals());
+        page.clear();
+        Some(worker)
     }
 
-    /// The seats whose workers have been asked for and not been born.
-    pub(crate) fn unborn(&self) -> Vec<SeatId> {
-        self.workers.iter().filter(|(_, worker)| worker.pid.is_none()).map(|(seat, _)| *seat).collect()
+    /// The counters of all workers that ever were.
+    pub(crate) fn totals(&self) -> Totals {
+        let mut totals = self.ended;
+        self.workers.values().for_each(|worker| totals.add(&self.page(&worker.post).totals()));
+        totals
+    }
+
+    pub(crate) fn get(&self, id: WorkerId) -> Option<&Worker> {
+        self.workers.get(&id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: WorkerId) -> Option<&mut Worker> {
+        self.workers.get_mut(&id)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = (WorkerId, &Worker)> {
+        self.workers.iter().map(|(id, worker)| (*id, worker))
+    }
+
+    pub(crate) fn worker_of(&self, pid: i32) -> Option<WorkerId> {
+        self.workers.iter().find(|(_, worker)| worker.pid == Some(pid)).map(|(id, _)| *id)
+    }
+
+    /// The workers that have been asked for and not been born.
+    pub(crate) fn unborn(&self) -> Vec<WorkerId> {
+        self.workers.iter().filter(|(_, worker)| worker.pid.is_none()).map(|(id, _)| *id).collect()
     }
 
     /// The mold told that a worker was born; returns how it ended if it has ended already.
-    pub(crate) fn born(&mut self, seat: SeatId, pid: i32) -> Option<WaitStatus> {
-        if let Some(worker) = self.workers.get_mut(&seat) {
+    pub(crate) fn born(&mut self, id: WorkerId, pid: i32) -> Option<WaitStatus> {
+        if let Some(worker) = self.workers.get_mut(&id) {
             worker.pid = Some(pid);
         }
         let ended = self.strangers.remove(&pid);
@@ -69,23 +125,24 @@ impl Fleet {
     }
 
     /// The next message of a worker; `None` if there is none.
-    pub(crate) fn message(&self, seat: SeatId) -> Option<FromWorker> {
-        match self.workers.get(&seat)?.channel.recv::<FromWorker>() {
+    pub(crate) fn message(&self, id: WorkerId) -> Option<FromWorker> {
+        match self.workers.get(&id)?.channel.recv::<FromWorker>() {
             Ok(message) => message.map(|(message, _)| message),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             Err(error) => {
-                debug!(%seat, %error, "cannot read what the worker says");
+                debug!(worker = %id, %error, "cannot read what the worker says");
                 None
             }
         }
     }
 
     /// Tells a worker something. One that is dead is reaped in its time.
-    pub(crate) fn tell(&self, seat: SeatId, message: &ToWorker) {
-        if let Some(worker) = self.workers.get(&seat)
-            && let Err(error) = worker.channel.send(message, &[])
+    pub(crate) fn tell(&self, id: WorkerId, message: &ToWorker, descriptor: Option<&File>) {
+        let descriptors: Vec<_> = descriptor.iter().map(|file| file.as_fd()).collect();
+        if let Some(worker) = self.workers.get(&id)
+            && let Err(error) = worker.channel.send(message, &descriptors)
         {
-            debug!(%seat, %error, "the worker does not listen");
+            debug!(worker = %id, %error, "the worker does not listen");
         }
     }
 }

@@ -4,6 +4,10 @@
 //! actions that come back. Deciding is `arbiter`'s work and is tested without processes; doing is this
 //! crate's and holds no rules about workers.
 //!
+//! Files: `run` the loop, `hear` what comes in, `act` what goes out, `signals`, `molds` one for each
+//! generation, `fleet` the workers' processes, `watch` the scoreboard, `stacks` what a stuck worker wrote, `upgrade`
+//! another binary, `notify` systemd.
+//!
 //! Invariants
 //! - One thread, no tokio, no Python: so that `fork` is sound and application code cannot hurt it.
 //! - Nothing blocks except the wait at the top of the loop.
@@ -14,38 +18,96 @@
 
 #![deny(unsafe_code)]
 
+mod act;
+mod chance;
 mod fleet;
+mod hear;
 mod mold;
+mod molds;
 mod native;
+mod notify;
 pub mod report;
 mod run;
+mod signals;
+mod stacks;
+mod upgrade;
+mod watch;
 
+pub use hostler_arbiter::Policy;
 pub use mold::MoldCommand;
 pub use native::NativeSeat;
+pub use upgrade::{CommandLine, Predecessor};
 
-use hostler_wire::{ExitStatus, ListenerInfo, WorkerSettings};
-use std::os::fd::OwnedFd;
+use hostler_wire::{BootFailure, ExitStatus, ListenerInfo, WorkerSettings};
+use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc, time::Duration};
 
 /// What the master is to keep alive.
 pub struct Plan {
-    /// The listening sockets and where they listen.
-    pub listeners: Vec<(ListenerInfo, OwnedFd)>,
-    /// How many workers.
-    pub workers: u16,
+    /// The listening sockets.
+    pub listeners: Vec<Listening>,
+    /// What the first generation is.
+    pub orders: Orders,
+    /// Reads the configuration again, for the next generation; `None` if there is nothing to read.
+    pub reload: Option<Box<dyn Fn() -> Result<Orders, BootFailure>>>,
+    /// Unix sockets that this server made, to be removed at its end.
+    pub owned_paths: Vec<PathBuf>,
+    /// Where log lines are appended to, if not to standard error; opened again on SIGUSR1.
+    pub log_file: Option<PathBuf>,
+    /// Where the process id stands while the server serves.
+    pub pid_file: Option<PathBuf>,
+    /// How to start another server like this one, for an upgrade.
+    pub command_line: Option<CommandLine>,
+    /// The server that this one is to replace.
+    pub predecessor: Option<Predecessor>,
+}
+
+/// A listening socket.
+pub struct Listening {
+    /// The address as the user wrote it; a successor finds its sockets by it.
+    pub spec: String,
+    /// Where it listens.
+    pub info: ListenerInfo,
+    /// The socket.
+    pub socket: OwnedFd,
+}
+
+/// What a generation is made of.
+#[derive(Clone)]
+pub struct Orders {
     /// What each worker is told.
     pub settings: WorkerSettings,
     /// How workers are made.
     pub spawner: Spawner,
-    /// Unix sockets that this server made, to be removed at its end.
-    pub owned_paths: Vec<std::path::PathBuf>,
+    /// How many there are and how long they live.
+    pub policy: Policy,
+    /// What they may use up.
+    pub limits: Limits,
+}
+
+/// What a worker may use up before it is replaced, and how it is watched.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// Requests.
+    pub max_requests: Option<u64>,
+    /// The most that chance takes off that number.
+    pub max_requests_jitter: u64,
+    /// Memory in KiB: the proportional share where the kernel tells it.
+    pub max_memory: Option<u64>,
+    /// How often memory is measured.
+    pub memory_interval: Duration,
+    /// How many measurements in a row must be over the limit.
+    pub memory_samples: u32,
+    /// A loop that stands still for this long is looked at.
+    pub slow_callback: Option<Duration>,
 }
 
 /// How workers are made.
+#[derive(Clone)]
 pub enum Spawner {
     /// By a mold, which has Python.
     Mold(MoldCommand),
     /// By forking the master, which then runs this and leaves with the code it returns.
-    Native(Box<dyn Fn(NativeSeat) -> u8>),
+    Native(Rc<dyn Fn(NativeSeat) -> u8>),
 }
 
 /// Keeps the workers alive until told to stop.

@@ -1,17 +1,28 @@
 //! The mold's process, as the master sees it.
 
 use hostler_sys::channel::Channel;
-use hostler_wire::{ListenerInfo, ToMold, WorkerSettings};
+use hostler_wire::{ToMold, WorkerSettings};
 use std::{
     ffi::OsString,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::BorrowedFd,
     path::PathBuf,
     process::{Command, Stdio},
 };
 
 /// How a mold is started. It finds its end of the control channel as this descriptor.
 const CONTROL_DESCRIPTOR: i32 = 3;
+
+/// sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3); and our own word to a successor.
+const SERVICE_MANAGER_VARIABLES: [&str; 7] = [
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "LISTEN_PID",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "HOSTLER_UPGRADE",
+];
 
 /// The program of the mold.
 #[derive(Clone, Debug)]
@@ -37,17 +48,20 @@ impl Mold {
     pub(crate) fn start(
         command: &MoldCommand,
         settings: &WorkerSettings,
-        listeners: &[(ListenerInfo, OwnedFd)],
+        shared: &[BorrowedFd<'_>],
     ) -> io::Result<Self> {
         let (ours, theirs) = Channel::pair()?;
         let mut process = Command::new(&command.program);
         process.args(&command.args).envs(command.env.iter().cloned()).stdin(Stdio::null());
+        // Meant for the master alone; whoever inherited them would take them for its own.
+        for name in SERVICE_MANAGER_VARIABLES {
+            process.env_remove(name);
+        }
         hostler_sys::process::pass_descriptor(&mut process, theirs.into_fd(), CONTROL_DESCRIPTOR);
         let child = process.spawn()?;
         // What was passed is closed here with the command; else the mold's death would go unnoticed.
         drop(process);
-        let sockets: Vec<BorrowedFd<'_>> = listeners.iter().map(|(_, socket)| socket.as_fd()).collect();
-        ours.send(&ToMold::Setup(Box::new(settings.clone())), &sockets)?;
+        ours.send(&ToMold::Setup(Box::new(settings.clone())), shared)?;
         ours.set_nonblocking(true)?;
         let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
         Ok(Self { pid, channel: ours, ready: false })

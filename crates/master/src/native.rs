@@ -4,8 +4,9 @@ use hostler_sys::{
     channel::Channel,
     process::{self, Fork},
 };
-use hostler_wire::{Generation, SeatId, WorkerSettings};
+use hostler_wire::{Post, WorkerSettings};
 use std::{
+    fs::File,
     io,
     os::fd::OwnedFd,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -13,14 +14,14 @@ use std::{
 
 /// What a freshly forked native worker is given.
 pub struct NativeSeat {
-    /// The place it fills.
-    pub seat: SeatId,
-    /// The generation it belongs to.
-    pub generation: Generation,
+    /// Which worker it is.
+    pub post: Post,
     /// Its line to the master.
     pub channel: Channel,
-    /// The listening sockets, in the order of `settings.listeners`.
-    pub listeners: Vec<OwnedFd>,
+    /// Where it would write its stacks.
+    pub stacks: File,
+    /// Scoreboard, handover line and listening sockets, in the order of a mold's setup.
+    pub shared: Vec<OwnedFd>,
     /// What to serve, and how.
     pub settings: WorkerSettings,
     /// The process whose death ends the worker's life.

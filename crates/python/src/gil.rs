@@ -34,9 +34,12 @@ pub(crate) fn runtime() -> io::Result<LocalRuntime> {
 fn release() {
     // SAFETY: `block_on` is entered with the GIL (from a Python method), and only `take` ends a parking.
     PARKED.set(unsafe { ffi::PyEval_SaveThread() });
+    hostler_sys::board::parked(true);
 }
 
 fn take() {
+    // Before the GIL is waited for: a loop that cannot have it stands still.
+    hostler_sys::board::parked(false);
     let state = PARKED.replace(ptr::null_mut());
     if state.is_null() {
         return;

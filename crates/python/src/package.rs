@@ -8,9 +8,13 @@ use pyo3::{
 /// Every module, in an order in which each finds the ones it imports.
 const MODULES: &[(&str, &str)] = &[
     ("hostler", include_str!("../python/hostler/__init__.py")),
+    ("hostler.hooks", include_str!("../python/hostler/hooks.py")),
+    ("hostler._stacks", include_str!("../python/hostler/_stacks.py")),
+    ("hostler._warmup", include_str!("../python/hostler/_warmup.py")),
     ("hostler._loop", include_str!("../python/hostler/_loop.py")),
     ("hostler._lifespan", include_str!("../python/hostler/_lifespan.py")),
     ("hostler._load", include_str!("../python/hostler/_load.py")),
+    ("hostler._preload", include_str!("../python/hostler/_preload.py")),
     ("hostler._wsgi", include_str!("../python/hostler/_wsgi.py")),
     ("hostler._worker", include_str!("../python/hostler/_worker.py")),
 ];

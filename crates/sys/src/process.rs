@@ -72,6 +72,35 @@ pub fn signal(pid: i32, signal: i32) -> io::Result<()> {
     }
 }
 
+/// Sends a signal by its number, also a real-time one; a process that is gone already is no error.
+///
+/// # Errors
+/// The kernel's: not permitted.
+pub fn signal_raw(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: kill(2) with integers.
+    if unsafe { libc::kill(pid, signal) } == 0 {
+        return Ok(());
+    }
+    match io::Error::last_os_error() {
+        error if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+        error => Err(error),
+    }
+}
+
+/// Takes over a descriptor that the parent opened for this program.
+///
+/// # Errors
+/// `NotFound` if it is not open; the kernel's.
+pub fn take_descriptor(number: i32) -> io::Result<std::os::fd::OwnedFd> {
+    use std::os::fd::{FromRawFd, OwnedFd};
+    // SAFETY: fcntl(2) with integers.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    // SAFETY: it is open, as just seen, and the caller says that it is ours.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitStatus {

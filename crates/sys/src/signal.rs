@@ -47,6 +47,17 @@ impl SignalPipe {
         self.sources.iter().map(|(_, reader)| reader.as_fd())
     }
 
+    /// Waits until a signal came or it is this late.
+    pub fn wait(&self, until: std::time::Instant) {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        let left = until.saturating_duration_since(std::time::Instant::now());
+        let mut watched: Vec<_> =
+            self.descriptors().map(|signal| PollFd::new(signal, PollFlags::POLLIN)).collect();
+        let rounded = left + std::time::Duration::from_millis(1);
+        // A signal that interrupts the wait is one that came.
+        let _ = poll(&mut watched, PollTimeout::try_from(rounded).unwrap_or(PollTimeout::MAX));
+    }
+
     /// The signals that came since the last call, each at most once, in the order given to `new`.
     #[must_use]
     pub fn drain(&self) -> Vec<i32> {
@@ -76,6 +87,18 @@ pub fn reset_in_child() {
     // A write to a closed connection is an error to be handled, not the end of the process.
     ignore(libc::SIGPIPE);
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+}
+
+/// Asks a worker for all it can tell of what it is doing: stacks of threads, and of tasks.
+#[must_use]
+pub fn report() -> i32 {
+    libc::SIGRTMAX() - 3
+}
+
+/// Asks a worker for the stacks of its threads.
+#[must_use]
+pub fn sample() -> i32 {
+    libc::SIGRTMAX() - 4
 }
 
 /// Ignores a signal.

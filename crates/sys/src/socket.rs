@@ -5,7 +5,7 @@ use std::{
     io,
     net::SocketAddr,
     os::{
-        fd::{BorrowedFd, OwnedFd, RawFd},
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
         unix::{fs::PermissionsExt, net::UnixStream},
     },
     path::{Path, PathBuf},
@@ -78,19 +78,19 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Takes over a socket that the process was started with (`fd://3`), and listens on it.
+/// Takes over a socket that the process was started with (`fd://3`), and listens on it. From then on it
+/// closes on exec: programs that are started do not inherit it.
 ///
 /// # Errors
 /// The kernel's; `InvalidInput` if the descriptor is not open, not a stream socket, or of another family.
 pub fn adopt(descriptor: RawFd, backlog: i32) -> io::Result<(OwnedFd, Address)> {
     let invalid = |text: &str| io::Error::new(io::ErrorKind::InvalidInput, text.to_owned());
-    if descriptor < 3 || !Path::new(&format!("/proc/self/fd/{descriptor}")).exists() {
-        return Err(invalid("no such descriptor is open"));
+    if descriptor < 3 {
+        return Err(invalid("descriptors 0 to 2 are no sockets of ours"));
     }
-    // SAFETY: it is open, as just seen, and nothing closes descriptors in between: there is one thread.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
-    // A copy, which closes on exec; the original stays as the parent gave it.
-    let socket = Socket::from(borrowed.try_clone_to_owned()?);
+    let owned =
+        crate::process::take_descriptor(descriptor).map_err(|_| invalid("no such descriptor is open"))?;
+    let socket = Socket::from(owned);
     if socket.r#type().map_err(|_| invalid("the descriptor is not a socket"))? != Type::STREAM {
         return Err(invalid("the descriptor is not a stream socket"));
     }
@@ -108,6 +108,30 @@ pub fn adopt(descriptor: RawFd, backlog: i32) -> io::Result<(OwnedFd, Address)> 
 pub fn tcp_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
     let address = socket2::SockRef::from(socket).local_addr()?;
     address.as_socket().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a TCP socket"))
+}
+
+/// Takes a connection from a listener's queue, non-blocking and closed on exec, with its peer's address.
+///
+/// # Errors
+/// The kernel's (accept4(2)); `WouldBlock` if none waits.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+    let mut descriptor = -1;
+    let mut take = |address: *mut _, length: *mut libc::socklen_t| {
+        let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        // SAFETY: the listener is open; both pointers are to live values, and the length is the storage's.
+        descriptor = unsafe { libc::accept4(listener.as_raw_fd(), address, length, flags) };
+        if descriptor < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    };
+    // SAFETY: on success the kernel has written an address and its length.
+    let ((), peer) = unsafe { SockAddr::try_init(|storage, length| take(storage.cast(), length)) }?;
+    // SAFETY: it is new and nobody else's.
+    Ok((unsafe { OwnedFd::from_raw_fd(descriptor) }, peer.as_socket()))
+}
+
+/// The client of a TCP connection; `None` for others, and for one that is gone.
+#[must_use]
+pub fn peer(connection: BorrowedFd<'_>) -> Option<SocketAddr> {
+    socket2::SockRef::from(&connection).peer_addr().ok()?.as_socket()
 }
 
 fn local_address(socket: &Socket) -> io::Result<Option<Address>> {

@@ -4,18 +4,25 @@
 //! `SOCK_SEQPACKET` socket pair (unix(7)), so a reader never sees half a message; descriptors ride along
 //! as `SCM_RIGHTS`. Sending and receiving is `hostler_sys::channel`'s work.
 //!
-//! Not here: the scoreboard, which later shares counters through memory, and anything that does I/O.
+//! [`Page`] is the layout of the scoreboard, which shares counters through memory.
+//!
+//! Not here: anything that does I/O, the mapping of that memory included (`hostler_sys::board`).
 
 #![forbid(unsafe_code)]
 
 mod exit;
 mod message;
+mod scoreboard;
 mod settings;
 
 pub use exit::ExitStatus;
-pub use message::{BootFailure, FailureKind, FromMold, FromWorker, ToMold, ToWorker};
+pub use message::{
+    BootFailure, FailureKind, FromMold, FromWorker, Handover, Inheritance, Post, TakeOver, ToMold, ToWorker,
+};
+pub use scoreboard::{InFlight, LATENCY_BUCKETS, PAGES, Page, PageState, Totals};
 pub use settings::{
-    AppSettings, HttpSettings, Interface, ListenerInfo, LogLevel, LogSettings, WorkerSettings,
+    AppSettings, HttpSettings, Identity, Interface, ListenerInfo, LogForm, LogLevel, LogSettings, Preload,
+    WorkerSettings,
 };
 
 use serde::{Deserialize, Serialize};
@@ -25,11 +32,21 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SeatId(pub u16);
 
+/// One worker process; never used again for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct WorkerId(pub u32);
+
 /// Rises by one with every reload; all workers of a generation run the same code and configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Generation(pub u32);
 
 impl fmt::Display for SeatId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for WorkerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

@@ -1,37 +1,48 @@
 //! What master, mold and worker say to each other.
 
-use crate::{Generation, SeatId, WorkerSettings};
+use crate::{Generation, ListenerInfo, SeatId, WorkerId, WorkerSettings};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// From the master to the mold.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToMold {
-    /// First message: what to serve. The listening sockets come with it, in the order of
-    /// [`WorkerSettings::listeners`].
+    /// First message: what to serve. With it come the scoreboard, both ends of the handover line, and the
+    /// listening sockets in the order of [`WorkerSettings::listeners`].
     Setup(Box<WorkerSettings>),
-    /// Fork a worker for this seat. Its end of the worker channel comes with the message.
-    Fork {
-        /// The seat to fill.
-        seat: SeatId,
-        /// The generation it belongs to.
-        generation: Generation,
-    },
+    /// Fork a worker. Its end of the worker channel and the file for its stacks come with the message.
+    Fork(Post),
+    /// Log to the descriptor that comes with the message from now on.
+    ReopenLog,
+}
+
+/// What a worker is made for.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Post {
+    /// The worker.
+    pub worker: WorkerId,
+    /// The place it fills.
+    pub seat: SeatId,
+    /// The generation it belongs to.
+    pub generation: Generation,
+    /// Its page of the scoreboard.
+    pub page: u16,
+    /// After how many requests it asks to be replaced.
+    pub request_limit: Option<u64>,
 }
 
 /// From the mold to the master.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum FromMold {
-    /// The interpreter runs and the extension is loaded.
+    /// The interpreter runs and the extension is loaded; with preload, the application too.
     Ready {
         /// `3.13.0`, say.
         python: String,
     },
     /// The worker exists and is the master's child from now on.
     Forked {
-        /// The seat it fills.
-        seat: SeatId,
-        /// The generation it belongs to.
-        generation: Generation,
+        /// The worker.
+        worker: WorkerId,
         /// Its process id.
         pid: i32,
     },
@@ -42,10 +53,17 @@ pub enum FromMold {
 /// From the master to a worker. When the channel reads end-of-file the master is dead: the worker drains.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToWorker {
+    /// The server will stop soon: serve on, but let every answer end its connection.
+    LameDuck,
     /// Stop accepting, finish the requests in flight, exit 0.
-    Drain,
+    Drain {
+        /// Others serve on: idle connections go to them.
+        hand_over: bool,
+    },
     /// Exit at once.
     Quit,
+    /// Log to the descriptor that comes with the message from now on.
+    ReopenLog,
 }
 
 /// From a worker to the master.
@@ -58,10 +76,38 @@ pub enum FromWorker {
         /// How many calls into the application can run at once in this worker; `None` is "no limit of ours".
         concurrent_calls: Option<usize>,
     },
+    /// It answered as many requests as it was made for.
+    ReachedRequestLimit,
     /// It accepts no more and finishes what it has.
     Draining,
     /// It could not boot and exits with the code of this failure.
     Failed(BootFailure),
+}
+
+/// An idle connection on its way from a worker that drains to one that serves. The socket comes with it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Handover {
+    /// Which of [`WorkerSettings::listeners`] it came from.
+    pub listener: usize,
+    /// What was read of the next request.
+    pub unread: Vec<u8>,
+}
+
+/// What a server leaves to the one that replaces it. With it come both ends of the handover line and the
+/// listening sockets.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Inheritance {
+    /// The addresses as the user wrote them, and where the sockets listen.
+    pub listeners: Vec<(String, ListenerInfo)>,
+    /// Unix sockets that are to be removed at the end.
+    pub owned_paths: Vec<PathBuf>,
+}
+
+/// From the server that replaces another.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub enum TakeOver {
+    /// All its workers serve: the other may leave.
+    Serving,
 }
 
 /// Why a mold or a worker could not start, in the words the user gets to read.

@@ -18,6 +18,25 @@ pub struct WorkerSettings {
     pub process_name: Option<String>,
     /// How long requests in flight may take to finish once a drain began.
     pub graceful_timeout: Duration,
+    /// How long the worker's loop may stand still; decides how often it gives a sign.
+    pub stall_timeout: Option<Duration>,
+    /// How long a request may take before it is answered with 504.
+    pub request_timeout: Option<Duration>,
+    /// A path that is requested from the application before the worker counts as ready.
+    pub warmup: Option<String>,
+    /// Whom molds and workers run as; the master keeps what it needs to bind.
+    pub identity: Identity,
+}
+
+/// Whom a process runs as.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The user's id and primary group, and the name by which its other groups are found.
+    pub user: Option<(u32, String)>,
+    /// The group's id.
+    pub group: Option<u32>,
+    /// The file mode creation mask.
+    pub umask: Option<u32>,
 }
 
 /// The Python application and how to call it.
@@ -39,6 +58,17 @@ pub struct AppSettings {
     pub event_loop: String,
     /// Whether the user asked for the loop by name (then a replacement is reported).
     pub event_loop_chosen: bool,
+    /// Whether the application is imported before workers are forked.
+    pub preload: Option<Preload>,
+}
+
+/// What to do when something makes a fork unsafe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Preload {
+    /// Say so.
+    Warn,
+    /// Refuse to start.
+    Strict,
 }
 
 /// How an application is called.
@@ -81,6 +111,18 @@ pub struct LogSettings {
     pub enabled: bool,
     /// The least important line that is written.
     pub level: LogLevel,
+    /// What a line looks like.
+    pub form: LogForm,
+}
+
+/// What a log line looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogForm {
+    /// Time, level, event, `name=value`.
+    #[default]
+    Text,
+    /// One JSON object.
+    Json,
 }
 
 /// The importance of a log line.

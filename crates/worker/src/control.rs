@@ -14,8 +14,13 @@ use tokio::{io::Interest, net::UnixStream};
 /// What a worker is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
+    /// Serve on, but end each connection with its next answer.
+    LameDuck,
     /// Finish what is in flight, then leave.
-    Drain,
+    Drain {
+        /// Idle connections go to other workers.
+        hand_over: bool,
+    },
     /// Leave now.
     Quit,
     /// The master is gone: finish what can be finished soon.
@@ -60,7 +65,7 @@ impl Control {
             if poll_signal(&self.quick, cx).is_ready() {
                 return Poll::Ready(Order::Quit);
             }
-            poll_signal(&self.graceful, cx).map(|()| Order::Drain)
+            poll_signal(&self.graceful, cx).map(|()| Order::Drain { hand_over: false })
         })
         .await
     }
@@ -71,7 +76,13 @@ impl Control {
                 return Poll::Ready(Order::Orphaned);
             }
             match self.readable.try_io(Interest::READABLE, || self.channel.recv::<ToWorker>()) {
-                Ok(Some((ToWorker::Drain, _))) => return Poll::Ready(Order::Drain),
+                Ok(Some((ToWorker::LameDuck, _))) => return Poll::Ready(Order::LameDuck),
+                Ok(Some((ToWorker::Drain { hand_over }, _))) => {
+                    return Poll::Ready(Order::Drain { hand_over });
+                }
+                Ok(Some((ToWorker::ReopenLog, descriptors))) => {
+                    descriptors.into_iter().for_each(|log| hostler_sys::logging::write_to(&log));
+                }
                 Ok(Some((ToWorker::Quit, _))) => return Poll::Ready(Order::Quit),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Ok(None) | Err(_) => return Poll::Ready(Order::Orphaned),

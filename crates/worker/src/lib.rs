@@ -15,24 +15,62 @@ pub mod native;
 pub use control::Order;
 pub use life::{Ending, announce_failure, life};
 
-use hostler_sys::channel::Channel;
-use hostler_wire::{Generation, SeatId, WorkerSettings};
-use std::os::fd::OwnedFd;
+use hostler_sys::{board::Board, channel::Channel};
+use hostler_wire::{PageState, Post, WorkerSettings};
+use std::{fs::File, io, os::fd::OwnedFd};
 
 /// What a freshly forked worker is given.
 pub struct Seat {
-    /// The place it fills.
-    pub seat: SeatId,
-    /// The generation it belongs to.
-    pub generation: Generation,
+    /// Which worker it is.
+    pub post: Post,
     /// Its line to the master.
     pub channel: Channel,
-    /// The listening sockets, in the order of `settings.listeners`.
-    pub listeners: Vec<OwnedFd>,
+    /// Where it writes its stacks when asked to.
+    pub stacks: File,
+    /// What it has in common with all workers.
+    pub shared: Shared,
     /// What to serve, and how.
     pub settings: WorkerSettings,
     /// The process whose death ends the worker's life.
     pub master_pid: i32,
+}
+
+/// What all workers of a server have in common.
+#[derive(Debug)]
+pub struct Shared {
+    /// Where each writes what it does.
+    pub board: Board,
+    /// The line on which idle connections go from worker to worker: receiving end, sending end.
+    pub handover: (OwnedFd, OwnedFd),
+    /// The listening sockets, in the order of `settings.listeners`.
+    pub listeners: Vec<OwnedFd>,
+}
+
+impl Shared {
+    /// Takes them from the descriptors of a message, which come in this order.
+    ///
+    /// # Errors
+    /// `InvalidData` if there are too few; the kernel's when the scoreboard cannot be mapped.
+    pub fn from_descriptors(descriptors: Vec<OwnedFd>) -> io::Result<Self> {
+        let mut rest = descriptors.into_iter();
+        match (rest.next(), rest.next(), rest.next()) {
+            (Some(board), Some(receiver), Some(sender)) => Ok(Self {
+                board: Board::adopt(board)?,
+                handover: (receiver, sender),
+                listeners: rest.collect(),
+            }),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the master sent too few descriptors")),
+        }
+    }
+}
+
+impl Seat {
+    /// Makes the worker's page this process's own; the first thing that a worker does.
+    pub fn take(&self) {
+        let page = &self.shared.board.pages()[usize::from(self.post.page)];
+        page.set_state(PageState::Booting);
+        hostler_sys::board::set_own(page);
+    }
 }
 
 /// How long a worker may live on after its master died: long enough for requests in flight that are

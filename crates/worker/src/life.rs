@@ -1,18 +1,25 @@
 //! The life of a worker, from its listeners to its end.
 
 use crate::{
-    ORPHAN_GRACE, Seat,
+    ORPHAN_GRACE, Seat, Shared,
     control::{Control, Order},
 };
-use hostler_http::{App, Connections, Listener};
+use hostler_http::{Acceptor, App, Connections, Line, Listener, Load};
 use hostler_sys::channel::Channel;
-use hostler_wire::{BootFailure, FromWorker, WorkerSettings};
-use std::{io, rc::Rc, time::Duration};
+use hostler_wire::{BootFailure, FromWorker, PageState, WorkerSettings};
+use std::{
+    io,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-/// How long a connection that has not sent a request yet may hold up a drain.
-const UNUSED_CONNECTION_GRACE: Duration = Duration::from_secs(1);
+/// How long idle connections may still send a request when the server stops; it is answered, and the
+/// connection ends with the answer. An HTTP/1 connection cannot be closed without this risk to the client.
+const IDLE_LINGER: Duration = Duration::from_millis(500);
+/// How often the heart beats, unless stalls are to be found sooner.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// How a worker's service ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,73 +37,143 @@ pub enum Ending {
 /// # Errors
 /// The kernel's, when a listener or the channel cannot be watched.
 pub async fn life<A: App<Body: Unpin>>(seat: Seat, app: A, ready: FromWorker) -> io::Result<Ending> {
-    let Seat { channel, listeners, settings, .. } = seat;
+    let Seat { post, channel, shared, settings, .. } = seat;
+    let Shared { board, handover: (receiver, sender), listeners } = shared;
     let control = Control::new(channel.into_fd())?;
-    let (app, connections) = (Rc::new(app), Connections::default());
-    let mut acceptors = Vec::new();
-    for (info, socket) in settings.listeners.iter().zip(listeners) {
-        let listener = Listener::adopt(info, socket)?;
-        let serve =
-            hostler_http::serve(listener, Rc::clone(&app), settings.http.clone(), connections.clone());
-        acceptors.push(tokio::task::spawn_local(serve));
-    }
+    let page = &board.pages()[usize::from(post.page)];
+    let load = Load::new(page, board.pages(), post.request_limit);
+    let line = Line::new(receiver, sender)?;
+    let connections = Connections::default();
+    let listeners = settings.listeners.iter().zip(listeners);
+    let listeners = listeners.map(|(info, socket)| Listener::adopt(info, socket));
+    let acceptor = Acceptor::new(
+        app,
+        &settings.http,
+        settings.request_timeout,
+        listeners.collect::<io::Result<_>>()?,
+        connections.clone(),
+        load.clone(),
+        line.clone(),
+    );
+    let heartbeat = settings.stall_timeout.map_or(HEARTBEAT, |limit| HEARTBEAT.min(limit / 4));
+    tokio::task::spawn_local(load.clone().beat(heartbeat.max(Duration::from_millis(10))));
     tokio::task::spawn_local(connections.clone().sweep(settings.http.header_read_timeout));
+    acceptor.start();
+    page.set_state(PageState::Serving);
     control.tell(&ready);
-    let order = control.next_order().await;
-    info!(?order, open = connections.open(), "draining");
-    control.tell(&FromWorker::Draining);
-    Ok(drain(order, &control, &connections, &settings).await)
+    let worker = Worker { acceptor, connections, control, line, load, settings };
+    let order = worker.serve().await;
+    page.set_state(PageState::Draining);
+    Ok(worker.drain(order).await)
 }
 
-async fn drain(
-    order: Order,
-    control: &Control,
-    connections: &Connections,
-    settings: &WorkerSettings,
-) -> Ending {
-    let grace = match order {
-        Order::Drain => settings.graceful_timeout,
-        Order::Orphaned => ORPHAN_GRACE.min(settings.graceful_timeout),
-        Order::Quit => return Ending::Cut,
-    };
-    connections.drain();
-    let finish = async {
-        if timeout(UNUSED_CONNECTION_GRACE, connections.all_ended()).await.is_err() {
-            connections.close_unused();
-            connections.all_ended().await;
-        }
-    };
-    tokio::select! {
-        () = finish => {
-            debug!("drained");
-            Ending::Drained
-        }
-        () = sleep(grace) => {
-            warn!(open = connections.open(), "graceful timeout: requests in flight are cut");
-            Ending::Cut
-        }
-        order = second_order(control, order) => {
-            warn!(?order, open = connections.open(), "told to leave at once: requests in flight are cut");
-            Ending::Cut
-        }
-    }
+/// A worker that serves.
+struct Worker<A: App> {
+    acceptor: Rc<Acceptor<A>>,
+    connections: Connections,
+    control: Control,
+    line: Line,
+    load: Load,
+    settings: WorkerSettings,
 }
 
-/// Waits for an order that is more urgent than the one being carried out.
-async fn second_order(control: &Control, first: Order) -> Order {
-    loop {
-        let order = control.next_order().await;
-        match (first, order) {
-            (_, Order::Quit) => return order,
-            (Order::Drain, Order::Orphaned) => {
-                sleep(ORPHAN_GRACE).await;
-                return order;
+impl<A: App<Body: Unpin>> Worker<A> {
+    /// Waits for the order that ends the service.
+    async fn serve(&self) -> Order {
+        let mut at_limit = std::pin::pin!(async {
+            self.load.limit_reached().await;
+            self.control.tell(&FromWorker::ReachedRequestLimit);
+            std::future::pending::<()>().await;
+        });
+        loop {
+            let order = tokio::select! {
+                order = self.control.next_order() => order,
+                () = &mut at_limit => continue,
+            };
+            match order {
+                Order::LameDuck => self.connections.lame_duck(),
+                order => return order,
             }
-            // The channel of a dead master reads end-of-file for ever.
-            (Order::Orphaned | Order::Quit, Order::Orphaned) => std::future::pending().await,
-            (_, Order::Drain) => {}
         }
     }
+
+    async fn drain(&self, order: Order) -> Ending {
+        info!(?order, open = self.connections.open(), "draining");
+        self.control.tell(&FromWorker::Draining);
+        let graceful = self.settings.graceful_timeout;
+        let (grace, hand_over) = match order {
+            Order::Drain { hand_over } => (graceful, hand_over),
+            Order::Orphaned => (ORPHAN_GRACE.min(graceful), false),
+            Order::Quit | Order::LameDuck => return Ending::Cut,
+        };
+        tokio::select! {
+            () = self.finish(hand_over, grace) => {
+                debug!("drained");
+                Ending::Drained
+            }
+            () = sleep(grace) => {
+                let requests = in_flight(&self.load);
+                warn!(open = self.connections.open(), requests, "graceful timeout: requests in flight are cut");
+                Ending::Cut
+            }
+            order = self.second_order(order) => {
+                let requests = in_flight(&self.load);
+                warn!(?order, open = self.connections.open(), requests, "told to leave at once: requests in flight are cut");
+                Ending::Cut
+            }
+        }
+    }
+
+    async fn finish(&self, hand_over: bool, grace: Duration) {
+        if hand_over {
+            self.connections.hand_over();
+            // Streams without an end are told in time, so that they can end well.
+            let patience = grace - grace / 5;
+            if timeout(patience, self.connections.all_ended()).await.is_err() {
+                self.acceptor.app().end_streams();
+                self.connections.all_ended().await;
+            }
+            return self.line.emptied().await;
+        }
+        self.connections.drain();
+        self.acceptor.app().end_streams();
+        self.acceptor.empty_queues().await;
+        let began = Instant::now();
+        if timeout(IDLE_LINGER, self.connections.all_ended()).await.is_err() {
+            // Who connected meanwhile would meet nobody.
+            self.acceptor.empty_queues().await;
+            debug!(after = ?began.elapsed(), "idle connections are closed");
+            self.connections.close_idle();
+            self.connections.all_ended().await;
+        }
+    }
+
+    /// Waits for an order that is more urgent than the one being carried out.
+    async fn second_order(&self, first: Order) -> Order {
+        loop {
+            let order = self.control.next_order().await;
+            match (first, order) {
+                (_, Order::Quit) => return order,
+                (Order::Drain { .. }, Order::Orphaned) => {
+                    sleep(ORPHAN_GRACE).await;
+                    return order;
+                }
+                // The channel of a dead master reads end-of-file for ever.
+                (_, Order::Orphaned) => std::future::pending().await,
+                // A server that stops takes nothing over any more.
+                (_, Order::Drain { hand_over: false }) => {
+                    self.connections.drain();
+                    self.connections.close_idle();
+                }
+                (_, Order::Drain { .. } | Order::LameDuck) => {}
+            }
+        }
+    }
+}
+
+/// The requests in flight, for the log: method, path and age in seconds.
+fn in_flight(load: &Load) -> String {
+    hostler_sys::board::describe(&load.page().requests_in_flight())
 }
 
 /// Tells the master why this worker cannot boot.

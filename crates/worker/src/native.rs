@@ -36,8 +36,14 @@ where
         + 'static,
     B: http_body::Body<Data = bytes::Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static,
 {
+    seat.take();
+    hostler_sys::identity::assume(&seat.settings.identity)?;
     hostler_sys::orphan::die_with(seat.master_pid, ORPHAN_LIMIT)?;
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(|| hostler_sys::board::parked(true))
+        .on_thread_unpark(|| hostler_sys::board::parked(false))
+        .build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let app = TowerApp::new(make());
         life(seat, app, FromWorker::Ready { interface: "native".into(), concurrent_calls: None }).await

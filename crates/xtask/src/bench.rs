@@ -1,7 +1,7 @@
 //! Measuring against other servers, side by side on one core each.
 
 use crate::{
-    python,
+    python::{self, Python},
     tools::{Cmd, root, section},
 };
 use anyhow::{Context, Result};
@@ -70,8 +70,8 @@ const COMPARISONS: [Comparison; 5] = [
     },
 ];
 
-pub(crate) fn run(only: Option<&str>) -> Result<()> {
-    let python = python::newest()?;
+pub(crate) fn run(only: Option<&str>, python: Option<Python>) -> Result<()> {
+    let python = python.map_or_else(python::newest, Ok)?;
     python::build(&python)?;
     install_wrk()?;
     let venv = python.venv("bench", &["crates/bench/requirements.txt", "examples/requirements.txt"])?;

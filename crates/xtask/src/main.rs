@@ -17,7 +17,7 @@ const HELP: &str = "\
 cargo xtask demo                 build everything and serve the example applications
 cargo xtask test [--python X]    prepare and run every test (on X alone, or on every CPython ≥ 3.10 found)
 cargo xtask build [--python X]   build the server and the extension for X
-cargo xtask bench [NAME]         measure against other servers and print the table
+cargo xtask bench [NAME] [--python X]   measure against other servers and print the table
 cargo xtask generate             write the files that are printed by the program
 cargo xtask ci                   what must pass before a change lands";
 
@@ -29,7 +29,11 @@ fn main() -> Result<()> {
         "demo" => serve::demo(),
         "test" => test(asked_python(&rest)?),
         "build" => python::build(&asked_python(&rest)?.map_or_else(python::newest, Ok)?).map(drop),
-        "bench" => bench::run(rest.first().map(String::as_str)),
+        "bench" => {
+            let named = rest.first().filter(|name| !name.starts_with("--"));
+            let python = asked_python(&rest[usize::from(named.is_some())..])?;
+            bench::run(named.map(String::as_str), python)
+        }
         "generate" => generate(),
         "ci" => ci(),
         _ => {

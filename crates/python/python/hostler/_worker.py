@@ -2,16 +2,25 @@
 
 import asyncio
 import atexit
+import os
 import sys
 import traceback
 
-from hostler import _lifespan, _load, _wsgi
+from hostler import _lifespan, _load, _preload, _stacks, _warmup, _wsgi, hooks
 
 
 def main(seat):
     """Loads the application and serves it; returns the process's exit code."""
+    _stacks.register(seat.stacks_descriptor, *seat.stacks_signals)
+    os.environ["HOSTLER_SEAT"] = str(seat.number)
+    os.environ["HOSTLER_GENERATION"] = str(seat.generation)
     try:
-        app, interface = _load.load(seat.target, seat.factory, seat.working_dir, seat.interface)
+        if _preload.loaded is not None:
+            _preload.after_fork()
+        hooks._run("after_fork_child")
+        app, interface = _preload.loaded or _load.load(
+            seat.target, seat.factory, seat.working_dir, seat.interface
+        )
     except _load.LoadError as error:
         return seat.fail(error.kind, str(error), error.cause, error.hint)
     try:
@@ -19,12 +28,17 @@ def main(seat):
             return _serve_wsgi(seat, app)
         return _serve_asgi(seat, app, lifespan=interface == "asgi")
     finally:
+        hooks._run_all("worker_exit")
         _leave()
 
 
 def _serve_wsgi(seat, app):
     threads = seat.blocking_threads
-    seat.serve_wsgi(app, _wsgi.start_pool(threads) if threads > 1 else None)
+    pool = _wsgi.start_pool(threads) if threads > 1 else None
+    if seat.warmup and (failure := _warmup.wsgi(app, seat.warmup)):
+        return _warmup_failed(seat, failure)
+    hooks._run("worker_ready")
+    seat.serve_wsgi(app, pool)
     return 0
 
 
@@ -33,19 +47,35 @@ def _serve_asgi(seat, app, lifespan):
 
     loop = EventLoop()
     asyncio.set_event_loop(loop)
+    _stacks.watch(loop)
     life = _lifespan.Lifespan(app, loop)
     if lifespan:
         try:
             loop.run_until_complete(life.startup())
         except _lifespan.Failed as error:
             return _startup_failed(seat, error)
+    state = life.state if life.supported else None
+    if seat.warmup:
+        warm = _warmup.asgi(app, seat.warmup, state)
+        if failure := life.context.copy().run(loop.run_until_complete, warm):
+            return _warmup_failed(seat, failure)
+    hooks._run("worker_ready")
     done = loop.create_future()
-    seat.serve_asgi(app, loop, life.state if life.supported else None, done)
+    seat.serve_asgi(app, loop, state, done)
     # Requests' tasks copy the context that is current while the loop waits: the lifespan's.
     life.context.copy().run(loop.run_until_complete, done)
     loop.run_until_complete(life.shutdown())
     _close(loop)
     return 0
+
+
+def _warmup_failed(seat, failure):
+    return seat.fail(
+        "boot",
+        f"the warm-up request `{seat.warmup}` failed",
+        failure,
+        "--warmup names a path that the application answers with a status below 500",
+    )
 
 
 def _startup_failed(seat, error):

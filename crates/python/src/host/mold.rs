@@ -3,12 +3,13 @@
 //! A worker is forked twice, so that the process between exits and the worker becomes the master's child
 //! (the master is its subreaper). Both forks go through `os.fork`, which runs CPython's own sequence.
 
-use super::seat;
-use hostler_sys::{channel::Channel, orphan, process, signal, title};
-use hostler_wire::{BootFailure, FailureKind, FromMold, Generation, SeatId, ToMold, WorkerSettings};
-use hostler_worker::{ORPHAN_LIMIT, Seat};
+use super::{preload, seat};
+use hostler_sys::{channel::Channel, identity, orphan, process, signal, title};
+use hostler_wire::{BootFailure, FailureKind, FromMold, Post, ToMold, WorkerSettings};
+use hostler_worker::{ORPHAN_LIMIT, Seat, Shared};
 use pyo3::{exceptions::PyOSError, prelude::*};
 use std::{
+    fs::File,
     io::{self, Read, Write},
     os::{
         fd::{FromRawFd, OwnedFd, RawFd},
@@ -35,32 +36,39 @@ pub(crate) fn mold_main(py: Python<'_>, control: RawFd) -> PyResult<()> {
 struct Mold {
     control: Channel,
     settings: WorkerSettings,
-    listeners: Vec<OwnedFd>,
+    shared: Shared,
     master: i32,
 }
 
 impl Mold {
     fn set_up(py: Python<'_>, control: Channel, master: i32) -> PyResult<Self> {
-        orphan::die_with(master, ORPHAN_LIMIT)?;
-        let Some((ToMold::Setup(settings), listeners)) = control.recv()? else {
+        let Some((ToMold::Setup(settings), descriptors)) = control.recv()? else {
             return Err(PyOSError::new_err("the master sent no settings"));
         };
+        hostler_sys::logging::init(&settings.log);
+        identity::assume(&settings.identity)?;
+        // Changing the identity makes the kernel forget whose death is to be told (prctl(2)).
+        orphan::die_with(master, ORPHAN_LIMIT)?;
         let app = settings.app.as_ref().map_or("", |app| app.target.as_str());
         title::set(&title::for_role(settings.process_name.as_deref(), title::Role::Mold, app));
+        if let Err(failure) = preload::run(py, &settings) {
+            let status = failure.kind.exit_status();
+            control.send(&FromMold::Failed(failure), &[])?;
+            process::exit_now(status.code());
+        }
         let version = py.version_info();
         let python = format!("{}.{}.{}", version.major, version.minor, version.patch);
         control.send(&FromMold::Ready { python }, &[])?;
-        Ok(Self { control, settings: *settings, listeners, master })
+        let shared = Shared::from_descriptors(descriptors)?;
+        Ok(Self { control, settings: *settings, shared, master })
     }
 
     fn serve(self, py: Python<'_>) -> PyResult<()> {
         let mut this = self;
         loop {
             match this.control.recv()? {
-                Some((ToMold::Fork { seat, generation }, mut channels)) => {
-                    let Some(channel) = channels.pop() else { continue };
-                    this = this.fork(py, seat, generation, channel.into())?;
-                }
+                Some((ToMold::Fork(post), descriptors)) => this = this.fork(py, post, descriptors)?,
+                Some((ToMold::ReopenLog, logs)) => logs.iter().for_each(hostler_sys::logging::write_to),
                 Some((ToMold::Setup(_), _)) => {}
                 // The master is done with us, or dead; workers live on by themselves.
                 None => process::exit_now(0),
@@ -69,11 +77,16 @@ impl Mold {
     }
 
     /// Forks a worker; in the mold this returns.
-    fn fork(self, py: Python<'_>, seat: SeatId, generation: Generation, channel: Channel) -> PyResult<Self> {
+    fn fork(self, py: Python<'_>, post: Post, descriptors: Vec<OwnedFd>) -> PyResult<Self> {
+        let mut descriptors = descriptors.into_iter();
+        let (Some(channel), Some(stacks)) = (descriptors.next(), descriptors.next()) else { return Ok(self) };
+        let hooks = py.import("hostler.hooks")?;
+        hooks.call_method1("_run_all", ("before_fork",))?;
         match fork_twice(py) {
-            Ok(Forked::Worker) => self.become_worker(py, seat, generation, channel),
+            Ok(Forked::Worker) => self.become_worker(py, post, channel.into(), stacks.into()),
             Ok(Forked::Mold(pid)) => {
-                self.control.send(&FromMold::Forked { seat, generation, pid }, &[])?;
+                self.control.send(&FromMold::Forked { worker: post.worker, pid }, &[])?;
+                hooks.call_method1("_run_all", ("after_fork_parent",))?;
                 Ok(self)
             }
             Err(error) => {
@@ -83,11 +96,11 @@ impl Mold {
         }
     }
 
-    fn become_worker(self, py: Python<'_>, seat: SeatId, generation: Generation, channel: Channel) -> ! {
-        let Self { control, settings, listeners, master } = self;
+    fn become_worker(self, py: Python<'_>, post: Post, channel: Channel, stacks: File) -> ! {
+        let Self { control, settings, shared, master } = self;
         // The mold's line must end with the mold, not with its workers.
         drop(control);
-        let seat = Seat { seat, generation, channel, listeners, settings, master_pid: master };
+        let seat = Seat { post, channel, stacks, shared, settings, master_pid: master };
         process::exit_now(seat::run(py, seat))
     }
 }

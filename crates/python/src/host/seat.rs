@@ -16,7 +16,7 @@ use pyo3::{
     prelude::*,
     types::PyDict,
 };
-use std::io;
+use std::{io, os::fd::IntoRawFd};
 
 /// The longest traceback that is sent to the master, in bytes; its end matters most.
 const LONGEST_CAUSE: usize = 48 * 1024;
@@ -24,9 +24,9 @@ const LONGEST_CAUSE: usize = 48 * 1024;
 /// Lives a worker's life; returns its exit code.
 pub(super) fn run(py: Python<'_>, seat: Seat) -> u8 {
     signal::reset_in_child();
-    hostler_sys::logging::init(&seat.settings.log);
+    seat.take();
     let app = seat.settings.app.as_ref().map_or("", |app| app.target.as_str());
-    let role = title::Role::Worker(seat.seat.0);
+    let role = title::Role::Worker(seat.post.seat.0);
     title::set(&title::for_role(seat.settings.process_name.as_deref(), role, app));
     if orphan::die_with(seat.master_pid, ORPHAN_LIMIT).is_err() {
         return ExitStatus::Failed.code();
@@ -54,6 +54,11 @@ pub(super) fn run(py: Python<'_>, seat: Seat) -> u8 {
 pub struct WorkerSeat(GilCell<Option<Seat>>);
 
 impl WorkerSeat {
+    fn look<R>(&self, py: Python<'_>, look: impl FnOnce(&Seat) -> R) -> PyResult<R> {
+        let looked = self.0.with(py, |seat| seat.as_ref().map(look));
+        looked.ok_or_else(|| PyRuntimeError::new_err("this worker serves already"))
+    }
+
     fn app<R>(&self, py: Python<'_>, look: impl FnOnce(&AppSettings) -> R) -> PyResult<R> {
         self.0
             .with(py, |seat| seat.as_ref().and_then(|seat| seat.settings.app.as_ref()).map(look))
@@ -67,6 +72,34 @@ impl WorkerSeat {
 
 #[pymethods]
 impl WorkerSeat {
+    #[getter]
+    fn number(&self, py: Python<'_>) -> PyResult<u16> {
+        self.look(py, |seat| seat.post.seat.0)
+    }
+
+    #[getter]
+    fn generation(&self, py: Python<'_>) -> PyResult<u32> {
+        self.look(py, |seat| seat.post.generation.0)
+    }
+
+    #[getter]
+    fn warmup(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        self.look(py, |seat| seat.settings.warmup.clone())
+    }
+
+    /// A descriptor of the file for stacks, which is open as long as the process.
+    #[getter]
+    fn stacks_descriptor(&self, py: Python<'_>) -> PyResult<i32> {
+        let file = self.look(py, |seat| seat.stacks.try_clone())??;
+        Ok(file.into_raw_fd())
+    }
+
+    /// The signals at which everything, and at which threads alone are written.
+    #[getter]
+    fn stacks_signals(&self) -> (i32, i32) {
+        (signal::report(), signal::sample())
+    }
+
     #[getter]
     fn target(&self, py: Python<'_>) -> PyResult<String> {
         self.app(py, |app| app.target.clone())
@@ -84,13 +117,7 @@ impl WorkerSeat {
 
     #[getter]
     fn interface(&self, py: Python<'_>) -> PyResult<Option<&'static str>> {
-        self.app(py, |app| {
-            app.interface.map(|interface| match interface {
-                Interface::Asgi => "asgi",
-                Interface::AsgiNoLifespan => "asginl",
-                Interface::Wsgi => "wsgi",
-            })
-        })
+        self.app(py, |app| app.interface.map(interface_name))
     }
 
     #[getter]
@@ -157,6 +184,15 @@ impl WorkerSeat {
         let runtime = gil::runtime()?;
         let ended = runtime.block_on(life(seat, app, ready))?;
         Ok(ended == Ending::Drained)
+    }
+}
+
+/// The name of an interface, as the option has it.
+pub(super) fn interface_name(interface: Interface) -> &'static str {
+    match interface {
+        Interface::Asgi => "asgi",
+        Interface::AsgiNoLifespan => "asginl",
+        Interface::Wsgi => "wsgi",
     }
 }
 

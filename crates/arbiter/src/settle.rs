@@ -1,0 +1,203 @@
+//! What is done whenever anything happened: deadlines, vacant seats, retirements, the next deadline.
+
+use crate::{
+    Action, Arbiter, Phase, Reason, Time, Why,
+    worker::{KILL_MARGIN, REPORT_LIMIT, State, Worker},
+};
+use hostler_wire::{ExitStatus, Generation, SeatId, WorkerId};
+
+impl Arbiter {
+    /// When the next [`crate::Event::Tick`] is due, if nothing else happens.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        let watched = if self.is_winding_up() { None } else { self.policy.stall_timeout };
+        let workers = self.workers.values().filter_map(|worker| worker.deadline(watched));
+        let phase = match self.phase {
+            Phase::LameDuck { until } => Some(until),
+            Phase::Running | Phase::Stopping { .. } | Phase::Over => None,
+        };
+        workers.chain(phase).chain(self.next_spawn()).chain(self.next_retirement()).min()
+    }
+
+    /// Stalls are looked for until everybody has been told to leave.
+    fn is_winding_up(&self) -> bool {
+        matches!(self.phase, Phase::Stopping { .. } | Phase::Over)
+    }
+
+    /// Workers are added only to a fleet that is to last.
+    fn is_growing(&self) -> bool {
+        self.phase == Phase::Running
+    }
+
+    pub(crate) fn settle(&mut self, now: Time, actions: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::LameDuck { until } if now >= until) {
+            self.stop(false, ExitStatus::Clean, Reason::Stop, now, actions);
+        }
+        self.enforce_deadlines(now, actions);
+        if self.is_growing() {
+            self.fill_seats(now, actions);
+            self.drive_reload(now, actions);
+            self.complete_replacements(now, actions);
+            self.begin_replacements(now, actions);
+        }
+        self.leave_when_empty(actions);
+    }
+
+    pub(crate) fn seat_ids(&self) -> impl Iterator<Item = SeatId> + use<> {
+        (1..=self.seats()).map(SeatId)
+    }
+
+    fn enforce_deadlines(&mut self, now: Time, actions: &mut Vec<Action>) {
+        let watched = if self.is_winding_up() { None } else { self.policy.stall_timeout };
+        let due = self.ids(|worker| worker.deadline(watched).is_some_and(|due| now >= due));
+        for id in due {
+            self.enforce(id, now, actions);
+        }
+    }
+
+    fn enforce(&mut self, id: WorkerId, now: Time, actions: &mut Vec<Action>) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let was = *worker;
+        match was.state {
+            State::Spawning | State::Killed => {}
+            State::Booting { .. } | State::Serving { .. } => {
+                let booting = matches!(was.state, State::Booting { .. });
+                let why = if booting { Why::BootTimeout } else { Why::Stall };
+                worker.state = State::Reporting { until: now + REPORT_LIMIT, why };
+                actions.push(Action::Report(id, why));
+                if booting {
+                    self.boot_timed_out(was, now, actions);
+                }
+            }
+            State::Reporting { why, .. } => {
+                worker.state = State::Draining { kill_at: now + KILL_MARGIN, why };
+                actions.push(Action::Terminate(id, why));
+            }
+            State::Draining { why, .. } => {
+                worker.state = State::Killed;
+                actions.push(Action::Kill(id, why));
+            }
+        }
+    }
+
+    /// A boot that takes too long is one that failed.
+    fn boot_timed_out(&mut self, worker: Worker, now: Time, actions: &mut Vec<Action>) {
+        if self.reload.is_some_and(|reload| reload.generation == worker.generation) {
+            self.abandon_reload(worker.generation, now, actions);
+        } else {
+            self.count_failure(worker, now);
+        }
+    }
+
+    pub(crate) fn spawn(&mut self, seat: SeatId, generation: Generation, actions: &mut Vec<Action>) {
+        let id = WorkerId(self.next_worker);
+        self.next_worker += 1;
+        self.workers.insert(id, Worker { seat, generation, state: State::Spawning });
+        actions.push(Action::Spawn(id, seat, generation));
+    }
+
+    /// Everybody of the serving generation who serves in this seat or is on the way to it.
+    fn incumbents(&self, seat: SeatId) -> impl Iterator<Item = (WorkerId, &Worker)> {
+        let generation = self.generation;
+        self.workers
+            .iter()
+            .filter(move |(_, worker)| {
+                worker.seat == seat && worker.generation == generation && worker.is_incumbent()
+            })
+            .map(|(id, worker)| (*id, worker))
+    }
+
+    fn vacant_seats(&self) -> impl Iterator<Item = SeatId> {
+        self.seat_ids().filter(|seat| self.incumbents(*seat).next().is_none())
+    }
+
+    fn spawn_at(&self, seat: SeatId) -> Time {
+        self.seats.get(usize::from(seat.0) - 1).map_or(Time::ZERO, |seat| seat.spawn_at)
+    }
+
+    fn next_spawn(&self) -> Option<Time> {
+        if !self.is_growing() || !self.can_spawn.contains(&self.generation) {
+            return None;
+        }
+        self.vacant_seats().map(|seat| self.spawn_at(seat)).min()
+    }
+
+    fn fill_seats(&mut self, now: Time, actions: &mut Vec<Action>) {
+        for id in self.ids(|worker| worker.seat.0 > self.seats()) {
+            self.drain(id, Reason::Seats, now, actions);
+        }
+        if !self.can_spawn.contains(&self.generation) {
+            return;
+        }
+        let vacant: Vec<_> = self.vacant_seats().filter(|seat| now >= self.spawn_at(*seat)).collect();
+        for seat in vacant {
+            self.spawn(seat, self.generation, actions);
+        }
+    }
+
+    /// Where a successor serves, its predecessors drain.
+    fn complete_replacements(&mut self, now: Time, actions: &mut Vec<Action>) {
+        let seats: Vec<_> = self.seat_ids().collect();
+        for seat in seats {
+            let serving: Vec<WorkerId> =
+                self.incumbents(seat).filter(|(_, worker)| worker.is_serving()).map(|(id, _)| id).collect();
+            let Some((_, old)) = serving.split_last() else { continue };
+            for id in old {
+                let retired = self.workers.get(id).and_then(|worker| worker.retirement(now));
+                self.drain(*id, retired.unwrap_or(Reason::Seats), now, actions);
+            }
+        }
+    }
+
+    /// Seats in which a successor is on its way.
+    fn replacing(&self) -> usize {
+        self.seat_ids().filter(|seat| self.incumbents(*seat).count() > 1).count()
+    }
+
+    /// The earliest time at which another replacement may begin, if one may.
+    fn replacement_slot(&self) -> Option<Time> {
+        let free = self.is_growing()
+            && self.reload.is_none()
+            && self.can_spawn.contains(&self.generation)
+            && self.replacing() < usize::from(self.policy.max_replacing);
+        free.then(|| self.replaced_at.map_or(Time::ZERO, |at| at + self.policy.respawn_interval))
+    }
+
+    fn next_retirement(&self) -> Option<Time> {
+        let slot = self.replacement_slot()?;
+        let due = self.seat_ids().filter_map(|seat| {
+            let (_, worker) = self.only_incumbent(seat)?;
+            let State::Serving { retire_at, retire, .. } = worker.state else { return None };
+            let due = if retire.is_some() { Some(Time::ZERO) } else { retire_at };
+            due.map(|due| due.max(slot).max(self.spawn_at(seat)))
+        });
+        due.min()
+    }
+
+    fn only_incumbent(&self, seat: SeatId) -> Option<(WorkerId, &Worker)> {
+        let mut incumbents = self.incumbents(seat);
+        incumbents.next().filter(|_| incumbents.next().is_none())
+    }
+
+    fn begin_replacements(&mut self, now: Time, actions: &mut Vec<Action>) {
+        while self.replacement_slot().is_some_and(|slot| now >= slot) {
+            let due = self.seat_ids().filter(|seat| now >= self.spawn_at(*seat)).find_map(|seat| {
+                let (id, worker) = self.only_incumbent(seat)?;
+                worker.retirement(now).map(|reason| (seat, id, reason))
+            });
+            let Some((seat, id, reason)) = due else { return };
+            self.replaced_at = Some(now);
+            if !self.headroom && self.serving() > 1 {
+                // The seat is vacant from now on and is filled by the rule for vacant seats.
+                self.drain(id, reason, now, actions);
+                self.fill_seats(now, actions);
+            } else {
+                self.spawn(seat, self.generation, actions);
+            }
+            if self.policy.respawn_interval.is_zero() {
+                continue;
+            }
+            return;
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The end of a worker's service, and of the server's.
+
+use crate::{
+    Action, Arbiter, Phase, Reason, Time, Why,
+    worker::{KILL_MARGIN, QUICK_LIMIT, State, Worker},
+};
+use hostler_wire::{ExitStatus, WorkerId};
+
+impl Arbiter {
+    pub(crate) fn ids(&self, which: impl Fn(&Worker) -> bool) -> Vec<WorkerId> {
+        self.workers.iter().filter(|(_, worker)| which(worker)).map(|(id, _)| *id).collect()
+    }
+
+    /// Tells a worker to finish, unless it is ending already. One that is not born yet is told at its birth.
+    pub(crate) fn drain(&mut self, id: WorkerId, reason: Reason, now: Time, actions: &mut Vec<Action>) {
+        let hand_over = match reason {
+            Reason::Stop => false,
+            Reason::Upgrade => true,
+            _ => self.workers.iter().any(|(other, worker)| *other != id && worker.is_serving()),
+        };
+        let kill_at = now + self.policy.graceful_timeout + KILL_MARGIN;
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        match worker.state {
+            // It has no request to finish.
+            State::Booting { .. } => {
+                worker.state = State::Draining { kill_at: now + QUICK_LIMIT, why: Why::QuickStop };
+                actions.push(Action::Quit(id));
+            }
+            State::Serving { .. } => {
+                worker.state = State::Draining { kill_at, why: Why::GracefulTimeout };
+                actions.push(Action::Drain { worker: id, reason, hand_over });
+            }
+            State::Spawning | State::Reporting { .. } | State::Draining { .. } | State::Killed => {}
+        }
+    }
+
+    /// Tells a worker to leave at once.
+    fn quit(&mut self, id: WorkerId, now: Time, actions: &mut Vec<Action>) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if !matches!(worker.state, State::Spawning | State::Killed) {
+            worker.state = State::Draining { kill_at: now + QUICK_LIMIT, why: Why::QuickStop };
+            actions.push(Action::Quit(id));
+        }
+    }
+
+    /// A worker that was born too late, into a stop or into a generation that is over, leaves again.
+    pub(crate) fn tell_newcomer(&mut self, id: WorkerId, now: Time, actions: &mut Vec<Action>) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let wanted = self.generation == worker.generation
+            || self.reload.is_some_and(|reload| reload.generation == worker.generation);
+        if self.is_stopping() || !wanted {
+            self.quit(id, now, actions);
+        }
+    }
+
+    /// The second request is meant more urgently than the first.
+    pub(crate) fn stop_by_user(&mut self, now: Time, actions: &mut Vec<Action>) {
+        if self.phase == Phase::Running && !self.policy.drain_delay.is_zero() && self.serving() > 0 {
+            self.phase = Phase::LameDuck { until: now + self.policy.drain_delay };
+            let serving = self.ids(Worker::is_serving);
+            actions.extend(serving.into_iter().map(Action::LameDuck));
+            return;
+        }
+        let again = self.phase != Phase::Running;
+        self.stop(again, ExitStatus::Clean, Reason::Stop, now, actions);
+    }
+
+    pub(crate) fn stop(
+        &mut self,
+        quickly: bool,
+        status: ExitStatus,
+        reason: Reason,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) {
+        let status = match self.phase {
+            Phase::Running | Phase::LameDuck { .. } => status,
+            Phase::Stopping { quickly: true, .. } | Phase::Over => return,
+            Phase::Stopping { quickly: false, .. } if !quickly => return,
+            Phase::Stopping { status, .. } => status,
+        };
+        self.phase = Phase::Stopping { quickly, status };
+        self.reload = None;
+        for id in self.ids(|_| true) {
+            if quickly {
+                self.quit(id, now, actions);
+            } else {
+                self.drain(id, reason, now, actions);
+            }
+        }
+    }
+
+    pub(crate) fn leave_when_empty(&mut self, actions: &mut Vec<Action>) {
+        let Phase::Stopping { status, .. } = self.phase else { return };
+        // Workers that no mold will ever make need not be waited for.
+        if self
+            .workers
+            .values()
+            .all(|worker| worker.state == State::Spawning && !self.can_spawn.contains(&worker.generation))
+        {
+            self.phase = Phase::Over;
+            actions.push(Action::Exit(status));
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! A worker as the rules see it.
+
+use crate::Time;
+use hostler_wire::{Generation, SeatId};
+use std::time::Duration;
+
+/// How long to wait for the stacks of a stalled worker.
+pub(crate) const REPORT_LIMIT: Duration = Duration::from_millis(300);
+/// A worker that drains by itself within the graceful timeout gets this much more before it is killed.
+pub(crate) const KILL_MARGIN: Duration = Duration::from_secs(1);
+/// How long a worker told to leave at once may take.
+pub(crate) const QUICK_LIMIT: Duration = Duration::from_secs(1);
+
+/// Why a worker's service ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It reached its lifetime.
+    Lifetime,
+    /// It answered as many requests as it may.
+    MaxRequests,
+    /// It has more memory than it may.
+    Memory,
+    /// Another generation took over.
+    Reload,
+    /// The new generation it belongs to failed.
+    ReloadFailed,
+    /// There are fewer seats now.
+    Seats,
+    /// The server stops.
+    Stop,
+    /// Another server took over.
+    Upgrade,
+}
+
+/// Why a worker is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Its graceful timeout ran out.
+    GracefulTimeout,
+    /// It did not leave although it was told to leave at once.
+    QuickStop,
+    /// Its loop stood still.
+    Stall,
+    /// It was not ready in time.
+    BootTimeout,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Asked for.
+    Spawning,
+    /// Exists and prepares to serve.
+    Booting { kill_at: Option<Time> },
+    /// Serves.
+    Serving { since: Time, beat: Time, retire_at: Option<Time>, retire: Option<Reason> },
+    /// Its stacks have been asked for; then it is terminated.
+    Reporting { until: Time, why: Why },
+    /// Finishes what it has.
+    Draining { kill_at: Time, why: Why },
+    /// Was sent SIGKILL.
+    Killed,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Worker {
+    pub(crate) seat: SeatId,
+    pub(crate) generation: Generation,
+    pub(crate) state: State,
+}
+
+impl Worker {
+    /// Serves, and is not about to be something else.
+    pub(crate) fn is_serving(&self) -> bool {
+        matches!(self.state, State::Serving { .. })
+    }
+
+    /// Serves or is on the way to it.
+    pub(crate) fn is_incumbent(&self) -> bool {
+        matches!(self.state, State::Spawning | State::Booting { .. } | State::Serving { .. })
+    }
+
+    /// When something is to be done about it if nothing else happens; retirement is looked at apart.
+    pub(crate) fn deadline(&self, stall_timeout: Option<Duration>) -> Option<Time> {
+        match self.state {
+            State::Spawning | State::Killed => None,
+            State::Booting { kill_at } => kill_at,
+            State::Serving { beat, .. } => stall_timeout.map(|timeout| beat + timeout),
+            State::Reporting { until, .. } => Some(until),
+            State::Draining { kill_at, .. } => Some(kill_at),
+        }
+    }
+
+    /// Why it is to be replaced, if it is.
+    pub(crate) fn retirement(&self, now: Time) -> Option<Reason> {
+        match self.state {
+            State::Serving { retire: Some(reason), .. } => Some(reason),
+            State::Serving { retire_at: Some(at), .. } if now >= at => Some(Reason::Lifetime),
+            _ => None,
+        }
+    }
+}

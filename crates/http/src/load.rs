@@ -1,0 +1,150 @@
+//! What this worker has to do, kept on its page of the scoreboard for everybody to see.
+
+use hostler_sys::clock;
+use hostler_wire::{Page, PageState};
+use hyper::{Method, Uri};
+use std::{
+    cell::{Cell, RefCell},
+    net::SocketAddr,
+    rc::Rc,
+    task::{Poll, Waker},
+    time::Duration,
+};
+
+/// A sibling whose loop has not come around for this long, and does not wait either, is busy: nobody waits
+/// for it to accept.
+const BUSY_AFTER: u64 = Duration::from_millis(5).as_nanos() as u64;
+/// A sibling whose heartbeat is older than this may be stopped; the heart beats once a second.
+const SILENT_AFTER: u64 = Duration::from_secs(3).as_nanos() as u64;
+/// Pages are given out from the first on: behind this many vacant ones in a row there is nobody.
+const LONGEST_GAP: usize = 32;
+
+/// This worker's page, and its siblings'; cheap to clone, for one thread.
+#[derive(Clone)]
+pub struct Load(Rc<Shared>);
+
+struct Shared {
+    own: &'static Page,
+    pages: &'static [Page],
+    requests: Cell<u64>,
+    /// After how many requests this worker has done its share.
+    limit: Option<u64>,
+    at_limit: RefCell<Option<Waker>>,
+}
+
+impl Load {
+    /// Keeps `own`, which is one of `pages`.
+    #[must_use]
+    pub fn new(own: &'static Page, pages: &'static [Page], request_limit: Option<u64>) -> Self {
+        let (requests, at_limit) = (Cell::new(0), RefCell::default());
+        Self(Rc::new(Shared { own, pages, requests, limit: request_limit, at_limit }))
+    }
+
+    /// Waits until this worker has begun as many requests as it was made for.
+    pub async fn limit_reached(&self) {
+        let shared = &self.0;
+        std::future::poll_fn(|cx| {
+            if shared.limit.is_some_and(|limit| shared.requests.get() >= limit) {
+                return Poll::Ready(());
+            }
+            shared.at_limit.replace(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Beats for ever: as long as the loop serves timers, everybody sees that it lives.
+    pub async fn beat(self, interval: Duration) {
+        let mut beats = tokio::time::interval(interval);
+        beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            beats.tick().await;
+            self.0.own.beat(clock::now());
+        }
+    }
+
+    /// The page that this worker writes.
+    #[must_use]
+    pub fn page(&self) -> &'static Page {
+        self.0.own
+    }
+
+    /// Whether a connection is this worker's to take: no healthy sibling has less to do.
+    pub(crate) fn is_least(&self) -> bool {
+        let mine = score(self.0.own);
+        // Nobody has less than nothing.
+        mine == 0 || {
+            let now = clock::now();
+            !self.siblings().any(|page| score(page) + score(page) / 8 < mine && is_available(page, now))
+        }
+    }
+
+    fn siblings(&self) -> impl Iterator<Item = &'static Page> {
+        let own: *const Page = self.0.own;
+        let mut gap = 0;
+        let used = self.0.pages.iter().take_while(move |page| {
+            gap = if page.state() == PageState::Vacant { gap + 1 } else { 0 };
+            gap <= LONGEST_GAP
+        });
+        used.filter(move |page| page.state() == PageState::Serving && !std::ptr::eq(*page, own))
+    }
+
+    /// A request began.
+    pub(crate) fn begin(&self, method: &Method, uri: &Uri, peer: Option<SocketAddr>) -> Tracked {
+        let shared = &self.0;
+        let now = clock::now();
+        let slot = shared.own.request_began(now, method.as_str(), uri.path(), peer);
+        let count = shared.requests.get() + 1;
+        shared.requests.set(count);
+        if shared.limit == Some(count)
+            && let Some(waker) = shared.at_limit.take()
+        {
+            waker.wake();
+        }
+        Tracked { page: shared.own, slot, began: now, status: 0 }
+    }
+
+    /// A connection is this worker's from now on, until the guard is dropped.
+    pub(crate) fn connection(&self) -> Counted {
+        self.0.own.connection_opened();
+        Counted(self.0.own)
+    }
+}
+
+/// Open connections, and once more those that work.
+fn score(page: &Page) -> u64 {
+    page.connections() + page.in_flight()
+}
+
+fn is_available(page: &Page, now: u64) -> bool {
+    if page.is_parked() {
+        now.saturating_sub(page.beat_at()) < SILENT_AFTER
+    } else {
+        now.saturating_sub(page.turned_at()) < BUSY_AFTER
+    }
+}
+
+/// An open connection.
+pub(crate) struct Counted(&'static Page);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connection_closed();
+    }
+}
+
+/// A request in flight, until its answer was sent or dropped.
+pub(crate) struct Tracked {
+    page: &'static Page,
+    slot: Option<usize>,
+    began: u64,
+    /// The status that was answered.
+    pub(crate) status: u16,
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        let nanos = clock::now().saturating_sub(self.began);
+        self.page.request_ended(self.slot, self.status, nanos);
+    }
+}

@@ -1,0 +1,232 @@
+//! What goes out: the arbiter's actions as system calls.
+
+use crate::{
+    Spawner,
+    native::{self, NativeSeat},
+    run::Master,
+    stacks,
+};
+use hostler_arbiter::{Action, Event, Reason, Why};
+use hostler_sys::{board, channel::Channel, proc, process, signal, signal::SignalPipe, title};
+use hostler_wire::{ExitStatus, Generation, Post, SeatId, ToMold, ToWorker, WorkerId};
+use nix::libc::{SIGKILL, SIGTERM};
+use std::{
+    collections::VecDeque,
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+use tracing::{debug, error, info, warn};
+
+impl Master {
+    /// Lets the arbiter decide and does what it says; the status to leave with, once there is one.
+    pub(crate) fn happen(&mut self, event: Event) -> Option<ExitStatus> {
+        let mut queue = VecDeque::from([event]);
+        while let Some(event) = queue.pop_front() {
+            for action in self.arbiter.step(event, self.started.elapsed()) {
+                if let Action::Exit(status) = action {
+                    return Some(status);
+                }
+                self.act(action, &mut queue);
+            }
+        }
+        None
+    }
+
+    fn act(&mut self, action: Action, events: &mut VecDeque<Event>) {
+        match action {
+            Action::Spawn(id, seat, generation) => events.extend(self.spawn(id, seat, generation)),
+            Action::LameDuck(id) => self.fleet.tell(id, &ToWorker::LameDuck, None),
+            Action::Drain { worker, reason, hand_over } => self.drain(worker, reason, hand_over),
+            Action::Quit(id) => self.fleet.tell(id, &ToWorker::Quit, None),
+            Action::Report(id, why) => self.ask_for_stacks(id, why),
+            Action::Terminate(id, why) => self.terminate(id, why),
+            Action::Kill(id, why) => self.kill(id, why),
+            Action::Reloaded(generation) => self.reloaded(generation, events),
+            Action::NotReloaded(generation) => self.not_reloaded(generation, events),
+            Action::Exit(_) => {}
+        }
+    }
+
+    fn drain(&self, id: WorkerId, reason: Reason, hand_over: bool) {
+        if let Some(worker) = self.fleet.get(id) {
+            info!(seat = %worker.post.seat, pid = worker.pid, reason = name_of_reason(reason), "worker retires");
+        }
+        self.fleet.tell(id, &ToWorker::Drain { hand_over }, None);
+    }
+
+    /// Has the worker write its stacks, for [`Master::terminate`] to read.
+    fn ask_for_stacks(&self, id: WorkerId, why: Why) {
+        let Some(worker) = self.fleet.get(id) else { return };
+        let Some(pid) = worker.pid else { return };
+        if self.plan.orders.settings.app.is_none() {
+            return;
+        }
+        if let Err(error) =
+            stacks::clear(&worker.stacks).and_then(|()| process::signal_raw(pid, signal::report()))
+        {
+            debug!(pid, %error, why = name_of_why(why), "cannot ask the worker for its stacks");
+        }
+    }
+
+    /// One event that says all that is known of a worker that hangs, and SIGTERM.
+    fn terminate(&self, id: WorkerId, why: Why) {
+        let Some(worker) = self.fleet.get(id) else { return };
+        let Some(pid) = worker.pid else { return };
+        let page = self.fleet.page(&worker.post);
+        let requests = board::describe(&page.requests_in_flight());
+        let written = stacks::read(&worker.stacks);
+        let at = stacks::place(&written);
+        let state = proc::state(pid);
+        let stacks = match written.trim_end() {
+            "" => "(no stacks could be obtained)",
+            written => written,
+        };
+        error!(
+            seat = %worker.post.seat, pid, reason = name_of_why(why), state, in_flight = page.in_flight(), requests, at,
+            "worker hangs: it is replaced and terminated\n{stacks}"
+        );
+        self.signal(pid, SIGTERM);
+    }
+
+    fn kill(&self, id: WorkerId, why: Why) {
+        let Some(worker) = self.fleet.get(id) else { return };
+        let Some(pid) = worker.pid else { return };
+        let requests = board::describe(&self.fleet.page(&worker.post).requests_in_flight());
+        warn!(seat = %worker.post.seat, pid, why = name_of_why(why), requests, "worker killed");
+        self.signal(pid, SIGKILL);
+    }
+
+    fn signal(&self, pid: i32, signal: i32) {
+        if let Err(error) = process::signal(pid, signal) {
+            error!(pid, signal, %error, "cannot signal the worker");
+        }
+    }
+
+    fn reloaded(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
+        self.molds.keep(|kept| kept >= generation);
+        if let Some(breed) = self.molds.get(generation) {
+            self.plan.orders = breed.orders.clone();
+        }
+        self.arbiter.set_policy(self.plan.orders.policy);
+        info!(%generation, "reloaded");
+        self.notifier.ready(self.arbiter.serving(), usize::from(self.arbiter.seats()));
+        self.reload_once_more(events);
+    }
+
+    fn not_reloaded(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
+        self.molds.keep(|kept| kept != generation);
+        for id in self.fleet.unborn() {
+            if self.fleet.get(id).is_some_and(|worker| worker.post.generation == generation) {
+                self.fleet.remove(id);
+            }
+        }
+        events.push_back(Event::CannotSpawn(generation));
+        error!(%generation, serving = %self.arbiter.generation(), "not reloaded: the running workers serve on");
+        self.notifier.ready(self.arbiter.serving(), usize::from(self.arbiter.seats()));
+        self.reload_once_more(events);
+    }
+
+    fn reload_once_more(&mut self, events: &mut VecDeque<Event>) {
+        if std::mem::take(&mut self.reload_again) {
+            self.reload(events);
+        }
+    }
+
+    /// Asks for a worker; what happened at once.
+    fn spawn(&mut self, id: WorkerId, seat: SeatId, generation: Generation) -> Vec<Event> {
+        match self.try_spawn(id, seat, generation) {
+            Ok(Some(_)) => vec![Event::Spawned(id)],
+            Ok(None) => Vec::new(),
+            Err(error) => {
+                error!(%seat, %error, "cannot start a worker");
+                self.fleet.remove(id);
+                vec![Event::SpawnFailed(id)]
+            }
+        }
+    }
+
+    /// The new worker's process id, if it is known at once.
+    fn try_spawn(&mut self, id: WorkerId, seat: SeatId, generation: Generation) -> io::Result<Option<i32>> {
+        let (ours, theirs) = Channel::pair()?;
+        ours.set_nonblocking(true)?;
+        let stacks = board::stacks_file()?;
+        let page = self.fleet.free_page()?;
+        let post = Post { worker: id, seat, generation, page, request_limit: self.request_limit() };
+        self.fleet.page(&post).clear();
+        let Some(breed) = self.molds.get(generation) else {
+            return Err(io::Error::other("there is no such generation"));
+        };
+        match &breed.orders.spawner {
+            Spawner::Mold(_) => {
+                let mold = breed.mold.as_ref().ok_or_else(|| io::Error::other("there is no mold"))?;
+                mold.channel.send(&ToMold::Fork(post), &[theirs.as_fd(), stacks.as_fd()])?;
+                self.fleet.add(post, ours, stacks, None);
+                Ok(None)
+            }
+            Spawner::Native(_) => {
+                let copy = stacks.try_clone()?;
+                let pid = self.fork_native(post, theirs, copy)?;
+                self.fleet.add(post, ours, stacks, Some(pid));
+                Ok(Some(pid))
+            }
+        }
+    }
+
+    /// After how many requests the next worker is to be replaced.
+    fn request_limit(&mut self) -> Option<u64> {
+        let limits = &self.plan.orders.limits;
+        let most = limits.max_requests?;
+        let jitter = limits.max_requests_jitter.min(most - 1);
+        Some(most - self.chance.below(jitter + 1))
+    }
+
+    fn fork_native(&mut self, post: Post, channel: Channel, stacks: std::fs::File) -> io::Result<i32> {
+        let Some(breed) = self.molds.get(post.generation) else {
+            return Err(io::Error::other("there is no such generation"));
+        };
+        let (settings, spawner) = (breed.orders.settings.clone(), breed.orders.spawner.clone());
+        let Spawner::Native(main) = spawner else { return Err(io::Error::other("it has a mold")) };
+        let shared: io::Result<Vec<OwnedFd>> =
+            self.shared_descriptors().into_iter().map(|descriptor| descriptor.try_clone_to_owned()).collect();
+        let name = settings.process_name.clone();
+        let title = title::for_role(name.as_deref(), title::Role::Worker(post.seat.0), "native");
+        let master_pid = std::process::id().cast_signed();
+        let native = NativeSeat { post, channel, stacks, shared: shared?, settings, master_pid };
+        // Lines to siblings must end with the master, not with whoever inherited a copy.
+        let pages = self.board.pages();
+        let (fleet, signals) = (&mut self.fleet, &mut self.signals);
+        native::fork(
+            || {
+                let none = crate::fleet::Fleet::new(pages);
+                let silent = SignalPipe::new(&[]).map(|none| std::mem::replace(signals, none));
+                (std::mem::replace(fleet, none), silent)
+            },
+            || {
+                title::set(&title);
+                main(native)
+            },
+        )
+    }
+}
+
+fn name_of_reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Lifetime => "lifetime",
+        Reason::MaxRequests => "max-requests",
+        Reason::Memory => "max-rss",
+        Reason::Reload => "reload",
+        Reason::ReloadFailed => "reload-failed",
+        Reason::Seats => "fewer-workers",
+        Reason::Stop => "stop",
+        Reason::Upgrade => "upgrade",
+    }
+}
+
+fn name_of_why(why: Why) -> &'static str {
+    match why {
+        Why::GracefulTimeout => "graceful-timeout",
+        Why::QuickStop => "quick-stop",
+        Why::Stall => "stall-timeout",
+        Why::BootTimeout => "boot-timeout",
+    }
+}

@@ -1,0 +1,25 @@
+//! Numbers nobody can foresee, for spreading things out; nothing secret depends on them.
+
+use std::hash::{BuildHasher, RandomState};
+
+/// A sequence of such numbers.
+pub(crate) struct Chance {
+    state: RandomState,
+    count: u64,
+}
+
+impl Chance {
+    pub(crate) fn new() -> Self {
+        Self { state: RandomState::new(), count: 0 }
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.count += 1;
+        self.state.hash_one(self.count)
+    }
+
+    /// A number below `limit`.
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit.max(1)
+    }
+}

@@ -1,0 +1,198 @@
+//! What comes in: exits, and what molds and workers say.
+
+use crate::{molds::MOLD_PAUSE, report, run::Master};
+use hostler_arbiter::{Event, Reason};
+use hostler_sys::process::{self, WaitStatus};
+use hostler_wire::{BootFailure, FailureKind, FromMold, FromWorker, Generation, WorkerId};
+use std::{collections::VecDeque, io, time::Instant};
+use tracing::{error, info, warn};
+
+impl Master {
+    pub(crate) fn reap(&mut self, events: &mut VecDeque<Event>) {
+        loop {
+            match process::wait_any() {
+                Ok(Some((pid, status))) => self.ended(pid, status, events),
+                Ok(None) => return,
+                Err(error) => return warn!(%error, "cannot wait for children"),
+            }
+        }
+    }
+
+    fn ended(&mut self, pid: i32, status: WaitStatus, events: &mut VecDeque<Event>) {
+        if let Some(generation) = self.molds.generation_of(pid) {
+            // Its last words first.
+            self.hear_mold(generation, events);
+            self.lose_mold(generation, &status.to_string(), events);
+        } else if let Some(id) = self.fleet.worker_of(pid) {
+            self.worker_ended(id, pid, status, events);
+        } else if !self.successor_ended(pid, status) {
+            self.fleet.stranger_ended(pid, status);
+        }
+    }
+
+    fn worker_ended(&mut self, id: WorkerId, pid: i32, status: WaitStatus, events: &mut VecDeque<Event>) {
+        self.hear_worker(id, events);
+        let Some(worker) = self.fleet.get(id) else { return };
+        let seat = worker.post.seat;
+        let requests = hostler_sys::board::describe(&self.fleet.page(&worker.post).requests_in_flight());
+        self.fleet.remove(id);
+        if status == WaitStatus::Exited(0) {
+            info!(%seat, pid, %status, "worker ended");
+        } else {
+            warn!(%seat, pid, %status, requests, "worker ended");
+        }
+        if !self.arbiter.ever_served() && !self.arbiter.is_stopping() {
+            self.boot_failed(id, &died_booting(status), events);
+        }
+        events.push_back(Event::Exited(id));
+    }
+
+    pub(crate) fn hear_molds(&mut self, events: &mut VecDeque<Event>) {
+        let running: Vec<Generation> = self.molds.running().map(|(generation, _)| generation).collect();
+        for generation in running {
+            self.hear_mold(generation, events);
+        }
+    }
+
+    fn hear_mold(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
+        while let Some(mold) = self.molds.get(generation).and_then(|breed| breed.mold.as_ref()) {
+            match mold.channel.recv::<FromMold>() {
+                Ok(Some((message, _))) => self.mold_said(generation, message, events),
+                Ok(None) => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    // What it made is unknown from here on.
+                    error!(%error, "the mold says what cannot be understood, and is killed");
+                    let _ = process::signal(mold.pid, nix::libc::SIGKILL);
+                    return self.lose_mold(generation, "it was not understood", events);
+                }
+            }
+        }
+    }
+
+    fn mold_said(&mut self, generation: Generation, message: FromMold, events: &mut VecDeque<Event>) {
+        match message {
+            FromMold::Ready { python } => {
+                let mold = self.molds.get_mut(generation).and_then(|breed| breed.mold.as_mut());
+                let pid = mold.map(|mold| {
+                    mold.ready = true;
+                    mold.pid
+                });
+                info!(%generation, pid, python, "mold ready");
+                events.push_back(Event::CanSpawn(generation));
+            }
+            FromMold::Forked { worker, pid } => {
+                let ended = self.fleet.born(worker, pid);
+                events.push_back(Event::Spawned(worker));
+                if let Some(status) = ended {
+                    self.worker_ended(worker, pid, status, events);
+                }
+            }
+            FromMold::Failed(failure) => self.generation_failed(generation, &failure, events),
+        }
+    }
+
+    /// The mold of a generation told why it cannot do its work.
+    fn generation_failed(
+        &mut self,
+        generation: Generation,
+        failure: &BootFailure,
+        events: &mut VecDeque<Event>,
+    ) {
+        self.start_failed(failure, events);
+        if self.arbiter.ever_served() {
+            let cause = failure.cause.as_deref().unwrap_or_default();
+            error!(%generation, "{}\n{cause}", failure.message);
+            events.push_back(Event::ReloadFailed(generation));
+        }
+    }
+
+    pub(crate) fn hear_workers(&mut self, events: &mut VecDeque<Event>) {
+        let all: Vec<WorkerId> = self.fleet.all().map(|(id, _)| id).collect();
+        for id in all {
+            self.hear_worker(id, events);
+        }
+    }
+
+    fn hear_worker(&mut self, id: WorkerId, events: &mut VecDeque<Event>) {
+        while let Some(message) = self.fleet.message(id) {
+            let Some(worker) = self.fleet.get_mut(id) else { return };
+            let (seat, generation, pid) = (worker.post.seat, worker.post.generation, worker.pid);
+            match message {
+                FromWorker::Ready { interface, concurrent_calls } => {
+                    info!(%seat, %generation, pid, interface, concurrent_calls, "worker ready");
+                    worker.interface = Some(interface);
+                    events.push_back(Event::Ready(id));
+                }
+                FromWorker::ReachedRequestLimit => {
+                    info!(%seat, pid, "worker answered as many requests as it may");
+                    events.push_back(Event::Retire(id, Reason::MaxRequests));
+                }
+                FromWorker::Draining => info!(%seat, pid, "worker draining"),
+                FromWorker::Failed(failure) => self.boot_failed(id, &failure, events),
+            }
+        }
+    }
+
+    fn boot_failed(&mut self, id: WorkerId, failure: &BootFailure, events: &mut VecDeque<Event>) {
+        if self.arbiter.ever_served() {
+            let seat = self.fleet.get(id).map_or(0, |worker| worker.post.seat.0);
+            let cause = failure.cause.as_deref().unwrap_or_default();
+            error!(seat, "worker cannot boot: {}\n{cause}", failure.message);
+        }
+        self.start_failed(failure, events);
+        events.push_back(Event::BootFailed(id, failure.kind.exit_status()));
+    }
+
+    /// Reports a failure of the whole start, once.
+    fn start_failed(&mut self, failure: &BootFailure, events: &mut VecDeque<Event>) {
+        if self.arbiter.ever_served() || self.arbiter.is_stopping() || self.reported {
+            return;
+        }
+        self.reported = true;
+        report::print_boot_failure(failure);
+        // A mold's failure is one of the start, too.
+        events.push_back(Event::StartFailed(failure.kind.exit_status()));
+    }
+
+    pub(crate) fn lose_mold(&mut self, generation: Generation, how: &str, events: &mut VecDeque<Event>) {
+        if let Some(breed) = self.molds.get_mut(generation) {
+            breed.mold = None;
+        }
+        for id in self.fleet.unborn() {
+            if self.fleet.get(id).is_some_and(|worker| worker.post.generation == generation) {
+                self.fleet.remove(id);
+            }
+        }
+        events.push_back(Event::CannotSpawn(generation));
+        if self.arbiter.is_stopping() {
+            return;
+        }
+        if generation == self.arbiter.generation() {
+            warn!(how, "mold ended; workers go on, a new mold follows");
+            if let Some(breed) = self.molds.get_mut(generation) {
+                breed.due = Some(Instant::now() + MOLD_PAUSE);
+            }
+        }
+        let failure = BootFailure {
+            kind: FailureKind::Boot,
+            message: "the Python process that forks workers ended before anything was served".into(),
+            cause: Some(how.into()),
+            hint: Some("what it printed above tells more; does this Python start by itself?".into()),
+        };
+        self.start_failed(&failure, events);
+    }
+}
+
+fn died_booting(status: WaitStatus) -> BootFailure {
+    let how = match status {
+        WaitStatus::Exited(_) => status.to_string(),
+        WaitStatus::Signaled { .. } => format!("was {status}"),
+    };
+    BootFailure {
+        kind: FailureKind::Boot,
+        message: "a worker ended before it served".into(),
+        cause: Some(format!("it {how}")),
+        hint: Some("what it printed above tells more".into()),
+    }
+}

@@ -1,0 +1,103 @@
+//! What systemd wants to know (sd_notify(3)); without NOTIFY_SOCKET nobody is told.
+
+use sd_notify::NotifyState;
+use std::time::{Duration, Instant};
+use tracing::debug;
+
+/// The line to the service manager.
+pub(crate) struct Notifier {
+    enabled: bool,
+    /// How often the service manager wants a sign of life.
+    watchdog: Option<Duration>,
+    signed: Instant,
+    state: State,
+    status: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Starting,
+    Serving,
+    Stopping,
+}
+
+impl Notifier {
+    pub(crate) fn new() -> Self {
+        // Half of what it asks for, so that one sign may be late.
+        let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 2);
+        Self {
+            enabled: std::env::var_os("NOTIFY_SOCKET").is_some(),
+            watchdog,
+            signed: Instant::now(),
+            state: State::Starting,
+            status: String::new(),
+        }
+    }
+
+    /// When the next sign of life is due.
+    pub(crate) fn next_sign(&self) -> Option<Instant> {
+        (self.state == State::Serving)
+            .then_some(self.watchdog)
+            .flatten()
+            .map(|interval| self.signed + interval)
+    }
+
+    /// The server serves or serves again.
+    pub(crate) fn ready(&mut self, serving: usize, seats: usize) {
+        self.state = State::Serving;
+        self.status = format!("{serving} of {seats} workers serve");
+        self.tell(&[NotifyState::Ready, NotifyState::Status(&self.status)]);
+    }
+
+    /// Says READY at the first call, then what changed, then that the server lives: only while somebody serves.
+    pub(crate) fn alive(&mut self, serving: usize, seats: usize, requests: u64) {
+        if !self.enabled {
+            return;
+        }
+        if self.state == State::Starting {
+            self.ready(serving, seats);
+        }
+        let status = format!("{serving} of {seats} workers serve");
+        if status != self.status {
+            self.tell(&[NotifyState::Status(&status)]);
+            self.status = status;
+        }
+        let due = self.next_sign().is_some_and(|due| Instant::now() >= due);
+        if due && serving > 0 {
+            self.signed = Instant::now();
+            let status = format!("{}, {requests} requests", self.status);
+            self.tell(&[NotifyState::Watchdog, NotifyState::Status(&status)]);
+        } else if due {
+            // Nobody serves: the service manager may draw its conclusions.
+            self.signed = Instant::now();
+        }
+    }
+
+    /// A reload began.
+    pub(crate) fn reloading(&self) {
+        if let Some(since) = NotifyState::monotonic_usec_now().ok().filter(|_| self.enabled) {
+            self.tell(&[NotifyState::Reloading, since]);
+        }
+    }
+
+    /// The server stops.
+    pub(crate) fn stopping(&mut self) {
+        if self.state != State::Stopping {
+            self.state = State::Stopping;
+            self.tell(&[NotifyState::Stopping]);
+        }
+    }
+
+    /// Another process is the service from now on.
+    pub(crate) fn main_process(&self, pid: i32) {
+        self.tell(&[NotifyState::MainPid(pid.cast_unsigned())]);
+    }
+
+    fn tell(&self, states: &[NotifyState<'_>]) {
+        if self.enabled
+            && let Err(error) = sd_notify::notify(states)
+        {
+            debug!(%error, "the service manager does not listen");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Signals of the user, as Gunicorn has them (its documentation, "Signal Handling").
+
+use crate::run::Master;
+use hostler_arbiter::Event;
+use hostler_wire::{Generation, ToMold, ToWorker};
+use nix::libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
+use std::{collections::VecDeque, fs::File, os::fd::AsFd};
+use tracing::{error, info, warn};
+
+/// What the master listens to.
+pub(crate) const SIGNALS: [i32; 10] =
+    [SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH];
+
+impl Master {
+    pub(crate) fn hear_signals(&mut self, events: &mut VecDeque<Event>) {
+        for signal in self.signals.drain() {
+            match signal {
+                SIGCHLD => self.reap(events),
+                SIGTERM => {
+                    info!(signal = "SIGTERM", "stopping gracefully");
+                    events.push_back(Event::StopGracefully);
+                }
+                SIGINT | SIGQUIT => {
+                    info!(signal = if signal == SIGINT { "SIGINT" } else { "SIGQUIT" }, "stopping quickly");
+                    events.push_back(Event::StopQuickly);
+                }
+                SIGHUP => self.reload(events),
+                SIGUSR1 => self.reopen_log(),
+                SIGUSR2 => self.upgrade(),
+                SIGTTIN => self.set_seats(self.arbiter.seats().saturating_add(1), "SIGTTIN", events),
+                SIGTTOU => self.set_seats(self.arbiter.seats().max(2) - 1, "SIGTTOU", events),
+                SIGWINCH => self.set_seats(0, "SIGWINCH", events),
+                _ => {}
+            }
+        }
+    }
+
+    fn set_seats(&mut self, seats: u16, signal: &str, events: &mut VecDeque<Event>) {
+        info!(signal, from = self.arbiter.seats(), to = seats, "number of workers changed");
+        self.seats_changed = true;
+        events.push_back(Event::Seats(seats));
+    }
+
+    /// Begins a new generation: configuration and environment files are read again, and a new mold imports
+    /// the application anew.
+    pub(crate) fn reload(&mut self, events: &mut VecDeque<Event>) {
+        if self.arbiter.is_stopping() {
+            return;
+        }
+        if self.arbiter.is_reloading() {
+            info!("another reload follows the one under way");
+            self.reload_again = true;
+            return;
+        }
+        let orders = match &self.plan.reload {
+            Some(read) => read(),
+            None => Ok(self.plan.orders.clone()),
+        };
+        let orders = match orders {
+            Ok(orders) => orders,
+            Err(failure) => {
+                let cause = failure.cause.as_deref().unwrap_or_default();
+                error!(cause, "not reloaded: {}; the running workers serve on", failure.message);
+                return;
+            }
+        };
+        let generation = Generation(self.molds.newest().0.max(self.last_generation.0) + 1);
+        self.last_generation = generation;
+        info!(%generation, "reloading");
+        self.notifier.reloading();
+        let configured = orders.policy.workers;
+        if configured != self.plan.orders.policy.workers || !self.seats_changed || self.arbiter.seats() == 0 {
+            self.seats_changed = false;
+            events.push_back(Event::Seats(configured));
+        }
+        self.plan.orders.policy.workers = configured;
+        let native = matches!(orders.spawner, crate::Spawner::Native(_));
+        self.molds.add(generation, orders);
+        events.push_back(Event::Reload(generation));
+        if native {
+            events.push_back(Event::CanSpawn(generation));
+        }
+    }
+
+    /// Opens the log file again, after somebody moved it away.
+    pub(crate) fn reopen_log(&mut self) {
+        let Some(path) = &self.plan.log_file else {
+            return info!(signal = "SIGUSR1", "there is no log file to reopen; see --log-file");
+        };
+        let opened = File::options().create(true).append(true).open(path);
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) => return warn!(path = %path.display(), %error, "the log file could not be reopened"),
+        };
+        hostler_sys::logging::write_to(&file);
+        for (_, mold) in self.molds.running() {
+            if let Err(error) = mold.channel.send(&ToMold::ReopenLog, &[file.as_fd()]) {
+                warn!(%error, "the mold does not listen");
+            }
+        }
+        let workers: Vec<_> = self.fleet.all().map(|(id, _)| id).collect();
+        for id in workers {
+            self.fleet.tell(id, &ToWorker::ReopenLog, Some(&file));
+        }
+        info!(path = %path.display(), "log file reopened");
+    }
+}

@@ -1,0 +1,54 @@
+//! Loading the application in the mold, for all workers to share (`python/hostler/_preload.py`).
+
+use crate::logging;
+use hostler_wire::{AppSettings, BootFailure, FailureKind, Preload, WorkerSettings};
+use pyo3::prelude::*;
+
+/// Loads the application if it is to be loaded here; says what makes forks unsafe, or refuses for it.
+pub(super) fn run(py: Python<'_>, settings: &WorkerSettings) -> Result<(), BootFailure> {
+    let Some((app, mode)) = settings.app.as_ref().and_then(|app| Some((app, app.preload?))) else {
+        return Ok(());
+    };
+    let problems = load(py, app).map_err(|error| failure(py, app, &error))?;
+    if mode == Preload::Strict && !problems.is_empty() {
+        return Err(BootFailure {
+            kind: FailureKind::Boot,
+            message: format!("`{}` cannot be preloaded safely", app.target),
+            cause: Some(problems.join("\n")),
+            hint: Some(
+                "start these in hostler.hooks.after_fork_child or in the lifespan; --preload=warn serves all the same"
+                    .into(),
+            ),
+        });
+    }
+    for problem in problems {
+        tracing::warn!(problem, "preload: a fork may be unsafe");
+    }
+    Ok(())
+}
+
+fn load(py: Python<'_>, app: &AppSettings) -> PyResult<Vec<String>> {
+    let directory = app.working_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
+    let interface = app.interface.map(super::seat::interface_name);
+    let preload = py.import("hostler._preload")?;
+    preload.call_method1("preload", (&app.target, app.factory, directory, interface))?.extract()
+}
+
+fn failure(py: Python<'_>, app: &AppSettings, error: &PyErr) -> BootFailure {
+    let value = error.value(py);
+    let text = |name: &str| value.getattr(name).ok().and_then(|text| text.extract::<String>().ok());
+    match text("kind").as_deref() {
+        Some(kind) => BootFailure {
+            kind: if kind == "config" { FailureKind::Config } else { FailureKind::AppImport },
+            message: value.to_string(),
+            cause: text("cause"),
+            hint: text("hint"),
+        },
+        None => BootFailure {
+            kind: FailureKind::AppImport,
+            message: format!("could not preload `{}`", app.target),
+            cause: Some(logging::traceback(py, error)),
+            hint: None,
+        },
+    }
+}

@@ -1,0 +1,85 @@
+//! What `/proc` tells of other processes.
+
+use std::fs;
+
+/// The memory of a process in KiB: its proportional share of what it has mapped, or all of that if the
+/// kernel does not tell the share (proc(5), `smaps_rollup`; `VmRSS` of `status`).
+#[must_use]
+pub fn memory(pid: i32) -> Option<u64> {
+    let share = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok();
+    let share = share.and_then(|text| field(&text, "Pss:"));
+    share.or_else(|| field(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "VmRSS:"))
+}
+
+fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// What the kernel says a process is doing: `running`, `sleeping`, `stopped`, …
+#[must_use]
+pub fn state(pid: i32) -> &'static str {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let letter = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    match letter {
+        Some('R') => "running",
+        Some('S') => "sleeping",
+        Some('D') => "in uninterruptible sleep",
+        Some('T' | 't') => "stopped",
+        Some('Z' | 'X') => "dead",
+        _ => "unknown",
+    }
+}
+
+/// Whether a process runs this program, by its file; one that cannot be looked at counts as another.
+#[must_use]
+pub fn is_hostler(pid: i32) -> bool {
+    let program = |pid: &str| {
+        let path = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+        Some(path.file_name()?.to_string_lossy().trim_end_matches(" (deleted)").to_owned())
+    };
+    let other = program(&pid.to_string());
+    other.is_some() && pid != std::process::id().cast_signed() && other == program("self")
+}
+
+/// How much memory the control group leaves, in KiB; `None` without a limit (cgroup v2 `memory.max`, v1
+/// `memory.limit_in_bytes`). Files that the kernel can drop count as free.
+#[must_use]
+pub fn memory_left() -> Option<u64> {
+    let group = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = group.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
+    let v2 = format!("/sys/fs/cgroup{}", path.trim_end_matches('/'));
+    left_in(&v2, "memory.max", "memory.current", "inactive_file ")
+        .or_else(|| left_in("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file "))
+        .or_else(|| {
+            let v1 = "/sys/fs/cgroup/memory";
+            left_in(v1, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ")
+        })
+}
+
+fn left_in(directory: &str, limit: &str, usage: &str, droppable: &str) -> Option<u64> {
+    let number = |file: &str| -> Option<u64> {
+        fs::read_to_string(format!("{directory}/{file}")).ok()?.trim().parse().ok()
+    };
+    let (limit, usage) = (number(limit)?, number(usage)?);
+    // Version 1 has no word for "no limit".
+    if limit >= 1 << 60 {
+        return None;
+    }
+    let stat = fs::read_to_string(format!("{directory}/memory.stat")).unwrap_or_default();
+    let droppable = field(&stat, droppable).unwrap_or(0);
+    Some(limit.saturating_sub(usage.saturating_sub(droppable)) / 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{memory, state};
+
+    #[test]
+    fn this_process_runs_and_has_memory() {
+        let pid = std::process::id().cast_signed();
+        assert_eq!(state(pid), "running");
+        assert!(memory(pid).unwrap() > 100);
+        assert_eq!(memory(-1), None);
+    }
+}
