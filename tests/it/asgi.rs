@@ -118,6 +118,8 @@ fn a_client_that_goes_away_is_a_disconnect() {
     let server = Server::app("asgi_app:app").option("workers", 1).start();
     let mut leaving = server.connect();
     leaving.send("GET /disconnect HTTP/1.1\r\nhost: t\r\n\r\n");
+    // The application has the request once somebody who came later is answered.
+    assert_eq!(server.connect().get("/seen").status, 200);
     drop(leaving);
     let limit = Instant::now() + LIMIT;
     loop {

@@ -35,10 +35,7 @@ fn the_production_command_serves() {
     let mut conn = hostler_testkit::Conn::to(([127, 0, 0, 1], port).into());
     assert!(conn.get("/").text().contains("Quart on hostler"));
     let log = server.log();
-    assert!(
-        log.contains("not yet in effect: --respawn-interval 30 (command line), --workers-lifetime 43200"),
-        "{log}"
-    );
+    assert!(!log.contains("not yet in effect"), "{log}");
     assert_eq!(log.matches("hostler's own event loop is used instead").count(), 1, "{log}");
     server.stop();
 }

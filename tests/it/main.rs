@@ -8,4 +8,5 @@ mod frameworks;
 mod http;
 mod lifecycle;
 mod native;
+mod supervision;
 mod wsgi;

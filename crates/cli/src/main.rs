@@ -16,15 +16,17 @@ use tracing::{info, warn};
 fn main() -> ExitCode {
     hostler_sys::title::init();
     let args: Vec<OsString> = std::env::args_os().collect();
+    // A copy for reloads: the process title is written over the original.
+    let given = args.clone();
     let status = match hostler_config::parse(args, &|name| std::env::var(name).ok()) {
         Ok(Outcome::Print(text)) => print(&text),
-        Ok(Outcome::Run(config)) => run(&config).unwrap_or_else(|failure| failure.report()),
+        Ok(Outcome::Run(config)) => run(&config, given).unwrap_or_else(|failure| failure.report()),
         Err(error) => Failure::from(error).report(),
     };
     ExitCode::from(status.code())
 }
 
-fn run(config: &Config) -> Result<ExitStatus, Failure> {
+fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
     open_log(config)?;
     hostler_sys::logging::init(config.log());
     report_settings(config);
@@ -35,7 +37,7 @@ fn run(config: &Config) -> Result<ExitStatus, Failure> {
     let infos: Vec<ListenerInfo> = bound.listeners.iter().map(|listener| listener.info.clone()).collect();
     let plan = Plan {
         orders: orders(config, &infos, spawner),
-        reload: Some(Box::new(move || reread(&infos))),
+        reload: Some(Box::new(move || reread(&args, &infos))),
         listeners: bound.listeners,
         owned_paths: bound.paths,
         log_file: config.log_file.clone(),
@@ -75,9 +77,8 @@ fn orders(config: &Config, listeners: &[ListenerInfo], spawner: Spawner) -> Orde
 }
 
 /// Reads the configuration again, for a reload. Addresses stay: their sockets are open.
-fn reread(listeners: &[ListenerInfo]) -> Result<Orders, BootFailure> {
-    let args = std::env::args_os();
-    let config = match hostler_config::parse(args, &|name| std::env::var(name).ok()) {
+fn reread(args: &[OsString], listeners: &[ListenerInfo]) -> Result<Orders, BootFailure> {
+    let config = match hostler_config::parse(args.to_vec(), &|name| std::env::var(name).ok()) {
         Ok(Outcome::Run(config)) => config,
         Ok(Outcome::Print(_)) => return Err(Failure::unexpected().into()),
         Err(error) => return Err(Failure::from(error).into()),

@@ -139,7 +139,10 @@ mod tests {
 
     #[test]
     fn the_marker_tells_what_an_extension_is_for() {
-        assert_eq!(built_for(b"\0..hostler-extension-for:cpython-313/0.1.0;\0"), Some("cpython-313/0.1.0".into()));
+        assert_eq!(
+            built_for(b"\0..hostler-extension-for:cpython-313/0.1.0;\0"),
+            Some("cpython-313/0.1.0".into())
+        );
         assert_eq!(built_for(b"nothing"), None);
     }
 }

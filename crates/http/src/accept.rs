@@ -38,7 +38,7 @@ use tracing::warn;
 const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(100);
 /// How long a worker with more to do leaves a connection to its siblings, and how often in a row.
 const HOLD_BACK: Duration = Duration::from_millis(1);
-const MOST_HOLDS: u32 = 8;
+const MOST_HOLDS: u32 = 16;
 
 /// A listening socket, registered with this thread's runtime.
 pub struct Listener {

@@ -28,7 +28,7 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tracing::debug;
+use tracing::{debug, warn};
 
 /// What all connections of a worker share.
 pub(crate) struct Server<A> {
@@ -218,6 +218,7 @@ impl<A: App<Body: Unpin>> Called<A> {
             ready!(timer.poll_expired(cx));
             A::time_out(&mut self.answer);
             if let Some(mut count) = self.count.take() {
+                warn!(request = count.tracked.describe(), "request timeout: answered with 504");
                 count.tracked.status = StatusCode::GATEWAY_TIMEOUT.as_u16();
             }
             let text = "the application took longer than --request-timeout";

@@ -142,6 +142,15 @@ pub(crate) struct Tracked {
     pub(crate) status: u16,
 }
 
+impl Tracked {
+    /// Method, path and age, for the log.
+    pub(crate) fn describe(&self) -> String {
+        let requests = self.page.requests_in_flight();
+        let own = requests.into_iter().filter(|request| request.started_at == self.began);
+        hostler_sys::board::describe(&own.collect::<Vec<_>>())
+    }
+}
+
 impl Drop for Tracked {
     fn drop(&mut self) {
         let nanos = clock::now().saturating_sub(self.began);

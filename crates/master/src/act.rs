@@ -78,12 +78,20 @@ impl Master {
         let at = stacks::place(&written);
         let state = proc::state(pid);
         let stacks = match written.trim_end() {
-            "" => "(no stacks could be obtained)",
-            written => written,
+            "" => "(none could be obtained)".to_owned(),
+            written => format!("\n{written}"),
         };
+        // The stacks last: they are many lines.
         error!(
-            seat = %worker.post.seat, pid, reason = name_of_why(why), state, in_flight = page.in_flight(), requests, at,
-            "worker hangs: it is replaced and terminated\n{stacks}"
+            seat = %worker.post.seat,
+            pid,
+            reason = name_of_why(why),
+            state,
+            in_flight = page.in_flight(),
+            requests,
+            at,
+            %stacks,
+            "worker hangs: it is replaced and terminated"
         );
         self.signal(pid, SIGTERM);
     }

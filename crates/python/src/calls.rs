@@ -111,3 +111,15 @@ pub(crate) fn stop_iteration(value: Bound<'_, PyAny>) -> PyErr {
     unsafe { ffi::PyErr_SetObject(stop_iteration, value.as_ptr()) };
     PyErr::fetch(py)
 }
+
+/// The number by which Python knows this thread.
+pub(crate) fn thread_ident() -> u64 {
+    // SAFETY: no precondition.
+    unsafe { ffi::PyThread_get_thread_ident() }
+}
+
+/// Raises an exception in another thread, as soon as that runs Python code.
+pub(crate) fn raise_in_thread(thread: u64, exception: &Bound<'_, PyAny>) {
+    // SAFETY: the GIL is held and the exception is alive; a thread that is gone is not found.
+    unsafe { ffi::PyThreadState_SetAsyncExc(thread.cast_signed(), exception.as_ptr()) };
+}

@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 
 mod asgi;
 mod calls;
+mod deadline;
 mod eventloop;
 mod gil;
 mod host;
@@ -26,7 +27,8 @@ mod wsgi;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Read from the file by the server, before it lets a Python load it.
-static BUILT_FOR: &str = concat!("hostler-extension-for:", env!("HOSTLER_BUILT_FOR"), "/", env!("CARGO_PKG_VERSION"), ";");
+static BUILT_FOR: &str =
+    concat!("hostler-extension-for:", env!("HOSTLER_BUILT_FOR"), "/", env!("CARGO_PKG_VERSION"), ";");
 
 #[pymodule]
 fn _hostler(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -42,10 +42,28 @@ impl Conn {
     /// Connects.
     #[must_use]
     pub fn to(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the server listens");
-        stream.set_read_timeout(Some(LIMIT)).expect("the limit is not zero");
-        stream.set_write_timeout(Some(LIMIT)).expect("the limit is not zero");
-        Self { stream, rest: Vec::new() }
+        Self::try_to(address).expect("the server listens")
+    }
+
+    /// Connects, or says why not.
+    ///
+    /// # Errors
+    /// The kernel's (connect(2)).
+    pub fn try_to(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        stream.set_write_timeout(Some(LIMIT))?;
+        Ok(Self { stream, rest: Vec::new() })
+    }
+
+    /// GET, and its reply or what went wrong.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub fn try_get(&mut self, path: &str, keep: bool) -> io::Result<Reply> {
+        let close = if keep { "" } else { "connection: close\r\n" };
+        self.stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: test\r\n{close}\r\n").as_bytes())?;
+        self.reply()
     }
 
     /// Sends these bytes.

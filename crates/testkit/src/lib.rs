@@ -6,9 +6,11 @@
 #![forbid(unsafe_code)]
 
 mod conn;
+mod load;
 mod server;
 
 pub use conn::{Conn, Reply};
+pub use load::{Load, Outcome};
 pub use server::{Builder, Server};
 
 use std::{path::PathBuf, time::Duration};

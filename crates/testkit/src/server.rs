@@ -109,6 +109,36 @@ impl Server {
         }
     }
 
+    /// Waits for the master's end, though others hold its log.
+    pub fn wait_exit_of_master(&mut self) -> ExitStatus {
+        let limit = Instant::now() + LIMIT;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return status;
+            }
+            assert!(Instant::now() < limit, "the master does not end:\n{}", self.log());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until a file exists.
+    pub fn wait_for_file(&self, path: &std::path::Path) {
+        let limit = Instant::now() + LIMIT;
+        while !path.exists() {
+            assert!(Instant::now() < limit, "there is no {}:\n{}", path.display(), self.log());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until no process of the server is left.
+    pub fn wait_empty(&self) {
+        let limit = Instant::now() + LIMIT;
+        while !self.processes().is_empty() {
+            assert!(Instant::now() < limit, "{:?} live on:\n{}", self.processes(), self.log());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
     /// Stops gracefully and expects exit code 0.
     pub fn stop(mut self) {
         self.signal(Signal::SIGTERM);
@@ -186,7 +216,7 @@ impl Builder {
             if !self.args.iter().any(|arg| arg == "--workers") {
                 self = self.option("workers", 2);
             }
-            if !self.args.iter().any(|arg| arg == "--port" || arg == "--uds") {
+            if !self.args.iter().any(|arg| arg == "--port" || arg == "--uds" || arg == "--bind") {
                 self = self.option("port", 0);
             }
         }
@@ -212,6 +242,7 @@ impl Builder {
         let mut command = Command::new(&self.program);
         command.args(&self.args).current_dir(&self.dir).envs(self.env).env_remove("VIRTUAL_ENV");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.program.display()));
         let log = Arc::new(Log::default());
         let stderr = BufReader::new(child.stderr.take().expect("it is piped"));

@@ -2,7 +2,12 @@
 
 from _hostler import __version__
 
-__all__ = ["EventLoop", "__version__"]
+__all__ = ["EventLoop", "RequestTimeout", "__version__", "hooks"]
+
+
+class RequestTimeout(BaseException):
+    """Raised in the thread of a WSGI request that took longer than --request-timeout."""
+
 
 
 def __getattr__(name):

@@ -4,6 +4,7 @@ import io
 import threading
 
 from _hostler import Jobs
+from hostler import RequestTimeout
 
 
 def start_pool(count):
@@ -16,7 +17,11 @@ def start_pool(count):
 
 def _serve(jobs):
     while True:
-        jobs.serve_one()
+        try:
+            jobs.serve_one()
+        except RequestTimeout:
+            # It came when the request had ended already.
+            continue
 
 
 def open_feed(feed):

@@ -45,6 +45,13 @@ impl Answer {
     ) -> Self {
         Self(Stage::New { shared, connection, request })
     }
+
+    /// Cancels the application's task: nobody waits for its answer any more.
+    pub(super) fn cancel(&mut self) {
+        if let Stage::Called(cycle) = &self.0 {
+            Python::attach(|py| cycle.get().cancel(py));
+        }
+    }
 }
 
 impl Future for Answer {

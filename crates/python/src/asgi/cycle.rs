@@ -112,7 +112,8 @@ impl Cycle {
             Phase::Gone => ("after the client had gone", false),
         });
         match error {
-            Some(error) if unfinished || !error.is_instance_of::<pyo3::exceptions::PyOSError>(py) => {
+            Some(error) if !unfinished && is_expected(py, &error) => {}
+            Some(error) => {
                 crate::logging::application_error(
                     py,
                     &format!("the ASGI application raised {place}"),
@@ -153,6 +154,39 @@ impl Cycle {
         self.end(py, if complete { Phase::Complete } else { Phase::Gone });
     }
 
+    /// Cancels the application's task, whose client is answered otherwise.
+    pub(super) fn cancel(&self, py: Python<'_>) {
+        self.end(py, Phase::Gone);
+        let task = self.state.with(py, |state| state.task.as_ref().map(|task| task.clone_ref(py)));
+        if let Some(task) = task
+            && let Err(error) = task.bind(py).call_method0(intern!(py, "cancel"))
+        {
+            crate::logging::application_error(py, "a request's task could not be cancelled", &error);
+        }
+    }
+
+    /// Tells an application that streams and waits in `receive` that it should end.
+    pub(super) fn end_stream(&self, py: Python<'_>) {
+        let receivers = self.state.with(py, |state| match state.phase {
+            Phase::Streaming { .. } => std::mem::take(&mut state.receivers),
+            Phase::Open | Phase::Headed(_) | Phase::Complete | Phase::Gone => Vec::new(),
+        });
+        if !receivers.is_empty() {
+            self.receives_no_more(py);
+        }
+        for receiver in receivers {
+            if let Ok(event) = events::disconnect(py) {
+                events::resolve(receiver.bind(py), event);
+            }
+        }
+    }
+
+    fn receives_no_more(&self, py: Python<'_>) {
+        let address = std::ptr::from_ref(self) as usize;
+        let gone = self.shared.with(py, |shared| shared.waiting.borrow_mut().remove(&address));
+        drop(gone);
+    }
+
     /// Nothing more will be sent: tells the application that waits to receive or to send.
     fn end(&self, py: Python<'_>, phase: Phase) {
         let gone = matches!(phase, Phase::Gone);
@@ -163,6 +197,9 @@ impl Cycle {
             (old, state.body.take(), std::mem::take(&mut state.receivers))
         });
         drop(body);
+        if !receivers.is_empty() {
+            self.receives_no_more(py);
+        }
         if gone && let Some(Phase::Streaming { stream, .. }) = old {
             for writer in stream.abandon(py) {
                 events::reject(writer.bind(py), events::gone());
@@ -324,7 +361,7 @@ impl Cycle {
                         Err(error) => events::reject(receiver.bind(py), error),
                     }
                 }
-                Some(Poll::Ready(Piece::Gone)) => self.end(py, Phase::Gone),
+                Some(Poll::Ready(Piece::Gone | Piece::Ended)) => self.end(py, Phase::Gone),
                 Some(Poll::Pending) => return Poll::Pending,
                 None => {
                     self.state.with(py, |state| state.pumping = false);
@@ -351,6 +388,9 @@ impl Cycle {
         let gone: Vec<_> =
             self.state.with(py, |state| state.receivers.extract_if(.., |kept| kept.is(receiver)).collect());
         drop(gone);
+        if self.state.with(py, |state| state.receivers.is_empty()) {
+            self.receives_no_more(py);
+        }
     }
 }
 
@@ -358,8 +398,10 @@ impl Cycle {
     /// ASGI's `receive`.
     pub(super) fn receive<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let (py, this) = (slf.py(), slf.get());
+        let ending = this.shared.with(py, |shared| shared.ending.get());
         let polled = this.state.with(py, |state| match state.phase {
             Phase::Complete | Phase::Gone => Poll::Ready(Piece::Gone),
+            Phase::Streaming { .. } if ending => Poll::Ready(Piece::Ended),
             _ if state.body.is_none() => Poll::Pending,
             _ => state.poll_body(&mut Context::from_waker(Waker::noop())),
         });
@@ -371,8 +413,14 @@ impl Cycle {
                 this.end(py, Phase::Gone);
                 Finished::with(py, events::disconnect(py)?)
             }
+            Poll::Ready(Piece::Ended) => Finished::with(py, events::disconnect(py)?),
             Poll::Pending => {
                 let future = this.future(py)?;
+                let address = std::ptr::from_ref(this) as usize;
+                let before = this
+                    .shared
+                    .with(py, |shared| shared.waiting.borrow_mut().insert(address, slf.clone().unbind()));
+                drop(before);
                 let pump = this.state.with(py, |state| {
                     state.receivers.push(future.clone().unbind());
                     state.body.is_some() && !std::mem::replace(&mut state.pumping, true)
@@ -420,6 +468,12 @@ impl Cycle {
     fn _task_done(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) {
         slf.get().application_ended(slf.py(), task_error(task));
     }
+}
+
+/// What an application may well raise when its client is gone: the error of `send`, or its cancellation.
+fn is_expected(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<pyo3::exceptions::PyOSError>(py)
+        || error.is_instance_of::<pyo3::exceptions::asyncio::CancelledError>(py)
 }
 
 /// What a finished task raised.
@@ -470,8 +524,13 @@ fn internal_error() -> Response<AsgiBody> {
 
 /// A piece of the request's body, or the news that no more will come.
 enum Piece {
-    Data { bytes: Bytes, more: bool },
+    Data {
+        bytes: Bytes,
+        more: bool,
+    },
     Gone,
+    /// The worker drains: streams are to end, though the client is there.
+    Ended,
 }
 
 impl State {

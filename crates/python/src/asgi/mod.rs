@@ -21,6 +21,7 @@ use answer::Answer;
 pub(crate) use headers::Head;
 
 use body::AsgiBody;
+use cycle::Cycle;
 use hostler_http::{App, ConnectionInfo};
 use hyper::{Request, body::Incoming};
 use names::Names;
@@ -29,7 +30,11 @@ use pyo3::{
     types::{PyDict, PyTuple},
 };
 use scope::ConnectionScope;
-use std::rc::Rc;
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+};
 
 /// An ASGI application and what every request of it needs.
 pub(crate) struct AsgiApp(Rc<Shared>);
@@ -42,6 +47,10 @@ pub(crate) struct Shared {
     root_path: String,
     names: Names,
     tasks: Tasks,
+    /// Requests whose applications wait in `receive`, by the addresses of their cycles.
+    waiting: RefCell<HashMap<usize, Py<Cycle>>>,
+    /// Streams are told to end.
+    ending: Cell<bool>,
 }
 
 /// How a request's task is made.
@@ -69,6 +78,8 @@ impl AsgiApp {
             root_path,
             names: Names::new(py)?,
             tasks: Tasks::new(py)?,
+            waiting: RefCell::default(),
+            ending: Cell::new(false),
         })))
     }
 }
@@ -97,5 +108,18 @@ impl App for AsgiApp {
 
     fn call(&self, connection: &Rc<ConnectionScope>, request: Request<Incoming>) -> Answer {
         Answer::new(Rc::clone(&self.0), Rc::clone(connection), request)
+    }
+
+    fn time_out(answer: &mut Answer) {
+        answer.cancel();
+    }
+
+    fn end_streams(&self) {
+        self.0.ending.set(true);
+        Python::attach(|py| {
+            let waiting: Vec<Py<Cycle>> =
+                self.0.waiting.borrow().values().map(|cycle| cycle.clone_ref(py)).collect();
+            waiting.iter().for_each(|cycle| cycle.get().end_stream(py));
+        });
     }
 }

@@ -1,7 +1,7 @@
 //! The scope dictionary of a request: a copy of the connection's, with what is new replaced.
 
 use super::Shared;
-use crate::{calls::bytes_pair, gil::GilCell};
+use crate::{calls::bytes_pair, deadline::RequestDeadline, gil::GilCell};
 use hostler_http::{ConnectionInfo, PeerAddress};
 use hyper::{
     HeaderMap, Request,
@@ -47,6 +47,11 @@ impl ConnectionScope {
             scope.set_item(&names.query_string, PyBytes::new(py, query.as_bytes()))?;
         }
         scope.set_item(&names.headers, self.headers(py, shared, request.headers())?)?;
+        if let Some(deadline) = RequestDeadline::of(py, request)? {
+            let extensions = PyDict::new(py);
+            extensions.set_item("hostler.deadline", deadline)?;
+            scope.set_item("extensions", extensions)?;
+        }
         if let Some(state) = &shared.state {
             scope.set_item(&names.state, state.bind(py).copy()?)?;
         }

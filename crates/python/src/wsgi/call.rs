@@ -6,7 +6,7 @@ use super::{
     environ::ConnectionEnviron,
     exchange::{Exchange, piece},
     input,
-    pool::{Job, Line},
+    pool::{Job, Line, Running},
 };
 use crate::{asgi::Head, logging::application_error};
 use bytes::Bytes;
@@ -56,6 +56,7 @@ pub(super) async fn in_pool(
     shared: Rc<Shared>,
     connection: Rc<ConnectionEnviron>,
     request: Request<Incoming>,
+    running: Running,
 ) -> Result<Response<WsgiBody>, Aborted> {
     let (head, body) = request.into_parts();
     let feed = input::feed(body);
@@ -65,7 +66,7 @@ pub(super) async fn in_pool(
         let exchange = Exchange::new(request.method() == Method::HEAD, Some(line));
         let exchange = Bound::new(py, exchange)?;
         let environ = connection.of(py, &shared, &request, feed.into_python(py)?)?;
-        let job = Job::new(shared.app.clone_ref(py), environ.unbind(), exchange.unbind());
+        let job = Job::new(running, shared.app.clone_ref(py), environ.unbind(), exchange.unbind());
         match &shared.jobs {
             Some(jobs) => {
                 jobs.queue(job);

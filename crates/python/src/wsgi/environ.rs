@@ -1,6 +1,7 @@
 //! The environ dictionary of a request (PEP 3333 §environ Variables).
 
 use super::Shared;
+use crate::deadline::RequestDeadline;
 use crate::gil::GilCell;
 use hostler_http::{ConnectionInfo, PeerAddress};
 use hyper::{
@@ -102,6 +103,9 @@ impl ConnectionEnviron {
         let old = request.version() == Version::HTTP_10;
         environ.set_item(&names.protocol, if old { &names.http_10 } else { &names.http_11 })?;
         environ.set_item(&names.input, input)?;
+        if let Some(deadline) = RequestDeadline::of(py, request)? {
+            environ.set_item("hostler.deadline", deadline)?;
+        }
         add_headers(py, names, &environ, request.headers())?;
         Ok(environ)
     }

@@ -18,8 +18,14 @@ use body::WsgiBody;
 use environ::ConnectionEnviron;
 use hostler_http::{Aborted, App, ConnectionInfo};
 use hyper::{Request, Response, body::Incoming};
+use pool::Running;
 use pyo3::prelude::*;
-use std::{future::Future, pin::Pin, rc::Rc};
+use std::{
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
 
 /// A WSGI application and what every request of it needs.
 pub(crate) struct WsgiApp(Rc<Shared>);
@@ -42,7 +48,7 @@ impl WsgiApp {
 impl App for WsgiApp {
     type Body = WsgiBody;
     type Connection = ConnectionEnviron;
-    type Answer = Pin<Box<dyn Future<Output = Result<Response<WsgiBody>, Aborted>>>>;
+    type Answer = Answer;
 
     fn connect(&self, info: ConnectionInfo) -> ConnectionEnviron {
         Python::attach(|py| ConnectionEnviron::new(py, &self.0, &info))
@@ -50,9 +56,30 @@ impl App for WsgiApp {
 
     fn call(&self, connection: &Rc<ConnectionEnviron>, request: Request<Incoming>) -> Self::Answer {
         let (shared, connection) = (Rc::clone(&self.0), Rc::clone(connection));
-        match &self.0.jobs {
+        let running = Running::default();
+        let future: Pin<Box<dyn Future<Output = _>>> = match &self.0.jobs {
             None => Box::pin(call::in_place(shared, connection, request)),
-            Some(_) => Box::pin(call::in_pool(shared, connection, request)),
-        }
+            Some(_) => Box::pin(call::in_pool(shared, connection, request, running.clone())),
+        };
+        Answer { future, running }
+    }
+
+    /// Best effort: a thread that is inside C code goes on until it leaves it.
+    fn time_out(answer: &mut Answer) {
+        Python::attach(|py| answer.running.interrupt(py));
+    }
+}
+
+/// An answer under way.
+pub(crate) struct Answer {
+    future: Pin<Box<dyn Future<Output = Result<Response<WsgiBody>, Aborted>>>>,
+    running: Running,
+}
+
+impl Future for Answer {
+    type Output = Result<Response<WsgiBody>, Aborted>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.get_mut().future.as_mut().poll(cx)
     }
 }

@@ -5,10 +5,14 @@ use super::{
     call::{Begun, begin, internal_error, response},
     exchange::Exchange,
 };
-use crate::{asgi::Head, logging::application_error};
+use crate::{asgi::Head, calls, logging::application_error};
 use bytes::Bytes;
 use hyper::Response;
 use pyo3::{prelude::*, types::PyDict};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// How many pieces of an answer wait for hyper before the application's thread does.
@@ -45,21 +49,50 @@ impl Jobs {
     }
 }
 
+/// Which thread runs a request's application, while one does. Looked at and changed with the GIL only.
+#[derive(Clone, Default)]
+pub(super) struct Running(Arc<AtomicU64>);
+
+impl Running {
+    fn begin(&self) {
+        self.0.store(calls::thread_ident(), Relaxed);
+    }
+
+    fn end(&self) {
+        self.0.store(0, Relaxed);
+    }
+
+    /// Raises `hostler.RequestTimeout` in the thread, as soon as it runs Python code.
+    pub(super) fn interrupt(&self, py: Python<'_>) {
+        let thread = self.0.load(Relaxed);
+        if thread == 0 {
+            return;
+        }
+        match py.import("hostler").and_then(|module| module.getattr("RequestTimeout")) {
+            Ok(exception) => calls::raise_in_thread(thread, &exception),
+            Err(error) => tracing::warn!(%error, "a request that took too long goes on"),
+        }
+    }
+}
+
 /// A request for the pool.
 pub(super) struct Job {
+    running: Running,
     app: Py<PyAny>,
     environ: Py<PyDict>,
     exchange: Py<Exchange>,
 }
 
 impl Job {
-    pub(super) fn new(app: Py<PyAny>, environ: Py<PyDict>, exchange: Py<Exchange>) -> Self {
-        Self { app, environ, exchange }
+    pub(super) fn new(running: Running, app: Py<PyAny>, environ: Py<PyDict>, exchange: Py<Exchange>) -> Self {
+        Self { running, app, environ, exchange }
     }
 
     fn run(self, py: Python<'_>) {
         let exchange = self.exchange.bind(py);
+        self.running.begin();
         let begun = begin(exchange, self.app.bind(py), self.environ.bind(py));
+        self.running.end();
         let Some(mut line) = exchange.get().take_line(py) else { return };
         match begun {
             Ok(Begun::Whole(head, body)) if !line.has_begun() => {

@@ -1,0 +1,78 @@
+"""What the supervision tests ask for: an application that is slow to import, hangs, grows and tells who it is."""
+
+import asyncio
+import os
+import sys
+import time
+
+time.sleep(float(os.environ.get("IMPORT_SECONDS", "0")))
+
+HELD = []
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        return await lifespan(receive, send)
+    name, _, argument = scope["path"].strip("/").partition("/")
+    if name == "extended":
+        return await on_extended(scope, argument, send)
+    await globals()["on_" + name](argument, receive, send)
+
+
+async def lifespan(receive, send):
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def answer(send, text):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(text).encode()})
+
+
+async def on_pid(argument, receive, send):
+    await answer(send, os.getpid())
+
+
+async def on_who(argument, receive, send):
+    version = os.environ.get("VERSION", "none")
+    await answer(send, f"{os.environ['HOSTLER_SEAT']} {os.environ['HOSTLER_GENERATION']} {version} {os.getuid()}")
+
+
+async def on_block(argument, receive, send):
+    """Blocks the event loop."""
+    print("blocks now", file=sys.stderr, flush=True)
+    time.sleep(float(argument))
+    await answer(send, "blocked")
+
+
+async def on_spin(argument, receive, send):
+    """Holds the GIL, inside of one call in C."""
+    await answer(send, sum(range(int(argument))))
+
+
+async def on_wait(argument, receive, send):
+    await asyncio.sleep(float(argument))
+    await answer(send, "waited")
+
+
+async def on_extended(scope, argument, send):
+    """Takes longer than the others may."""
+    scope["extensions"]["hostler.deadline"].extend(60)
+    await asyncio.sleep(float(argument))
+    await answer(send, "extended")
+
+
+async def on_grow(argument, receive, send):
+    HELD.append(os.urandom(int(argument) * 1024 * 1024))
+    await answer(send, os.getpid())
+
+
+async def on_events(argument, receive, send):
+    """A stream without an end that stops when it is told to."""
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"begun\n", "more_body": True})
+    event = await receive()
+    await send({"type": "http.response.body", "body": event["type"].encode()})
