@@ -108,8 +108,10 @@ impl Master {
     }
 
     pub(crate) fn hear_workers(&mut self, events: &mut VecDeque<Event>) {
-        let all: Vec<WorkerId> = self.fleet.all().map(|(id, _)| id).collect();
-        for id in all {
+        // What a worker says before its mold told of its birth is heard after that.
+        let born = self.fleet.all().filter(|(_, worker)| worker.pid.is_some());
+        let born: Vec<WorkerId> = born.map(|(id, _)| id).collect();
+        for id in born {
             self.hear_worker(id, events);
         }
     }
