@@ -76,3 +76,31 @@ async def on_events(argument, receive, send):
     await send({"type": "http.response.body", "body": b"begun\n", "more_body": True})
     event = await receive()
     await send({"type": "http.response.body", "body": event["type"].encode()})
+
+
+async def on_inherited(argument, receive, send):
+    """What a program that the application starts finds of the service manager's."""
+    import subprocess
+
+    listing = subprocess.run(["ls", "-l", "/proc/self/fd"], capture_output=True, text=True, close_fds=False)
+    sockets = [line for line in listing.stdout.splitlines() if "socket:" in line]
+    await answer(send, f"LISTEN_FDS={os.environ.get('LISTEN_FDS')} children={sockets}")
+
+
+async def on_orphans(argument, receive, send):
+    """Leaves processes behind for whoever adopts orphans."""
+    count = int(argument)
+    for _ in range(count):
+        child = os.fork()
+        if child == 0:
+            if os.fork() == 0:
+                os._exit(7)
+            os._exit(0)
+        os.waitpid(child, 0)
+    await answer(send, f"{count} orphans")
+
+
+async def on_write(argument, receive, send):
+    with open("/" + argument, "w") as file:
+        file.write("x")
+    await answer(send, "written")

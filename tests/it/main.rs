@@ -8,5 +8,6 @@ mod frameworks;
 mod http;
 mod lifecycle;
 mod native;
+mod service;
 mod supervision;
 mod wsgi;

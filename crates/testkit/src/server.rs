@@ -10,7 +10,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
-    os::unix::process::CommandExt,
+    os::{fd::OwnedFd, unix::process::CommandExt},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex},
@@ -23,6 +23,10 @@ pub struct Builder {
     args: Vec<OsString>,
     dir: PathBuf,
     env: Vec<(String, String)>,
+    /// Another program that starts it.
+    wrapper: Vec<String>,
+    /// A socket that it finds as descriptor 3.
+    descriptor: Option<OwnedFd>,
     workers: usize,
 }
 
@@ -49,6 +53,8 @@ impl Server {
             args: vec![target.into(), "--python".into(), python().into()],
             dir: root().join("tests/apps"),
             env: Vec::new(),
+            wrapper: Vec::new(),
+            descriptor: None,
             workers: 2,
         }
     }
@@ -56,7 +62,16 @@ impl Server {
     /// Another program that serves, such as a native example; it gets the address as its argument.
     #[must_use]
     pub fn program(program: PathBuf) -> Builder {
-        Builder { program, args: vec!["127.0.0.1:0".into()], dir: root(), env: Vec::new(), workers: 2 }
+        let (env, wrapper, descriptor) = (Vec::new(), Vec::new(), None);
+        Builder {
+            program,
+            args: vec!["127.0.0.1:0".into()],
+            dir: root(),
+            env,
+            wrapper,
+            descriptor,
+            workers: 2,
+        }
     }
 
     /// A new connection.
@@ -77,6 +92,13 @@ impl Server {
         let lines = self.log.lines.lock().expect("no reader panics");
         let told = lines.0.iter().filter(|line| line.contains("worker ready"));
         told.filter_map(|line| line.split("pid=").nth(1)?.split(' ').next()?.parse().ok()).collect()
+    }
+
+    /// The first child of a process, as a wrapper has one.
+    #[must_use]
+    pub fn child_of(&self, pid: i32) -> Option<i32> {
+        let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+        text.split_ascii_whitespace().next()?.parse().ok()
     }
 
     /// The log so far.
@@ -202,6 +224,20 @@ impl Builder {
         self
     }
 
+    /// Has this command line start it: `sh -c 'exec "$@"' sh`, say.
+    #[must_use]
+    pub fn wrapped(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|&part| part.to_owned()).collect();
+        self
+    }
+
+    /// Gives it a socket as descriptor 3.
+    #[must_use]
+    pub fn descriptor(mut self, socket: impl Into<OwnedFd>) -> Self {
+        self.descriptor = Some(socket.into());
+        self
+    }
+
     /// Applications of `examples` instead.
     #[must_use]
     pub fn example(mut self) -> Self {
@@ -216,7 +252,9 @@ impl Builder {
             if !self.args.iter().any(|arg| arg == "--workers") {
                 self = self.option("workers", 2);
             }
-            if !self.args.iter().any(|arg| arg == "--port" || arg == "--uds" || arg == "--bind") {
+            if self.descriptor.is_none()
+                && !self.args.iter().any(|arg| arg == "--port" || arg == "--uds" || arg == "--bind")
+            {
                 self = self.option("port", 0);
             }
         }
@@ -239,8 +277,18 @@ impl Builder {
     /// Starts it and waits for nothing.
     #[must_use]
     pub fn launch(self) -> Server {
-        let mut command = Command::new(&self.program);
-        command.args(&self.args).current_dir(&self.dir).envs(self.env).env_remove("VIRTUAL_ENV");
+        let mut line: Vec<OsString> = self.wrapper.iter().map(OsString::from).collect();
+        line.push(self.program.clone().into());
+        let mut command = Command::new(&line[0]);
+        if let Some(descriptor) = self.descriptor {
+            hostler_sys::process::pass_descriptor(&mut command, descriptor, 3);
+        }
+        command
+            .args(&line[1..])
+            .args(&self.args)
+            .current_dir(&self.dir)
+            .envs(self.env)
+            .env_remove("VIRTUAL_ENV");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
 
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.program.display()));
