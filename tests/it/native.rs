@@ -1,6 +1,10 @@
 //! Native services.
 
-use hostler_testkit::{Server, root};
+use hostler_testkit::{Load, Server, root};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 fn serve() -> Server {
     Server::program(root().join("target/release/axum-hello")).start()
@@ -17,11 +21,57 @@ fn an_axum_router_is_served_by_workers() {
     server.stop();
 }
 
+/// The native twin of `tests/apps/supervised.py`.
+fn supervised() -> hostler_testkit::Builder {
+    Server::program(env!("CARGO_BIN_EXE_native_app").into())
+}
+
+#[test]
+fn reloads_and_upgrades_of_native_workers_cost_no_request() {
+    let mut server = supervised().start();
+    let mut idle = server.connect();
+    let before = idle.get("/pid").text();
+    let load = Load::start(server.address.unwrap(), "/pid", 4);
+    load.wait_for(100);
+    server.signal(Signal::SIGHUP);
+    server.wait_for(" reloaded generation=1", 1);
+    server.wait_for("worker ended", 2);
+    assert_ne!(idle.get("/pid").text(), before);
+    server.signal(Signal::SIGUSR2);
+    assert_eq!(server.wait_exit_of_master().code(), Some(0));
+    load.wait_for(100);
+    let outcome = load.end();
+    assert_eq!(outcome.failures, Vec::<String>::new(), "of {}", outcome.answered);
+    assert_eq!(idle.get("/pid").status, 200);
+    let successor = server.processes().into_iter().min().unwrap();
+    kill(Pid::from_raw(successor), Signal::SIGTERM).unwrap();
+    server.wait_empty();
+}
+
+#[test]
+fn a_hung_native_worker_is_reported_and_replaced() {
+    let server = supervised().start();
+    let mut hung = server.connect();
+    hung.send("GET /block HTTP/1.1\r\nhost: t\r\n\r\n");
+    server.wait_for("worker hangs", 1);
+    assert!(server.log().contains("GET /block"), "{}", server.log());
+    server.wait_for("worker ready", 3);
+    assert_eq!(server.connect().get("/pid").status, 200);
+    server.stop();
+}
+
+#[test]
+fn a_native_request_that_takes_too_long_is_answered_with_504() {
+    let server = supervised().start();
+    assert_eq!(server.connect().get("/wait").status, 504);
+    server.stop();
+}
+
 #[test]
 fn a_killed_native_worker_is_replaced() {
     let server = serve();
     let killed = server.workers()[0];
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(killed), nix::sys::signal::Signal::SIGKILL).unwrap();
+    kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
     server.wait_for("worker ready", 3);
     assert_eq!(server.connect().get("/").status, 200);
     server.stop();

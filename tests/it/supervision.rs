@@ -117,6 +117,25 @@ fn a_reload_that_fails_leaves_the_old_code_serving_and_a_corrected_one_replaces_
 }
 
 #[test]
+fn idle_connections_of_unix_sockets_move_too() {
+    let socket = workspace("uds").join("s.sock");
+    let server = slow_import().option("uds", socket.display()).start();
+    let mut idle = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    let mut ask = || {
+        use std::io::{Read, Write};
+        idle.write_all(b"GET /pid HTTP/1.1\r\nhost: t\r\n\r\n").unwrap();
+        let mut block = [0; 1024];
+        let count = idle.read(&mut block).unwrap();
+        String::from_utf8_lossy(&block[..count]).rsplit_once("\r\n\r\n").unwrap().1.to_owned()
+    };
+    let before = ask();
+    server.signal(Signal::SIGHUP);
+    server.wait_for("worker ended", 1);
+    assert_ne!(ask(), before);
+    server.stop();
+}
+
+#[test]
 fn reloads_in_quick_succession_are_one_more() {
     let server = slow_import().start();
     for _ in 0..5 {
@@ -220,8 +239,39 @@ fn spread_evenly(server: &Server, workers: usize) {
 }
 
 #[test]
+fn a_machine_that_was_suspended_kills_no_worker() {
+    let server = Server::app("supervised:app").option("workers", 2).option("stall-timeout", 2).start();
+    let group = Pid::from_raw(server.master());
+    nix::sys::signal::killpg(group, Signal::SIGSTOP).unwrap();
+    // How long it was suspended for.
+    std::thread::sleep(Duration::from_secs(6));
+    nix::sys::signal::killpg(group, Signal::SIGCONT).unwrap();
+    server.wait_for("stood still", 1);
+    load_on(&server).wait_for(200);
+    assert!(!server.log().contains("worker hangs"), "{}", server.log());
+    server.stop();
+}
+
+#[test]
+fn connections_of_a_hung_workers_own_queue_are_taken_by_siblings() {
+    let server = Server::app("supervised:app").option("workers", 4).option("accept", "per-worker").start();
+    one_hung_worker(&server);
+    server.signal(Signal::SIGTTOU);
+    server.wait_for("worker ended", 1);
+    for _ in 0..50 {
+        assert_eq!(server.connect().get("/pid").status, 200);
+    }
+    server.stop();
+}
+
+#[test]
 fn one_hung_worker_stalls_nobody() {
     let server = Server::app("supervised:app").option("workers", 4).start();
+    one_hung_worker(&server);
+    server.stop();
+}
+
+fn one_hung_worker(server: &Server) {
     let mut hung = server.connect();
     hung.send("GET /block/5 HTTP/1.1\r\nhost: t\r\n\r\n");
     server.wait_for("blocks now", 1);
@@ -237,7 +287,6 @@ fn one_hung_worker_stalls_nobody() {
     assert!(waits[480] < Duration::from_millis(50), "{:?}", &waits[480..]);
     assert!(waits[499] < PATIENCE, "{:?}", &waits[480..]);
     assert_eq!(hung.reply().unwrap().text(), "blocked");
-    server.stop();
 }
 
 #[test]

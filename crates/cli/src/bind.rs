@@ -12,6 +12,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// As many as fit into one message beside what else it carries (SCM_MAX_FD, unix(7)).
+const MOST_SOCKETS: usize = 250;
+
 /// What was bound.
 #[derive(Default)]
 pub(crate) struct Bound {
@@ -42,6 +45,15 @@ pub(crate) fn all(config: &Config, predecessor: Option<&mut Predecessor>) -> Res
             return Err(failure);
         }
     }
+    let sockets: usize = bound.listeners.iter().map(|listener| listener.sockets.len()).sum();
+    if sockets > MOST_SOCKETS {
+        return Err(Failure {
+            message: format!("{sockets} listening sockets are too many"),
+            causes: vec![format!("no more than {MOST_SOCKETS} can be passed to workers")],
+            hint: Some("use --accept shared, which needs one for each address".into()),
+            status: ExitStatus::Config,
+        });
+    }
     Ok(bound)
 }
 
@@ -57,27 +69,27 @@ impl Bound {
     /// Takes what the predecessor has, whatever address it was made for: systemd's sockets have none.
     fn inherit(&mut self, predecessor: &mut Predecessor, wanted: &mut Vec<Bind>) {
         wanted.retain(|bind| match predecessor.take_listener(&bind.to_string()) {
-            Some((info, socket)) => {
-                self.listeners.push(Listening { spec: bind.to_string(), info, socket });
+            Some((info, sockets)) => {
+                self.listeners.push(Listening { spec: bind.to_string(), info, sockets });
                 false
             }
             None => true,
         });
-        for (spec, info, socket) in predecessor.take_activated() {
+        for (spec, info, sockets) in predecessor.take_activated() {
             wanted.clear();
-            self.listeners.push(Listening { spec, info, socket });
+            self.listeners.push(Listening { spec, info, sockets });
         }
         self.paths.append(&mut predecessor.owned_paths);
     }
 
     fn add(&mut self, bind: &Bind, config: &Config) -> Result<(), Failure> {
         let spec = bind.to_string();
-        let (info, socket) = match bind {
-            Bind::Tcp { host, port } => tcp(host, *port, config.backlog),
-            Bind::Unix(path) => self.unix(path, config),
-            Bind::Descriptor(number) => descriptor(*number, config.backlog),
-        }?;
-        self.listeners.push(Listening { spec, info, socket });
+        let (info, sockets) = match bind {
+            Bind::Tcp { host, port } => tcp(host, *port, config.backlog, sockets_per_listener(config))?,
+            Bind::Unix(path) => single(self.unix(path, config)?),
+            Bind::Descriptor(number) => single(descriptor(*number, config.backlog)?),
+        };
+        self.listeners.push(Listening { spec, info, sockets });
         Ok(())
     }
 
@@ -93,7 +105,16 @@ impl Bound {
     }
 }
 
-fn tcp(host: &str, port: u16, backlog: i32) -> Result<(ListenerInfo, OwnedFd), Failure> {
+fn single((info, socket): (ListenerInfo, OwnedFd)) -> (ListenerInfo, Vec<OwnedFd>) {
+    (info, vec![socket])
+}
+
+/// One socket for all workers, or one for each.
+pub(crate) fn sockets_per_listener(config: &Config) -> u16 {
+    if config.accept_per_worker { crate::workers(config.workers) } else { 1 }
+}
+
+fn tcp(host: &str, port: u16, backlog: i32, count: u16) -> Result<(ListenerInfo, Vec<OwnedFd>), Failure> {
     let shown = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let address = (host, port).to_socket_addrs().map(|mut found| found.next());
     let address = match address {
@@ -101,11 +122,11 @@ fn tcp(host: &str, port: u16, backlog: i32) -> Result<(ListenerInfo, OwnedFd), F
         Ok(None) => return Err(unresolved(&shown, "the name has no address".into())),
         Err(error) => return Err(unresolved(&shown, error.to_string())),
     };
-    let bound = socket::bind_tcp(address, backlog)
-        .and_then(|socket| socket::tcp_address(&socket).map(|address| (address, socket)));
-    let (address, socket) = bound.map_err(|error| refused(&shown, &error, port))?;
+    let bound = socket::bind_tcp_many(address, backlog, count)
+        .and_then(|sockets| socket::tcp_address(&sockets[0]).map(|address| (address, sockets)));
+    let (address, sockets) = bound.map_err(|error| refused(&shown, &error, port))?;
     hostler_sys::logging::listening(&address);
-    Ok((ListenerInfo::Tcp(address), socket))
+    Ok((ListenerInfo::Tcp(address), sockets))
 }
 
 fn descriptor(number: i32, backlog: i32) -> Result<(ListenerInfo, OwnedFd), Failure> {

@@ -22,6 +22,8 @@ pub struct Config {
     pub backlog: i32,
     /// The mode of Unix sockets.
     pub uds_mode: Option<u32>,
+    /// Whether each worker has a queue of its own for each TCP address.
+    pub accept_per_worker: bool,
     /// How many workers.
     pub workers: Workers,
     /// The Python that was asked for.
@@ -64,6 +66,9 @@ pub enum Bind {
     Descriptor(i32),
 }
 
+/// The most workers with a socket each: they are passed in one message, which holds 253 descriptors (unix(7)).
+const MOST_SOCKETS: u64 = 64;
+
 impl fmt::Display for Bind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -89,6 +94,7 @@ impl Config {
                 .any(|name| values.source(name) != Source::Default),
             backlog: values.int("backlog").and_then(|n| i32::try_from(n).ok()).unwrap_or(1024),
             uds_mode: uds_mode(values)?,
+            accept_per_worker: values.text("accept") == Some("per-worker"),
             workers,
             python: values.text("python").map(PathBuf::from),
             env_files: values.texts("env-files").iter().map(PathBuf::from).collect(),
@@ -99,6 +105,7 @@ impl Config {
             settings: WorkerSettings {
                 app: Some(app(values)?),
                 listeners: Vec::new(),
+                sockets_per_listener: 1,
                 http: http(values),
                 log: log(values),
                 process_name: values.text("process-name").map(str::to_owned),
@@ -113,8 +120,8 @@ impl Config {
 
     /// What workers are told, now that the listeners are known.
     #[must_use]
-    pub fn worker_settings(&self, listeners: Vec<ListenerInfo>) -> WorkerSettings {
-        WorkerSettings { listeners, ..self.settings.clone() }
+    pub fn worker_settings(&self, listeners: Vec<ListenerInfo>, sockets_per_listener: u16) -> WorkerSettings {
+        WorkerSettings { listeners, sockets_per_listener, ..self.settings.clone() }
     }
 
     /// Where log lines go.
@@ -145,6 +152,14 @@ fn refuse_combinations(values: &Values) -> Result<(), Error> {
     }
     if matches!(values.text("runtime-mode"), Some("mt" | "runtime")) {
         return Err(refused(values, "runtime-mode", one_thread, scale));
+    }
+    let few = match values.text("workers") {
+        Some("auto") => true,
+        _ => values.int("workers").is_none_or(|workers| workers <= MOST_SOCKETS),
+    };
+    if values.text("accept") == Some("per-worker") && !few {
+        let cause = "so many sockets cannot be passed on";
+        return Err(refused(values, "accept", cause, "use --accept shared, or fewer workers"));
     }
     if values.text("respawn-failed-workers") == Some("false") {
         let hint = "leave the option out";

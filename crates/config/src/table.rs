@@ -92,6 +92,7 @@ pub(crate) const OPTIONS: &[Spec] = &[
     spec("task-impl", Choice(&["asyncio", "rust"]), "asyncio", Later, "The implementation of request tasks; asyncio's own"),
     spec("opt", Flag, "true", Later, "Optimisations; always on"),
     spec("backlog", Int(128, 65_535), "1024", Now, "Connections that may wait to be accepted, per listener"),
+    spec("accept", Choice(&["shared", "per-worker"]), "shared", Now, "One queue of connections for all workers, from which the least busy takes; or one for each worker (SO_REUSEPORT), filled by the kernel without regard to work, from which siblings help out"),
     spec("backpressure", Int(1, 1_000_000), "", Later, "Connections per worker before it stops accepting"),
     spec("http1-buffer-size", Int(8_192, 1 << 30), "417792", Now, "The most bytes a connection buffers, and so the longest request head, in bytes"),
     spec("http1-header-read-timeout", Int(1, 60_000), "30000", Now, "How long a client may take to send a request's head, in milliseconds"),

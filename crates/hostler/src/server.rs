@@ -204,11 +204,11 @@ impl Server {
         let mut listeners = Vec::new();
         for address in &self.addresses {
             let inherited = predecessor.as_mut().and_then(|before| before.take_listener(address));
-            let (info, socket) = match inherited {
+            let (info, sockets) = match inherited {
                 Some(inherited) => inherited,
                 None => listen(address, self.backlog)?,
             };
-            listeners.push(Listening { spec: address.clone(), info, socket });
+            listeners.push(Listening { spec: address.clone(), info, sockets });
         }
         let worker = move |seat: NativeSeat| match adopt(seat) {
             Ok(seat) => hostler_worker::native::run(seat, &make).code(),
@@ -239,6 +239,7 @@ impl Server {
         WorkerSettings {
             app: None,
             listeners: listeners.iter().map(|listener| listener.info.clone()).collect(),
+            sockets_per_listener: 1,
             http: HttpSettings::default(),
             log: self.log.clone(),
             process_name: self.process_name.clone(),
@@ -257,14 +258,14 @@ fn adopt(seat: NativeSeat) -> io::Result<hostler_worker::Seat> {
     Ok(hostler_worker::Seat { post, channel, stacks, shared, settings, master_pid })
 }
 
-fn listen(address: &str, backlog: i32) -> Result<(ListenerInfo, OwnedFd), Error> {
+fn listen(address: &str, backlog: i32) -> Result<(ListenerInfo, Vec<OwnedFd>), Error> {
     let bind = || {
         let mut resolved = address.to_socket_addrs()?;
         let first: SocketAddr = resolved.next().ok_or_else(|| io::Error::other("the name has no address"))?;
         let socket = socket::bind_tcp(first, backlog)?;
         let bound = socket::tcp_address(&socket)?;
         hostler_sys::logging::listening(&bound);
-        Ok((ListenerInfo::Tcp(bound), socket))
+        Ok((ListenerInfo::Tcp(bound), vec![socket]))
     };
     bind().map_err(|source| Error::Bind { address: address.to_owned(), source })
 }

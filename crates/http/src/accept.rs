@@ -4,6 +4,9 @@
 //! The queue is the kernel's and is shared by all workers, and every worker is told of every connection.
 //! Those that have more to do than a healthy sibling hold back ([`Load::is_least`]) for a moment each, so a
 //! connection that nobody else takes is taken all the same.
+//!
+//! Where each seat has a socket of its own, a worker accepts from its own without asking, and from the others
+//! when it sees that their workers do not come to it ([`Load::is_seat_served`]).
 
 use crate::{
     App, ConnectionInfo, Line, PeerAddress,
@@ -40,10 +43,15 @@ const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(100);
 const HOLD_BACK: Duration = Duration::from_millis(1);
 const MOST_HOLDS: u32 = 16;
 
+/// How often to look whether a sibling neglects a queue of its own.
+const RESCUE_INTERVAL: Duration = Duration::from_millis(5);
+
 /// A listening socket, registered with this thread's runtime.
 pub struct Listener {
     socket: AsyncFd<OwnedFd>,
     info: ListenerInfo,
+    /// The sockets of other seats, by their numbers; empty if all seats share one.
+    neighbours: Vec<(u32, OwnedFd)>,
 }
 
 impl Listener {
@@ -52,7 +60,19 @@ impl Listener {
     /// # Errors
     /// The kernel's, when the descriptor cannot be watched.
     pub fn adopt(info: &ListenerInfo, socket: OwnedFd) -> io::Result<Self> {
-        Ok(Self { socket: watch(socket, Interest::READABLE)?, info: info.clone() })
+        Ok(Self { socket: watch(socket, Interest::READABLE)?, info: info.clone(), neighbours: Vec::new() })
+    }
+
+    /// Takes over the sockets of all seats, of which this worker's is watched.
+    ///
+    /// # Errors
+    /// The kernel's, when the descriptor cannot be watched; `InvalidInput` if there are no sockets.
+    pub fn adopt_of_seat(info: &ListenerInfo, sockets: Vec<OwnedFd>, seat: u16) -> io::Result<Self> {
+        let own = usize::from(seat.max(1) - 1) % sockets.len().max(1);
+        let (mine, neighbours): (Vec<_>, Vec<_>) =
+            (1u32..).zip(sockets).partition(|(number, _)| *number as usize == own + 1);
+        let (_, socket) = mine.into_iter().next().ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(Self { neighbours, ..Self::adopt(info, socket)? })
     }
 
     async fn ready(&self) {
@@ -95,6 +115,9 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
         tokio::task::spawn_local(self.batch.clone().flush_for_ever());
         for index in 0..self.listeners.len() {
             tokio::task::spawn_local(Rc::clone(self).accept_from(index));
+            if !self.listeners[index].neighbours.is_empty() {
+                tokio::task::spawn_local(Rc::clone(self).rescue(index));
+            }
         }
         tokio::task::spawn_local(Rc::clone(self).adopt());
     }
@@ -111,13 +134,20 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
                 self.serve(index, socket, peer, Bytes::new());
                 tokio::task::yield_now().await;
             }
+            for (_, socket) in &listener.neighbours {
+                while let Ok((connection, peer)) = socket::accept(socket.as_fd()) {
+                    self.serve(index, connection, peer, Bytes::new());
+                    tokio::task::yield_now().await;
+                }
+            }
         }
     }
 
     async fn accept_from(self: Rc<Self>, index: usize) {
         let listener = &self.listeners[index];
         while self.until_drain(listener.ready()).await {
-            if !self.until_drain(self.my_turn()).await {
+            let shared = listener.neighbours.is_empty();
+            if shared && !self.until_drain(self.my_turn()).await {
                 return;
             }
             match listener.take() {
@@ -129,6 +159,29 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
             }
             // What is here already goes first: the next connection may suit a sibling better.
             tokio::task::yield_now().await;
+        }
+    }
+
+    /// Accepts for seats whose workers do not: those that are busy for long, and those that are gone.
+    async fn rescue(self: Rc<Self>, index: usize) {
+        let mut looks = tokio::time::interval(RESCUE_INTERVAL);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while self
+            .until_drain(async {
+                looks.tick().await;
+            })
+            .await
+        {
+            for (seat, socket) in &self.listeners[index].neighbours {
+                if self.server.load.is_seat_served(*seat) {
+                    continue;
+                }
+                while let Ok((connection, peer)) = socket::accept(socket.as_fd()) {
+                    self.server.load.page().connection_accepted();
+                    self.serve(index, connection, peer, Bytes::new());
+                    tokio::task::yield_now().await;
+                }
+            }
         }
     }
 

@@ -79,6 +79,12 @@ impl Load {
         }
     }
 
+    /// Whether somebody who fills this seat comes to accept.
+    pub(crate) fn is_seat_served(&self, seat: u32) -> bool {
+        let now = clock::now();
+        self.siblings().any(|page| page.seat() == seat && is_available(page, now))
+    }
+
     fn siblings(&self) -> impl Iterator<Item = &'static Page> {
         let own: *const Page = self.0.own;
         let mut gap = 0;

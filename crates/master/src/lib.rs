@@ -67,8 +67,8 @@ pub struct Listening {
     pub spec: String,
     /// Where it listens.
     pub info: ListenerInfo,
-    /// The socket.
-    pub socket: OwnedFd,
+    /// The socket, or one for each seat.
+    pub sockets: Vec<OwnedFd>,
 }
 
 /// What a generation is made of.

@@ -158,7 +158,8 @@ impl Master {
     /// What molds and native workers are given, in this order.
     pub(crate) fn shared_descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let own = [self.board.as_fd(), self.handover.0.as_fd(), self.handover.1.as_fd()];
-        own.into_iter().chain(self.plan.listeners.iter().map(|listener| listener.socket.as_fd())).collect()
+        let sockets = self.plan.listeners.iter().flat_map(|listener| &listener.sockets);
+        own.into_iter().chain(sockets.map(AsFd::as_fd)).collect()
     }
 
     fn start_due_molds(&mut self, events: &mut VecDeque<Event>) {

@@ -4,7 +4,7 @@
 //! channel, brings up its workers beside the old ones, and says so; then the old ones hand it their idle
 //! connections and leave. If it fails before that, nothing has changed.
 
-use crate::{Listening, run::Master};
+use crate::run::Master;
 use hostler_arbiter::Event;
 use hostler_sys::{
     channel::Channel,
@@ -48,7 +48,7 @@ impl CommandLine {
 pub struct Predecessor {
     channel: Channel,
     handover: Option<(OwnedFd, OwnedFd)>,
-    listeners: Vec<(String, ListenerInfo, OwnedFd)>,
+    listeners: Vec<(String, ListenerInfo, Vec<OwnedFd>)>,
     /// Unix sockets that it made and leaves to its successor.
     pub owned_paths: Vec<PathBuf>,
 }
@@ -67,20 +67,22 @@ impl Predecessor {
         let (inheritance, descriptors) = channel.recv::<Inheritance>()?.ok_or_else(invalid)?;
         let mut descriptors = descriptors.into_iter();
         let handover = descriptors.next().zip(descriptors.next());
-        let listeners = inheritance.listeners.into_iter().zip(descriptors);
-        let listeners = listeners.map(|((spec, info), socket)| (spec, info, socket)).collect();
+        let listeners = inheritance.listeners.into_iter();
+        let listeners = listeners
+            .map(|(spec, info, count)| (spec, info, descriptors.by_ref().take(count).collect()))
+            .collect();
         Ok(Some(Self { channel, handover, listeners, owned_paths: inheritance.owned_paths }))
     }
 
-    /// Its socket for this address, as it was written in the configuration.
-    pub fn take_listener(&mut self, spec: &str) -> Option<(ListenerInfo, OwnedFd)> {
+    /// Its sockets for this address, as it was written in the configuration.
+    pub fn take_listener(&mut self, spec: &str) -> Option<(ListenerInfo, Vec<OwnedFd>)> {
         let found = self.listeners.iter().position(|(theirs, ..)| theirs == spec)?;
-        let (_, info, socket) = self.listeners.swap_remove(found);
-        Some((info, socket))
+        let (_, info, sockets) = self.listeners.swap_remove(found);
+        Some((info, sockets))
     }
 
     /// Its sockets that a service manager had passed to it.
-    pub fn take_activated(&mut self) -> Vec<(String, ListenerInfo, OwnedFd)> {
+    pub fn take_activated(&mut self) -> Vec<(String, ListenerInfo, Vec<OwnedFd>)> {
         self.listeners.extract_if(.., |(spec, ..)| spec.starts_with("fd://")).collect()
     }
 
@@ -132,10 +134,13 @@ impl Master {
         drop(command);
         let listeners = self.plan.listeners.iter();
         let inheritance = Inheritance {
-            listeners: listeners.map(|listener| (listener.spec.clone(), listener.info.clone())).collect(),
+            listeners: listeners
+                .map(|listener| (listener.spec.clone(), listener.info.clone(), listener.sockets.len()))
+                .collect(),
             owned_paths: self.plan.owned_paths.clone(),
         };
-        let sockets = self.plan.listeners.iter().map(|Listening { socket, .. }| socket.as_fd());
+        let sockets =
+            self.plan.listeners.iter().flat_map(|listener| listener.sockets.iter().map(AsFd::as_fd));
         let handover = [self.handover.0.as_fd(), self.handover.1.as_fd()];
         let descriptors: Vec<BorrowedFd<'_>> = handover.into_iter().chain(sockets).collect();
         ours.send(&inheritance, &descriptors)?;

@@ -15,8 +15,8 @@ use std::{
 
 /// The longest message, in bytes; a sender cuts tracebacks to fit.
 pub const MAX_MESSAGE: usize = 128 * 1024;
-/// The most descriptors in one message.
-const MAX_DESCRIPTORS: usize = 64;
+/// The most descriptors in one message (SCM_MAX_FD, unix(7)).
+const MAX_DESCRIPTORS: usize = 253;
 
 /// One end of the line.
 #[derive(Debug)]

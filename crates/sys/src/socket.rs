@@ -42,6 +42,26 @@ pub fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
+/// Binds and listens on a TCP address with so many sockets, among which the kernel spreads connections.
+///
+/// # Errors
+/// As [`bind_tcp`].
+pub fn bind_tcp_many(address: SocketAddr, backlog: i32, count: u16) -> io::Result<Vec<OwnedFd>> {
+    let first = bind_tcp(address, backlog)?;
+    // A port of the system's choice is known now.
+    let address = tcp_address(&first)?;
+    let mut sockets = vec![first];
+    for _ in 1..count {
+        let socket = tcp_socket(address)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(backlog)?;
+        socket.set_nonblocking(true)?;
+        sockets.push(socket.into());
+    }
+    Ok(sockets)
+}
+
 fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;

@@ -97,8 +97,8 @@ pub struct Handover {
 /// listening sockets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Inheritance {
-    /// The addresses as the user wrote them, and where the sockets listen.
-    pub listeners: Vec<(String, ListenerInfo)>,
+    /// The addresses as the user wrote them, where the sockets listen, and how many there are.
+    pub listeners: Vec<(String, ListenerInfo, usize)>,
     /// Unix sockets that are to be removed at the end.
     pub owned_paths: Vec<PathBuf>,
 }

@@ -35,6 +35,8 @@ pub enum PageState {
 #[repr(C, align(4096))]
 pub struct Page {
     state: AtomicU32,
+    /// Which seat the worker fills.
+    seat: AtomicU32,
     /// The loop waits for events.
     parked: AtomicU32,
     /// Nanoseconds of the monotonic clock: when the loop's heartbeat timer fired last.
@@ -127,6 +129,17 @@ impl Page {
     /// Says what the worker is doing.
     pub fn set_state(&self, state: PageState) {
         self.state.store(state as u32, Relaxed);
+    }
+
+    /// Which seat the worker fills.
+    #[must_use]
+    pub fn seat(&self) -> u32 {
+        self.seat.load(Relaxed)
+    }
+
+    /// Says which seat the worker fills.
+    pub fn set_seat(&self, seat: u16) {
+        self.seat.store(u32::from(seat), Relaxed);
     }
 
     /// The heartbeat, from the serving loop itself.
@@ -322,6 +335,7 @@ mod tests {
         const ZERO: [u8; 4096] = [0; 4096];
         let page = Box::new(Page {
             state: 0.into(),
+            seat: 0.into(),
             parked: 0.into(),
             beat_at: 0.into(),
             turned_at: 0.into(),

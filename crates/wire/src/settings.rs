@@ -8,8 +8,11 @@ use std::{path::PathBuf, time::Duration};
 pub struct WorkerSettings {
     /// The Python application; `None` for a native service.
     pub app: Option<AppSettings>,
-    /// The listening sockets, in the order in which their descriptors are handed over.
+    /// The listeners, in the order in which their descriptors are handed over.
     pub listeners: Vec<ListenerInfo>,
+    /// How many sockets each TCP listener has, with SO_REUSEPORT: 1 is one queue for all workers, more are
+    /// one for each seat, in their order. Unix sockets have one.
+    pub sockets_per_listener: u16,
     /// Limits and timeouts of HTTP connections.
     pub http: HttpSettings,
     /// Where log lines go and how many there are.

@@ -68,6 +68,7 @@ impl Seat {
     /// Makes the worker's page this process's own; the first thing that a worker does.
     pub fn take(&self) {
         let page = &self.shared.board.pages()[usize::from(self.post.page)];
+        page.set_seat(self.post.seat.0);
         page.set_state(PageState::Booting);
         hostler_sys::board::set_own(page);
     }

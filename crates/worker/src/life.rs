@@ -6,9 +6,10 @@ use crate::{
 };
 use hostler_http::{Acceptor, App, Connections, Line, Listener, Load};
 use hostler_sys::channel::Channel;
-use hostler_wire::{BootFailure, FromWorker, PageState, WorkerSettings};
+use hostler_wire::{BootFailure, FromWorker, ListenerInfo, PageState, SeatId, WorkerSettings};
 use std::{
     io,
+    os::fd::OwnedFd,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -44,13 +45,11 @@ pub async fn life<A: App<Body: Unpin>>(seat: Seat, app: A, ready: FromWorker) ->
     let load = Load::new(page, board.pages(), post.request_limit);
     let line = Line::new(receiver, sender)?;
     let connections = Connections::default();
-    let listeners = settings.listeners.iter().zip(listeners);
-    let listeners = listeners.map(|(info, socket)| Listener::adopt(info, socket));
     let acceptor = Acceptor::new(
         app,
         &settings.http,
         settings.request_timeout,
-        listeners.collect::<io::Result<_>>()?,
+        adopt(&settings, post.seat, listeners)?,
         connections.clone(),
         load.clone(),
         line.clone(),
@@ -65,6 +64,21 @@ pub async fn life<A: App<Body: Unpin>>(seat: Seat, app: A, ready: FromWorker) ->
     let order = worker.serve().await;
     page.set_state(PageState::Draining);
     Ok(worker.drain(order).await)
+}
+
+/// Sorts the sockets to the listeners that they belong to.
+fn adopt(settings: &WorkerSettings, seat: SeatId, sockets: Vec<OwnedFd>) -> io::Result<Vec<Listener>> {
+    let mut sockets = sockets.into_iter();
+    let mut listeners = Vec::new();
+    for info in &settings.listeners {
+        let count = match info {
+            ListenerInfo::Tcp(_) => usize::from(settings.sockets_per_listener),
+            ListenerInfo::Unix(_) => 1,
+        };
+        let own = sockets.by_ref().take(count).collect();
+        listeners.push(Listener::adopt_of_seat(info, own, seat.0)?);
+    }
+    Ok(listeners)
 }
 
 /// A worker that serves.
