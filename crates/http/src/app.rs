@@ -20,9 +20,7 @@ pub trait App: 'static {
     fn call(&self, connection: &Rc<Self::Connection>, request: Request<Incoming>) -> Self::Answer;
 
     /// The answer took too long and is dropped after this: whatever makes it should stop.
-    fn time_out(answer: &mut Self::Answer) {
-        let _ = answer;
-    }
+    fn time_out(_answer: &mut Self::Answer) {}
 
     /// The worker drains: whoever streams without an end is to be told.
     fn end_streams(&self) {}

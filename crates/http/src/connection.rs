@@ -140,6 +140,9 @@ where
     }
 }
 
+/// What hyper sends.
+type Reply<A> = Response<ReplyBody<InFlight<<A as App>::Body>>>;
+
 /// The application as hyper calls it.
 struct AppService<A: App> {
     server: Rc<Server<A>>,
@@ -149,7 +152,7 @@ struct AppService<A: App> {
 }
 
 impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {
-    type Response = Response<ReplyBody<InFlight<A::Body>>>;
+    type Response = Reply<A>;
     type Error = Aborted;
     type Future = Answer<A>;
 
@@ -179,10 +182,6 @@ impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {
 
 struct Answer<A: App>(Stage<A>);
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives in hyper's connection; a box would cost an allocation"
-)]
 enum Stage<A: App> {
     Refused(&'static str),
     Called(Called<A>),
@@ -196,7 +195,7 @@ struct Called<A: App> {
 }
 
 impl<A: App<Body: Unpin>> Future for Answer<A> {
-    type Output = Result<Response<ReplyBody<InFlight<A::Body>>>, Aborted>;
+    type Output = Result<Reply<A>, Aborted>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.get_mut().0 {
@@ -207,10 +206,7 @@ impl<A: App<Body: Unpin>> Future for Answer<A> {
 }
 
 impl<A: App<Body: Unpin>> Called<A> {
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Response<ReplyBody<InFlight<A::Body>>>, Aborted>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply<A>, Aborted>> {
         let polled = Pin::new(&mut self.answer).poll(cx);
         if polled.is_pending()
             && let Some(timer) = &mut self.timer
