@@ -106,7 +106,10 @@ class Server:
         self.pids = pids
 
     def end(self):
-        os.killpg(self.process.pid, signal.SIGKILL)
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
         self.process.wait()
 
 
@@ -116,10 +119,11 @@ def recycle(command, args):
     for _ in range(args.times):
         time.sleep(args.imports + 1.5)
         server.process.send_signal(signal.SIGHUP)
+    gone = "" if server.process.poll() is None else "; the server is gone"
     time.sleep(args.imports + 2)
     result = load.end()
     server.end()
-    return f"{args.times} reloads, import {args.imports} s: {result}"
+    return f"{args.times} reloads, import {args.imports} s: {result}{gone}"
 
 
 def hung(command, args):

@@ -506,3 +506,31 @@ fn application(version: u32) -> String {
          await send({{'type': 'http.response.body', 'body': text.encode()}})\n"
     )
 }
+
+#[test]
+fn preloaded_workers_need_less_than_half_of_the_memory() {
+    let total = |preload: &str| {
+        let server = Server::app("fastapi_app:app").example().option("workers", 8).arg(preload).start();
+        let load = Load::start(server.address.unwrap(), "/asyncwait", 16);
+        load.wait_for(2_000);
+        nothing_failed(&load.end());
+        let python = server.processes().into_iter().filter(|pid| *pid != server.master());
+        let total: u64 = python.map(pss).sum();
+        let master = rss(server.master());
+        assert!(master <= 6 * 1024, "the master has {master} KiB");
+        server.stop();
+        total
+    };
+    let (apart, shared) = (total("--no-preload"), total("--preload"));
+    assert!(shared * 100 <= apart * 45, "{shared} KiB with preload, {apart} KiB without");
+}
+
+fn nothing_failed(outcome: &Outcome) {
+    assert_eq!(outcome.failures, Vec::<String>::new(), "of {} requests", outcome.answered);
+}
+
+fn pss(pid: i32) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
+    pss.trim().trim_end_matches(" kB").parse().unwrap()
+}

@@ -40,6 +40,10 @@ use worker::{State, Worker};
 /// A point of time: the time since the master started, on a monotonic clock.
 pub type Time = Duration;
 
+/// The longest wait for the successor of a worker that served.
+const LONGEST_WAIT_AFTER_SERVICE: Duration = Duration::from_millis(400);
+/// So many failures in a row are a loop, and are said to be.
+const CRASH_LOOP: u32 = 5;
 /// A worker that served this long was healthy: the next failure counts as the first.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
@@ -115,6 +119,8 @@ pub enum Action {
     Reloaded(Generation),
     /// The new generation does not serve; the old one goes on.
     NotReloaded(Generation),
+    /// The workers of this seat fail again and again; the next attempt is made after this wait.
+    CrashLoop(SeatId, Duration),
     /// No worker is left: leave with this status.
     Exit(ExitStatus),
 }
@@ -310,18 +316,27 @@ impl Arbiter {
         if self.reload.as_ref().is_some_and(|reload| reload.generation == worker.generation) {
             return self.abandon_reload(worker.generation, now, actions);
         }
-        self.count_failure(worker, now);
+        self.count_failure(worker, now, actions);
     }
 
-    fn count_failure(&mut self, worker: Worker, now: Time) {
-        let healthy = matches!(worker.state, State::Serving { since, .. } if now.saturating_sub(since) >= HEALTHY_AFTER);
+    fn count_failure(&mut self, worker: Worker, now: Time, actions: &mut Vec<Action>) {
+        let (served, healthy) = match worker.state {
+            State::Serving { since, .. } => (true, now.saturating_sub(since) >= HEALTHY_AFTER),
+            _ => (false, false),
+        };
         let seed = self.policy.seed;
         let Some(seat) = self.seat_mut(worker.seat) else { return };
         if healthy {
             seat.failures = 0;
         }
-        seat.spawn_at = now + backoff(seat.failures, chance(seed, u64::from(seat.failures)));
+        let wait = backoff(seat.failures, chance(seed, u64::from(seat.failures)));
+        // It can serve: whatever ended it, a seat that stays vacant for long helps nobody.
+        let wait = if served { wait.min(LONGEST_WAIT_AFTER_SERVICE) } else { wait };
+        seat.spawn_at = now + wait;
         seat.failures = seat.failures.saturating_add(1);
+        if seat.failures >= CRASH_LOOP {
+            actions.push(Action::CrashLoop(worker.seat, wait));
+        }
     }
 
     /// Before anything served, a boot failure is a failure of the whole start.

@@ -85,7 +85,7 @@ impl Arbiter {
         if self.reload.is_some_and(|reload| reload.generation == worker.generation) {
             self.abandon_reload(worker.generation, now, actions);
         } else {
-            self.count_failure(worker, now);
+            self.count_failure(worker, now, actions);
         }
     }
 

@@ -63,6 +63,33 @@ fn a_dead_worker_is_replaced_at_once_and_then_ever_more_slowly() {
 }
 
 #[test]
+fn whoever_served_is_replaced_soon_however_often_it_dies() {
+    let mut arbiter = serving(Policy::new(1));
+    for worker in 1..20 {
+        let now = secs(u64::from(worker));
+        let _ = arbiter.step(Event::Exited(WorkerId(worker)), now);
+        assert!(arbiter.next_deadline().is_none_or(|due| due <= now + Duration::from_millis(400)));
+        let _ = arbiter.step(Event::Tick, now + Duration::from_millis(400));
+        let _ = boot(&mut arbiter, WorkerId(worker + 1), now + Duration::from_millis(500));
+    }
+}
+
+#[test]
+fn a_crash_loop_is_told() {
+    let mut arbiter = serving(Policy::new(1));
+    let (mut now, mut worker, mut told) = (secs(1), 1, 0);
+    for _ in 0..6 {
+        let actions = arbiter.step(Event::Exited(WorkerId(worker)), now);
+        told += actions.iter().filter(|action| matches!(action, Action::CrashLoop(SeatId(1), _))).count();
+        now += secs(60);
+        let _ = arbiter.step(Event::Tick, now);
+        worker += 1;
+        let _ = boot(&mut arbiter, WorkerId(worker), now);
+    }
+    assert_eq!(told, 2);
+}
+
+#[test]
 fn long_service_forgives_earlier_failures() {
     let mut arbiter = serving(Policy::new(1));
     let _ = arbiter.step(Event::Exited(ONE), secs(1));
@@ -488,7 +515,7 @@ impl World {
                 );
             }
             Action::LameDuck(id) => assert!(self.is(id, &[Real::Serving])),
-            Action::Reloaded(_) | Action::NotReloaded(_) => {}
+            Action::Reloaded(_) | Action::NotReloaded(_) | Action::CrashLoop(..) => {}
             Action::Exit(_) => {
                 let left = self.workers.values().any(|(_, _, real)| *real != Real::Wanted);
                 assert!(!left, "somebody is left behind");

@@ -43,6 +43,9 @@ impl Master {
             Action::Kill(id, why) => self.kill(id, why),
             Action::Reloaded(generation) => self.reloaded(generation, events),
             Action::NotReloaded(generation) => self.not_reloaded(generation, events),
+            Action::CrashLoop(seat, wait) => {
+                error!(%seat, next_attempt_seconds = wait.as_secs_f64(), "workers of this seat fail again and again");
+            }
             Action::Exit(_) => {}
         }
     }

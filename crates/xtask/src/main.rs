@@ -84,6 +84,9 @@ fn generate() -> Result<()> {
     Ok(())
 }
 
+/// How many storms must pass; some seconds' worth.
+const STORMS: &str = "20000";
+
 fn ci() -> Result<()> {
     let python = python::newest()?;
     let checks: [&[&str]; 3] = [
@@ -95,5 +98,7 @@ fn ci() -> Result<()> {
         section(&format!("cargo {}", check[0]));
         Cmd::cargo(check).env("PYO3_PYTHON", &python.program).env("RUSTDOCFLAGS", "-D warnings").run()?;
     }
+    section("storms of events for the arbiter");
+    Cmd::cargo(&["test", "--release", "--package", "hostler-arbiter"]).env("PROPTEST_CASES", STORMS).run()?;
     test(None)
 }
