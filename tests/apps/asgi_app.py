@@ -179,3 +179,15 @@ async def on_sockets(scope, receive, send):
     writer.close()
     server.close()
     await answer(send, line)
+
+
+async def on_leaving(scope, receive, send):
+    """Computes in one task while another listens for the disconnect."""
+    await read_body(receive)
+    print("waits now", file=sys.stderr, flush=True)
+    begun = time.monotonic()
+    computing = asyncio.ensure_future(asyncio.sleep(600))
+    event = await receive()
+    computing.cancel()
+    elapsed = round((time.monotonic() - begun) * 1000)
+    print(f"left after {elapsed} ms: {event['type']}", file=sys.stderr, flush=True)

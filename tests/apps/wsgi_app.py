@@ -35,6 +35,11 @@ def on_lines(environ, start_response):
     return answer(start_response, b"%s|%d" % (first.strip(), len(rest)))
 
 
+def on_slow(environ, start_response):
+    time.sleep(float(environ["QUERY_STRING"]))
+    return answer(start_response, b"slow answer")
+
+
 def on_pid(environ, start_response):
     return answer(start_response, str(os.getpid()).encode())
 

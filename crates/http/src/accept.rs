@@ -12,6 +12,7 @@ use crate::{
     App, ConnectionInfo, Line, PeerAddress,
     batch::{Batch, Batched},
     connection::{Origin, Server},
+    departures::Departures,
     drain::{Connections, Phase},
     load::Load,
     watch::watch,
@@ -106,7 +107,8 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
         line: Line,
     ) -> Rc<Self> {
         let batch = Batch::new(load.page());
-        let server = Server { app, connections, load, line, request_timeout };
+        let server =
+            Server { app, connections, load, line, departures: Departures::default(), request_timeout };
         Rc::new(Self { server: Rc::new(server), builder: Rc::new(builder(settings)), listeners, batch })
     }
 
@@ -274,6 +276,9 @@ fn builder(settings: &HttpSettings) -> http1::Builder {
     builder
         // `Connections::sweep` does this for all connections at once.
         .header_read_timeout(None)
+        // A client that has sent its request and shut down its side still waits for the answer; whether it is there
+        // is looked at by `Departures`.
+        .half_close(true)
         .keep_alive(settings.keep_alive)
         .max_buf_size(settings.max_buffer)
         .pipeline_flush(settings.pipeline_flush);

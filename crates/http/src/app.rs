@@ -22,6 +22,12 @@ pub trait App: 'static {
     /// The answer took too long and is dropped after this: whatever makes it should stop.
     fn time_out(_answer: &mut Self::Answer) {}
 
+    /// The client of a request in flight sends no more: it may have left, or still wait for its answer. Whether
+    /// the answer is to be made all the same.
+    fn client_finished(&self, _connection: &Rc<Self::Connection>) -> bool {
+        false
+    }
+
     /// The worker drains: whoever streams without an end is to be told.
     fn end_streams(&self) {}
 }

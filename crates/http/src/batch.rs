@@ -16,7 +16,7 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     io::{self, IoSlice},
-    os::fd::OwnedFd,
+    os::fd::{AsRawFd, OwnedFd, RawFd},
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker, ready},
@@ -210,6 +210,11 @@ impl<S: Read + Unpin> Read for Batched<S> {
 }
 
 impl<S: Descriptor> Batched<S> {
+    /// The number of the socket's descriptor, which is open as long as this.
+    pub(crate) fn descriptor_number(&self) -> RawFd {
+        self.socket.stream.borrow().descriptor().as_raw_fd()
+    }
+
     /// What another worker had read and this one has not.
     pub(crate) fn unread(&self) -> &[u8] {
         &self.unread

@@ -5,11 +5,13 @@ use crate::{
     batch::Batched,
     check::refusal,
     deadline::Timer,
+    departures::Departures,
     drain::{Activity, Connections, Guard, Phase},
     handover::Descriptor,
     load::{Load, Tracked},
 };
 use bytes::Bytes;
+use hostler_sys::socket::Departure;
 use hostler_wire::Handover;
 use http_body_util::Full;
 use hyper::{
@@ -23,9 +25,10 @@ use hyper::{
 use std::{
     future::Future,
     net::SocketAddr,
+    os::fd::RawFd,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 use tracing::{debug, warn};
@@ -36,6 +39,7 @@ pub(crate) struct Server<A> {
     pub(crate) connections: Connections,
     pub(crate) load: Load,
     pub(crate) line: Line,
+    pub(crate) departures: Departures,
     pub(crate) request_timeout: Option<Duration>,
 }
 
@@ -62,15 +66,27 @@ impl<A: App<Body: Unpin>> Server<A> {
             PeerAddress::Unix(_) => None,
         };
         let activity = Rc::new(Activity::default());
+        let application = Rc::new(self.app.connect(info));
+        let descriptor = io.descriptor_number();
         let service = AppService {
-            connection: Rc::new(self.app.connect(info)),
+            connection: Rc::clone(&application),
             server: Rc::clone(&self),
             activity: Rc::clone(&activity),
             peer,
         };
         let connection = Some(builder.serve_connection(io, service));
         let _counted = self.load.connection();
-        let ended = UntilEnded { connection, server: self, activity, origin, guard: None }.await;
+        let ended = UntilEnded {
+            connection,
+            server: self,
+            application,
+            activity,
+            origin,
+            descriptor,
+            watched: false,
+            guard: None,
+        }
+        .await;
         if let Err(error) = ended {
             debug!(?peer, %error, "connection failed");
         }
@@ -82,9 +98,31 @@ struct UntilEnded<S: Read + Write + Descriptor + Unpin + 'static, A: App<Body: U
     /// Taken when another worker takes it over.
     connection: Option<http1::Connection<Batched<S>, AppService<A>>>,
     server: Rc<Server<A>>,
+    application: Rc<A::Connection>,
     activity: Rc<Activity>,
     origin: Origin,
+    /// The socket's, to look whether the client has left.
+    descriptor: RawFd,
+    watched: bool,
     guard: Option<Guard>,
+}
+
+impl<S: Read + Write + Descriptor + Unpin + 'static, A: App<Body: Unpin>> UntilEnded<S, A> {
+    /// Has the client watched by this task, or no more.
+    fn watch(&mut self, task: Option<&Waker>) {
+        match (task, self.watched) {
+            (Some(waker), false) => self.server.departures.watch(self.descriptor, waker, &self.activity),
+            (None, true) => self.server.departures.forget(self.descriptor),
+            _ => return,
+        }
+        self.watched = task.is_some();
+    }
+}
+
+impl<S: Read + Write + Descriptor + Unpin + 'static, A: App<Body: Unpin>> Drop for UntilEnded<S, A> {
+    fn drop(&mut self) {
+        self.watch(None);
+    }
 }
 
 impl<S, A> Future for UntilEnded<S, A>
@@ -102,9 +140,13 @@ where
         }
         let Some(connection) = &mut this.connection else { return Poll::Ready(Ok(())) };
         let ended = Pin::new(connection).poll(cx);
-        if ended.is_ready() || !this.activity.is_idle() {
+        if ended.is_ready() {
             return ended;
         }
+        if !this.activity.is_idle() {
+            return if this.client_is_served(cx.waker()) { Poll::Pending } else { Poll::Ready(Ok(())) };
+        }
+        this.watch(None);
         match this.server.connections.phase() {
             Phase::HandingOver if this.hand_over(cx) => Poll::Ready(Ok(())),
             Phase::Closing => Poll::Ready(Ok(())),
@@ -119,6 +161,18 @@ where
     A: App<Body: Unpin>,
     S: Read + Write + Descriptor + Unpin + 'static,
 {
+    /// Looks whether the client of the request in flight is there; false if nobody is left to be answered.
+    fn client_is_served(&mut self, waker: &Waker) -> bool {
+        match self.activity.departure() {
+            None => {
+                self.watch(Some(waker));
+                true
+            }
+            Some(Departure::Finished) => self.server.app.client_finished(&self.application),
+            Some(Departure::Broken) => false,
+        }
+    }
+
     /// Sends the idle connection to another worker; whether that was possible.
     fn hand_over(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(connection) = self.connection.take() else { return false };

@@ -1,5 +1,6 @@
 //! The open connections of a worker, and how they are told to end: at a drain, or for sending nothing.
 
+use hostler_sys::socket::Departure;
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
@@ -44,9 +45,20 @@ pub(crate) struct Activity {
     /// Looks of the sweeper since a request was last in flight.
     idle_looks: Cell<u32>,
     expired: Cell<bool>,
+    departure: Cell<Option<Departure>>,
 }
 
 impl Activity {
+    /// The client left; whether that is news.
+    pub(crate) fn client_left(&self, departure: Departure) -> bool {
+        self.departure.replace(Some(departure)) != Some(departure)
+    }
+
+    /// How the client left, if it did.
+    pub(crate) fn departure(&self) -> Option<Departure> {
+        self.departure.get()
+    }
+
     pub(crate) fn request_began(&self) {
         self.in_flight.set(self.in_flight.get() + 1);
     }

@@ -17,6 +17,7 @@ mod body;
 mod check;
 mod connection;
 mod deadline;
+mod departures;
 mod drain;
 mod handover;
 mod load;

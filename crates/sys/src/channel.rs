@@ -4,8 +4,8 @@
 //! death of the other end reads as end-of-file.
 
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, recvmsg,
-    sendmsg, setsockopt, socketpair, sockopt,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, recv,
+    recvmsg, sendmsg, setsockopt, socketpair, sockopt,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -79,12 +79,24 @@ impl Channel {
         }
     }
 
+    /// How long the next message is; most are short, and no memory is touched for those that might be long.
+    fn next_length(&self) -> io::Result<usize> {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
+        loop {
+            match recv(self.0.as_raw_fd(), &mut [], flags) {
+                Err(nix::Error::EINTR) => {}
+                Err(nix::Error::ECONNRESET) => return Ok(0),
+                length => return Ok(length?.min(MAX_MESSAGE)),
+            }
+        }
+    }
+
     /// Receives one message and its descriptors, which close on exec; `None` when the other end is gone.
     ///
     /// # Errors
     /// The kernel's (recvmsg(2)); `InvalidData` for what is no message of this type.
     pub fn recv<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
-        let mut text = vec![0; MAX_MESSAGE];
+        let mut text = vec![0; self.next_length()?];
         let mut space = nix::cmsg_space!([RawFd; MAX_DESCRIPTORS]);
         let (length, descriptors) = loop {
             let mut part = [IoSliceMut::new(&mut text)];

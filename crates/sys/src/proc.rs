@@ -78,7 +78,8 @@ mod tests {
     #[test]
     fn this_process_runs_and_has_memory() {
         let pid = std::process::id().cast_signed();
-        assert_eq!(state(pid), "running");
+        // Of the main thread, which waits for the tests.
+        assert!(matches!(state(pid), "running" | "sleeping"));
         assert!(memory(pid).unwrap() > 100);
         assert_eq!(memory(-1), None);
     }

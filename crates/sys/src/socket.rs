@@ -148,6 +148,33 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAdd
     Ok((unsafe { OwnedFd::from_raw_fd(descriptor) }, peer.as_socket()))
 }
 
+/// How a peer has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// It sends no more; it may still read.
+    Finished,
+    /// The connection is broken.
+    Broken,
+}
+
+/// Which of these connections their peers have left, whatever is still to be read on them (poll(2), POLLRDHUP).
+#[must_use]
+pub fn departures(connections: &[RawFd]) -> Vec<Option<Departure>> {
+    let mut all: Vec<libc::pollfd> = connections
+        .iter()
+        .map(|connection| libc::pollfd { fd: *connection, events: libc::POLLRDHUP, revents: 0 })
+        .collect();
+    // SAFETY: the pointer and the length are those of a live vector; descriptors that are not open are reported.
+    let polled = unsafe { libc::poll(all.as_mut_ptr(), all.len() as libc::nfds_t, 0) };
+    let ended = |events: libc::c_short| match events {
+        _ if polled <= 0 => None,
+        events if events & (libc::POLLERR | libc::POLLHUP) != 0 => Some(Departure::Broken),
+        events if events & libc::POLLRDHUP != 0 => Some(Departure::Finished),
+        _ => None,
+    };
+    all.into_iter().map(|entry| ended(entry.revents)).collect()
+}
+
 /// The client of a TCP connection; `None` for others, and for one that is gone.
 #[must_use]
 pub fn peer(connection: BorrowedFd<'_>) -> Option<SocketAddr> {
@@ -175,6 +202,22 @@ mod tests {
         assert_eq!(bind_tcp(address, 16).unwrap_err().kind(), ErrorKind::AddrInUse);
         drop(first);
         bind_tcp(address, 16).unwrap();
+    }
+
+    #[test]
+    fn departures_are_seen_behind_unread_data() {
+        use super::{Departure, departures};
+        use std::{io::Write, os::fd::AsRawFd, os::unix::net::UnixStream};
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (other, kept) = UnixStream::pair().unwrap();
+        theirs.write_all(b"unread").unwrap();
+        let look = || departures(&[ours.as_raw_fd(), other.as_raw_fd()]);
+        assert_eq!(look(), [None, None]);
+        theirs.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(look(), [Some(Departure::Finished), None]);
+        drop(theirs);
+        drop(kept);
+        assert_eq!(look(), [Some(Departure::Broken), Some(Departure::Broken)]);
     }
 
     #[test]

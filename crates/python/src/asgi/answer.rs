@@ -111,6 +111,7 @@ fn call(
                 (cycle.getattr(intern!(py, "_task_done"))?,),
             )?;
             cycle.get().keep_task(py, task);
+            connection.set_current(py, Some(cycle.clone().unbind()));
         }
         Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
             cycle.get().application_ended(py, Some(error));

@@ -53,6 +53,8 @@ struct State {
     /// A response to HEAD has the headers alone.
     head_request: bool,
     sent: u64,
+    /// The client sends no more.
+    departed: bool,
     answer: Option<Response<AsgiBody>>,
     /// hyper's task, waiting for `answer`.
     waiting: Option<Waker>,
@@ -77,6 +79,7 @@ impl Cycle {
             phase: Phase::Open,
             head_request,
             sent: 0,
+            departed: false,
             answer: None,
             waiting: None,
             task: None,
@@ -165,12 +168,20 @@ impl Cycle {
         }
     }
 
-    /// Tells an application that streams and waits in `receive` that it should end.
-    pub(super) fn end_stream(&self, py: Python<'_>) {
-        let receivers = self.state.with(py, |state| match state.phase {
-            Phase::Streaming { .. } => std::mem::take(&mut state.receivers),
-            Phase::Open | Phase::Headed(_) | Phase::Complete | Phase::Gone => Vec::new(),
+    /// The client sends no more. Who waits in `receive` is told so; what is sent still goes out.
+    pub(super) fn client_finished(&self, py: Python<'_>) {
+        let (body_done, receivers) = self.state.with(py, |state| {
+            state.departed = true;
+            let done = state.body.is_none();
+            (done, if done { std::mem::take(&mut state.receivers) } else { Vec::new() })
         });
+        // What was sent of the body comes first; its end is found by whoever reads it.
+        if body_done {
+            self.disconnect(py, receivers);
+        }
+    }
+
+    fn disconnect(&self, py: Python<'_>, receivers: Vec<Py<PyAny>>) {
         if !receivers.is_empty() {
             self.receives_no_more(py);
         }
@@ -179,6 +190,15 @@ impl Cycle {
                 events::resolve(receiver.bind(py), event);
             }
         }
+    }
+
+    /// Tells an application that streams and waits in `receive` that it should end.
+    pub(super) fn end_stream(&self, py: Python<'_>) {
+        let receivers = self.state.with(py, |state| match state.phase {
+            Phase::Streaming { .. } => std::mem::take(&mut state.receivers),
+            Phase::Open | Phase::Headed(_) | Phase::Complete | Phase::Gone => Vec::new(),
+        });
+        self.disconnect(py, receivers);
     }
 
     fn receives_no_more(&self, py: Python<'_>) {
@@ -402,6 +422,7 @@ impl Cycle {
         let polled = this.state.with(py, |state| match state.phase {
             Phase::Complete | Phase::Gone => Poll::Ready(Piece::Gone),
             Phase::Streaming { .. } if ending => Poll::Ready(Piece::Ended),
+            _ if state.body.is_none() && state.departed => Poll::Ready(Piece::Ended),
             _ if state.body.is_none() => Poll::Pending,
             _ => state.poll_body(&mut Context::from_waker(Waker::noop())),
         });

@@ -114,6 +114,16 @@ impl App for AsgiApp {
         answer.cancel();
     }
 
+    /// The application is told, and may answer all the same: a client that shut down its side still reads.
+    fn client_finished(&self, connection: &Rc<ConnectionScope>) -> bool {
+        Python::attach(|py| {
+            if let Some(cycle) = connection.current(py) {
+                cycle.get().client_finished(py);
+            }
+        });
+        true
+    }
+
     fn end_streams(&self) {
         self.0.ending.set(true);
         Python::attach(|py| {

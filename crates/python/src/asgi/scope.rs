@@ -1,6 +1,6 @@
 //! The scope dictionary of a request: a copy of the connection's, with what is new replaced.
 
-use super::Shared;
+use super::{Shared, cycle::Cycle};
 use crate::{calls::bytes_pair, deadline::RequestDeadline, gil::GilCell};
 use hostler_http::{ConnectionInfo, PeerAddress};
 use hyper::{
@@ -19,12 +19,25 @@ pub(crate) struct ConnectionScope {
     template: PyResult<Py<PyDict>>,
     /// The headers of the last request. Clients repeat them, so their tuples are used again.
     headers: GilCell<Vec<(HeaderName, HeaderValue, Py<PyTuple>)>>,
+    /// The request whose application is suspended.
+    current: GilCell<Option<Py<Cycle>>>,
 }
 
 impl ConnectionScope {
     pub(super) fn new(py: Python<'_>, shared: &Shared, info: &ConnectionInfo) -> Self {
         let template = template(py, shared, info).map(Bound::unbind);
-        Self { template, headers: GilCell::new(Vec::new()) }
+        Self { template, headers: GilCell::new(Vec::new()), current: GilCell::new(None) }
+    }
+
+    /// The request whose application is suspended, if one is.
+    pub(super) fn current(&self, py: Python<'_>) -> Option<Py<Cycle>> {
+        self.current.with(py, |current| current.as_ref().map(|cycle| cycle.clone_ref(py)))
+    }
+
+    /// Names the request whose application is suspended.
+    pub(super) fn set_current(&self, py: Python<'_>, cycle: Option<Py<Cycle>>) {
+        let before = self.current.with(py, |current| std::mem::replace(current, cycle));
+        drop(before);
     }
 
     /// The scope of one request (ASGI HTTP connection scope).
@@ -34,6 +47,7 @@ impl ConnectionScope {
         shared: &Shared,
         request: &Request<B>,
     ) -> PyResult<Bound<'py, PyDict>> {
+        self.set_current(py, None);
         let names = &shared.names;
         let template = self.template.as_ref().map_err(|error| error.clone_ref(py))?;
         let scope = template.bind(py).copy()?;

@@ -64,6 +64,11 @@ impl App for WsgiApp {
         Answer { future, running }
     }
 
+    /// WSGI has no word for it; a client that shut down its side still reads.
+    fn client_finished(&self, _connection: &Rc<ConnectionEnviron>) -> bool {
+        true
+    }
+
     /// Best effort: a thread that is inside C code goes on until it leaves it.
     fn time_out(answer: &mut Answer) {
         Python::attach(|py| answer.running.interrupt(py));
