@@ -69,6 +69,15 @@ async def on_grow(argument, receive, send):
     await answer(send, os.getpid())
 
 
+async def on_ticks(argument, receive, send):
+    """A stream that takes a quarter of a second for each piece."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for _ in range(int(argument)):
+        await asyncio.sleep(0.25)
+        await send({"type": "http.response.body", "body": b"tick\n", "more_body": True})
+    await send({"type": "http.response.body"})
+
+
 async def on_events(argument, receive, send):
     """A stream without an end that stops when it is told to."""
     await receive()

@@ -40,6 +40,11 @@ def on_slow(environ, start_response):
     return answer(start_response, b"slow answer")
 
 
+def on_loop(environ, start_response):
+    while True:
+        time.sleep(0.01)
+
+
 def on_pid(environ, start_response):
     return answer(start_response, str(os.getpid()).encode())
 

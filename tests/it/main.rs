@@ -10,4 +10,5 @@ mod lifecycle;
 mod native;
 mod service;
 mod supervision;
+mod websocket;
 mod wsgi;

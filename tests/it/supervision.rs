@@ -315,6 +315,34 @@ fn stalls_are_found_and_reported_with_route_and_line() {
 }
 
 #[test]
+fn waiting_and_streaming_for_longer_than_the_stall_timeout_is_no_stall() {
+    let server = Server::app("supervised:app").option("workers", 1).option("stall-timeout", 1).start();
+    let mut stream = server.connect();
+    stream.send("GET /ticks/12 HTTP/1.1\r\nhost: t\r\n\r\n");
+    assert_eq!(server.connect().get("/wait/3").text(), "waited");
+    assert_eq!(stream.reply().unwrap().text(), "tick\n".repeat(12));
+    assert!(!server.log().contains("worker hangs"), "{}", server.log());
+    server.stop();
+}
+
+#[test]
+fn a_configuration_file_is_read_again_at_a_reload() {
+    let dir = workspace("config");
+    let file = dir.join("hostler.toml");
+    fs::write(&file, "workers = 1\n").unwrap();
+    let server = Server::app("supervised:app").option("config", file.display()).option("port", 0).launch();
+    server.wait_for("worker ready", 1);
+    fs::write(&file, "workers = 3\n").unwrap();
+    server.signal(Signal::SIGHUP);
+    server.wait_for(" reloaded generation=1", 1);
+    assert_eq!(server.log().matches("generation=1 pid").count(), 4, "{}", server.log());
+    fs::write(&file, "workers = \"many\"\n").unwrap();
+    server.signal(Signal::SIGHUP);
+    server.wait_for("not reloaded: invalid value 'many' for --workers", 1);
+    server.stop();
+}
+
+#[test]
 fn a_stopped_worker_is_replaced() {
     let server = Server::app("supervised:app").option("workers", 2).option("stall-timeout", 2).start();
     kill(Pid::from_raw(server.workers()[0]), Signal::SIGSTOP).unwrap();

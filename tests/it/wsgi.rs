@@ -124,3 +124,22 @@ fn threads_answer_at_the_same_time_and_persist() {
     names.dedup();
     assert_eq!(names.len(), 4);
 }
+
+#[test]
+fn a_thread_that_takes_too_long_is_answered_for_and_interrupted() {
+    let server = Server::app("wsgi_app:app")
+        .option("workers", 1)
+        .option("blocking-threads", 2)
+        .option("request-timeout", "300ms")
+        .start();
+    let reply = server.connect().get("/loop");
+    assert_eq!(reply.status, 504, "{}", reply.text());
+    server.wait_for("RequestTimeout", 1);
+    // Both threads serve on.
+    let mut conns: Vec<_> = (0..2).map(|_| server.connect()).collect();
+    for conn in &mut conns {
+        conn.send("GET /slow?0.1 HTTP/1.1\r\nhost: t\r\n\r\n");
+    }
+    conns.iter_mut().for_each(|conn| assert_eq!(conn.reply().unwrap().text(), "slow answer"));
+    server.stop();
+}

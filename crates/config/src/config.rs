@@ -7,7 +7,7 @@ use crate::{
 };
 use hostler_wire::{
     AppSettings, HttpSettings, Interface, ListenerInfo, LogForm, LogLevel, LogSettings, Preload,
-    WorkerSettings,
+    WebSocketSettings, WorkerSettings,
 };
 use std::{fmt, path::PathBuf, time::Duration};
 
@@ -188,6 +188,11 @@ fn app(values: &Values) -> Result<AppSettings, Error> {
         root_path: values.text("url-path-prefix").unwrap_or_default().trim_end_matches('/').to_owned(),
         event_loop: values.text("loop").unwrap_or("auto").to_owned(),
         event_loop_chosen: values.source("loop") != Source::Default,
+        websocket: values.flag("ws").then(|| WebSocketSettings {
+            max_size: values.int("ws-max-size").and_then(|n| usize::try_from(n).ok()).unwrap_or(16 << 20),
+            ping_interval: values.duration("ws-ping-interval").unwrap_or(Duration::from_secs(20)),
+            ping_timeout: values.duration("ws-ping-timeout").unwrap_or(Duration::from_secs(20)),
+        }),
         preload: match values.text("preload") {
             Some("strict") => Some(Preload::Strict),
             Some("warn" | "true") => Some(Preload::Warn),

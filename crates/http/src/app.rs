@@ -1,5 +1,6 @@
 //! What an application is to the server.
 
+use crate::Upgrades;
 use bytes::Bytes;
 use hyper::{Request, Response, body::Incoming};
 use std::{error::Error, fmt, future::Future, net::SocketAddr, path::PathBuf, rc::Rc};
@@ -13,8 +14,8 @@ pub trait App: 'static {
     /// An answer under way. Dropped before it is ready when the client goes away.
     type Answer: Future<Output = Result<Response<Self::Body>, Aborted>> + Unpin + 'static;
 
-    /// A connection was accepted.
-    fn connect(&self, info: ConnectionInfo) -> Self::Connection;
+    /// A connection was accepted. An answer with status 101 is followed by what was left in `upgrades`.
+    fn connect(&self, info: ConnectionInfo, upgrades: Upgrades) -> Self::Connection;
 
     /// Answers one request of a connection.
     fn call(&self, connection: &Rc<Self::Connection>, request: Request<Incoming>) -> Self::Answer;

@@ -129,6 +129,14 @@ impl<S: Read + Write + Unpin + 'static> Batched<S> {
         Self { socket: Rc::new(outbox), batch, unread }
     }
 
+    /// Puts bytes that were read already before those that are still to be read.
+    pub(crate) fn unread_first(&mut self, read: Bytes) {
+        self.unread = match self.unread.is_empty() {
+            true => read,
+            false => [read, std::mem::take(&mut self.unread)].concat().into(),
+        };
+    }
+
     /// Writes what waits, and tells whether all of it went.
     pub(crate) fn is_emptied(&self, cx: &mut Context<'_>) -> bool {
         matches!(self.socket.poll_empty(cx), Poll::Ready(Ok(())))

@@ -1,7 +1,7 @@
 //! One connection: hyper's HTTP/1 state machine, our checks before the application, and the drain.
 
 use crate::{
-    Aborted, App, ConnectionInfo, Line, PeerAddress, ReplyBody,
+    Aborted, App, ConnectionInfo, Line, PeerAddress, ReplyBody, Upgraded, Upgrades,
     batch::Batched,
     check::refusal,
     deadline::Timer,
@@ -22,6 +22,7 @@ use hyper::{
     server::conn::http1,
     service::Service,
 };
+use hyper_util::rt::TokioIo;
 use std::{
     future::Future,
     net::SocketAddr,
@@ -66,7 +67,8 @@ impl<A: App<Body: Unpin>> Server<A> {
             PeerAddress::Unix(_) => None,
         };
         let activity = Rc::new(Activity::default());
-        let application = Rc::new(self.app.connect(info));
+        let upgrades = Upgrades::default();
+        let application = Rc::new(self.app.connect(info, upgrades.clone()));
         let descriptor = io.descriptor_number();
         let service = AppService {
             connection: Rc::clone(&application),
@@ -81,6 +83,8 @@ impl<A: App<Body: Unpin>> Server<A> {
             server: self,
             application,
             activity,
+            upgrades,
+            protocol: None,
             origin,
             descriptor,
             watched: false,
@@ -100,6 +104,9 @@ struct UntilEnded<S: Read + Write + Descriptor + Unpin + 'static, A: App<Body: U
     server: Rc<Server<A>>,
     application: Rc<A::Connection>,
     activity: Rc<Activity>,
+    upgrades: Upgrades,
+    /// What is spoken after a 101.
+    protocol: Option<Pin<Box<dyn Future<Output = ()>>>>,
     origin: Origin,
     /// The socket's, to look whether the client has left.
     descriptor: RawFd,
@@ -138,10 +145,14 @@ where
         if this.guard.is_none() {
             this.guard = Some(connections.register(cx.waker().clone(), Rc::clone(&this.activity)));
         }
+        if this.protocol.is_some() {
+            return this.poll_protocol(cx);
+        }
         let Some(connection) = &mut this.connection else { return Poll::Ready(Ok(())) };
-        let ended = Pin::new(connection).poll(cx);
-        if ended.is_ready() {
-            return ended;
+        match Pin::new(connection).poll(cx) {
+            Poll::Ready(Ok(())) if this.upgrade() => return this.poll_protocol(cx),
+            Poll::Pending => {}
+            ended @ Poll::Ready(_) => return ended,
         }
         if !this.activity.is_idle() {
             return if this.client_is_served(cx.waker()) { Poll::Pending } else { Poll::Ready(Ok(())) };
@@ -161,6 +172,26 @@ where
     A: App<Body: Unpin>,
     S: Read + Write + Descriptor + Unpin + 'static,
 {
+    /// Lets another protocol have the connection, if the application answered with one.
+    fn upgrade(&mut self) -> bool {
+        let Some(protocol) = self.upgrades.take() else { return false };
+        let Some(connection) = self.connection.take() else { return false };
+        let http1::Parts { mut io, read_buf, .. } = connection.into_parts();
+        io.unread_first(read_buf);
+        // A request without an end, for those who look whether the connection is idle.
+        self.activity.request_began();
+        self.watch(None);
+        self.protocol = Some(protocol(Upgraded::new(TokioIo::new(io))));
+        true
+    }
+
+    fn poll_protocol(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
+        match &mut self.protocol {
+            Some(protocol) => protocol.as_mut().poll(cx).map(Ok),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
     /// Looks whether the client of the request in flight is there; false if nobody is left to be answered.
     fn client_is_served(&mut self, waker: &Waker) -> bool {
         match self.activity.departure() {
@@ -280,7 +311,8 @@ impl<A: App<Body: Unpin>> Called<A> {
             count.tracked.status = answer.status().as_u16();
         }
         let mut answer = answer.map(|body| ReplyBody::App(InFlight { body, _count: count }));
-        if self.connections.phase().ends_connections() {
+        let upgrades = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if self.connections.phase().ends_connections() && !upgrades {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Poll::Ready(Ok(answer))

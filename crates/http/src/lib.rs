@@ -6,7 +6,8 @@
 //! Neighbours: `hostler_worker` decides when to start and to drain; an [`App`] answers requests
 //! (`hostler_python` for Python, [`TowerApp`] for native services).
 //!
-//! Not here: TLS, HTTP/2 and WebSocket, which get modules of their own beside `connection`.
+//! Not here: TLS and HTTP/2, which get modules of their own beside `connection`; WebSocket, which an application
+//! speaks on a connection that it upgrades.
 
 #![deny(unsafe_code)]
 
@@ -22,6 +23,7 @@ mod drain;
 mod handover;
 mod load;
 mod tower_app;
+mod upgrade;
 mod watch;
 
 pub use accept::{Acceptor, Listener};
@@ -32,3 +34,4 @@ pub use drain::Connections;
 pub use handover::Line;
 pub use load::Load;
 pub use tower_app::TowerApp;
+pub use upgrade::{Protocol, Upgraded, Upgrades};

@@ -46,6 +46,20 @@ pub fn become_subreaper() -> io::Result<()> {
     Ok(nix::sys::prctl::set_child_subreaper(true)?)
 }
 
+/// Has the kernel use small pages for this process and those that it forks (PR_SET_THP_DISABLE, prctl(2)): a
+/// huge page that is shared is copied whole when one byte of it is written.
+///
+/// # Errors
+/// The kernel's, on systems without huge pages.
+pub fn use_small_pages() -> io::Result<()> {
+    let (on, none): (libc::c_ulong, libc::c_ulong) = (1, 0);
+    // SAFETY: prctl(2) with integer arguments only.
+    match unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, on, none, none, none) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// The parent's process id.
 #[must_use]
 pub fn parent_id() -> i32 {

@@ -22,7 +22,7 @@ pub use message::{
 pub use scoreboard::{InFlight, LATENCY_BUCKETS, PAGES, Page, PageState, Totals};
 pub use settings::{
     AppSettings, HttpSettings, Identity, Interface, ListenerInfo, LogForm, LogLevel, LogSettings, Preload,
-    WorkerSettings,
+    WebSocketSettings, WorkerSettings,
 };
 
 use serde::{Deserialize, Serialize};

@@ -61,8 +61,21 @@ pub struct AppSettings {
     pub event_loop: String,
     /// Whether the user asked for the loop by name (then a replacement is reported).
     pub event_loop_chosen: bool,
+    /// How WebSockets are spoken; `None` answers a handshake as the plain request that it also is.
+    pub websocket: Option<WebSocketSettings>,
     /// Whether the application is imported before workers are forked.
     pub preload: Option<Preload>,
+}
+
+/// Limits and timers of WebSockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebSocketSettings {
+    /// The longest message, in bytes, checked while it is assembled; a longer one closes with 1009.
+    pub max_size: usize,
+    /// How often a client is pinged.
+    pub ping_interval: Duration,
+    /// How long it may take to answer, before the connection is closed.
+    pub ping_timeout: Duration,
 }
 
 /// What to do when something makes a fork unsafe.

@@ -6,8 +6,9 @@ use super::{
     callables,
     cycle::{Cycle, task_error},
     scope::ConnectionScope,
+    websocket::{Handshake, Session, asks_for_websocket},
 };
-use crate::{calls::call_with_names, eventloop::LoopCore};
+use crate::{calls::call_with_names, eventloop::LoopCore, logging::application_error};
 use hostler_http::Aborted;
 use hyper::{Method, Request, Response, body::Incoming};
 use pyo3::{intern, prelude::*};
@@ -34,6 +35,8 @@ enum Stage {
         request: Request<Incoming>,
     },
     Called(Py<Cycle>),
+    /// A handshake whose application has not answered yet.
+    Handshake(Py<Session>),
     Over,
 }
 
@@ -62,10 +65,23 @@ impl Future for Answer {
         Python::attach(|py| {
             let cycle = match std::mem::replace(&mut this.0, Stage::Over) {
                 Stage::Called(cycle) => cycle,
+                Stage::Handshake(session) => return this.poll_handshake(py, session, cx),
+                Stage::New { shared, connection, request }
+                    if shared.websocket.is_some() && asks_for_websocket(&request) =>
+                {
+                    return match shake_hands(py, &shared, &connection, &request) {
+                        Ok(Ok(session)) => this.poll_handshake(py, session, cx),
+                        Ok(Err(refusal)) => Poll::Ready(Ok(refusal)),
+                        Err(error) => {
+                            application_error(py, "a WebSocket could not be begun", &error);
+                            Poll::Ready(Err(Aborted))
+                        }
+                    };
+                }
                 Stage::New { shared, connection, request } => match call(py, &shared, &connection, request) {
                     Ok(cycle) => cycle,
                     Err(error) => {
-                        crate::logging::application_error(py, "an ASGI request could not be begun", &error);
+                        application_error(py, "an ASGI request could not be begun", &error);
                         return Poll::Ready(Err(Aborted));
                     }
                 },
@@ -82,10 +98,64 @@ impl Future for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        if let Stage::Called(cycle) = &self.0 {
-            Python::attach(|py| cycle.bind(py).get().answer_dropped(py, false));
+        match &self.0 {
+            Stage::Called(cycle) => Python::attach(|py| cycle.bind(py).get().answer_dropped(py, false)),
+            Stage::Handshake(session) => Python::attach(|py| session.bind(py).get().abandoned(py)),
+            Stage::New { .. } | Stage::Over => {}
         }
     }
+}
+
+impl Answer {
+    fn poll_handshake(
+        &mut self,
+        py: Python<'_>,
+        session: Py<Session>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Response<AsgiBody>, Aborted>> {
+        let polled = session.get().poll_answer(py, cx);
+        if polled.is_pending() {
+            self.0 = Stage::Handshake(session);
+        }
+        polled.map(Ok)
+    }
+}
+
+/// Calls the application for a WebSocket; the refusal if the handshake is wrong.
+fn shake_hands(
+    py: Python<'_>,
+    shared: &Rc<Shared>,
+    connection: &ConnectionScope,
+    request: &Request<Incoming>,
+) -> PyResult<Result<Py<Session>, Response<AsgiBody>>> {
+    let handshake = match Handshake::of(request) {
+        Ok(handshake) => handshake,
+        Err((status, text)) => {
+            let mut refusal = Response::new(AsgiBody::Whole(Some(text.into())));
+            *refusal.status_mut() = status;
+            let version = hyper::header::HeaderValue::from_static("13");
+            refusal.headers_mut().insert(hyper::header::SEC_WEBSOCKET_VERSION, version);
+            return Ok(Err(refusal));
+        }
+    };
+    let session = Bound::new(py, Session::new(Rc::clone(shared), handshake, connection.upgrades()))?;
+    let subprotocols = session.get().subprotocols(py);
+    let scope = connection.of_websocket(py, shared, request, subprotocols)?;
+    let (receive, send) = (session.getattr(intern!(py, "receive"))?, session.getattr(intern!(py, "send"))?);
+    let started =
+        shared.app.bind(py).call1((scope, receive, send)).and_then(|coroutine| start(py, shared, &coroutine));
+    match started {
+        Ok(task) if task.call_method0(intern!(py, "done"))?.is_truthy()? => {
+            session.get().application_ended(py, task_error(&task));
+        }
+        Ok(task) => {
+            let done = session.getattr(intern!(py, "_task_done"))?;
+            task.call_method1(intern!(py, "add_done_callback"), (done,))?;
+            session.get().keep_task(py, task);
+        }
+        Err(error) => session.get().application_ended(py, Some(error)),
+    }
+    Ok(Ok(session.unbind()))
 }
 
 /// Calls the application and runs it until its first real suspension.

@@ -6,8 +6,9 @@ use hyper::{
 };
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
+    intern,
     prelude::*,
-    types::{PyBytes, PyList, PyTuple},
+    types::{PyBytes, PyDict, PyList, PyTuple},
 };
 
 /// The head of an answer.
@@ -19,6 +20,22 @@ pub(crate) struct Head {
     pub(crate) length: Option<u64>,
 }
 
+/// The head that a `websocket.http.response.start` event describes.
+pub(super) fn head_of_denial(event: &Bound<'_, PyDict>) -> PyResult<Head> {
+    let py = event.py();
+    let status = event
+        .get_item(intern!(py, "status"))?
+        .ok_or_else(|| PyTypeError::new_err("`websocket.http.response.start` lacks the key `status`"))?;
+    head(&status, event.get_item(intern!(py, "headers"))?)
+}
+
+/// The headers of a `websocket.accept` event.
+pub(super) fn headers_of(headers: Option<Bound<'_, PyAny>>) -> PyResult<HeaderMap> {
+    let mut head = Head { status: StatusCode::SWITCHING_PROTOCOLS, headers: HeaderMap::new(), length: None };
+    head.add_all(headers)?;
+    Ok(head.headers)
+}
+
 /// The head that an `http.response.start` event describes.
 pub(super) fn head(status: &Bound<'_, PyAny>, headers: Option<Bound<'_, PyAny>>) -> PyResult<Head> {
     let code: u16 = status.extract()?;
@@ -27,26 +44,34 @@ pub(super) fn head(status: &Bound<'_, PyAny>, headers: Option<Bound<'_, PyAny>>)
         .filter(|status| !status.is_informational())
         .ok_or_else(|| PyValueError::new_err(format!("{code} is not the status of a final response")))?;
     let mut head = Head { status, headers: HeaderMap::new(), length: None };
-    match headers {
-        None => {}
-        Some(headers) => match headers.cast_exact::<PyList>() {
-            Ok(list) => {
-                head.headers.reserve(list.len() + 2);
-                for pair in list.iter() {
-                    head.add_pair(&pair)?;
-                }
-            }
-            Err(_) => {
-                for pair in headers.try_iter()? {
-                    head.add_pair(&pair?)?;
-                }
-            }
-        },
-    }
+    head.add_all(headers)?;
     Ok(head)
 }
 
 impl Head {
+    /// Status and headers.
+    pub(super) fn into_parts(self) -> (StatusCode, HeaderMap) {
+        (self.status, self.headers)
+    }
+
+    fn add_all(&mut self, headers: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let Some(headers) = headers else { return Ok(()) };
+        match headers.cast_exact::<PyList>() {
+            Ok(list) => {
+                self.headers.reserve(list.len() + 2);
+                for pair in list.iter() {
+                    self.add_pair(&pair)?;
+                }
+            }
+            Err(_) => {
+                for pair in headers.try_iter()? {
+                    self.add_pair(&pair?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn add_pair(&mut self, pair: &Bound<'_, PyAny>) -> PyResult<()> {
         if let Ok(pair) = pair.cast_exact::<PyTuple>()
             && pair.len() == 2

@@ -4,7 +4,7 @@
 //! `receive` and `send` the application gets, and an [`answer::Answer`], the future that hyper polls.
 //! Most applications finish inside the answer's first poll, without a turn of the asyncio loop.
 //!
-//! Not here: WebSocket; a request for one is served as the plain HTTP request that it also is.
+//! WebSockets are [`websocket`]'s.
 
 mod answer;
 mod awaitable;
@@ -15,6 +15,7 @@ mod events;
 mod headers;
 mod names;
 mod scope;
+mod websocket;
 
 use crate::eventloop::LoopCore;
 use answer::Answer;
@@ -22,7 +23,8 @@ pub(crate) use headers::Head;
 
 use body::AsgiBody;
 use cycle::Cycle;
-use hostler_http::{App, ConnectionInfo};
+use hostler_http::{App, ConnectionInfo, Upgrades};
+use hostler_wire::WebSocketSettings;
 use hyper::{Request, body::Incoming};
 use names::Names;
 use pyo3::{
@@ -35,6 +37,7 @@ use std::{
     collections::HashMap,
     rc::Rc,
 };
+use websocket::Session;
 
 /// An ASGI application and what every request of it needs.
 pub(crate) struct AsgiApp(Rc<Shared>);
@@ -51,6 +54,9 @@ pub(crate) struct Shared {
     waiting: RefCell<HashMap<usize, Py<Cycle>>>,
     /// Streams are told to end.
     ending: Cell<bool>,
+    websocket: Option<WebSocketSettings>,
+    /// Open WebSockets, by the addresses of their sessions.
+    sessions: RefCell<HashMap<usize, Py<Session>>>,
 }
 
 /// How a request's task is made.
@@ -69,6 +75,7 @@ impl AsgiApp {
         event_loop: Bound<'_, LoopCore>,
         state: Option<Bound<'_, PyDict>>,
         root_path: String,
+        websocket: Option<WebSocketSettings>,
     ) -> PyResult<Self> {
         let py = app.py();
         Ok(Self(Rc::new(Shared {
@@ -80,6 +87,8 @@ impl AsgiApp {
             tasks: Tasks::new(py)?,
             waiting: RefCell::default(),
             ending: Cell::new(false),
+            websocket,
+            sessions: RefCell::default(),
         })))
     }
 }
@@ -102,8 +111,8 @@ impl App for AsgiApp {
     type Connection = ConnectionScope;
     type Answer = Answer;
 
-    fn connect(&self, info: ConnectionInfo) -> ConnectionScope {
-        Python::attach(|py| ConnectionScope::new(py, &self.0, &info))
+    fn connect(&self, info: ConnectionInfo, upgrades: Upgrades) -> ConnectionScope {
+        Python::attach(|py| ConnectionScope::new(py, &self.0, &info, upgrades))
     }
 
     fn call(&self, connection: &Rc<ConnectionScope>, request: Request<Incoming>) -> Answer {
@@ -130,6 +139,9 @@ impl App for AsgiApp {
             let waiting: Vec<Py<Cycle>> =
                 self.0.waiting.borrow().values().map(|cycle| cycle.clone_ref(py)).collect();
             waiting.iter().for_each(|cycle| cycle.get().end_stream(py));
+            let sessions: Vec<Py<Session>> =
+                self.0.sessions.borrow().values().map(|session| session.clone_ref(py)).collect();
+            sessions.iter().for_each(|session| session.get().restart(py));
         });
     }
 }

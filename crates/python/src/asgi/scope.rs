@@ -2,7 +2,7 @@
 
 use super::{Shared, cycle::Cycle};
 use crate::{calls::bytes_pair, deadline::RequestDeadline, gil::GilCell};
-use hostler_http::{ConnectionInfo, PeerAddress};
+use hostler_http::{ConnectionInfo, PeerAddress, Upgrades};
 use hyper::{
     HeaderMap, Request,
     header::{HeaderName, HeaderValue},
@@ -21,12 +21,38 @@ pub(crate) struct ConnectionScope {
     headers: GilCell<Vec<(HeaderName, HeaderValue, Py<PyTuple>)>>,
     /// The request whose application is suspended.
     current: GilCell<Option<Py<Cycle>>>,
+    /// Where a WebSocket takes the connection over.
+    upgrades: Upgrades,
 }
 
 impl ConnectionScope {
-    pub(super) fn new(py: Python<'_>, shared: &Shared, info: &ConnectionInfo) -> Self {
+    pub(super) fn new(py: Python<'_>, shared: &Shared, info: &ConnectionInfo, upgrades: Upgrades) -> Self {
         let template = template(py, shared, info).map(Bound::unbind);
-        Self { template, headers: GilCell::new(Vec::new()), current: GilCell::new(None) }
+        Self { template, headers: GilCell::new(Vec::new()), current: GilCell::new(None), upgrades }
+    }
+
+    /// Where a WebSocket takes the connection over.
+    pub(super) fn upgrades(&self) -> Upgrades {
+        self.upgrades.clone()
+    }
+
+    /// The scope of a WebSocket (ASGI WebSocket connection scope).
+    pub(super) fn of_websocket<'py, B>(
+        &self,
+        py: Python<'py>,
+        shared: &Shared,
+        request: &Request<B>,
+        subprotocols: Vec<String>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let scope = self.of(py, shared, request)?;
+        scope.set_item("type", "websocket")?;
+        scope.set_item("scheme", "ws")?;
+        scope.del_item("method")?;
+        scope.set_item("subprotocols", subprotocols)?;
+        let extensions = PyDict::new(py);
+        extensions.set_item("websocket.http.response", PyDict::new(py))?;
+        scope.set_item("extensions", extensions)?;
+        Ok(scope)
     }
 
     /// The request whose application is suspended, if one is.

@@ -9,6 +9,9 @@ pub(super) fn run(py: Python<'_>, settings: &WorkerSettings) -> Result<(), BootF
     let Some((app, mode)) = settings.app.as_ref().and_then(|app| Some((app, app.preload?))) else {
         return Ok(());
     };
+    if let Err(error) = hostler_sys::process::use_small_pages() {
+        tracing::debug!(%error, "huge pages stay in use");
+    }
     let problems = load(py, app).map_err(|error| failure(py, app, &error))?;
     if mode == Preload::Strict && !problems.is_empty() {
         return Err(BootFailure {

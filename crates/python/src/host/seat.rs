@@ -159,8 +159,8 @@ impl WorkerSeat {
         state: Option<Bound<'_, PyDict>>,
         done: Py<PyAny>,
     ) -> PyResult<()> {
-        let root_path = self.app(py, |app| app.root_path.clone())?;
-        let app = AsgiApp::new(app, event_loop.clone(), state, root_path)?;
+        let (root_path, websocket) = self.app(py, |app| (app.root_path.clone(), app.websocket))?;
+        let app = AsgiApp::new(app, event_loop.clone(), state, root_path, websocket)?;
         let seat = self.take(py)?;
         let ready = FromWorker::Ready { interface: "asgi".into(), concurrent_calls: None };
         event_loop.get().spawn(py, async move {

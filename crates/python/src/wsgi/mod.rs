@@ -16,7 +16,7 @@ pub(crate) use pool::Jobs;
 
 use body::WsgiBody;
 use environ::ConnectionEnviron;
-use hostler_http::{Aborted, App, ConnectionInfo};
+use hostler_http::{Aborted, App, ConnectionInfo, Upgrades};
 use hyper::{Request, Response, body::Incoming};
 use pool::Running;
 use pyo3::prelude::*;
@@ -50,7 +50,7 @@ impl App for WsgiApp {
     type Connection = ConnectionEnviron;
     type Answer = Answer;
 
-    fn connect(&self, info: ConnectionInfo) -> ConnectionEnviron {
+    fn connect(&self, info: ConnectionInfo, _upgrades: Upgrades) -> ConnectionEnviron {
         Python::attach(|py| ConnectionEnviron::new(py, &self.0, &info))
     }
 

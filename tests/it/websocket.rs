@@ -1,0 +1,206 @@
+//! WebSockets, with tungstenite as the client and bytes of the tests' own where it would not send them.
+
+use hostler_testkit::{Conn, Server};
+use nix::sys::signal::Signal;
+use std::{io::Read, net::TcpStream};
+use tungstenite::{
+    Error, Message, WebSocket, client::IntoClientRequest, handshake::client::Response,
+    http::header::SEC_WEBSOCKET_PROTOCOL, protocol::CloseFrame,
+};
+
+fn serve() -> Server {
+    Server::app("websocket_app:app").option("workers", 1).start()
+}
+
+fn try_connect(
+    server: &Server,
+    path: &str,
+    subprotocols: Option<&str>,
+) -> Result<(WebSocket<TcpStream>, Response), String> {
+    let address = server.address.unwrap();
+    let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
+    if let Some(names) = subprotocols {
+        request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, names.parse().unwrap());
+    }
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(hostler_testkit::LIMIT)).unwrap();
+    tungstenite::client(request, stream).map_err(|error| error.to_string())
+}
+
+fn connect(server: &Server, path: &str) -> WebSocket<TcpStream> {
+    try_connect(server, path, None).unwrap().0
+}
+
+fn close_of(socket: &mut WebSocket<TcpStream>) -> (u16, String) {
+    loop {
+        match socket.read() {
+            Ok(Message::Close(Some(CloseFrame { code, reason }))) => {
+                return (code.into(), reason.to_string());
+            }
+            Ok(_) => {}
+            Err(error) => panic!("no close frame: {error}"),
+        }
+    }
+}
+
+#[test]
+fn messages_are_echoed_and_the_close_is_answered() {
+    let server = serve();
+    let (mut socket, response) = try_connect(&server, "/echo", None).unwrap();
+    assert_eq!(response.headers()["x-served-by"], "echo");
+    for message in [
+        Message::text("hello"),
+        Message::text(""),
+        Message::text("Grüße, 世界"),
+        Message::binary(vec![0u8; 0]),
+        Message::binary((0..=255).collect::<Vec<u8>>()),
+        Message::binary(vec![7u8; 1 << 20]),
+    ] {
+        socket.send(message.clone()).unwrap();
+        assert_eq!(socket.read().unwrap(), message);
+    }
+    socket.send(Message::Ping(b"are you there"[..].into())).unwrap();
+    assert_eq!(socket.read().unwrap(), Message::Pong(b"are you there"[..].into()));
+    socket.close(Some(CloseFrame { code: 4000.into(), reason: "bye".into() })).unwrap();
+    assert_eq!(close_of(&mut socket).0, 4000);
+    assert!(matches!(socket.read(), Err(Error::ConnectionClosed)));
+    server.wait_for("disconnected 4000 'bye'", 1);
+    server.wait_for("sending raised OSError", 1);
+    server.stop();
+}
+
+#[test]
+fn subprotocols_and_close_codes_of_the_application_arrive() {
+    let server = serve();
+    let (mut socket, response) = try_connect(&server, "/subprotocol", Some("chat, superchat")).unwrap();
+    assert_eq!(response.headers()[SEC_WEBSOCKET_PROTOCOL], "superchat");
+    assert_eq!(close_of(&mut socket), (4001, "done".into()));
+    server.wait_for("then {'type': 'websocket.disconnect', 'code': 4001, 'reason': 'done'}", 1);
+    server.stop();
+}
+
+#[test]
+fn a_handshake_can_be_refused_and_denied() {
+    let server = serve();
+    assert!(try_connect(&server, "/refuse", None).unwrap_err().contains("403"));
+    let denied = handshake(&server, "/deny", "dGhlIHNhbXBsZSBub25jZQ==", "13");
+    assert_eq!(
+        (denied.status, denied.text().as_str(), denied.header("x-why")),
+        (401, "not you", Some("because"))
+    );
+    assert!(try_connect(&server, "/early", None).unwrap_err().contains("500"));
+    assert!(server.log().contains("raised before accept on purpose"), "{}", server.log());
+    assert_eq!(handshake(&server, "/echo", "short", "13").status, 400);
+    let old = handshake(&server, "/echo", "dGhlIHNhbXBsZSBub25jZQ==", "8");
+    assert_eq!((old.status, old.header("sec-websocket-version")), (426, Some("13")));
+    server.stop();
+}
+
+fn handshake(server: &Server, path: &str, key: &str, version: &str) -> hostler_testkit::Reply {
+    let mut conn = server.connect();
+    send_handshake(&mut conn, path, key, version);
+    conn.reply().unwrap()
+}
+
+fn send_handshake(conn: &mut Conn, path: &str, key: &str, version: &str) {
+    conn.send(format!(
+        "GET {path} HTTP/1.1\r\nhost: t\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
+         sec-websocket-key: {key}\r\nsec-websocket-version: {version}\r\n\r\n"
+    ));
+}
+
+#[test]
+fn an_application_that_raises_closes_with_1011_and_the_worker_lives() {
+    let server = serve();
+    let mut socket = connect(&server, "/raise");
+    socket.send(Message::text("x")).unwrap();
+    assert_eq!(close_of(&mut socket).0, 1011);
+    server.wait_for("raised in a websocket on purpose", 1);
+    assert_eq!(server.connect().get("/").text(), "plain");
+    server.stop();
+}
+
+/// A frame with a mask of zeroes, which leaves the payload as it is.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap();
+    assert!(length < 126);
+    [&[first, 0x80 | length, 0, 0, 0, 0], payload].concat()
+}
+
+#[test]
+fn clients_that_break_the_rules_are_told_which_and_nobody_else_is_harmed() {
+    let server = Server::app("websocket_app:app").option("workers", 1).option("ws-max-size", 1000).start();
+    let mut other = connect(&server, "/echo");
+    let too_long = [&[0x82, 0xfe, 0x07, 0xd0, 0, 0, 0, 0][..], &[0; 2000]].concat();
+    let fragments: Vec<u8> = (0..20).flat_map(|n| frame(u8::from(n == 0) * 2, &[0; 100])).collect();
+    let cases: [(&str, Vec<u8>, u16); 7] = [
+        ("text that is not UTF-8", frame(0x81, b"\xff\xfe"), 1007),
+        ("a message that is too long", too_long, 1009),
+        ("fragments that are too long together", fragments, 1009),
+        ("a frame without a mask", vec![0x81, 1, b'x'], 1002),
+        ("a reserved bit", frame(0xc1, b"x"), 1002),
+        ("a continuation of nothing", frame(0x80, b"x"), 1002),
+        ("a ping in fragments", frame(0x09, b"x"), 1002),
+    ];
+    for (what, bytes, code) in cases {
+        let mut conn = server.connect();
+        send_handshake(&mut conn, "/echo", "dGhlIHNhbXBsZSBub25jZQ==", "13");
+        assert_eq!(conn.reply().unwrap().status, 101, "{what}");
+        conn.send(bytes);
+        let rest = conn.to_end().unwrap_or_default();
+        let [high, low] = code.to_be_bytes();
+        assert!(rest.starts_with(&[0x88, 2, high, low]), "{what}: {rest:?}");
+    }
+    other.send(Message::text("still here")).unwrap();
+    assert_eq!(other.read().unwrap(), Message::text("still here"));
+    server.stop();
+}
+
+#[test]
+fn a_client_that_does_not_read_makes_the_application_wait() {
+    let server = serve();
+    let socket = connect(&server, "/flood");
+    server.wait_for("flooded", 1);
+    let log = server.log();
+    let sent: u32 = log.split("flooded ").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    assert!(sent < 500, "{sent} × 64 KiB were taken for a client that reads nothing");
+    drop(socket);
+    server.stop();
+}
+
+#[test]
+fn a_silent_client_is_pinged_and_given_up() {
+    let server = Server::app("websocket_app:app")
+        .option("workers", 1)
+        .option("ws-ping-interval", 1)
+        .option("ws-ping-timeout", 1)
+        .start();
+    let mut conn = server.connect();
+    send_handshake(&mut conn, "/wait", "dGhlIHNhbXBsZSBub25jZQ==", "13");
+    assert_eq!(conn.reply().unwrap().status, 101);
+    assert_eq!(conn.exactly(2).unwrap(), [0x89, 0]);
+    assert!(conn.is_closed());
+    server.wait_for("told 1011", 1);
+    server.stop();
+}
+
+#[test]
+fn a_stop_closes_with_1012_and_tells_the_application() {
+    let mut server = serve();
+    let mut socket = connect(&server, "/wait");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(close_of(&mut socket).0, 1012);
+    let _ = socket.flush();
+    let mut rest = Vec::new();
+    let _ = socket.get_mut().read_to_end(&mut rest);
+    assert_eq!(server.wait_exit().code(), Some(0));
+    assert!(server.log().contains("told 1012"), "{}", server.log());
+}
+
+#[test]
+fn without_ws_a_handshake_is_a_plain_request() {
+    let server = Server::app("websocket_app:app").option("workers", 1).arg("--no-ws").start();
+    let reply = handshake(&server, "/echo", "dGhlIHNhbXBsZSBub25jZQ==", "13");
+    assert_eq!((reply.status, reply.text().as_str()), (200, "plain"));
+    server.stop();
+}
