@@ -129,7 +129,7 @@ fn wrong_options_and_values_are_usage_errors() {
         (&["--workers-lifetime", "soon"][..], "a duration"),
         (&["--interface", "cgi"][..], "one of auto, asgi"),
         (&["--http", "2"][..], "HTTP/2 is not served yet"),
-        (&["--ws"][..], "WebSocket is not served yet"),
+        (&["--ws-ping-interval", "0"][..], "a duration"),
         (&["--ssl-certificate", "x"][..], "TLS is not served yet"),
         (&["--interface", "rsgi"][..], "RSGI is not served yet"),
         (&["--threading-mode", "runtime"][..], "one thread"),
