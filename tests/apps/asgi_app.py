@@ -191,3 +191,13 @@ async def on_leaving(scope, receive, send):
     computing.cancel()
     elapsed = round((time.monotonic() - begun) * 1000)
     print(f"left after {elapsed} ms: {event['type']}", file=sys.stderr, flush=True)
+
+
+async def on_path(scope, receive, send):
+    assert "http.response.pathsend" in scope["extensions"]
+    path = scope["query_string"].decode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    try:
+        await send({"type": "http.response.pathsend", "path": path})
+    except OSError as error:
+        await send({"type": "http.response.body", "body": type(error).__name__.encode()})

@@ -144,6 +144,23 @@ fn a_client_that_shut_down_its_side_still_gets_its_answer() {
 }
 
 #[test]
+fn a_file_is_sent_by_its_path() {
+    let server = Server::app("asgi_app:app").option("workers", 1).start();
+    let mut conn = server.connect();
+    let content = std::fs::read(hostler_testkit::hostler()).unwrap();
+    let path = format!("/path?{}", hostler_testkit::hostler().display());
+    let reply = conn.get(&path);
+    assert_eq!(reply.header("content-length"), Some(content.len().to_string().as_str()));
+    assert!(reply.body == content);
+    let head = conn.request("HEAD", &path, "", b"");
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert_eq!(head.header("content-length"), reply.header("content-length"));
+    assert_eq!(conn.get("/path?/nowhere").text(), "FileNotFoundError");
+    assert_eq!(conn.get("/pid").status, 200);
+    server.stop();
+}
+
+#[test]
 fn an_application_that_waits_for_something_else_hears_of_a_disconnect_soon() {
     let server = Server::app("asgi_app:app").option("workers", 1).start();
     let mut conn = server.connect();

@@ -16,7 +16,10 @@ impl Arbiter {
         let hand_over = match reason {
             Reason::Stop => false,
             Reason::Upgrade => true,
-            _ => self.workers.iter().any(|(other, worker)| *other != id && worker.is_serving()),
+            _ => self
+                .workers
+                .iter()
+                .any(|(other, worker)| *other != id && worker.is_serving() && worker.seat.0 <= self.seats()),
         };
         let kill_at = now + self.policy.graceful_timeout + KILL_MARGIN;
         let Some(worker) = self.workers.get_mut(&id) else { return };
@@ -81,6 +84,11 @@ impl Arbiter {
         };
         self.phase = Phase::Stopping { quickly, status };
         self.reload = None;
+        // Whom those that retire hand their connections to leaves, too.
+        if !quickly && reason == Reason::Stop {
+            let retiring = self.ids(Worker::is_retiring).into_iter();
+            actions.extend(retiring.map(|worker| Action::Drain { worker, reason, hand_over: false }));
+        }
         for id in self.ids(|_| true) {
             if quickly {
                 self.quit(id, now, actions);

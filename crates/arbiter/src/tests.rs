@@ -308,6 +308,22 @@ fn seats_come_and_go() {
 }
 
 #[test]
+fn whoever_retires_when_the_server_stops_is_told_that_nobody_takes_its_connections() {
+    let mut arbiter = serving(Policy { lifetime: Some(secs(60)), ..Policy::new(1) });
+    let _ = arbiter.step(Event::Tick, secs(60));
+    assert_eq!(boot(&mut arbiter, TWO, secs(61)), [drain(ONE, Reason::Lifetime, true)]);
+    let expected = [drain(ONE, Reason::Stop, false), drain(TWO, Reason::Stop, false)];
+    assert_eq!(arbiter.step(Event::StopGracefully, secs(62)), expected);
+}
+
+#[test]
+fn when_all_seats_go_nobody_is_left_to_hand_over_to() {
+    let mut arbiter = serving(Policy::new(2));
+    let expected = [drain(ONE, Reason::Seats, false), drain(TWO, Reason::Seats, false)];
+    assert_eq!(arbiter.step(Event::Seats(0), secs(1)), expected);
+}
+
+#[test]
 fn another_server_takes_over_everything() {
     let mut arbiter = serving(Policy::new(1));
     assert_eq!(arbiter.step(Event::HandOver, secs(1)), [drain(ONE, Reason::Upgrade, true)]);
@@ -495,6 +511,7 @@ impl World {
                 assert!(rivals.count() <= 1, "a seat is filled three times");
                 assert!(self.workers.insert(id, (seat, generation, Real::Wanted)).is_none(), "a used id");
             }
+            Action::Drain { worker, reason: Reason::Stop, .. } if self.is(worker, &[Real::Told]) => {}
             Action::Drain { worker, reason, .. } => {
                 assert!(
                     self.becomes(worker, &[Real::Serving], Real::Told),

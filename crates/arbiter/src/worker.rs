@@ -74,6 +74,11 @@ impl Worker {
         matches!(self.state, State::Serving { .. })
     }
 
+    /// Was told to finish, and has time to.
+    pub(crate) fn is_retiring(&self) -> bool {
+        matches!(self.state, State::Draining { why: Why::GracefulTimeout, .. })
+    }
+
     /// Serves or is on the way to it.
     pub(crate) fn is_incumbent(&self) -> bool {
         matches!(self.state, State::Spawning | State::Booting { .. } | State::Serving { .. })

@@ -178,6 +178,7 @@ impl<A: App<Body: Unpin>> Worker<A> {
                 (_, Order::Drain { hand_over: false }) => {
                     self.connections.drain();
                     self.connections.close_idle();
+                    self.acceptor.app().end_streams();
                 }
                 (_, Order::Drain { .. } | Order::LameDuck) => {}
             }

@@ -7,6 +7,9 @@ use pyo3::prelude::*;
 use std::{
     collections::VecDeque,
     fmt,
+    fs::File,
+    io::{self, Read},
+    path::Path,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
@@ -23,8 +26,49 @@ const LOW_WATER: usize = 16 * 1024;
 pub(crate) enum AsgiBody {
     /// Known in whole when the answer began.
     Whole(Option<Bytes>),
+    /// A file's content (`http.response.pathsend`).
+    File(FilePieces),
     /// Sent piece by piece; the cycle is told when hyper drops it early, which means the client is gone.
     Stream(Streaming),
+}
+
+/// How much of a file is read at a time.
+const FILE_PIECE: usize = 64 * 1024;
+
+/// A file that is read as fast as the client takes it.
+pub(crate) struct FilePieces {
+    file: File,
+    left: u64,
+}
+
+impl FilePieces {
+    /// All of a file; how long it is now is how much is sent.
+    pub(super) fn open(path: &Path) -> io::Result<(Self, u64)> {
+        let file = File::open(path)?;
+        let about = file.metadata()?;
+        if !about.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        }
+        let left = about.len();
+        Ok((Self { file, left }, left))
+    }
+
+    fn next(&mut self) -> Option<Result<Bytes, Broken>> {
+        if self.left == 0 {
+            return None;
+        }
+        let most = FILE_PIECE.min(usize::try_from(self.left).unwrap_or(FILE_PIECE));
+        let mut piece = vec![0; most];
+        match self.file.read(&mut piece) {
+            Ok(count) if count > 0 => {
+                piece.truncate(count);
+                self.left -= count as u64;
+                Some(Ok(piece.into()))
+            }
+            // It became shorter, or cannot be read any more.
+            Ok(_) | Err(_) => Some(Err(Broken)),
+        }
+    }
 }
 
 /// A streamed body: the reader's end.
@@ -142,6 +186,7 @@ impl Body for AsgiBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::File(pieces) => Poll::Ready(pieces.next().map(|piece| piece.map(Frame::data))),
             Self::Stream(streaming) => Python::attach(|py| {
                 streaming.stream.poll_piece(py, cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
             }),
@@ -151,6 +196,7 @@ impl Body for AsgiBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
+            Self::File(pieces) => pieces.left == 0,
             Self::Stream(streaming) => Python::attach(|py| streaming.stream.is_complete(py)),
         }
     }
@@ -158,6 +204,7 @@ impl Body for AsgiBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::File(pieces) => SizeHint::with_exact(pieces.left),
             Self::Stream(_) => SizeHint::default(),
         }
     }

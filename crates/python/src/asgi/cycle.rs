@@ -10,7 +10,7 @@
 use super::{
     Shared,
     awaitable::Finished,
-    body::{AsgiBody, Stream, Streaming},
+    body::{AsgiBody, FilePieces, Stream, Streaming},
     events,
     headers::{Head, head},
 };
@@ -27,6 +27,7 @@ use pyo3::{
 };
 use std::{
     future::poll_fn,
+    path::PathBuf,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
@@ -315,6 +316,37 @@ impl Cycle {
         this.deliver(py, head, body, phase);
     }
 
+    /// Sends a file as the whole body (ASGI extension "Path Send").
+    fn send_file(&self, py: Python<'_>, event: &Bound<'_, PyDict>) -> PyResult<()> {
+        let path = events::required(event, intern!(py, "path"), "http.response.pathsend")?;
+        let (pieces, length) = FilePieces::open(&path.extract::<PathBuf>()?)?;
+        let head_request = self.state.with(py, |state| state.head_request);
+        let phase = self.state.with(py, |state| std::mem::replace(&mut state.phase, Phase::Open));
+        let head = match phase {
+            Phase::Headed(mut head) if head.length.is_none_or(|announced| announced == length) => {
+                // To HEAD, too (RFC 9110 §9.3.2).
+                head.headers.insert(header::CONTENT_LENGTH, length.into());
+                head
+            }
+            other => {
+                let error = match &other {
+                    Phase::Headed(head) => wrong_length(length, head.length.unwrap_or(0)),
+                    Phase::Gone => events::gone(),
+                    _ => PyRuntimeError::new_err("a file was sent where the body of a response cannot begin"),
+                };
+                self.state.with(py, |state| state.phase = other);
+                return Err(error);
+            }
+        };
+        let body = match head.is_bodiless(head_request) {
+            true => AsgiBody::Whole(None),
+            false => AsgiBody::File(pieces),
+        };
+        self.deliver(py, head, body, Phase::Complete);
+        self.end(py, Phase::Complete);
+        Ok(())
+    }
+
     fn deliver(&self, py: Python<'_>, head: Head, body: AsgiBody, phase: Phase) {
         let mut answer = Response::new(body);
         *answer.status_mut() = head.status;
@@ -471,6 +503,7 @@ impl Cycle {
         let wait = match kind.to_str()? {
             "http.response.start" => slf.get().start(py, event).map(|()| None)?,
             "http.response.body" => Self::body_event(slf, event)?,
+            "http.response.pathsend" => slf.get().send_file(py, event).map(|()| None)?,
             other => {
                 let text = format!("`{other}` is not an event of an HTTP response");
                 return Err(PyRuntimeError::new_err(text));

@@ -88,7 +88,7 @@ impl ConnectionScope {
         }
         scope.set_item(&names.headers, self.headers(py, shared, request.headers())?)?;
         if let Some(deadline) = RequestDeadline::of(py, request)? {
-            let extensions = PyDict::new(py);
+            let extensions = extensions(py)?;
             extensions.set_item("hostler.deadline", deadline)?;
             scope.set_item("extensions", extensions)?;
         }
@@ -164,10 +164,18 @@ fn template<'py>(py: Python<'py>, shared: &Shared, info: &ConnectionInfo) -> PyR
     scope.set_item("headers", py.None())?;
     scope.set_item("client", address(py, &info.peer, true)?)?;
     scope.set_item("server", address(py, &info.local, false)?)?;
+    scope.set_item("extensions", extensions(py)?)?;
     if shared.state.is_some() {
         scope.set_item("state", py.None())?;
     }
     Ok(scope)
+}
+
+/// What every HTTP request can do beyond the specification's core.
+fn extensions(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let extensions = PyDict::new(py);
+    extensions.set_item("http.response.pathsend", PyDict::new(py))?;
+    Ok(extensions)
 }
 
 fn address(py: Python<'_>, address: &PeerAddress, client: bool) -> PyResult<Py<PyAny>> {
