@@ -170,8 +170,8 @@ fn an_application_that_waits_for_something_else_hears_of_a_disconnect_soon() {
     server.wait_for("left after", 1);
     let log = server.log();
     let millis = log.split("left after ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
-    // 100 ms on a quiet machine.
-    assert!(millis.parse::<u32>().unwrap() < 1000, "{log}");
+    // 50 ms on a quiet machine.
+    assert!(millis.parse::<u32>().unwrap() < 5000, "{log}");
 }
 
 #[test]

@@ -184,7 +184,11 @@ impl Connections {
             if done(&self.0) {
                 return Poll::Ready(());
             }
-            self.0.watchers.borrow_mut().push(cx.waker().clone());
+            let mut watchers = self.0.watchers.borrow_mut();
+            // Acceptors ask again for every connection, with the same waker.
+            if !watchers.iter().any(|watcher| watcher.will_wake(cx.waker())) {
+                watchers.push(cx.waker().clone());
+            }
             Poll::Pending
         })
         .await;
@@ -216,5 +220,34 @@ impl Drop for Guard {
         if self.connections.phase().is_drain() {
             self.connections.wake_watchers();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Connections;
+    use std::{
+        future::Future,
+        pin::pin,
+        sync::Arc,
+        task::{Context, Wake, Waker},
+    };
+
+    struct Nobody;
+
+    impl Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    #[test]
+    fn whoever_asks_again_and_again_is_remembered_once() {
+        let (connections, waker) = (Connections::default(), Waker::from(Arc::new(Nobody)));
+        for _ in 0..1000 {
+            let asked = pin!(connections.drain_began()).poll(&mut Context::from_waker(&waker));
+            assert!(asked.is_pending());
+        }
+        assert_eq!(connections.0.watchers.borrow().len(), 1);
+        connections.drain();
+        assert!(connections.0.watchers.borrow().is_empty());
     }
 }
