@@ -548,7 +548,8 @@ fn preloaded_workers_share_memory_of_a_real_application() {
         total
     };
     let (apart, shared) = (total("--no-preload"), total("--preload"));
-    assert!(shared * 100 <= apart * 45, "{shared} KiB with preload, {apart} KiB without");
+    // 42 % on Python 3.13; before 3.12 reference counts of more objects are written to. Some room for noise.
+    assert!(shared * 100 <= apart * 52, "{shared} KiB with preload, {apart} KiB without");
 }
 
 fn nothing_failed(outcome: &Outcome) {
