@@ -544,12 +544,14 @@ fn preloaded_workers_share_memory_of_a_real_application() {
         let total: u64 = server.workers().into_iter().map(pss).sum();
         let master = rss(server.master());
         assert!(master <= 6 * 1024, "the master has {master} KiB");
+        let old = server.log().contains("version=\"3.10") || server.log().contains("version=\"3.11");
         server.stop();
-        total
+        (total, old)
     };
-    let (apart, shared) = (total("--no-preload"), total("--preload"));
-    // 42 % on Python 3.13; before 3.12 reference counts of more objects are written to. Some room for noise.
-    assert!(shared * 100 <= apart * 52, "{shared} KiB with preload, {apart} KiB without");
+    let ((apart, old), (shared, _)) = (total("--no-preload"), total("--preload"));
+    // The goal, which Pythons without immortal objects (before 3.12) miss.
+    let most = if old { 52 } else { 45 };
+    assert!(shared * 100 <= apart * most, "{shared} KiB with preload, {apart} KiB without");
 }
 
 fn nothing_failed(outcome: &Outcome) {

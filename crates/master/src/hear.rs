@@ -73,11 +73,8 @@ impl Master {
     fn mold_said(&mut self, generation: Generation, message: FromMold, events: &mut VecDeque<Event>) {
         match message {
             FromMold::Ready { python } => {
-                let mold = self.molds.get_mut(generation).and_then(|breed| breed.mold.as_mut());
-                let pid = mold.map(|mold| {
-                    mold.ready = true;
-                    mold.pid
-                });
+                let mold = self.molds.get(generation).and_then(|breed| breed.mold.as_ref());
+                let pid = mold.map(|mold| mold.pid);
                 info!(%generation, pid, python, "mold ready");
                 events.push_back(Event::CanSpawn(generation));
             }

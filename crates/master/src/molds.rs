@@ -1,10 +1,9 @@
 //! The molds: one process for each generation that may still need workers.
 
-use crate::{MoldCommand, Orders, Spawner, mold::Mold};
+use crate::{Orders, Spawner, mold::Mold};
 use hostler_wire::Generation;
 use std::{
     collections::BTreeMap,
-    io,
     os::fd::BorrowedFd,
     time::{Duration, Instant},
 };
@@ -70,7 +69,7 @@ impl Molds {
             }
             breed.due = None;
             let Spawner::Mold(command) = &breed.orders.spawner else { continue };
-            match start(command, &breed.orders, shared) {
+            match Mold::start(command, &breed.orders.settings, shared) {
                 Ok(mold) => breed.mold = Some(mold),
                 Err(error) => {
                     let program = command.program.display();
@@ -83,8 +82,4 @@ impl Molds {
         }
         failed
     }
-}
-
-fn start(command: &MoldCommand, orders: &Orders, shared: &[BorrowedFd<'_>]) -> io::Result<Mold> {
-    Mold::start(command, &orders.settings, shared)
 }
