@@ -201,3 +201,31 @@ async def on_path(scope, receive, send):
         await send({"type": "http.response.pathsend", "path": path})
     except OSError as error:
         await send({"type": "http.response.body", "body": type(error).__name__.encode()})
+
+
+async def on_hints(scope, receive, send):
+    """Two hints before an answer that takes a while, and one that comes too late."""
+    assert "http.response.early_hint" in scope["extensions"]
+    await asyncio.sleep(0)
+    await send({"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload", b"</b.js>; rel=preload"]})
+    await asyncio.sleep(0.05)
+    await send({"type": "http.response.early_hint", "links": [b"</c.png>; rel=preload"]})
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    try:
+        await send({"type": "http.response.early_hint", "links": [b"</late>; rel=preload"]})
+    except RuntimeError:
+        await send({"type": "http.response.body", "body": b"hinted"})
+
+
+async def on_trailers(scope, receive, send):
+    headers = [(b"trailer", b"x-checksum, x-more")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": True})
+    await send({"type": "http.response.body", "body": b"body"})
+    first = [(b"x-checksum", b"abc")]
+    await send({"type": "http.response.trailers", "headers": first, "more_trailers": True})
+    await send({"type": "http.response.trailers", "headers": [(b"x-more", b"def")]})
+
+
+async def on_notrailers(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [], "trailers": True})
+    await send({"type": "http.response.body", "body": b"body"})

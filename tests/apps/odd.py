@@ -24,8 +24,8 @@ async def refusing(scope, receive, send):
 
 
 class Rsgi:
-    def __rsgi__(self, scope, protocol):
-        pass
+    async def __rsgi__(self, scope, protocol):
+        protocol.response_str(200, [], "RSGI")
 
 
 rsgi = Rsgi()

@@ -1,5 +1,6 @@
 """What the WSGI tests ask for, without a framework."""
 
+import io
 import json
 import os
 import threading
@@ -126,3 +127,35 @@ def valid_inner(environ, start_response):
 
 
 valid = validator(valid_inner)
+
+
+def on_hints(environ, start_response):
+    environ["wsgi.early_hints"]([("Link", "</a.css>; rel=preload"), ("X-Other", "not sent")])
+    start_response("200 OK", [("content-length", "6")])
+    return [b"hinted"]
+
+
+class Counted:
+    """A file object that counts how often it is closed."""
+
+    def __init__(self, file):
+        self.file = file
+        self.fileno, self.tell, self.read = file.fileno, file.tell, file.read
+
+    def close(self):
+        CLOSED["count"] += 1
+        self.file.close()
+
+
+def on_file(environ, start_response):
+    file = open(environ["QUERY_STRING"].partition("&")[0], "rb", buffering=0)
+    file.seek(2)
+    headers = [("content-length", "3")] if environ["QUERY_STRING"].endswith("&short") else []
+    headers += [("content-length", "99")] if environ["QUERY_STRING"].endswith("&long") else []
+    start_response("200 OK", headers)
+    return environ["wsgi.file_wrapper"](Counted(file), 4096)
+
+
+def on_nofile(environ, start_response):
+    start_response("200 OK", [])
+    return environ["wsgi.file_wrapper"](io.BytesIO(b"not a real file"))

@@ -226,3 +226,43 @@ fn the_lifespan_is_shut_down_in_every_worker() {
     std::fs::remove_file(&file).unwrap();
     assert_eq!(text.lines().count(), 2);
 }
+
+#[test]
+fn early_hints_go_before_the_answer_and_never_into_it() {
+    let server = serve();
+    let mut conn = server.connect();
+    let first = conn.get("/hints");
+    assert_eq!((first.status, first.header("link")), (103, Some("</a.css>; rel=preload")));
+    assert_eq!(first.headers[1].1, "</b.js>; rel=preload");
+    assert_eq!(conn.reply().unwrap().header("link"), Some("</c.png>; rel=preload"));
+    assert_eq!(conn.reply().unwrap().text(), "hinted");
+    // A client of HTTP/1.0 knows no interim answers.
+    conn.send("GET /hints HTTP/1.0\r\nhost: t\r\n\r\n");
+    assert_eq!(conn.reply().unwrap().text(), "hinted");
+    // Those who do not wait for answers get them in order, with hints or without.
+    let mut conn = server.connect();
+    conn.send("GET /pid HTTP/1.1\r\nhost: t\r\n\r\nGET /hints HTTP/1.1\r\nhost: t\r\n\r\n");
+    assert_eq!(conn.reply().unwrap().status, 200);
+    let mut reply = conn.reply().unwrap();
+    while reply.status == 103 {
+        reply = conn.reply().unwrap();
+    }
+    assert_eq!(reply.text(), "hinted");
+    server.stop();
+}
+
+#[test]
+fn trailers_follow_the_body_for_those_who_want_them() {
+    let server = serve();
+    let mut conn = server.connect();
+    conn.send("GET /trailers HTTP/1.1\r\nhost: t\r\nte: trailers\r\nconnection: close\r\n\r\n");
+    let reply = String::from_utf8(conn.to_end().unwrap()).unwrap();
+    assert!(reply.ends_with("4\r\nbody\r\n0\r\nx-checksum: abc\r\nx-more: def\r\n\r\n"), "{reply}");
+    assert_eq!(server.connect().get("/trailers").text(), "body");
+    let mut conn = server.connect();
+    conn.send("GET /notrailers HTTP/1.1\r\nhost: t\r\n\r\n");
+    let reply = String::from_utf8(conn.to_end().unwrap()).unwrap();
+    assert!(!reply.ends_with("0\r\n\r\n"), "{reply}");
+    server.wait_for("returned before it sent its trailers", 1);
+    server.stop();
+}

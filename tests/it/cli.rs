@@ -65,7 +65,6 @@ fn an_application_that_raises_at_import_shows_its_traceback() {
 fn what_is_no_application_is_refused() {
     refused(Server::app("odd:number"), 4, &["`odd:number` is not an application", "a value of type int"]);
     refused(Server::app("odd:create_app"), 4, &["cannot tell what kind", "--factory"]);
-    refused(Server::app("odd:rsgi"), 78, &["RSGI is not served yet"]);
 }
 
 #[test]
@@ -131,7 +130,6 @@ fn wrong_options_and_values_are_usage_errors() {
         (&["--http", "2"][..], "HTTP/2 is not served yet"),
         (&["--ws-ping-interval", "0"][..], "a duration"),
         (&["--ssl-certificate", "x"][..], "TLS is not served yet"),
-        (&["--interface", "rsgi"][..], "RSGI is not served yet"),
         (&["--threading-mode", "runtime"][..], "one thread"),
     ] {
         let builder = args.iter().fold(Server::app("asgi_app:app"), |server, arg| server.arg(arg));

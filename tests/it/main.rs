@@ -8,6 +8,7 @@ mod frameworks;
 mod http;
 mod lifecycle;
 mod native;
+mod rsgi;
 mod service;
 mod supervision;
 mod websocket;

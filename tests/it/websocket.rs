@@ -12,7 +12,7 @@ fn serve() -> Server {
     Server::app("websocket_app:app").option("workers", 1).start()
 }
 
-fn try_connect(
+pub(crate) fn try_connect(
     server: &Server,
     path: &str,
     subprotocols: Option<&str>,
@@ -27,11 +27,11 @@ fn try_connect(
     tungstenite::client(request, stream).map_err(|error| error.to_string())
 }
 
-fn connect(server: &Server, path: &str) -> WebSocket<TcpStream> {
+pub(crate) fn connect(server: &Server, path: &str) -> WebSocket<TcpStream> {
     try_connect(server, path, None).unwrap().0
 }
 
-fn close_of(socket: &mut WebSocket<TcpStream>) -> (u16, String) {
+pub(crate) fn close_of(socket: &mut WebSocket<TcpStream>) -> (u16, String) {
     loop {
         match socket.read() {
             Ok(Message::Close(Some(CloseFrame { code, reason }))) => {
@@ -202,5 +202,55 @@ fn without_ws_a_handshake_is_a_plain_request() {
     let server = Server::app("websocket_app:app").option("workers", 1).arg("--no-ws").start();
     let reply = handshake(&server, "/echo", "dGhlIHNhbXBsZSBub25jZQ==", "13");
     assert_eq!((reply.status, reply.text().as_str()), (200, "plain"));
+    server.stop();
+}
+
+/// "hello", masked with zeros, as `permessage-deflate` has it (RFC 7692 §7.2.3.1).
+const HELLO: [u8; 13] = [0xc1, 0x87, 0, 0, 0, 0, 0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+
+fn offer(server: &Server, extensions: &str) -> (Conn, Option<String>) {
+    let mut conn = server.connect();
+    conn.send(format!(
+        "GET /echo HTTP/1.1\r\nhost: t\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
+         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\
+         sec-websocket-extensions: {extensions}\r\n\r\n"
+    ));
+    let agreed = conn.reply().unwrap().header("sec-websocket-extensions").map(str::to_owned);
+    (conn, agreed)
+}
+
+#[test]
+fn messages_are_compressed_if_both_sides_want_it() {
+    let server = serve();
+    assert_eq!(offer(&server, "permessage-deflate").1, None);
+    server.stop();
+    let server = Server::app("websocket_app:app").arg("--ws-deflate").start();
+    let (mut conn, agreed) = offer(&server, "permessage-deflate; client_max_window_bits");
+    assert!(agreed.unwrap().starts_with("permessage-deflate"));
+    conn.send(HELLO);
+    assert_eq!(conn.exactly(9).unwrap(), [0xc1, 0x07, 0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]);
+    // With the help of the message before, the same one is shorter.
+    conn.send(HELLO);
+    assert_eq!(conn.exactly(2).unwrap(), [0xc1, 0x05]);
+    // Who asks for nothing is served without.
+    let mut plain = connect(&server, "/echo");
+    plain.send(Message::text("plain")).unwrap();
+    assert_eq!(plain.read().unwrap(), Message::text("plain"));
+    server.stop();
+    let server = Server::app("websocket_app:app").arg("--ws-deflate").arg("--no-ws-deflate-context-takeover");
+    let server = server.option("ws-max-size", 1000).start();
+    let (mut conn, agreed) = offer(&server, "permessage-deflate");
+    assert!(agreed.unwrap().contains("server_no_context_takeover"));
+    for _ in 0..2 {
+        conn.send(HELLO);
+        assert_eq!(conn.exactly(9).unwrap(), [0xc1, 0x07, 0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]);
+    }
+    // A small message that would become 5,000 bytes.
+    let bomb = [
+        0xc2, 0x96, 0x00, 0x00, 0x00, 0x00, 0xec, 0xc1, 0x31, 0x01, 0x00, 0x00, 0x00, 0xc2, 0xa0, 0xf5, 0x4f,
+        0x6d, 0x0a, 0x3f, 0xa0, 0x00, 0x00, 0x00, 0x00, 0x80, 0xb7, 0x01,
+    ];
+    conn.send(bomb);
+    assert_eq!(conn.exactly(4).unwrap(), [0x88, 2, 0x03, 0xf1]);
     server.stop();
 }

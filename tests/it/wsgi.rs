@@ -143,3 +143,33 @@ fn a_thread_that_takes_too_long_is_answered_for_and_interrupted() {
     conns.iter_mut().for_each(|conn| assert_eq!(conn.reply().unwrap().text(), "slow answer"));
     server.stop();
 }
+
+#[test]
+fn files_are_sent_from_where_they_were_read_to_and_closed() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "0123456789").unwrap();
+    let path = format!("/file?{}", file.path().display());
+    both(|server| {
+        let mut conn = server.connect();
+        let before: u32 = conn.get("/closed").text().parse().unwrap();
+        let whole = conn.get(&path);
+        assert_eq!((whole.text().as_str(), whole.header("content-length")), ("23456789", Some("8")));
+        assert_eq!(conn.get(&format!("{path}&short")).text(), "234");
+        let head = conn.request("HEAD", &path, "", b"");
+        assert_eq!((head.body.len(), head.header("content-length")), (0, Some("8")));
+        assert_eq!(conn.get(&format!("{path}&long")).status, 500);
+        assert_eq!(conn.get("/nofile").text(), "not a real file");
+        assert_eq!(conn.get("/closed").text().parse::<u32>().unwrap(), before + 4);
+    });
+}
+
+#[test]
+fn early_hints_go_before_the_answer() {
+    both(|server| {
+        let mut conn = server.connect();
+        let hint = conn.get("/hints");
+        assert_eq!((hint.status, hint.header("link")), (103, Some("</a.css>; rel=preload")));
+        assert_eq!(hint.headers.len(), 1);
+        assert_eq!(conn.reply().unwrap().text(), "hinted");
+    });
+}

@@ -6,8 +6,8 @@ use crate::{
     supervision::{self, Supervision},
 };
 use hostler_wire::{
-    AppSettings, HttpSettings, Interface, ListenerInfo, LogForm, LogLevel, LogSettings, Preload,
-    WebSocketSettings, WorkerSettings,
+    AppSettings, DeflateSettings, HttpSettings, Interface, ListenerInfo, LogForm, LogLevel, LogSettings,
+    Preload, WebSocketSettings, WorkerSettings,
 };
 use std::{fmt, path::PathBuf, time::Duration};
 
@@ -137,10 +137,6 @@ fn refused(values: &Values, name: &str, cause: &str, hint: &str) -> Error {
 }
 
 fn refuse_combinations(values: &Values) -> Result<(), Error> {
-    if values.text("interface") == Some("rsgi") {
-        let hint = "serve the application's ASGI or WSGI side: --interface asgi or --interface wsgi";
-        return Err(refused(values, "interface", "RSGI is not served yet", hint));
-    }
     if values.text("http") == Some("2") {
         let hint = "use --http 1, and let a proxy speak HTTP/2 to clients";
         return Err(refused(values, "http", "HTTP/2 is not served yet", hint));
@@ -177,6 +173,7 @@ fn app(values: &Values) -> Result<AppSettings, Error> {
         Some("asgi") => Some(Interface::Asgi),
         Some("asginl") => Some(Interface::AsgiNoLifespan),
         Some("wsgi") => Some(Interface::Wsgi),
+        Some("rsgi") => Some(Interface::Rsgi),
         _ => None,
     };
     Ok(AppSettings {
@@ -192,6 +189,13 @@ fn app(values: &Values) -> Result<AppSettings, Error> {
             max_size: values.int("ws-max-size").and_then(|n| usize::try_from(n).ok()).unwrap_or(16 << 20),
             ping_interval: values.duration("ws-ping-interval").unwrap_or(Duration::from_secs(20)),
             ping_timeout: values.duration("ws-ping-timeout").unwrap_or(Duration::from_secs(20)),
+            deflate: values.flag("ws-deflate").then(|| DeflateSettings {
+                window_bits: values
+                    .int("ws-deflate-window-bits")
+                    .and_then(|n| u8::try_from(n).ok())
+                    .unwrap_or(12),
+                context_takeover: values.flag("ws-deflate-context-takeover"),
+            }),
         }),
         preload: match values.text("preload") {
             Some("strict") => Some(Preload::Strict),

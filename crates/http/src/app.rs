@@ -1,6 +1,6 @@
 //! What an application is to the server.
 
-use crate::Upgrades;
+use crate::{Interim, Upgrades};
 use bytes::Bytes;
 use hyper::{Request, Response, body::Incoming};
 use std::{error::Error, fmt, future::Future, net::SocketAddr, path::PathBuf, rc::Rc};
@@ -14,8 +14,8 @@ pub trait App: 'static {
     /// An answer under way. Dropped before it is ready when the client goes away.
     type Answer: Future<Output = Result<Response<Self::Body>, Aborted>> + Unpin + 'static;
 
-    /// A connection was accepted. An answer with status 101 is followed by what was left in `upgrades`.
-    fn connect(&self, info: ConnectionInfo, upgrades: Upgrades) -> Self::Connection;
+    /// A connection was accepted.
+    fn connect(&self, info: ConnectionInfo, link: Link) -> Self::Connection;
 
     /// Answers one request of a connection.
     fn call(&self, connection: &Rc<Self::Connection>, request: Request<Incoming>) -> Self::Answer;
@@ -44,6 +44,15 @@ impl fmt::Display for Aborted {
 }
 
 impl Error for Aborted {}
+
+/// What an application can do with a connection beside answering its requests.
+#[derive(Clone)]
+pub struct Link {
+    /// An answer with status 101 is followed by what was left here.
+    pub upgrades: Upgrades,
+    /// Where interim answers go.
+    pub interim: Interim,
+}
 
 /// The two ends of a connection.
 #[derive(Clone, Debug)]

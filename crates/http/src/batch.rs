@@ -7,7 +7,10 @@
 //! A connection's bytes wait in its [`Outbox`] until the flusher runs, which is after the connections that
 //! were ready with it, or until the first of them has waited for [`LONGEST_WAIT`]. Large writes do not wait.
 
-use crate::handover::Descriptor;
+use crate::{
+    handover::Descriptor,
+    interim::{Interim, Outlet},
+};
 use bytes::{Buf, Bytes};
 use hostler_sys::clock;
 use hostler_wire::Page;
@@ -114,6 +117,10 @@ struct Outbox<S> {
     stuck: Cell<bool>,
     failure: RefCell<Option<io::Error>>,
     connection: RefCell<Option<Waker>>,
+    /// A request waits for its answer.
+    asked: Cell<bool>,
+    /// hyper has an answer that it did not flush yet.
+    held_back: Cell<bool>,
 }
 
 impl<S: Read + Write + Unpin + 'static> Batched<S> {
@@ -125,6 +132,8 @@ impl<S: Read + Write + Unpin + 'static> Batched<S> {
             stuck: Cell::new(false),
             failure: RefCell::default(),
             connection: RefCell::default(),
+            asked: Cell::new(false),
+            held_back: Cell::new(false),
         };
         Self { socket: Rc::new(outbox), batch, unread }
     }
@@ -135,6 +144,11 @@ impl<S: Read + Write + Unpin + 'static> Batched<S> {
             true => read,
             false => [read, std::mem::take(&mut self.unread)].concat().into(),
         };
+    }
+
+    /// Where interim answers go.
+    pub(crate) fn interim(&self) -> Interim {
+        Interim::new(Rc::clone(&self.socket) as Rc<dyn Outlet>)
     }
 
     /// Writes what waits, and tells whether all of it went.
@@ -200,6 +214,24 @@ impl<S: Write + Unpin> Flush for Outbox<S> {
     }
 }
 
+impl<S: Write + Unpin> Outlet for Outbox<S> {
+    fn insert(&self, bytes: &[u8]) {
+        if self.asked.get() && !self.held_back.get() && !self.stuck.get() {
+            self.bytes.borrow_mut().extend_from_slice(bytes);
+            self.flush(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+
+    fn asked(&self) {
+        self.asked.set(true);
+    }
+
+    fn answered(&self) {
+        self.asked.set(false);
+        self.held_back.set(true);
+    }
+}
+
 impl<S: Read + Unpin> Read for Batched<S> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -259,6 +291,7 @@ impl<S: Read + Write + Unpin + 'static> Write for Batched<S> {
     /// Hands the bytes to the batch. Only a socket that takes no more makes the connection wait.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let socket = &self.socket;
+        socket.held_back.set(false);
         if socket.stuck.get() {
             return socket.poll_empty(cx);
         }

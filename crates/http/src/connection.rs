@@ -1,7 +1,7 @@
 //! One connection: hyper's HTTP/1 state machine, our checks before the application, and the drain.
 
 use crate::{
-    Aborted, App, ConnectionInfo, Line, PeerAddress, ReplyBody, Upgraded, Upgrades,
+    Aborted, App, ConnectionInfo, Interim, Line, Link, PeerAddress, ReplyBody, Upgraded, Upgrades,
     batch::Batched,
     check::refusal,
     deadline::Timer,
@@ -68,12 +68,15 @@ impl<A: App<Body: Unpin>> Server<A> {
         };
         let activity = Rc::new(Activity::default());
         let upgrades = Upgrades::default();
-        let application = Rc::new(self.app.connect(info, upgrades.clone()));
+        let interim = io.interim();
+        let link = Link { upgrades: upgrades.clone(), interim: interim.clone() };
+        let application = Rc::new(self.app.connect(info, link));
         let descriptor = io.descriptor_number();
         let service = AppService {
             connection: Rc::clone(&application),
             server: Rc::clone(&self),
             activity: Rc::clone(&activity),
+            interim,
             peer,
         };
         let connection = Some(builder.serve_connection(io, service));
@@ -233,6 +236,7 @@ struct AppService<A: App> {
     server: Rc<Server<A>>,
     connection: Rc<A::Connection>,
     activity: Rc<Activity>,
+    interim: Interim,
     peer: Option<SocketAddr>,
 }
 
@@ -243,6 +247,7 @@ impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {
 
     fn call(&self, mut request: Request<Incoming>) -> Answer<A> {
         if let Some(reason) = refusal(&request) {
+            self.interim.answered();
             return Answer(Stage::Refused(reason));
         }
         let server = &self.server;
@@ -251,6 +256,7 @@ impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {
             activity: Rc::clone(&self.activity),
         };
         self.activity.request_began();
+        self.interim.asked();
         let timer = server.request_timeout.map(|limit| {
             let timer = Timer::new(limit);
             request.extensions_mut().insert(timer.deadline());
@@ -261,6 +267,7 @@ impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {
             timer,
             count: Some(count),
             connections: server.connections.clone(),
+            interim: self.interim.clone(),
         }))
     }
 }
@@ -277,6 +284,7 @@ struct Called<A: App> {
     timer: Option<Timer>,
     count: Option<Counted>,
     connections: Connections,
+    interim: Interim,
 }
 
 impl<A: App<Body: Unpin>> Future for Answer<A> {
@@ -298,6 +306,7 @@ impl<A: App<Body: Unpin>> Called<A> {
         {
             ready!(timer.poll_expired(cx));
             A::time_out(&mut self.answer);
+            self.interim.answered();
             if let Some(mut count) = self.count.take() {
                 warn!(request = count.tracked.describe(), "request timeout: answered with 504");
                 count.tracked.status = StatusCode::GATEWAY_TIMEOUT.as_u16();
@@ -306,6 +315,7 @@ impl<A: App<Body: Unpin>> Called<A> {
             return Poll::Ready(Ok(own_answer(StatusCode::GATEWAY_TIMEOUT, text)));
         }
         let answer = ready!(polled)?;
+        self.interim.answered();
         let mut count = self.count.take();
         if let Some(count) = &mut count {
             count.tracked.status = answer.status().as_u16();

@@ -1,6 +1,6 @@
 //! A tower service as an application: native Rust behind the same server.
 
-use crate::{Aborted, App, ConnectionInfo, Upgrades};
+use crate::{Aborted, App, ConnectionInfo, Link};
 use bytes::Bytes;
 use hyper::{Request, Response, body::Incoming};
 use std::{
@@ -36,7 +36,7 @@ where
     type Connection = ConnectionInfo;
     type Answer = ServiceAnswer<S>;
 
-    fn connect(&self, info: ConnectionInfo, _upgrades: Upgrades) -> ConnectionInfo {
+    fn connect(&self, info: ConnectionInfo, _link: Link) -> ConnectionInfo {
         info
     }
 

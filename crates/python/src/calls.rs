@@ -93,6 +93,29 @@ pub(crate) fn call_with_names<'py, const N: usize>(
     callable.call(PyTuple::new(py, &args[..positional])?, Some(&keywords))
 }
 
+/// Calls `callable(*args)`.
+#[cfg(not(Py_LIMITED_API))]
+pub(crate) fn call_with<'py, const N: usize>(
+    callable: &Bound<'py, PyAny>,
+    args: [&Bound<'py, PyAny>; N],
+) -> PyResult<Bound<'py, PyAny>> {
+    let pointers = args.map(Bound::as_ptr);
+    // SAFETY: the pointers are borrowed from live references and there are as many as announced.
+    let result =
+        unsafe { ffi::PyObject_Vectorcall(callable.as_ptr(), pointers.as_ptr(), N, std::ptr::null_mut()) };
+    // SAFETY: vectorcall returns a new reference, or sets an error.
+    unsafe { Bound::from_owned_ptr_or_err(callable.py(), result) }
+}
+
+/// Calls `callable(*args)`.
+#[cfg(Py_LIMITED_API)]
+pub(crate) fn call_with<'py, const N: usize>(
+    callable: &Bound<'py, PyAny>,
+    args: [&Bound<'py, PyAny>; N],
+) -> PyResult<Bound<'py, PyAny>> {
+    callable.call1(PyTuple::new(callable.py(), args)?)
+}
+
 /// A tuple of two byte strings.
 pub(crate) fn bytes_pair<'py>(
     py: Python<'py>,

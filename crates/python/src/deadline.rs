@@ -14,8 +14,11 @@ impl RequestDeadline {
         py: Python<'py>,
         request: &hyper::Request<B>,
     ) -> PyResult<Option<Bound<'py, Self>>> {
-        let deadline = request.extensions().get::<Deadline>();
-        deadline.map(|deadline| Bound::new(py, Self(deadline.clone()))).transpose()
+        Self::new(py, request.extensions().get::<Deadline>().cloned())
+    }
+
+    pub(crate) fn new(py: Python<'_>, deadline: Option<Deadline>) -> PyResult<Option<Bound<'_, Self>>> {
+        deadline.map(|deadline| Bound::new(py, Self(deadline))).transpose()
     }
 }
 

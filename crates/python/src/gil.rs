@@ -70,6 +70,7 @@ pub(crate) fn raised_by_signal(waker: &Waker) -> Option<PyErr> {
 /// A value that any thread may reach, but only with the GIL, and never across a call into Python.
 ///
 /// The closures given to [`GilCell::with`] must not run Python code; a re-entrant access panics.
+#[derive(Default)]
 pub(crate) struct GilCell<T>(RefCell<T>);
 
 // SAFETY: every access needs a `Python` token, so one thread at a time has it; `T` itself may hold local

@@ -14,6 +14,7 @@
 use pyo3::prelude::*;
 
 mod asgi;
+mod awaitable;
 mod calls;
 mod deadline;
 mod eventloop;
@@ -21,6 +22,10 @@ mod gil;
 mod host;
 mod logging;
 mod package;
+mod response;
+mod rsgi;
+mod task;
+mod websocket;
 mod wsgi;
 
 #[global_allocator]
@@ -38,6 +43,13 @@ fn _hostler(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<eventloop::Handle>()?;
     module.add_class::<host::WorkerSeat>()?;
     module.add_class::<wsgi::Jobs>()?;
+    module.add_class::<rsgi::Scope>()?;
+    module.add_class::<rsgi::Headers>()?;
+    module.add_class::<rsgi::Exchange>()?;
+    module.add_class::<rsgi::StreamTransport>()?;
+    module.add_class::<rsgi::Socket>()?;
+    module.add_class::<rsgi::Transport>()?;
+    module.add_class::<rsgi::Message>()?;
     module.add_function(wrap_pyfunction!(host::mold_main, module)?)?;
     package::install(module)
 }

@@ -112,7 +112,7 @@ impl Conn {
         if status == 100 {
             return self.reply_to(method);
         }
-        if method != "HEAD" && !matches!(status, 101 | 204 | 304) {
+        if method != "HEAD" && !matches!(status, 101 | 103 | 204 | 304) {
             reply.body = self.body(&reply)?;
         }
         Ok(reply)

@@ -21,8 +21,8 @@ pub use message::{
 };
 pub use scoreboard::{InFlight, LATENCY_BUCKETS, PAGES, Page, PageState, Totals};
 pub use settings::{
-    AppSettings, HttpSettings, Identity, Interface, ListenerInfo, LogForm, LogLevel, LogSettings, Preload,
-    WebSocketSettings, WorkerSettings,
+    AppSettings, DeflateSettings, HttpSettings, Identity, Interface, ListenerInfo, LogForm, LogLevel,
+    LogSettings, Preload, WebSocketSettings, WorkerSettings,
 };
 
 use serde::{Deserialize, Serialize};

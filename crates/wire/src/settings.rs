@@ -76,6 +76,17 @@ pub struct WebSocketSettings {
     pub ping_interval: Duration,
     /// How long it may take to answer, before the connection is closed.
     pub ping_timeout: Duration,
+    /// How messages are compressed, if at all (permessage-deflate, RFC 7692).
+    pub deflate: Option<DeflateSettings>,
+}
+
+/// How WebSocket messages are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeflateSettings {
+    /// The base-2 logarithm of the window's size, from 9 to 15.
+    pub window_bits: u8,
+    /// Whether a message may refer to those before it.
+    pub context_takeover: bool,
 }
 
 /// What to do when something makes a fork unsafe.
@@ -96,6 +107,8 @@ pub enum Interface {
     AsgiNoLifespan,
     /// WSGI (PEP 3333).
     Wsgi,
+    /// RSGI 1.6.
+    Rsgi,
 }
 
 /// One listening socket.

@@ -6,6 +6,8 @@ import os
 import sys
 import traceback
 
+from hostler import rsgi
+
 
 class LoadError(Exception):
     """The application cannot be served as asked; `kind` decides the exit code."""
@@ -18,7 +20,9 @@ class LoadError(Exception):
 
 
 def load(target, factory, working_dir, interface):
-    """Returns the application and its interface: "asgi", "asginl" or "wsgi"."""
+    """Returns the application and its interface: "asgi", "asginl", "rsgi" or "wsgi"."""
+    if interface == "rsgi":
+        rsgi.stand_in_for_granian()
     if working_dir is not None:
         _enter(working_dir)
     here = os.getcwd()
@@ -28,12 +32,11 @@ def load(target, factory, working_dir, interface):
     app = _attribute(target, module, attribute)
     if factory:
         app = _make(target, app)
-    _refuse_rsgi(target, app)
-    if not callable(app):
+    if not callable(app) and not hasattr(app, "__rsgi__"):
         raise LoadError(
             f"`{target}` is not an application",
             cause=f"it is {_describe(app)}, which cannot be called",
-            hint="name the ASGI or WSGI callable" + _candidates(module, besides=attribute),
+            hint="name the ASGI, RSGI or WSGI callable" + _candidates(module, besides=attribute),
         )
     return app, interface or _detect(target, app)
 
@@ -104,7 +107,7 @@ def _attribute(target, module, path):
     if path.endswith(")"):
         hint = f"to call a factory, use --factory with `{module.__name__}:{path.partition('(')[0]}`"
     else:
-        hint = "name the ASGI or WSGI callable" + _candidates(module)
+        hint = "name the ASGI, RSGI or WSGI callable" + _candidates(module)
     wanted = f"`{path}`" if path else "neither `app` nor `application`"
     verb = "has no attribute" if path else "has"
     raise LoadError(
@@ -144,20 +147,12 @@ def _describe(value):
     return "None" if value is None else f"a value of type {kind}"
 
 
-def _refuse_rsgi(target, app):
-    if hasattr(app, "__rsgi__") and not callable(app):
-        raise LoadError(
-            f"`{target}` is an RSGI application",
-            cause="RSGI is not served yet",
-            hint="serve its ASGI or WSGI side with --interface, if it has one",
-            kind="config",
-        )
-
-
 def _detect(target, app):
-    if _is_coroutine_callable(app):
-        return "asgi"
+    if hasattr(app, "__rsgi__"):
+        return "rsgi"
     count = _positional_count(app)
+    if _is_coroutine_callable(app):
+        return "rsgi" if count == 2 else "asgi"
     if count == 3:
         return "asgi"
     if count == 2:
@@ -165,10 +160,10 @@ def _detect(target, app):
     if count == 0:
         hint = "if it is a function that makes the application, add --factory"
     else:
-        hint = "say what it is with --interface asgi or --interface wsgi"
+        hint = "say what it is with --interface asgi, rsgi or wsgi"
     raise LoadError(
         f"cannot tell what kind of application `{target}` is",
-        cause="ASGI applications take (scope, receive, send), WSGI applications (environ, start_response)",
+        cause="ASGI applications take (scope, receive, send), RSGI ones (scope, protocol), WSGI ones (environ, start_response)",
         hint=hint,
     )
 

@@ -1,5 +1,6 @@
 """A request that the application answers before its worker counts as ready (--warmup)."""
 
+import asyncio
 import io
 import sys
 import traceback
@@ -10,7 +11,7 @@ async def asgi(app, path, state):
     path, _, query = path.partition("?")
     scope = {
         "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "asgi": {"version": "3.0", "spec_version": "2.5"},
         "http_version": "1.1",
         "method": "GET",
         "scheme": "http",
@@ -38,6 +39,63 @@ async def asgi(app, path, state):
     except Exception:
         return traceback.format_exc().rstrip()
     return _judge(statuses)
+
+
+async def rsgi(callback, path):
+    """Requests `path`; returns what went wrong, or None."""
+    protocol = _Protocol()
+    try:
+        await callback(_Scope(path), protocol)
+    except Exception:
+        return traceback.format_exc().rstrip()
+    return _judge(protocol.statuses)
+
+
+class _Scope:
+    proto = "http"
+    rsgi_version = "1.6"
+    http_version = "1.1"
+    server = client = "127.0.0.1:0"
+    scheme = "http"
+    method = "GET"
+    authority = None
+    deadline = None
+
+    def __init__(self, path):
+        self.path, _, self.query_string = path.partition("?")
+        self.headers = {"host": "localhost", "user-agent": "hostler-warmup"}
+
+
+class _Protocol:
+    """Takes an answer of any kind, and throws it away."""
+
+    def __init__(self):
+        self.statuses = []
+
+    async def __call__(self):
+        return b""
+
+    async def __aiter__(self):
+        for piece in ():
+            yield piece
+
+    def client_disconnect(self):
+        return asyncio.get_running_loop().create_future()
+
+    def _answer(self, status=200, headers=(), *_, **__):
+        self.statuses.append(status)
+
+    response_empty = response_str = response_bytes = response_file = response_file_range = _answer
+
+    def response_stream(self, status=200, headers=()):
+        self.statuses.append(status)
+        return self
+
+    async def send_bytes(self, data):
+        pass
+
+    async def send_str(self, data):
+        pass
 
 
 def wsgi(app, path):

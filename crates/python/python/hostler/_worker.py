@@ -2,11 +2,13 @@
 
 import asyncio
 import atexit
+import contextvars
+import logging
 import os
 import sys
 import traceback
 
-from hostler import _lifespan, _load, _preload, _stacks, _warmup, _wsgi, hooks
+from hostler import _lifespan, _load, _preload, _stacks, _warmup, _wsgi, hooks, rsgi
 
 
 def main(seat):
@@ -26,6 +28,8 @@ def main(seat):
     try:
         if interface == "wsgi":
             return _serve_wsgi(seat, app)
+        if interface == "rsgi":
+            return _serve_rsgi(seat, app)
         return _serve_asgi(seat, app, lifespan=interface == "asgi")
     finally:
         hooks._run_all("worker_exit")
@@ -42,18 +46,51 @@ def _serve_wsgi(seat, app):
     return 0
 
 
-def _serve_asgi(seat, app, lifespan):
+def _make_loop():
     from hostler._loop import EventLoop
 
     loop = EventLoop()
     asyncio.set_event_loop(loop)
     _stacks.watch(loop)
+    return loop
+
+
+def _serve_rsgi(seat, app):
+    loop = _make_loop()
+    # What `__rsgi_init__` sets in its context, requests find in theirs.
+    context = contextvars.copy_context()
+    if hasattr(app, "__rsgi_init__"):
+        try:
+            context.run(app.__rsgi_init__, loop)
+        except Exception as error:
+            return _startup_failed(seat, "`__rsgi_init__` failed", error)
+    callback = getattr(app, "__rsgi__", app)
+    if seat.warmup:
+        warm = _warmup.rsgi(callback, seat.warmup)
+        if failure := context.copy().run(loop.run_until_complete, warm):
+            return _warmup_failed(seat, failure)
+    hooks._run("worker_ready")
+    done = loop.create_future()
+    seat.serve_rsgi(callback, loop, rsgi.errors(), done)
+    context.copy().run(loop.run_until_complete, done)
+    if hasattr(app, "__rsgi_del__"):
+        try:
+            context.run(app.__rsgi_del__, loop)
+        except Exception:
+            logging.getLogger("hostler.rsgi").exception("`__rsgi_del__` raised")
+    _close(loop)
+    return 0
+
+
+def _serve_asgi(seat, app, lifespan):
+    loop = _make_loop()
     life = _lifespan.Lifespan(app, loop)
     if lifespan:
         try:
             loop.run_until_complete(life.startup())
         except _lifespan.Failed as error:
-            return _startup_failed(seat, error)
+            hint = "correct what it reports; --interface asginl serves the application without its lifespan"
+            return _startup_failed(seat, "the application's lifespan startup failed", error.cause, str(error), hint)
     state = life.state if life.supported else None
     if seat.warmup:
         warm = _warmup.asgi(app, seat.warmup, state)
@@ -78,16 +115,10 @@ def _warmup_failed(seat, failure):
     )
 
 
-def _startup_failed(seat, error):
-    cause = str(error)
-    if error.cause is not None:
-        cause = "".join(traceback.format_exception(type(error.cause), error.cause, error.cause.__traceback__))
-    return seat.fail(
-        "boot",
-        "the application's lifespan startup failed",
-        cause.rstrip(),
-        "correct what it reports; --interface asginl serves the application without its lifespan",
-    )
+def _startup_failed(seat, message, error, cause="", hint=None):
+    if error is not None:
+        cause = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    return seat.fail("boot", message, cause.rstrip(), hint)
 
 
 def _close(loop):

@@ -2,6 +2,7 @@
 
 import io
 import threading
+import wsgiref.util
 
 from _hostler import Jobs
 from hostler import RequestTimeout
@@ -22,6 +23,10 @@ def _serve(jobs):
         except RequestTimeout:
             # It came when the request had ended already.
             continue
+
+
+class FileWrapper(wsgiref.util.FileWrapper):
+    """`wsgi.file_wrapper`: a regular file that is returned in it is sent without Python's help."""
 
 
 def open_feed(feed):

@@ -1,7 +1,8 @@
 //! The event dictionaries that pass between server and application.
 
+use crate::response::Head;
 use pyo3::{
-    exceptions::{PyOSError, PyTypeError},
+    exceptions::{PyOSError, PyTypeError, PyValueError},
     intern,
     prelude::*,
     types::{PyBytes, PyDict, PyString},
@@ -28,28 +29,6 @@ pub(super) fn gone() -> PyErr {
     PyOSError::new_err("the client has disconnected")
 }
 
-/// Finishes a future of the loop, unless its task was cancelled meanwhile.
-pub(super) fn resolve(future: &Bound<'_, PyAny>, value: Bound<'_, PyAny>) {
-    settle(future, intern!(future.py(), "set_result"), value);
-}
-
-/// Fails a future of the loop, unless its task was cancelled meanwhile.
-pub(super) fn reject(future: &Bound<'_, PyAny>, error: PyErr) {
-    let py = future.py();
-    settle(future, intern!(py, "set_exception"), error.into_value(py).into_bound(py).into_any());
-}
-
-fn settle(future: &Bound<'_, PyAny>, how: &Bound<'_, PyString>, value: Bound<'_, PyAny>) {
-    let py = future.py();
-    let settled = future.call_method0(intern!(py, "done")).and_then(|done| {
-        if done.is_truthy()? { Ok(()) } else { future.call_method1(how, (value,)).map(drop) }
-    });
-    if let Err(error) = settled {
-        // Only a closed loop refuses; then nobody waits for this future either.
-        tracing::debug!(%error, "cannot finish a future");
-    }
-}
-
 /// A required key of an event.
 pub(super) fn required<'py>(
     event: &Bound<'py, PyDict>,
@@ -59,4 +38,15 @@ pub(super) fn required<'py>(
     event
         .get_item(key)?
         .ok_or_else(|| PyTypeError::new_err(format!("the event `{kind}` lacks the key `{key}`")))
+}
+
+/// The head that an event describes.
+pub(super) fn head(status: &Bound<'_, PyAny>, headers: Option<Bound<'_, PyAny>>) -> PyResult<Head> {
+    let code: u16 = status.extract()?;
+    let mut head = Head::of(code)
+        .ok_or_else(|| PyValueError::new_err(format!("{code} is not the status of a final response")))?;
+    if let Some(headers) = headers {
+        head.add_all(&headers)?;
+    }
+    Ok(head)
 }

@@ -2,7 +2,7 @@
 
 use super::{Shared, cycle::Cycle};
 use crate::{calls::bytes_pair, deadline::RequestDeadline, gil::GilCell};
-use hostler_http::{ConnectionInfo, PeerAddress, Upgrades};
+use hostler_http::{ConnectionInfo, Link, PeerAddress};
 use hyper::{
     HeaderMap, Request,
     header::{HeaderName, HeaderValue},
@@ -21,19 +21,18 @@ pub(crate) struct ConnectionScope {
     headers: GilCell<Vec<(HeaderName, HeaderValue, Py<PyTuple>)>>,
     /// The request whose application is suspended.
     current: GilCell<Option<Py<Cycle>>>,
-    /// Where a WebSocket takes the connection over.
-    upgrades: Upgrades,
+    link: Link,
 }
 
 impl ConnectionScope {
-    pub(super) fn new(py: Python<'_>, shared: &Shared, info: &ConnectionInfo, upgrades: Upgrades) -> Self {
+    pub(super) fn new(py: Python<'_>, shared: &Shared, info: &ConnectionInfo, link: Link) -> Self {
         let template = template(py, shared, info).map(Bound::unbind);
-        Self { template, headers: GilCell::new(Vec::new()), current: GilCell::new(None), upgrades }
+        Self { template, headers: GilCell::new(Vec::new()), current: GilCell::new(None), link }
     }
 
-    /// Where a WebSocket takes the connection over.
-    pub(super) fn upgrades(&self) -> Upgrades {
-        self.upgrades.clone()
+    /// What can be done with the connection beside answering.
+    pub(super) fn link(&self) -> &Link {
+        &self.link
     }
 
     /// The scope of a WebSocket (ASGI WebSocket connection scope).
@@ -42,7 +41,7 @@ impl ConnectionScope {
         py: Python<'py>,
         shared: &Shared,
         request: &Request<B>,
-        subprotocols: Vec<String>,
+        subprotocols: &[String],
     ) -> PyResult<Bound<'py, PyDict>> {
         let scope = self.of(py, shared, request)?;
         scope.set_item("type", "websocket")?;
@@ -151,7 +150,7 @@ fn template<'py>(py: Python<'py>, shared: &Shared, info: &ConnectionInfo) -> PyR
     let scope = PyDict::new(py);
     let asgi = PyDict::new(py);
     asgi.set_item("version", "3.0")?;
-    asgi.set_item("spec_version", "2.4")?;
+    asgi.set_item("spec_version", "2.5")?;
     scope.set_item("type", "http")?;
     scope.set_item("asgi", asgi)?;
     scope.set_item("http_version", "1.1")?;
@@ -174,7 +173,9 @@ fn template<'py>(py: Python<'py>, shared: &Shared, info: &ConnectionInfo) -> PyR
 /// What every HTTP request can do beyond the specification's core.
 fn extensions(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let extensions = PyDict::new(py);
-    extensions.set_item("http.response.pathsend", PyDict::new(py))?;
+    for name in ["http.response.pathsend", "http.response.early_hint", "http.response.trailers"] {
+        extensions.set_item(name, PyDict::new(py))?;
+    }
     Ok(extensions)
 }
 

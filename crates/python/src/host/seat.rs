@@ -5,8 +5,10 @@ use crate::{
     eventloop::LoopCore,
     gil::{self, GilCell},
     logging,
+    rsgi::{Errors, RsgiApp},
     wsgi::{Jobs, WsgiApp},
 };
+use hostler_http::App;
 use hostler_sys::{orphan, signal, title};
 use hostler_wire::{AppSettings, BootFailure, ExitStatus, FailureKind, FromWorker, Interface};
 use hostler_worker::{Ending, ORPHAN_LIMIT, Seat, announce_failure, life};
@@ -63,6 +65,23 @@ impl WorkerSeat {
         self.0
             .with(py, |seat| seat.as_ref().and_then(|seat| seat.settings.app.as_ref()).map(look))
             .ok_or_else(|| PyRuntimeError::new_err("this worker serves already"))
+    }
+
+    /// Lives the worker's life on a loop that is about to run.
+    fn serve<A: App<Body: Unpin>>(
+        &self,
+        py: Python<'_>,
+        interface: &str,
+        app: A,
+        event_loop: &LoopCore,
+        done: Py<PyAny>,
+    ) -> PyResult<()> {
+        let seat = self.take(py)?;
+        let ready = FromWorker::Ready { interface: interface.into(), concurrent_calls: None };
+        event_loop.spawn(py, async move {
+            let ended = life(seat, app, ready).await;
+            Python::attach(|py| finish(done.bind(py), ended));
+        })
     }
 
     fn take(&self, py: Python<'_>) -> PyResult<Seat> {
@@ -161,12 +180,22 @@ impl WorkerSeat {
     ) -> PyResult<()> {
         let (root_path, websocket) = self.app(py, |app| (app.root_path.clone(), app.websocket))?;
         let app = AsgiApp::new(app, event_loop.clone(), state, root_path, websocket)?;
-        let seat = self.take(py)?;
-        let ready = FromWorker::Ready { interface: "asgi".into(), concurrent_calls: None };
-        event_loop.get().spawn(py, async move {
-            let ended = life(seat, app, ready).await;
-            Python::attach(|py| finish(done.bind(py), ended));
-        })
+        self.serve(py, "asgi", app, event_loop.get(), done)
+    }
+
+    /// Serves an RSGI application, as `serve_asgi`; `errors` are the exceptions that it knows.
+    fn serve_rsgi(
+        &self,
+        py: Python<'_>,
+        app: Bound<'_, PyAny>,
+        event_loop: Bound<'_, LoopCore>,
+        errors: (Bound<'_, PyAny>, Bound<'_, PyAny>),
+        done: Py<PyAny>,
+    ) -> PyResult<()> {
+        let websocket = self.app(py, |app| app.websocket)?;
+        let errors = Errors::new(errors.0, errors.1);
+        let app = RsgiApp::new(app, event_loop.clone(), errors, websocket)?;
+        self.serve(py, "rsgi", app, event_loop.get(), done)
     }
 
     /// Serves a WSGI application until told to stop, without an event loop; True when all was answered.
@@ -193,6 +222,7 @@ pub(super) fn interface_name(interface: Interface) -> &'static str {
         Interface::Asgi => "asgi",
         Interface::AsgiNoLifespan => "asginl",
         Interface::Wsgi => "wsgi",
+        Interface::Rsgi => "rsgi",
     }
 }
 

@@ -1,6 +1,7 @@
 //! The body of a WSGI answer.
 
-use super::call::Rest;
+use super::call::{Closing, Rest};
+use crate::response::FilePieces;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pyo3::Python;
@@ -17,6 +18,8 @@ pub(crate) enum WsgiBody {
     Whole(Option<Bytes>),
     /// Pulled from the application's iterable, in place, whenever hyper has room.
     Pulled { first: Option<Bytes>, rest: Option<Rest> },
+    /// A file's content (`wsgi.file_wrapper`), whose wrapper is closed when it is sent or nobody wants it any more.
+    File { pieces: FilePieces, _closing: Closing },
     /// Sent by a thread of the pool.
     Sent(Receiver<Result<Bytes, Broken>>),
 }
@@ -41,6 +44,7 @@ impl Body for WsgiBody {
         let piece = match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(Ok)),
             Self::Sent(receiver) => receiver.poll_recv(cx),
+            Self::File { pieces, .. } => Poll::Ready(pieces.next().map(|piece| piece.map_err(|_| Broken))),
             Self::Pulled { first, rest } => Poll::Ready(match first.take() {
                 Some(first) => Some(Ok(first)),
                 None => pull(rest),
@@ -53,6 +57,7 @@ impl Body for WsgiBody {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
             Self::Pulled { first, rest } => first.is_none() && rest.is_none(),
+            Self::File { pieces, .. } => pieces.left() == 0,
             Self::Sent(_) => false,
         }
     }
@@ -60,6 +65,7 @@ impl Body for WsgiBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::File { pieces, .. } => SizeHint::with_exact(pieces.left()),
             Self::Pulled { .. } | Self::Sent(_) => SizeHint::default(),
         }
     }

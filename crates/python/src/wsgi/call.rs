@@ -8,17 +8,21 @@ use super::{
     input,
     pool::{Job, Line, Running},
 };
-use crate::{asgi::Head, logging::application_error};
+use crate::{
+    logging::application_error,
+    response::{FilePieces, Head, wrong_length},
+};
 use bytes::Bytes;
 use hostler_http::Aborted;
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, header};
+use pyo3::sync::PyOnceLock;
 use pyo3::{
     exceptions::PyRuntimeError,
     intern,
     prelude::*,
     types::{PyDict, PyIterator, PyList, PyTuple},
 };
-use std::rc::Rc;
+use std::{os::fd::RawFd, rc::Rc};
 
 /// Answers a request on this thread: reads the whole body, then calls.
 pub(super) async fn in_place(
@@ -42,6 +46,9 @@ pub(super) async fn in_place(
             Ok(Begun::Whole(head, body)) => response(head, WsgiBody::Whole(body)),
             Ok(Begun::Stream(head, first, rest)) => {
                 response(head, WsgiBody::Pulled { first: Some(first), rest: Some(rest) })
+            }
+            Ok(Begun::File(head, pieces, closing)) => {
+                response(head, WsgiBody::File { pieces, _closing: closing })
             }
             Err(error) => {
                 application_error(py, "the WSGI application raised before its response began", &error);
@@ -86,6 +93,7 @@ pub(super) async fn in_pool(
 pub(super) enum Begun {
     Whole(Head, Option<Bytes>),
     Stream(Head, Bytes, Rest),
+    File(Head, FilePieces, Closing),
 }
 
 /// Calls the application and takes its iterable up to the first piece that is not empty.
@@ -101,6 +109,12 @@ pub(super) fn begin(
         let body = concat(exchange.get().take_written(py), whole);
         let head = exchange.get().begin(py)?;
         return whole_answer(exchange, head, body);
+    }
+    if exchange.get().has_sent_nothing(py)
+        && let Some(pieces) = file_of(&result)?
+    {
+        let head = exchange.get().begin(py)?;
+        return file_answer(exchange, head, pieces, closing);
     }
     let iterator = result.try_iter()?;
     let mut first = exchange.get().take_written(py);
@@ -129,6 +143,42 @@ fn in_memory(result: &Bound<'_, PyAny>) -> PyResult<Option<Bytes>> {
         return Ok(None);
     };
     Ok(Some(concat(pieces, Bytes::new())))
+}
+
+/// The file of a `wsgi.file_wrapper`, if it is a regular file whose position is known (PEP 3333 §Optional
+/// Platform-Specific File Handling).
+fn file_of(result: &Bound<'_, PyAny>) -> PyResult<Option<FilePieces>> {
+    let py = result.py();
+    static WRAPPER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let wrapper = WRAPPER.import(py, "hostler._wsgi", "FileWrapper")?;
+    if !result.get_type().is(wrapper) {
+        return Ok(None);
+    }
+    let file = result.getattr(intern!(py, "filelike"))?;
+    let place = || -> PyResult<(RawFd, u64)> {
+        let descriptor = file.call_method0(intern!(py, "fileno"))?.extract()?;
+        Ok((descriptor, file.call_method0(intern!(py, "tell"))?.extract()?))
+    };
+    let Ok((descriptor, start)) = place() else { return Ok(None) };
+    Ok(FilePieces::of_number(descriptor, start)?)
+}
+
+fn file_answer(
+    exchange: &Bound<'_, Exchange>,
+    mut head: Head,
+    mut pieces: FilePieces,
+    closing: Closing,
+) -> PyResult<Begun> {
+    if head.is_bodiless(exchange.get().head_request) {
+        head.headers.insert(header::CONTENT_LENGTH, pieces.left().into());
+        return Ok(Begun::Whole(head, None));
+    }
+    match head.length {
+        Some(length) if length > pieces.left() => return Err(wrong_length(pieces.left(), length)),
+        Some(length) => pieces.limit(length),
+        None => {}
+    }
+    Ok(Begun::File(head, pieces, closing))
 }
 
 fn concat(mut pieces: Vec<Bytes>, last: Bytes) -> Bytes {
@@ -232,7 +282,7 @@ impl Rest {
 }
 
 /// Calls `close()` of the application's iterable when dropped, whatever happened before (PEP 3333).
-struct Closing(Option<Py<PyAny>>);
+pub(crate) struct Closing(Option<Py<PyAny>>);
 
 impl Drop for Closing {
     fn drop(&mut self) {

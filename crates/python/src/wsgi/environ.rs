@@ -3,10 +3,11 @@
 use super::Shared;
 use crate::deadline::RequestDeadline;
 use crate::gil::GilCell;
-use hostler_http::{ConnectionInfo, PeerAddress};
+use crate::response::Head;
+use hostler_http::{ConnectionInfo, Interim, PeerAddress};
 use hyper::{
     HeaderMap, Method, Request, Version,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName},
+    header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, LINK},
 };
 use pyo3::{
     prelude::*,
@@ -70,11 +71,13 @@ impl Names {
 }
 
 /// What a connection's requests have in common.
-pub(crate) struct ConnectionEnviron(PyResult<Py<PyDict>>);
+pub(crate) struct ConnectionEnviron {
+    template: PyResult<Py<PyDict>>,
+}
 
 impl ConnectionEnviron {
-    pub(super) fn new(py: Python<'_>, shared: &Shared, info: &ConnectionInfo) -> Self {
-        Self(template(py, shared, info).map(Bound::unbind))
+    pub(super) fn new(py: Python<'_>, shared: &Shared, info: &ConnectionInfo, interim: Interim) -> Self {
+        Self { template: template(py, shared, info, interim).map(Bound::unbind) }
     }
 
     /// The environ of one request.
@@ -86,7 +89,7 @@ impl ConnectionEnviron {
         input: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let names = &shared.names;
-        let template = self.0.as_ref().map_err(|error| error.clone_ref(py))?;
+        let template = self.template.as_ref().map_err(|error| error.clone_ref(py))?;
         let environ = template.bind(py).copy()?;
         let uri = request.uri();
         let method = match *request.method() {
@@ -102,6 +105,9 @@ impl ConnectionEnviron {
         environ.set_item(&names.query, query)?;
         let old = request.version() == Version::HTTP_10;
         environ.set_item(&names.protocol, if old { &names.http_10 } else { &names.http_11 })?;
+        if old {
+            environ.del_item("wsgi.early_hints")?;
+        }
         environ.set_item(&names.input, input)?;
         if let Some(deadline) = RequestDeadline::of(py, request)? {
             environ.set_item("hostler.deadline", deadline)?;
@@ -139,7 +145,12 @@ fn add_headers(
     Ok(())
 }
 
-fn template<'py>(py: Python<'py>, shared: &Shared, info: &ConnectionInfo) -> PyResult<Bound<'py, PyDict>> {
+fn template<'py>(
+    py: Python<'py>,
+    shared: &Shared,
+    info: &ConnectionInfo,
+    interim: Interim,
+) -> PyResult<Bound<'py, PyDict>> {
     let environ = PyDict::new(py);
     environ.set_item("REQUEST_METHOD", "GET")?;
     environ.set_item("SCRIPT_NAME", &shared.root_path)?;
@@ -170,8 +181,31 @@ fn template<'py>(py: Python<'py>, shared: &Shared, info: &ConnectionInfo) -> PyR
     environ.set_item("wsgi.multiprocess", true)?;
     environ.set_item("wsgi.run_once", false)?;
     environ.set_item("wsgi.input_terminated", true)?;
-    environ.set_item("wsgi.file_wrapper", py.import("wsgiref.util")?.getattr("FileWrapper")?)?;
+    environ.set_item("wsgi.file_wrapper", py.import("hostler._wsgi")?.getattr("FileWrapper")?)?;
+    environ.set_item("wsgi.early_hints", Bound::new(py, EarlyHints(GilCell::new(interim)))?)?;
     Ok(environ)
+}
+
+/// `environ["wsgi.early_hints"]`, as Gunicorn has it: called with pairs of header names and values before the
+/// response, it sends those that are links in a 103.
+#[pyclass(frozen, module = "hostler")]
+struct EarlyHints(GilCell<Interim>);
+
+#[pymethods]
+impl EarlyHints {
+    fn __call__(&self, py: Python<'_>, headers: &Bound<'_, PyAny>) -> PyResult<()> {
+        let mut head = Head::default();
+        for pair in headers.try_iter()? {
+            let (name, value) = pair?.extract::<(Bound<'_, PyString>, Bound<'_, PyString>)>()?;
+            head.add_text(name.to_str()?, value.to_str()?)?;
+        }
+        let links: Vec<_> = head.headers.get_all(LINK).iter().cloned().collect();
+        if !links.is_empty() {
+            let interim = self.0.with(py, |interim| interim.clone());
+            interim.early_hints(&links);
+        }
+        Ok(())
+    }
 }
 
 /// The decoded path without the prefix that SCRIPT_NAME holds, as "bytes in a string" (PEP 3333 §Unicode).

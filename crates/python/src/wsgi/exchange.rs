@@ -1,7 +1,7 @@
 //! `start_response` and `write` of one request, and the head they collect.
 
 use super::{body::Broken, pool::Line};
-use crate::{asgi::Head, gil::GilCell};
+use crate::{gil::GilCell, response::Head};
 use bytes::Bytes;
 use hyper::{HeaderMap, StatusCode};
 use pyo3::{
@@ -62,6 +62,11 @@ impl Exchange {
     /// How many bytes of the body were sent before the application returned.
     pub(super) fn sent(&self, py: Python<'_>) -> u64 {
         self.state.with(py, |state| state.sent)
+    }
+
+    /// Whether `write()` was not used.
+    pub(super) fn has_sent_nothing(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.sent == 0 && state.written.is_empty() && !state.begun)
     }
 
     pub(super) fn take_written(&self, py: Python<'_>) -> Vec<Bytes> {
@@ -160,13 +165,5 @@ fn add(head: &mut Head, name: &str, value: &str) -> PyResult<()> {
         tracing::debug!(header = name, "dropped: it concerns the connection, which is the server's");
         return Ok(());
     }
-    if value.is_ascii() {
-        return head.add(name.as_bytes(), value.as_bytes());
-    }
-    // "Bytes in a string": each character is a byte (PEP 3333 §Unicode Issues).
-    let bytes: Option<Vec<u8>> = value.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
-    let bytes = bytes.ok_or_else(|| {
-        PyValueError::new_err(format!("the response header {name:?} has characters beyond Latin-1"))
-    })?;
-    head.add(name.as_bytes(), &bytes)
+    head.add_text(name, value)
 }

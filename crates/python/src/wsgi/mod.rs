@@ -3,7 +3,8 @@
 //! In place, the request's body is read before the call, in memory or in a temporary file, because the
 //! thread that would read it is the one that the application blocks. With threads, bodies stream both ways.
 //!
-//! Not here: sendfile for `wsgi.file_wrapper`; files are read in blocks.
+//! Files of `wsgi.file_wrapper` go from the descriptor to the connection without Python. Not with sendfile(2): hyper
+//! writes memory, so they are read in blocks.
 
 mod body;
 mod call;
@@ -16,7 +17,7 @@ pub(crate) use pool::Jobs;
 
 use body::WsgiBody;
 use environ::ConnectionEnviron;
-use hostler_http::{Aborted, App, ConnectionInfo, Upgrades};
+use hostler_http::{Aborted, App, ConnectionInfo, Link};
 use hyper::{Request, Response, body::Incoming};
 use pool::Running;
 use pyo3::prelude::*;
@@ -50,8 +51,8 @@ impl App for WsgiApp {
     type Connection = ConnectionEnviron;
     type Answer = Answer;
 
-    fn connect(&self, info: ConnectionInfo, _upgrades: Upgrades) -> ConnectionEnviron {
-        Python::attach(|py| ConnectionEnviron::new(py, &self.0, &info))
+    fn connect(&self, info: ConnectionInfo, link: Link) -> ConnectionEnviron {
+        Python::attach(|py| ConnectionEnviron::new(py, &self.0, &info, link.interim))
     }
 
     fn call(&self, connection: &Rc<ConnectionEnviron>, request: Request<Incoming>) -> Self::Answer {

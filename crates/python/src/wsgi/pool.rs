@@ -5,7 +5,7 @@ use super::{
     call::{Begun, begin, internal_error, response},
     exchange::Exchange,
 };
-use crate::{asgi::Head, calls, logging::application_error};
+use crate::{calls, logging::application_error, response::Head};
 use bytes::Bytes;
 use hyper::Response;
 use pyo3::{prelude::*, types::PyDict};
@@ -99,6 +99,9 @@ impl Job {
                 line.answer(response(head, WsgiBody::Whole(body)))
             }
             Ok(Begun::Whole(_, body)) => line.send_last(py, body),
+            Ok(Begun::File(head, pieces, closing)) => {
+                line.answer(response(head, WsgiBody::File { pieces, _closing: closing }));
+            }
             Ok(Begun::Stream(head, first, mut rest)) => {
                 if !line.has_begun() {
                     line.begin(head, exchange.get().head_request);

@@ -1,34 +1,37 @@
-//! The body of an ASGI answer: whole, or a stream with a bounded buffer.
+//! The body of an answer of an asynchronous application: whole, a file, or a stream with a bounded buffer.
 
 use crate::gil::GilCell;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use hyper::HeaderMap;
 use pyo3::prelude::*;
 use std::{
     collections::VecDeque,
     fmt,
     fs::File,
-    io::{self, Read},
+    io,
+    os::{
+        fd::{BorrowedFd, RawFd},
+        unix::fs::FileExt,
+    },
     path::Path,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
 };
 
-use super::cycle::Cycle;
-
 /// From this many buffered bytes on, `send` suspends the application.
-pub(super) const HIGH_WATER: usize = 64 * 1024;
+pub(crate) const HIGH_WATER: usize = 64 * 1024;
 /// At this many, suspended applications go on.
 const LOW_WATER: usize = 16 * 1024;
 
 /// What hyper sends.
-pub(crate) enum AsgiBody {
+pub(crate) enum ResponseBody {
     /// Known in whole when the answer began.
     Whole(Option<Bytes>),
     /// A file's content (`http.response.pathsend`).
     File(FilePieces),
-    /// Sent piece by piece; the cycle is told when hyper drops it early, which means the client is gone.
+    /// Sent piece by piece; its owner is told when hyper drops it early, which means the client is gone.
     Stream(Streaming),
 }
 
@@ -38,30 +41,61 @@ const FILE_PIECE: usize = 64 * 1024;
 /// A file that is read as fast as the client takes it.
 pub(crate) struct FilePieces {
     file: File,
+    /// Where the next piece begins: the file may be somebody else's, so its own position is left alone.
+    at: u64,
     left: u64,
 }
 
 impl FilePieces {
     /// All of a file; how long it is now is how much is sent.
-    pub(super) fn open(path: &Path) -> io::Result<(Self, u64)> {
+    pub(crate) fn open(path: &Path) -> io::Result<(Self, u64)> {
+        Self::open_range(path, 0, u64::MAX)
+    }
+
+    /// The bytes of a file from `start` to before `end`, or to its end if that comes first; and how many they are.
+    pub(crate) fn open_range(path: &Path, start: u64, end: u64) -> io::Result<(Self, u64)> {
         let file = File::open(path)?;
         let about = file.metadata()?;
         if !about.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
         }
-        let left = about.len();
-        Ok((Self { file, left }, left))
+        let left = about.len().min(end).saturating_sub(start);
+        Ok((Self { file, at: start, left }, left))
     }
 
-    fn next(&mut self) -> Option<Result<Bytes, Broken>> {
+    /// A regular file that Python has opened, from where it was read to; `None` if it is something else.
+    #[expect(unsafe_code, reason = "Python knows descriptors by their numbers")]
+    pub(crate) fn of_number(descriptor: RawFd, start: u64) -> io::Result<Option<Self>> {
+        // SAFETY: the number comes from `fileno()` of a file object that the caller keeps open meanwhile.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
+        let file = File::from(descriptor.try_clone_to_owned()?);
+        let about = file.metadata()?;
+        if !about.is_file() {
+            return Ok(None);
+        }
+        Ok(Some(Self { left: about.len().saturating_sub(start), at: start, file }))
+    }
+
+    /// How many bytes are still to be sent.
+    pub(crate) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Sends no more than this.
+    pub(crate) fn limit(&mut self, most: u64) {
+        self.left = self.left.min(most);
+    }
+
+    pub(crate) fn next(&mut self) -> Option<Result<Bytes, Broken>> {
         if self.left == 0 {
             return None;
         }
         let most = FILE_PIECE.min(usize::try_from(self.left).unwrap_or(FILE_PIECE));
         let mut piece = vec![0; most];
-        match self.file.read(&mut piece) {
+        match self.file.read_at(&mut piece, self.at) {
             Ok(count) if count > 0 => {
                 piece.truncate(count);
+                self.at += count as u64;
                 self.left -= count as u64;
                 Some(Ok(piece.into()))
             }
@@ -73,8 +107,14 @@ impl FilePieces {
 
 /// A streamed body: the reader's end.
 pub(crate) struct Streaming {
-    pub(super) stream: Rc<Stream>,
-    pub(super) cycle: Py<Cycle>,
+    pub(crate) stream: Rc<Stream>,
+    pub(crate) owner: Box<dyn Owner>,
+}
+
+/// Whoever sends a streamed body.
+pub(crate) trait Owner {
+    /// hyper let go of the body; if it was not complete, the client is gone.
+    fn let_go(&self, py: Python<'_>, complete: bool);
 }
 
 /// Pieces on their way from the application to hyper.
@@ -85,6 +125,8 @@ struct State {
     pieces: VecDeque<Bytes>,
     buffered: usize,
     end: Option<End>,
+    /// What follows the last piece.
+    trailers: Option<HeaderMap>,
     reader: Option<Waker>,
     /// Futures of applications that wait for room.
     writers: Vec<Py<PyAny>>,
@@ -109,12 +151,12 @@ impl fmt::Display for Broken {
 impl std::error::Error for Broken {}
 
 impl Stream {
-    pub(super) fn new() -> Rc<Self> {
+    pub(crate) fn new() -> Rc<Self> {
         Rc::new(Self(GilCell::new(State::default())))
     }
 
     /// Adds a piece; true if the application should wait before it sends more.
-    pub(super) fn push(&self, py: Python<'_>, piece: Bytes) -> bool {
+    pub(crate) fn push(&self, py: Python<'_>, piece: Bytes) -> bool {
         self.change(py, |state| {
             state.buffered += piece.len();
             if !piece.is_empty() {
@@ -125,20 +167,26 @@ impl Stream {
     }
 
     /// Makes `future` finish once there is room.
-    pub(super) fn await_room(&self, py: Python<'_>, future: Py<PyAny>) {
+    pub(crate) fn await_room(&self, py: Python<'_>, future: Py<PyAny>) {
         self.0.with(py, |state| state.writers.push(future));
     }
 
-    pub(super) fn complete(&self, py: Python<'_>) {
+    pub(crate) fn complete(&self, py: Python<'_>) {
         self.change(py, |state| state.end = state.end.or(Some(End::Complete)));
     }
 
-    pub(super) fn fail(&self, py: Python<'_>) {
+    /// Ends the body with trailers (RFC 9110 §6.5).
+    pub(crate) fn complete_with(&self, py: Python<'_>, trailers: HeaderMap) {
+        self.0.with(py, |state| state.trailers = Some(trailers));
+        self.complete(py);
+    }
+
+    pub(crate) fn fail(&self, py: Python<'_>) {
         self.change(py, |state| state.end = state.end.or(Some(End::Broken)));
     }
 
     /// The futures that wait for room, which nobody will make any more.
-    pub(super) fn abandon(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+    pub(crate) fn abandon(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
         self.0.with(py, |state| std::mem::take(&mut state.writers))
     }
 
@@ -150,16 +198,18 @@ impl Stream {
         result
     }
 
-    fn poll_piece(&self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+    fn poll_frame(&self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let (polled, writers) = self.0.with(py, |state| {
             if let Some(piece) = state.pieces.pop_front() {
                 state.buffered -= piece.len();
                 let room = state.buffered <= LOW_WATER;
                 let writers = if room { std::mem::take(&mut state.writers) } else { Vec::new() };
-                return (Poll::Ready(Some(Ok(piece))), writers);
+                return (Poll::Ready(Some(Ok(Frame::data(piece)))), writers);
             }
             let polled = match state.end {
-                Some(End::Complete) => Poll::Ready(None),
+                Some(End::Complete) => {
+                    Poll::Ready(state.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+                }
                 Some(End::Broken) => Poll::Ready(Some(Err(Broken))),
                 None => {
                     state.reader = Some(cx.waker().clone());
@@ -169,17 +219,19 @@ impl Stream {
             (polled, Vec::new())
         });
         for writer in writers {
-            super::events::resolve(writer.bind(py), py.None().into_bound(py));
+            crate::awaitable::resolve(writer.bind(py), py.None().into_bound(py));
         }
         polled
     }
 
     fn is_complete(&self, py: Python<'_>) -> bool {
-        self.0.with(py, |state| state.pieces.is_empty() && state.end == Some(End::Complete))
+        self.0.with(py, |state| {
+            state.pieces.is_empty() && state.end == Some(End::Complete) && state.trailers.is_none()
+        })
     }
 }
 
-impl Body for AsgiBody {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = Broken;
 
@@ -187,9 +239,7 @@ impl Body for AsgiBody {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::File(pieces) => Poll::Ready(pieces.next().map(|piece| piece.map(Frame::data))),
-            Self::Stream(streaming) => Python::attach(|py| {
-                streaming.stream.poll_piece(py, cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
-            }),
+            Self::Stream(streaming) => Python::attach(|py| streaming.stream.poll_frame(py, cx)),
         }
     }
 
@@ -212,6 +262,6 @@ impl Body for AsgiBody {
 
 impl Drop for Streaming {
     fn drop(&mut self) {
-        Python::attach(|py| self.cycle.bind(py).get().answer_dropped(py, self.stream.is_complete(py)));
+        Python::attach(|py| self.owner.let_go(py, self.stream.is_complete(py)));
     }
 }

@@ -5,14 +5,13 @@ use hyper::{
     header::{CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING},
 };
 use pyo3::{
-    exceptions::{PyTypeError, PyValueError},
-    intern,
+    exceptions::{PyRuntimeError, PyTypeError, PyValueError},
     prelude::*,
-    types::{PyBytes, PyDict, PyList, PyTuple},
+    types::{PyBytes, PyList, PyString, PyTuple},
 };
 
 /// The head of an answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -20,42 +19,36 @@ pub(crate) struct Head {
     pub(crate) length: Option<u64>,
 }
 
-/// The head that a `websocket.http.response.start` event describes.
-pub(super) fn head_of_denial(event: &Bound<'_, PyDict>) -> PyResult<Head> {
-    let py = event.py();
-    let status = event
-        .get_item(intern!(py, "status"))?
-        .ok_or_else(|| PyTypeError::new_err("`websocket.http.response.start` lacks the key `status`"))?;
-    head(&status, event.get_item(intern!(py, "headers"))?)
-}
+impl Head {
+    /// An empty head; `None` if the status is not that of a final response.
+    pub(crate) fn of(code: u16) -> Option<Self> {
+        let status = StatusCode::from_u16(code).ok().filter(|status| !status.is_informational())?;
+        Some(Self { status, headers: HeaderMap::new(), length: None })
+    }
 
-/// The headers of a `websocket.accept` event.
-pub(super) fn headers_of(headers: Option<Bound<'_, PyAny>>) -> PyResult<HeaderMap> {
-    let mut head = Head { status: StatusCode::SWITCHING_PROTOCOLS, headers: HeaderMap::new(), length: None };
-    head.add_all(headers)?;
-    Ok(head.headers)
-}
-
-/// The head that an `http.response.start` event describes.
-pub(super) fn head(status: &Bound<'_, PyAny>, headers: Option<Bound<'_, PyAny>>) -> PyResult<Head> {
-    let code: u16 = status.extract()?;
-    let status = StatusCode::from_u16(code)
-        .ok()
-        .filter(|status| !status.is_informational())
-        .ok_or_else(|| PyValueError::new_err(format!("{code} is not the status of a final response")))?;
-    let mut head = Head { status, headers: HeaderMap::new(), length: None };
-    head.add_all(headers)?;
-    Ok(head)
+    /// A head with headers as pairs of strings (RSGI).
+    pub(crate) fn of_strings(code: u16, headers: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let mut head = Self::of(code)
+            .ok_or_else(|| PyValueError::new_err(format!("{code} is not the status of a final response")))?;
+        for pair in headers.try_iter()? {
+            let pair = pair?;
+            let (name, value) = pair
+                .extract::<(Bound<'_, PyString>, Bound<'_, PyString>)>()
+                .map_err(|_| PyTypeError::new_err(format!("a header is a pair of strings, not {pair:?}")))?;
+            head.add_text(name.to_str()?, value.to_str()?)?;
+        }
+        Ok(head)
+    }
 }
 
 impl Head {
     /// Status and headers.
-    pub(super) fn into_parts(self) -> (StatusCode, HeaderMap) {
+    pub(crate) fn into_parts(self) -> (StatusCode, HeaderMap) {
         (self.status, self.headers)
     }
 
-    fn add_all(&mut self, headers: Option<Bound<'_, PyAny>>) -> PyResult<()> {
-        let Some(headers) = headers else { return Ok(()) };
+    /// Adds pairs of byte strings (ASGI).
+    pub(crate) fn add_all(&mut self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         match headers.cast_exact::<PyList>() {
             Ok(list) => {
                 self.headers.reserve(list.len() + 2);
@@ -120,8 +113,34 @@ impl Head {
         Ok(())
     }
 
+    /// Adds a header whose value is "bytes in a string": each character is a byte (PEP 3333 §Unicode Issues).
+    pub(crate) fn add_text(&mut self, name: &str, value: &str) -> PyResult<()> {
+        if value.is_ascii() {
+            return self.add(name.as_bytes(), value.as_bytes());
+        }
+        let bytes: Option<Vec<u8>> = value.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+        let bytes = bytes.ok_or_else(|| {
+            PyValueError::new_err(format!("the response header {name:?} has characters beyond Latin-1"))
+        })?;
+        self.add(name.as_bytes(), &bytes)
+    }
+
+    /// Checks a body's length against what was announced.
+    pub(crate) fn check_length(&self, size: u64, bodiless: bool) -> PyResult<()> {
+        match self.length.filter(|length| !bodiless && *length != size) {
+            Some(length) => Err(wrong_length(size, length)),
+            None => Ok(()),
+        }
+    }
+
     /// Whether an answer to `method` with this status has no body whatever its length says (RFC 9110 §6.4.1).
     pub(crate) fn is_bodiless(&self, head_request: bool) -> bool {
         head_request || self.status == StatusCode::NO_CONTENT || self.status == StatusCode::NOT_MODIFIED
     }
+}
+
+/// The error for a body that is not as long as Content-Length says.
+pub(crate) fn wrong_length(sent: u64, announced: u64) -> PyErr {
+    let text = format!("the response body has {sent} bytes so far, but Content-Length says {announced}");
+    PyRuntimeError::new_err(text)
 }

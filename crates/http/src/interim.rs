@@ -1,0 +1,50 @@
+//! Interim answers (RFC 9110 §15.2): what goes to the client before its final answer.
+//!
+//! hyper writes final answers only, so an interim one is put among what the connection sends, at a moment when
+//! hyper has nothing of an earlier answer left to write.
+
+use hyper::header::HeaderValue;
+use std::rc::Rc;
+
+/// Where interim answers of a connection go; cheap to clone, for one thread.
+#[derive(Clone)]
+pub struct Interim(Rc<dyn Outlet>);
+
+/// A connection's way out.
+pub(crate) trait Outlet {
+    /// Sends these bytes after all that hyper has written, unless hyper holds an answer back or no request waits.
+    fn insert(&self, bytes: &[u8]);
+    /// A request waits for its answer from now on.
+    fn asked(&self);
+    /// hyper was given the answer: it holds it until it flushes.
+    fn answered(&self);
+}
+
+impl Interim {
+    pub(crate) fn new(outlet: Rc<dyn Outlet>) -> Self {
+        Self(outlet)
+    }
+
+    pub(crate) fn asked(&self) {
+        self.0.asked();
+    }
+
+    pub(crate) fn answered(&self) {
+        self.0.answered();
+    }
+
+    /// Sends a 103 (RFC 8297) with these `Link` headers. Hints may be lost: those of a request that follows another
+    /// one without waiting for its answer are, and those for a client that does not read.
+    ///
+    /// The request must be of HTTP/1.1. Nothing is sent once it is answered.
+    pub fn early_hints(&self, links: &[HeaderValue]) {
+        let mut bytes = b"HTTP/1.1 103 Early Hints\r\n".to_vec();
+        for link in links {
+            bytes.extend_from_slice(b"link: ");
+            bytes.extend_from_slice(link.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(b"\r\n");
+        self.0.insert(&bytes);
+    }
+}

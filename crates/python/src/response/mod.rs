@@ -1,0 +1,35 @@
+//! Answers of applications: head, body, and the place where hyper waits for them.
+
+mod body;
+mod bytes;
+mod head;
+mod slot;
+
+pub(crate) use body::{FilePieces, Owner, ResponseBody, Stream, Streaming};
+pub(crate) use bytes::bytes_of;
+pub(crate) use head::{Head, wrong_length};
+pub(crate) use slot::Slot;
+
+use ::bytes::Bytes;
+use hyper::{Response, StatusCode, header};
+
+/// An answer as hyper wants it.
+pub(crate) fn response(head: Head, body: ResponseBody) -> Response<ResponseBody> {
+    let mut response = Response::new(body);
+    (*response.status_mut(), *response.headers_mut()) = head.into_parts();
+    response
+}
+
+/// A status and a line of text, in the server's own words.
+pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response<ResponseBody> {
+    let mut answer = Response::new(ResponseBody::Whole(Some(Bytes::from_static(text.as_bytes()))));
+    *answer.status_mut() = status;
+    let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
+    answer.headers_mut().insert(header::CONTENT_TYPE, plain);
+    answer
+}
+
+/// What a client gets whose request the application failed to answer.
+pub(crate) fn internal_error() -> Response<ResponseBody> {
+    plain(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+}

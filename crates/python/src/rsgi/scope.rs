@@ -1,0 +1,171 @@
+//! The scope of a request, as attributes.
+
+use super::connection::Connection;
+use crate::{deadline::RequestDeadline, gil::GilCell};
+use hyper::{HeaderMap, Request, Version};
+use percent_encoding::percent_decode_str;
+use pyo3::{
+    exceptions::PyKeyError,
+    prelude::*,
+    types::{PyIterator, PyList, PyString},
+};
+use std::{borrow::Cow, rc::Rc};
+
+/// The version of the specification.
+const RSGI_VERSION: &str = "1.6";
+
+/// `scope`: the same class for requests ("http") and WebSockets ("ws").
+#[pyclass(frozen, module = "hostler.rsgi")]
+pub(crate) struct Scope {
+    #[pyo3(get)]
+    proto: &'static str,
+    head: GilCell<Request<()>>,
+    headers: GilCell<Option<Py<Headers>>>,
+    connection: GilCell<Rc<Connection>>,
+}
+
+impl Scope {
+    pub(super) fn new(proto: &'static str, head: Request<()>, connection: Rc<Connection>) -> Self {
+        Self {
+            proto,
+            head: GilCell::new(head),
+            headers: GilCell::new(None),
+            connection: GilCell::new(connection),
+        }
+    }
+}
+
+#[pymethods]
+impl Scope {
+    #[getter]
+    fn rsgi_version(&self) -> &'static str {
+        RSGI_VERSION
+    }
+
+    #[getter]
+    fn http_version(&self, py: Python<'_>) -> &'static str {
+        let version = self.head.with(py, |head| head.version());
+        if version == Version::HTTP_10 { "1" } else { "1.1" }
+    }
+
+    #[getter]
+    fn server<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        self.connection.with(py, |connection| PyString::new(py, &connection.server))
+    }
+
+    #[getter]
+    fn client<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        self.connection.with(py, |connection| PyString::new(py, &connection.client))
+    }
+
+    #[getter]
+    fn scheme(&self) -> &'static str {
+        "http"
+    }
+
+    #[getter]
+    fn method<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        self.head.with(py, |head| PyString::new(py, head.method().as_str()))
+    }
+
+    /// Percent-decoded.
+    #[getter]
+    fn path<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        self.head.with(py, |head| {
+            let path: Cow<'_, str> = match head.uri().path() {
+                path if path.contains('%') => percent_decode_str(path).decode_utf8_lossy(),
+                path => path.into(),
+            };
+            PyString::new(py, &path)
+        })
+    }
+
+    #[getter]
+    fn query_string<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        self.head.with(py, |head| PyString::new(py, head.uri().query().unwrap_or("")))
+    }
+
+    /// A pseudo-header of HTTP/2, so never there in HTTP/1.
+    #[getter]
+    fn authority(&self) -> Option<String> {
+        None
+    }
+
+    #[getter]
+    fn headers(&self, py: Python<'_>) -> PyResult<Py<Headers>> {
+        if let Some(headers) =
+            self.headers.with(py, |headers| headers.as_ref().map(|kept| kept.clone_ref(py)))
+        {
+            return Ok(headers);
+        }
+        let map = self.head.with(py, |head| std::mem::take(head.headers_mut()));
+        let headers = Py::new(py, Headers(map))?;
+        self.headers.with(py, |slot| *slot = Some(headers.clone_ref(py)));
+        Ok(headers)
+    }
+
+    /// With --request-timeout, the request's deadline, to be extended (hostler's own).
+    #[getter]
+    fn deadline<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, RequestDeadline>>> {
+        let deadline = self.head.with(py, |head| head.extensions().get().cloned());
+        RequestDeadline::new(py, deadline)
+    }
+}
+
+/// A read-only mapping; values are decoded as Latin-1.
+#[pyclass(frozen, mapping, module = "hostler.rsgi")]
+pub(crate) struct Headers(HeaderMap);
+
+fn decode<'py>(py: Python<'py>, value: &[u8]) -> Bound<'py, PyString> {
+    match std::str::from_utf8(value) {
+        Ok(text) if text.is_ascii() => PyString::new(py, text),
+        _ => PyString::new(py, &value.iter().map(|byte| char::from(*byte)).collect::<String>()),
+    }
+}
+
+#[pymethods]
+impl Headers {
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(hyper::header::HeaderName::as_str).collect()
+    }
+
+    fn values<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyString>> {
+        self.0.values().map(|value| decode(py, value.as_bytes())).collect()
+    }
+
+    fn items<'py>(&self, py: Python<'py>) -> Vec<(&str, Bound<'py, PyString>)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), decode(py, value.as_bytes()))).collect()
+    }
+
+    fn __contains__(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    fn __getitem__<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Bound<'py, PyString>> {
+        let value = self.0.get(key).ok_or_else(|| PyKeyError::new_err(key.to_owned()))?;
+        Ok(decode(py, value.as_bytes()))
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        PyList::new(py, self.keys())?.try_iter()
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.keys_len()
+    }
+
+    #[pyo3(signature = (key, default = None))]
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        key: &str,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> Option<Bound<'py, PyAny>> {
+        self.0.get(key).map(|value| decode(py, value.as_bytes()).into_any()).or(default)
+    }
+
+    /// All values of a header that may come several times.
+    fn get_all<'py>(&self, py: Python<'py>, key: &str) -> Vec<Bound<'py, PyString>> {
+        self.0.get_all(key).iter().map(|value| decode(py, value.as_bytes())).collect()
+    }
+}

@@ -1,0 +1,108 @@
+//! Starting an application's coroutine as an asyncio task whose first step runs at once.
+
+use crate::{
+    calls::{call_with, call_with_names},
+    eventloop::LoopCore,
+};
+use pyo3::{
+    intern,
+    prelude::*,
+    types::{PyBool, PyString, PyTuple},
+};
+
+/// How a request's task is made.
+pub(crate) struct Tasks {
+    /// `asyncio.Task`.
+    class: Py<PyAny>,
+    /// The names of its keyword arguments, for the fast call.
+    keywords: Py<PyTuple>,
+    /// `eager_start=` exists (CPython ≥ 3.12); before, the first step is run by hand.
+    eager: bool,
+    event_loop: Py<LoopCore>,
+}
+
+/// What became of a task's first step.
+pub(crate) enum Started<'py> {
+    /// The application returned (`None`) or raised without being suspended.
+    Done(Option<PyErr>),
+    /// It waits for something. asyncio itself keeps only a weak reference to its tasks.
+    Suspended(Bound<'py, PyAny>),
+}
+
+impl Tasks {
+    pub(crate) fn new(py: Python<'_>, event_loop: Py<LoopCore>) -> PyResult<Self> {
+        let eager = py.version_info() >= (3, 12);
+        let keywords = if eager { vec!["loop", "eager_start"] } else { vec!["loop"] };
+        Ok(Self {
+            class: py.import("asyncio")?.getattr("Task")?.unbind(),
+            keywords: PyTuple::new(py, keywords.iter().map(|name| PyString::intern(py, name)))?.unbind(),
+            eager,
+            event_loop,
+        })
+    }
+
+    pub(crate) fn event_loop<'py>(&self, py: Python<'py>) -> &Bound<'py, LoopCore> {
+        self.event_loop.bind(py)
+    }
+
+    /// A future of the loop.
+    pub(crate) fn future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.event_loop(py).call_method0(intern!(py, "create_future"))
+    }
+
+    /// Calls the application and runs it until its first real suspension. `done` is called with the task when a
+    /// suspended one ends.
+    ///
+    /// SystemExit and KeyboardInterrupt of the first step end the worker, as they end a script.
+    pub(crate) fn start<'py, const N: usize>(
+        &self,
+        app: &Bound<'py, PyAny>,
+        args: [&Bound<'py, PyAny>; N],
+        done: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<Started<'py>> {
+        let py = app.py();
+        let started = call_with(app, args).and_then(|coroutine| self.step(&coroutine));
+        match started {
+            Ok(task) if task.call_method0(intern!(py, "done"))?.is_truthy()? => {
+                Ok(Started::Done(task_error(&task)))
+            }
+            Ok(task) => {
+                task.call_method1(intern!(py, "add_done_callback"), (done()?,))?;
+                Ok(Started::Suspended(task))
+            }
+            Err(error) => {
+                if !error.is_instance_of::<pyo3::exceptions::PyException>(py) {
+                    self.event_loop.get().fail(py, error.clone_ref(py));
+                }
+                Ok(Started::Done(Some(error)))
+            }
+        }
+    }
+
+    /// Makes a coroutine a task and runs its first step here and now.
+    fn step<'py>(&self, coroutine: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = coroutine.py();
+        let (class, names) = (self.class.bind(py), self.keywords.bind(py));
+        let event_loop = self.event_loop.bind(py);
+        if self.eager {
+            let eager = PyBool::new(py, true);
+            return call_with_names(class, [coroutine, event_loop.as_any(), eager.as_any()], names);
+        }
+        let task = call_with_names(class, [coroutine, event_loop.as_any()], names)?;
+        // The task has just asked the loop to run its first step soon; that is now.
+        if let Some(step) = self.event_loop.get().take_last(py) {
+            LoopCore::run_handle(event_loop, step.bind(py));
+        }
+        Ok(task)
+    }
+}
+
+/// What a finished task raised.
+pub(crate) fn task_error(task: &Bound<'_, PyAny>) -> Option<PyErr> {
+    match task.call_method0(intern!(task.py(), "exception")) {
+        Ok(error) if error.is_none() => None,
+        Ok(error) => Some(PyErr::from_value(error)),
+        // The task was cancelled; `exception()` raises CancelledError.
+        Err(error) => Some(error),
+    }
+}

@@ -1,0 +1,232 @@
+//! Moving messages between a session and its connection.
+
+use super::{ABNORMAL, session::Session};
+use bytes::BytesMut;
+use hostler_http::Upgraded;
+use hostler_websocket::{Event, Inflater, Opcode, Reader, write_close, write_frame};
+use hostler_wire::WebSocketSettings;
+use pyo3::prelude::*;
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::{Instant, Sleep, sleep_until},
+};
+
+/// How long a client may take to answer our close (RFC 6455 §7.1.1 leaves that to us).
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+/// How much is read at a time.
+const READ: usize = 8 * 1024;
+/// An output buffer that grew beyond this is not kept.
+const KEEP: usize = 16 * 1024;
+
+/// Drives a session until its connection ends.
+pub(super) async fn drive(
+    session: Rc<Session>,
+    stream: Upgraded,
+    settings: WebSocketSettings,
+    inflater: Option<Inflater>,
+) {
+    let mut driver = Driver {
+        session,
+        stream,
+        reader: Reader::new(settings.max_size, inflater),
+        input: BytesMut::new(),
+        output: Vec::new(),
+        written: 0,
+        timer: Box::pin(sleep_until(Instant::now() + settings.ping_interval)),
+        settings,
+        waits_for_pong: false,
+        closing: false,
+        answered: false,
+    };
+    let end = poll_fn(|cx| Python::attach(|py| driver.poll(py, cx))).await;
+    driver.finish(end).await;
+}
+
+/// How a connection came to its end.
+enum End {
+    /// Both sides said goodbye, or the client went without.
+    Gone,
+    /// The client broke the rules: the code that it is told.
+    Failed(u16),
+    /// The client did not answer a ping, or our close.
+    Silent,
+}
+
+struct Driver {
+    session: Rc<Session>,
+    stream: Upgraded,
+    reader: Reader,
+    input: BytesMut,
+    output: Vec<u8>,
+    written: usize,
+    /// When the next ping goes out, or its answer is overdue, or that of our close is.
+    timer: Pin<Box<Sleep>>,
+    settings: WebSocketSettings,
+    waits_for_pong: bool,
+    /// Our close is on its way: data of the client is of no interest any more.
+    closing: bool,
+    /// The client's close is answered: the connection ends with that.
+    answered: bool,
+}
+
+impl Driver {
+    fn poll(&mut self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<End> {
+        self.session.driven_by(py, cx.waker());
+        loop {
+            match self.poll_write(py, cx) {
+                Poll::Ready(Err(_)) => return Poll::Ready(End::Gone),
+                Poll::Ready(Ok(())) if self.answered => return Poll::Ready(End::Gone),
+                _ => {}
+            }
+            match self.poll_read(py, cx) {
+                // An answer to write came up.
+                Poll::Ready(None) => {}
+                Poll::Ready(Some(end)) => return Poll::Ready(end),
+                Poll::Pending => return self.poll_timer(cx),
+            }
+        }
+    }
+
+    /// Sends what the application has sent, and what we have to say.
+    fn poll_write(&mut self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.written == self.output.len() {
+                self.refill(py);
+            }
+            if self.output.is_empty() {
+                return Pin::new(&mut self.stream).poll_flush(cx);
+            }
+            let count = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output[self.written..]))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += count;
+        }
+    }
+
+    fn refill(&mut self, py: Python<'_>) {
+        self.written = 0;
+        self.output.clear();
+        if self.output.capacity() > KEEP {
+            self.output = Vec::new();
+        }
+        self.session.take_outgoing(py, &mut self.output);
+        if !self.closing && self.session.is_closed_by_us(py) {
+            self.closing = true;
+            self.timer.as_mut().reset(Instant::now() + CLOSE_LIMIT);
+        }
+    }
+
+    /// Takes what the client has sent, as far as the session has room for it. Ready without an end when there is
+    /// something to write.
+    fn poll_read(&mut self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<Option<End>> {
+        while self.closing || self.session.has_room(py) {
+            match self.reader.next(&mut self.input) {
+                Ok(None) => {
+                    if let Some(end) = ready!(self.poll_fill(cx)) {
+                        return Poll::Ready(Some(end));
+                    }
+                }
+                Ok(Some(event)) => {
+                    self.heard();
+                    if self.take(py, event) {
+                        return Poll::Ready(None);
+                    }
+                }
+                Err(violation) => {
+                    tracing::debug!(%violation, "WebSocket failed");
+                    return Poll::Ready(Some(End::Failed(violation.code())));
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Reads more bytes; an end if there are none.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
+        self.input.reserve(READ);
+        let read = pin!(self.stream.read_buf(&mut self.input)).poll(cx);
+        match read {
+            Poll::Ready(Ok(count)) if count > 0 => Poll::Ready(None),
+            Poll::Ready(_) => Poll::Ready(Some(End::Gone)),
+            Poll::Pending => {
+                // An idle connection keeps no buffer.
+                if self.input.is_empty() {
+                    self.input = BytesMut::new();
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Acts on what the client sent; whether there is something to write.
+    fn take(&mut self, py: Python<'_>, event: Event) -> bool {
+        match event {
+            Event::Text(data) if !self.closing => self.session.deliver(py, true, data),
+            Event::Binary(data) if !self.closing => self.session.deliver(py, false, data),
+            Event::Text(_) | Event::Binary(_) | Event::Pong(_) => {}
+            Event::Ping(data) => {
+                if !self.closing {
+                    write_frame(&mut self.output, Opcode::Pong, &data);
+                }
+                return !self.closing;
+            }
+            Event::Close { code, reason } => {
+                if !self.closing {
+                    write_close(&mut self.output, code, "");
+                }
+                self.answered = true;
+                self.session.closed(py, code, reason);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The client lives.
+    fn heard(&mut self) {
+        if !self.closing && std::mem::take(&mut self.waits_for_pong) {
+            self.timer.as_mut().reset(Instant::now() + self.settings.ping_interval);
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        ready!(self.timer.as_mut().poll(cx));
+        if self.closing || self.waits_for_pong {
+            return Poll::Ready(End::Silent);
+        }
+        self.waits_for_pong = true;
+        self.timer.as_mut().reset(Instant::now() + self.settings.ping_timeout);
+        write_frame(&mut self.output, Opcode::Ping, &[]);
+        // Polled again, to write it and to wait for the new time.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Tells the client what it did wrong, if it did, and the session that it is over.
+    async fn finish(mut self, end: End) {
+        let code = match end {
+            End::Gone => ABNORMAL,
+            End::Silent => 1011,
+            End::Failed(code) => code,
+        };
+        if let End::Failed(code) = end {
+            let mut last = self.output.split_off(self.written);
+            if !self.closing {
+                write_close(&mut last, code, "");
+            }
+            let _ = self.stream.write_all(&last).await;
+            let _ = self.stream.flush().await;
+        }
+        let _ = self.stream.shutdown().await;
+        Python::attach(|py| self.session.closed(py, code, String::new()));
+    }
+}

@@ -1,0 +1,465 @@
+//! A WebSocket between an application and its connection.
+//!
+//! ```text
+//! Connecting ──accept──► Open ──close, client gone──► Closed
+//!     └──refuse──► Closed
+//! ```
+//! Messages that the application sends are framed at once, into a buffer that the driver empties; messages of the
+//! client go to a `receive` that waits, or into a queue.
+
+use super::{ABNORMAL, Handshake, Sockets, driver};
+use crate::{
+    awaitable::{reject, resolve},
+    gil::GilCell,
+    response::{Head, ResponseBody, Slot},
+    task::Tasks,
+};
+use bytes::Bytes;
+use hostler_http::Upgrades;
+use hostler_websocket::{
+    Agreement, DeflateOptions, Deflater, Opcode, is_sendable_close_code, write_close, write_frame,
+};
+use hostler_wire::DeflateSettings;
+use hyper::{
+    Response, StatusCode,
+    header::{
+        CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL,
+        UPGRADE,
+    },
+};
+use pyo3::{
+    exceptions::{PyOSError, PyValueError},
+    prelude::*,
+};
+use std::{
+    collections::VecDeque,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+/// So many messages wait for the application before the client has to.
+const MOST_INCOMING: usize = 32;
+/// So many bytes wait for the client before the application has to.
+const MOST_OUTGOING: usize = 64 * 1024;
+/// Waiting messages up to this size are copied, so that they do not keep the buffer they were read into.
+const COPY_UP_TO: usize = 2048;
+
+/// What the application is given by a `receive`.
+pub(crate) enum Received<'a> {
+    /// Valid UTF-8.
+    Text(&'a [u8]),
+    Binary(&'a [u8]),
+    /// The end: the code and the reason (RFC 6455 §7.1.5, §7.1.6).
+    Closed(u16, &'a str),
+}
+
+/// Makes the interface's own object of it.
+pub(crate) type Present = for<'py> fn(Python<'py>, Received<'_>) -> PyResult<Bound<'py, PyAny>>;
+
+/// A message of the client that waits.
+enum Incoming {
+    Text(Bytes),
+    Binary(Bytes),
+}
+
+impl Incoming {
+    fn received(&self) -> Received<'_> {
+        match self {
+            Self::Text(text) => Received::Text(text),
+            Self::Binary(data) => Received::Binary(data),
+        }
+    }
+}
+
+/// Why something cannot be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotSent {
+    /// The handshake is not answered yet.
+    NotAccepted,
+    /// The handshake is answered already.
+    AlreadyAccepted,
+    /// The application itself has closed.
+    ClosedByUs,
+    /// The client has closed, or is gone.
+    ClientGone,
+}
+
+/// One WebSocket.
+pub(crate) struct Session {
+    state: GilCell<State>,
+    sockets: Rc<Sockets>,
+    tasks: Rc<Tasks>,
+    upgrades: Upgrades,
+    handshake: Handshake,
+    present: Present,
+}
+
+struct State {
+    phase: Phase,
+    answer: Slot,
+    incoming: VecDeque<Incoming>,
+    /// Futures of `receive` calls that wait.
+    receivers: VecDeque<Py<PyAny>>,
+    /// Frames for the client.
+    outgoing: Vec<u8>,
+    deflater: Option<Deflater>,
+    /// Futures of `send` calls that wait for room.
+    senders: Vec<Py<PyAny>>,
+    driver: Option<Waker>,
+    /// The application's task: asyncio itself keeps only a weak reference.
+    task: Option<Py<PyAny>>,
+}
+
+enum Phase {
+    Connecting,
+    Open,
+    Closed { code: u16, reason: String, by_us: bool },
+}
+
+/// How far a session has come when its application ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Connecting,
+    Open,
+    Closed,
+}
+
+impl Session {
+    pub(crate) fn new(
+        sockets: Rc<Sockets>,
+        tasks: Rc<Tasks>,
+        upgrades: Upgrades,
+        handshake: Handshake,
+        present: Present,
+    ) -> Rc<Self> {
+        let state = State {
+            phase: Phase::Connecting,
+            answer: Slot::default(),
+            incoming: VecDeque::new(),
+            receivers: VecDeque::new(),
+            outgoing: Vec::new(),
+            deflater: None,
+            senders: Vec::new(),
+            driver: None,
+            task: None,
+        };
+        Rc::new(Self { state: GilCell::new(state), sockets, tasks, upgrades, handshake, present })
+    }
+
+    /// The answer to the handshake, once there is one; otherwise `cx` is woken for it.
+    pub(crate) fn poll_answer(&self, py: Python<'_>, cx: &Context<'_>) -> Poll<Response<ResponseBody>> {
+        self.state.with(py, |state| state.answer.poll(cx))
+    }
+
+    pub(crate) fn keep_task(&self, py: Python<'_>, task: Bound<'_, PyAny>) {
+        self.state.with(py, |state| state.task = Some(task.unbind()));
+    }
+
+    /// The application returned or raised: what it left undone is done for it. Says how far it had come.
+    pub(crate) fn application_ended(&self, py: Python<'_>, failed: bool) -> Stage {
+        let task = self.state.with(py, |state| state.task.take());
+        drop(task);
+        let stage = self.stage(py);
+        match stage {
+            Stage::Connecting => self.refuse(py, status_alone(StatusCode::INTERNAL_SERVER_ERROR)),
+            Stage::Open => self.end_by_us(py, if failed { 1011 } else { 1000 }, String::new()),
+            Stage::Closed => {}
+        }
+        stage
+    }
+
+    fn stage(&self, py: Python<'_>) -> Stage {
+        self.state.with(py, |state| match state.phase {
+            Phase::Connecting => Stage::Connecting,
+            Phase::Open => Stage::Open,
+            Phase::Closed { .. } => Stage::Closed,
+        })
+    }
+
+    /// The worker drains: the client should come again, to another one (RFC 6455 §7.4.1, IANA registry: 1012).
+    pub(super) fn restart(&self, py: Python<'_>) {
+        if self.stage(py) == Stage::Open {
+            self.end_by_us(py, 1012, "the server restarts".into());
+        }
+    }
+
+    /// hyper let go of the handshake before it was answered.
+    pub(crate) fn abandoned(&self, py: Python<'_>) {
+        self.closed(py, ABNORMAL, String::new());
+    }
+
+    /// The client closed, or is gone.
+    pub(super) fn closed(&self, py: Python<'_>, code: u16, reason: String) {
+        self.end(py, Phase::Closed { code, reason, by_us: false });
+    }
+
+    /// Sends a close frame; nothing follows it.
+    fn end_by_us(&self, py: Python<'_>, code: u16, reason: String) {
+        let driver = self.state.with(py, |state| {
+            write_close(&mut state.outgoing, code, &reason);
+            state.driver.take()
+        });
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        self.end(py, Phase::Closed { code, reason, by_us: true });
+    }
+
+    /// Nothing more comes: tells those that wait.
+    fn end(&self, py: Python<'_>, phase: Phase) {
+        let (receivers, senders) = self.state.with(py, |state| {
+            if !matches!(state.phase, Phase::Closed { .. }) {
+                state.phase = phase;
+            }
+            (std::mem::take(&mut state.receivers), std::mem::take(&mut state.senders))
+        });
+        self.sockets.remove(self);
+        for receiver in receivers {
+            if let Ok(end) = self.present_end(py) {
+                resolve(receiver.bind(py), end);
+            }
+        }
+        for sender in senders {
+            reject(sender.bind(py), PyOSError::new_err("the client has disconnected"));
+        }
+    }
+
+    fn present_end<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let (code, reason) = self.state.with(py, |state| match &state.phase {
+            Phase::Closed { code, reason, .. } => (*code, reason.clone()),
+            Phase::Connecting | Phase::Open => (ABNORMAL, String::new()),
+        });
+        (self.present)(py, Received::Closed(code, &reason))
+    }
+}
+
+/// What an adapter does for the application.
+impl Session {
+    /// The names of subprotocols that the client offers.
+    pub(crate) fn subprotocols(&self) -> &[String] {
+        &self.handshake.subprotocols
+    }
+
+    /// Answers the handshake with a 101 that has these headers, too.
+    pub(crate) fn accept(
+        self: &Rc<Self>,
+        py: Python<'_>,
+        head: Head,
+        subprotocol: Option<&str>,
+    ) -> PyResult<Result<(), NotSent>> {
+        if let Err(too_late) = self.may_be_answered(py) {
+            return Ok(Err(too_late));
+        }
+        let Some(settings) = self.sockets.settings() else { return Ok(Err(NotSent::ClientGone)) };
+        let agreement = settings.deflate.and_then(|deflate| {
+            let DeflateSettings { window_bits, context_takeover } = deflate;
+            self.handshake.agree(DeflateOptions { window_bits, context_takeover })
+        });
+        let answer = self.switching(head, subprotocol, agreement.as_ref())?;
+        self.sockets.add(self);
+        let inflater = agreement.as_ref().map(Agreement::inflater);
+        let session = Rc::clone(self);
+        self.upgrades
+            .set(Box::new(move |stream| Box::pin(driver::drive(session, stream, settings, inflater))));
+        let waiting = self.state.with(py, |state| {
+            state.phase = Phase::Open;
+            state.deflater = agreement.as_ref().map(Agreement::deflater);
+            state.answer.put(answer)
+        });
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
+        Ok(Ok(()))
+    }
+
+    /// Whether the handshake waits for its answer.
+    pub(crate) fn may_be_answered(&self, py: Python<'_>) -> Result<(), NotSent> {
+        self.state.with(py, |state| match state.phase {
+            Phase::Connecting => Ok(()),
+            Phase::Closed { by_us: false, .. } => Err(NotSent::ClientGone),
+            Phase::Open | Phase::Closed { .. } => Err(NotSent::AlreadyAccepted),
+        })
+    }
+
+    /// The answer that ends HTTP on the connection (RFC 6455 §4.2.2).
+    fn switching(
+        &self,
+        head: Head,
+        subprotocol: Option<&str>,
+        agreement: Option<&Agreement>,
+    ) -> PyResult<Response<ResponseBody>> {
+        let value = |text: &str| {
+            HeaderValue::from_str(text)
+                .map_err(|_| PyValueError::new_err(format!("{text:?} is no header value")))
+        };
+        let mut answer = status_alone(StatusCode::SWITCHING_PROTOCOLS);
+        let headers = answer.headers_mut();
+        *headers = head.into_parts().1;
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(SEC_WEBSOCKET_ACCEPT, value(&self.handshake.accept)?);
+        if let Some(name) = subprotocol {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, value(name)?);
+        }
+        if let Some(agreement) = agreement {
+            headers.insert(SEC_WEBSOCKET_EXTENSIONS, value(&agreement.response)?);
+        }
+        Ok(answer)
+    }
+
+    /// Answers the handshake with anything but a 101.
+    pub(crate) fn refuse(&self, py: Python<'_>, answer: Response<ResponseBody>) {
+        let waiting = self.state.with(py, |state| state.answer.put(answer));
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
+        self.end(py, Phase::Closed { code: ABNORMAL, reason: String::new(), by_us: true });
+    }
+
+    /// Sends a message; returns a future if the application should wait before it sends more.
+    pub(crate) fn send<'py>(
+        &self,
+        py: Python<'py>,
+        opcode: Opcode,
+        payload: &[u8],
+    ) -> PyResult<Result<Option<Bound<'py, PyAny>>, NotSent>> {
+        let sent = self.state.with(py, |state| match &state.phase {
+            Phase::Open => {
+                match &mut state.deflater {
+                    Some(deflater) => deflater.write_frame(&mut state.outgoing, opcode, payload),
+                    None => write_frame(&mut state.outgoing, opcode, payload),
+                }
+                Ok((state.driver.take(), state.outgoing.len() >= MOST_OUTGOING))
+            }
+            Phase::Closed { by_us: false, .. } => Err(NotSent::ClientGone),
+            Phase::Closed { .. } => Err(NotSent::ClosedByUs),
+            Phase::Connecting => Err(NotSent::NotAccepted),
+        });
+        let (driver, full) = match sent {
+            Ok(sent) => sent,
+            Err(not_sent) => return Ok(Err(not_sent)),
+        };
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        if !full {
+            return Ok(Ok(None));
+        }
+        let future = self.tasks.future(py)?;
+        self.state.with(py, |state| state.senders.push(future.clone().unbind()));
+        Ok(Ok(Some(future)))
+    }
+
+    /// Closes an open session. A code that may not be sent becomes 1000.
+    pub(crate) fn close(&self, py: Python<'_>, code: u16, reason: String) -> Result<(), NotSent> {
+        self.state.with(py, |state| match state.phase {
+            Phase::Open => Ok(()),
+            Phase::Connecting => Err(NotSent::NotAccepted),
+            Phase::Closed { by_us: false, .. } => Err(NotSent::ClientGone),
+            Phase::Closed { .. } => Err(NotSent::ClosedByUs),
+        })?;
+        self.end_by_us(py, if is_sendable_close_code(code) { code } else { 1000 }, reason);
+        Ok(())
+    }
+
+    /// The next message: itself, or a future of it (`Err`).
+    pub(crate) fn receive<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<Result<Bound<'py, PyAny>, Bound<'py, PyAny>>> {
+        let (message, over, driver) = self.state.with(py, |state| {
+            let message = state.incoming.pop_front();
+            // There is room for another one.
+            let driver = if message.is_some() { state.driver.take() } else { None };
+            (message, matches!(state.phase, Phase::Closed { .. }), driver)
+        });
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        match message {
+            Some(message) => (self.present)(py, message.received()).map(Ok),
+            None if over => self.present_end(py).map(Ok),
+            None => {
+                let future = self.tasks.future(py)?;
+                self.state.with(py, |state| state.receivers.push_back(future.clone().unbind()));
+                Ok(Err(future))
+            }
+        }
+    }
+}
+
+/// What the driver does for the connection.
+impl Session {
+    /// Remembers whom to wake when the application sends or takes a message.
+    pub(super) fn driven_by(&self, py: Python<'_>, waker: &Waker) {
+        self.state.with(py, |state| match &state.driver {
+            Some(kept) if kept.will_wake(waker) => {}
+            _ => state.driver = Some(waker.clone()),
+        });
+    }
+
+    pub(super) fn has_room(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.incoming.len() < MOST_INCOMING)
+    }
+
+    /// Whether the application is done with the connection.
+    pub(super) fn is_closed_by_us(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| matches!(state.phase, Phase::Closed { by_us: true, .. }))
+    }
+
+    /// Takes the frames that wait for the client, in exchange for an empty buffer.
+    pub(super) fn take_outgoing(&self, py: Python<'_>, empty: &mut Vec<u8>) {
+        let senders = self.state.with(py, |state| {
+            std::mem::swap(&mut state.outgoing, empty);
+            std::mem::take(&mut state.senders)
+        });
+        for sender in senders {
+            resolve(sender.bind(py), py.None().into_bound(py));
+        }
+    }
+
+    /// Gives the application a message.
+    pub(super) fn deliver(&self, py: Python<'_>, text: bool, data: Bytes) {
+        let message = if text { Incoming::Text(data) } else { Incoming::Binary(data) };
+        match self.next_receiver(py) {
+            Some(receiver) => match (self.present)(py, message.received()) {
+                Ok(event) => resolve(receiver.bind(py), event),
+                Err(error) => reject(receiver.bind(py), error),
+            },
+            None => self.state.with(py, |state| state.incoming.push_back(message.alone())),
+        }
+    }
+
+    /// The first `receive` that still waits; a cancelled one would lose the message.
+    fn next_receiver(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        loop {
+            let first = self.state.with(py, |state| state.receivers.pop_front())?;
+            let done =
+                first.bind(py).call_method0(pyo3::intern!(py, "done")).and_then(|done| done.is_truthy());
+            if !done.unwrap_or(true) {
+                return Some(first);
+            }
+        }
+    }
+}
+
+impl Incoming {
+    /// Without the buffer that it was read into, if that is worth a copy.
+    fn alone(self) -> Self {
+        let copy = |data: Bytes| match data.len() {
+            0..=COPY_UP_TO => Bytes::copy_from_slice(&data),
+            _ => data,
+        };
+        match self {
+            Self::Text(text) => Self::Text(copy(text)),
+            Self::Binary(data) => Self::Binary(copy(data)),
+        }
+    }
+}
+
+/// An answer without headers and body.
+pub(crate) fn status_alone(status: StatusCode) -> Response<ResponseBody> {
+    let mut answer = Response::new(ResponseBody::Whole(None));
+    *answer.status_mut() = status;
+    answer
+}
