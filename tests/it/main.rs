@@ -8,6 +8,7 @@ mod frameworks;
 mod http;
 mod lifecycle;
 mod native;
+mod package;
 mod rsgi;
 mod service;
 mod supervision;

@@ -65,7 +65,7 @@ fn test(asked: Option<Python>) -> Result<()> {
     for python in &pythons {
         section(&format!("the whole server on Python {}", python.version));
         python::build(python)?;
-        let venv = python.venv("test", &["examples/requirements.txt"])?;
+        let venv = python.venv("test", &["examples/requirements.txt", "tests/requirements.txt"])?;
         let mut whole = Cmd::cargo(&["test", "--package", "hostler-tests"]);
         whole.env("PYO3_PYTHON", &python.program).env("HOSTLER_TEST_PYTHON", &venv).run()?;
     }

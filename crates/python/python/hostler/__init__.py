@@ -1,13 +1,16 @@
-"""hostler: a pre-fork application server. This package lives inside the server's workers."""
+"""hostler: a pre-fork application server. Inside a worker the server itself brings this package."""
 
-from _hostler import __version__
+try:
+    from _hostler import __version__
+except ImportError:
+    # Outside of a worker: in tests, in a type checker, in an application that is run by something else.
+    __version__ = "0.1.0"
 
 __all__ = ["EventLoop", "RequestTimeout", "__version__", "hooks"]
 
 
 class RequestTimeout(BaseException):
     """Raised in the thread of a WSGI request that took longer than --request-timeout."""
-
 
 
 def __getattr__(name):

@@ -10,15 +10,32 @@ import importlib.util
 import sys
 import types
 
-from _hostler import (
-    Headers,
-    HTTPProtocol,
-    HTTPStreamTransport,
-    Scope,
-    WebsocketMessage,
-    WebsocketProtocol,
-    WebsocketTransport,
-)
+try:
+    from _hostler import (
+        Headers,
+        HTTPProtocol,
+        HTTPStreamTransport,
+        Scope,
+        WebsocketMessage,
+        WebsocketProtocol,
+        WebsocketTransport,
+    )
+except ImportError:
+    # Outside of a worker the names are there for annotations.
+    class Headers: ...
+
+    class HTTPProtocol: ...
+
+    class HTTPStreamTransport: ...
+
+    class Scope: ...
+
+    class WebsocketMessage: ...
+
+    class WebsocketProtocol: ...
+
+    class WebsocketTransport: ...
+
 
 __all__ = [
     "HTTPProtocol",

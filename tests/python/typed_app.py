@@ -1,0 +1,38 @@
+"""Applications as a type checker sees them; checked by mypy --strict, never run."""
+
+import hostler
+from hostler import hooks
+from hostler.rsgi import HTTPProtocol, ProtocolClosed, Scope, WebsocketMessageType, WebsocketProtocol
+from hostler.testing import Server, serve
+
+
+@hooks.worker_ready
+def warm() -> None: ...
+
+
+async def requests(scope: Scope, protocol: HTTPProtocol) -> None:
+    if scope.deadline is not None:
+        scope.deadline.extend(30.0)
+    body: bytes = await protocol()
+    accepted: str = scope.headers.get("accept") or ", ".join(scope.headers.get_all("x-accept"))
+    protocol.response_str(200, [("content-type", accepted)], body.decode())
+    transport = protocol.response_stream()
+    try:
+        async for piece in protocol:
+            await transport.send_bytes(piece)
+    except ProtocolClosed:
+        await protocol.client_disconnect()
+
+
+async def sockets(scope: Scope, protocol: WebsocketProtocol) -> None:
+    transport = await protocol.accept()
+    while (message := await transport.receive()).kind != WebsocketMessageType.close:
+        if isinstance(message.data, str):
+            await transport.send_str(message.data)
+    protocol.close(1000)
+
+
+def starts() -> tuple[str, int]:
+    with serve("shop:app", "--log", workers=2, env={"A": "b"}) as server:
+        running: Server = server
+        return running.url + hostler.__version__, running.port
