@@ -53,13 +53,21 @@ impl Load {
         .await;
     }
 
-    /// Beats for ever: as long as the loop serves timers, everybody sees that it lives.
+    /// Beats for ever: as long as the loop serves timers, everybody sees that it lives. A worker that had nothing to do
+    /// since the last beat gives back the memory that its last requests needed.
     pub async fn beat(self, interval: Duration) {
+        let (mut seen, mut given_back) = (0, 0);
         let mut beats = tokio::time::interval(interval);
         beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             beats.tick().await;
             self.0.own.beat(clock::now());
+            let requests = self.0.requests.get();
+            if requests == seen && requests != given_back && self.0.own.in_flight() == 0 {
+                hostler_sys::memory::give_back();
+                given_back = requests;
+            }
+            seen = requests;
         }
     }
 

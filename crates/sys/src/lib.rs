@@ -10,6 +10,7 @@ pub mod channel;
 pub mod clock;
 pub mod identity;
 pub mod logging;
+pub mod memory;
 pub mod orphan;
 pub mod proc;
 pub mod process;

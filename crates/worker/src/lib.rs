@@ -71,6 +71,7 @@ impl Seat {
         page.set_seat(self.post.seat.0);
         page.set_state(PageState::Booting);
         hostler_sys::board::set_own(page);
+        hostler_sys::memory::keep_while_working();
     }
 }
 
