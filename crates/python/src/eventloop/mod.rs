@@ -1,8 +1,8 @@
 //! The core of the asyncio loop: the ready queue, the timers, and the wait, which is the tokio runtime.
 //!
 //! `hostler.EventLoop` (python/hostler/_loop.py) inherits from [`LoopCore`] and from CPython's selector
-//! loop, which brings transports, subprocesses, signals, executors and the rest; its selector's epoll set
-//! is nested in tokio's (see [`driver`]).
+//! loop, which brings datagrams, pipes, subprocesses, signals, executors and the rest; its selector's epoll
+//! set is nested in tokio's (see [`driver`]). Stream sockets have transports of ours ([`transport`]).
 //!
 //! Invariant: applications call these methods from anywhere, also from inside the wait and from other
 //! threads, so state is only touched through [`GilCell::with`], which never calls Python.
@@ -10,8 +10,10 @@
 mod driver;
 mod handle;
 mod timers;
+mod transport;
 
 pub(crate) use handle::Handle;
+pub(crate) use transport::SocketTransport;
 
 use crate::{
     calls::copy_context,
@@ -67,7 +69,7 @@ impl LoopCore {
         let py = slf.py();
         let result = match handle.cast_exact::<Handle>() {
             Ok(ours) => ours.get().run(py),
-            Err(_) => handle.call_method0(intern!(py, "_run")).map(drop),
+            Err(_) => run_foreign(handle),
         };
         if let Err(error) = result {
             Self::report(slf, handle, error);
@@ -128,6 +130,15 @@ impl LoopCore {
     fn debug(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.debug)
     }
+}
+
+/// Runs an `asyncio.Handle`, which, other than ours, fails when it was cancelled while it waited.
+fn run_foreign(handle: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = handle.py();
+    if handle.getattr(intern!(py, "_cancelled"))?.is_truthy()? {
+        return Ok(());
+    }
+    handle.call_method0(intern!(py, "_run")).map(drop)
 }
 
 fn is_cancelled_error(py: Python<'_>, error: &PyErr) -> bool {
