@@ -10,7 +10,7 @@ import selectors
 import sys
 import threading
 import warnings
-from asyncio import base_events, constants, events, sslproto, trsock
+from asyncio import base_events, constants, events, sslproto, transports, trsock
 from asyncio.log import logger
 
 from _hostler import LoopCore, SocketTransport
@@ -37,6 +37,10 @@ class _Ready:
         return self._core._pending()
 
 
+class _Interface(transports._FlowControlMixin, asyncio.Transport):
+    """What a transport says it is an instance of."""
+
+
 class _Transport(SocketTransport):
     """The transport of a connected stream socket: what runs once per connection, or when something fails."""
 
@@ -47,7 +51,7 @@ class _Transport(SocketTransport):
 
     # asyncio's classes have slots of their own, so that no class can have them and Rust's for bases.
     # This makes `isinstance(transport, asyncio.Transport)` true.
-    __class__ = property(lambda self: asyncio.Transport)
+    __class__ = property(lambda self: _Interface)
 
     def _attach(self, waiter):
         base_events._set_nodelay(self._sock)

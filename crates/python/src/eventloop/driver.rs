@@ -5,7 +5,7 @@
 //! task too, wakes this task if it has nothing to do; there is no time-out computed beforehand that such a
 //! callback could sleep through.
 
-use super::{LoopCore, now};
+use super::{LoopCore, alarm::Alarm, now};
 use crate::gil;
 use pyo3::{exceptions::PyRuntimeError, intern, prelude::*};
 use std::{
@@ -14,15 +14,8 @@ use std::{
     os::fd::{AsRawFd, RawFd},
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    time::{Instant, Sleep, sleep_until},
-};
-
-/// How far away a timer may be for the sleep to be set to it; farther ones are looked at again then.
-const FAR: f64 = 24.0 * 3600.0;
+use tokio::io::{Interest, unix::AsyncFd};
 
 /// Runs the loop until it is stopped or fails.
 pub(super) fn run(core: &Bound<'_, LoopCore>) -> PyResult<()> {
@@ -33,12 +26,8 @@ pub(super) fn run(core: &Bound<'_, LoopCore>) -> PyResult<()> {
     let selector = core.call_method0(intern!(py, "_selector_fileno"))?.extract::<RawFd>()?;
     let core_ref = core.clone().unbind();
     let result = runtime.block_on(async move {
-        let driver = Driver {
-            core: core_ref,
-            selector: watch(selector)?,
-            selector_hot: false,
-            sleep: Box::pin(sleep_until(Instant::now())),
-        };
+        let driver =
+            Driver { core: core_ref, selector: watch(selector)?, selector_hot: false, alarm: Alarm::new()? };
         // A task, not the future given to `block_on`: waking a task from its own thread costs no syscall.
         match tokio::task::spawn_local(driver).await {
             Ok(ended) => ended,
@@ -79,7 +68,7 @@ struct Driver {
     /// The selector had events at the last look. Its set is level-triggered but tokio watches it
     /// edge-triggered (epoll(7)), so we look until it is empty.
     selector_hot: bool,
-    sleep: Pin<Box<Sleep>>,
+    alarm: Alarm,
 }
 
 impl Future for Driver {
@@ -103,8 +92,10 @@ impl Future for Driver {
                 None if stopping => return Poll::Ready(Ok(())),
                 None => {}
             }
-            this.rest(&core, cx);
-            Poll::Pending
+            match this.rest(&core, cx) {
+                Ok(()) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(error.into())),
+            }
         })
     }
 }
@@ -128,24 +119,27 @@ impl Driver {
     }
 
     /// Arranges to be polled again: now if there is work, else when a timer is due or somebody wakes us.
-    fn rest(&mut self, core: &Bound<'_, LoopCore>, cx: &mut Context<'_>) {
+    fn rest(&mut self, core: &Bound<'_, LoopCore>, cx: &mut Context<'_>) -> io::Result<()> {
+        let py = core.py();
         let hot = self.selector_hot;
-        let (busy, next) = core.get().state.with(core.py(), |state| {
-            let busy = hot || !state.ready.is_empty();
-            if !busy {
-                state.idle = Some(cx.waker().clone());
+        let (busy, next, cancelled) = core.get().state.with(py, |state| {
+            if hot || !state.ready.is_empty() {
+                return (true, None, Vec::new());
             }
-            (busy, state.timers.next_due())
+            state.idle = Some(cx.waker().clone());
+            // Nobody needs to be woken for these.
+            let cancelled = state.timers.pop_cancelled(py);
+            (false, state.timers.next_due(), cancelled)
         });
-        if busy {
-            cx.waker().wake_by_ref();
-        } else if let Some(when) = next {
-            let delay = Duration::from_secs_f64((when - now()).clamp(0.0, FAR));
-            self.sleep.as_mut().reset(Instant::now() + delay);
-            if self.sleep.as_mut().poll(cx).is_ready() {
-                cx.waker().wake_by_ref();
-            }
+        // After the borrow: a finalizer may come back to us.
+        drop(cancelled);
+        match next {
+            _ if busy => cx.waker().wake_by_ref(),
+            Some(when) if when <= now() => cx.waker().wake_by_ref(),
+            Some(when) => self.alarm.wake_at(cx, when)?,
+            None => {}
         }
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@
 //! Invariant: applications call these methods from anywhere, also from inside the wait and from other
 //! threads, so state is only touched through [`GilCell::with`], which never calls Python.
 
+mod alarm;
 mod driver;
 mod handle;
 mod timers;
