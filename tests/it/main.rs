@@ -10,5 +10,6 @@ mod lifecycle;
 mod native;
 mod service;
 mod supervision;
+mod transports;
 mod websocket;
 mod wsgi;

@@ -74,21 +74,30 @@ impl Socket {
         }
     }
 
+    /// Writes what the kernel takes of `parts` at once, which may be nothing.
+    pub(super) fn send_parts_now(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        loop {
+            match sendmsg::<()>(self.fd(), parts, &[], MsgFlags::MSG_NOSIGNAL, None) {
+                Ok(count) => return Ok(count),
+                Err(Errno::EAGAIN) => return Ok(0),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// Writes some of `parts`, or has the task woken when that is possible.
     pub(super) fn poll_send(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let length = parts.iter().map(|part| part.len()).sum();
         loop {
             let mut guard = ready!(self.0.poll_write_ready(cx))?;
-            match sendmsg::<()>(self.fd(), parts, &[], MsgFlags::MSG_NOSIGNAL, None) {
-                Ok(count) => {
-                    if 0 < count && count < length {
-                        guard.clear_ready();
-                    }
-                    return Poll::Ready(Ok(count));
-                }
-                Err(Errno::EAGAIN) => guard.clear_ready(),
-                Err(Errno::EINTR) => {}
-                Err(error) => return Poll::Ready(Err(error.into())),
+            let count = self.send_parts_now(parts)?;
+            // The kernel took less than it was given: it is full until it says otherwise.
+            if count < length {
+                guard.clear_ready();
+            }
+            if count > 0 {
+                return Poll::Ready(Ok(count));
             }
         }
     }

@@ -66,9 +66,32 @@ pub(super) fn write_lines(slf: This<'_, '_>, lines: &Bound<'_, PyAny>) -> PyResu
     {
         return write(slf, only);
     }
-    this.with(py, |state| lines.into_iter().for_each(|line| state.queue.push(line, 0)));
-    send_rest(slf)?;
-    flow::maybe_pause(slf)
+    match keep_and_send(slf, lines) {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            send_rest(slf)?;
+            flow::maybe_pause(slf)
+        }
+        Err(error) => write_failed(slf, error),
+    }
+}
+
+/// Keeps the lines and sends what the kernel takes; tells whether all was sent.
+fn keep_and_send(slf: This<'_, '_>, lines: Vec<Bound<'_, PyBytes>>) -> io::Result<bool> {
+    let py = slf.py();
+    slf.get().with(py, |state| {
+        let first = state.queue.is_empty();
+        lines.into_iter().for_each(|line| state.queue.push(line, 0));
+        if let Some(socket) = &state.socket
+            && first
+        {
+            let mut parts = [IoSlice::new(&[]); PARTS];
+            let filled = state.queue.fill(py, &mut parts);
+            let sent = socket.send_parts_now(&parts[..filled])?;
+            state.queue.advance(py, sent);
+        }
+        Ok(state.queue.is_empty())
+    })
 }
 
 /// `write_eof()`: nothing more is written; the peer is told once all is sent.
