@@ -1,11 +1,12 @@
 //! The driver: the asyncio loop's turns, as one task of the tokio runtime.
 //!
-//! A turn looks at the selector's descriptors, moves due timers to the ready queue and runs what is ready.
+//! A turn looks at the selector's descriptors, moves due timers to the ready queue, runs what is ready and
+//! sends what transports hold back.
 //! Connections are other tasks of the same runtime. What an application schedules, from a connection's
 //! task too, wakes this task if it has nothing to do; there is no time-out computed beforehand that such a
 //! callback could sleep through.
 
-use super::{LoopCore, alarm::Alarm, now};
+use super::{LoopCore, SocketTransport, alarm::Alarm, now, transport::send_held};
 use crate::gil;
 use pyo3::{exceptions::PyRuntimeError, intern, prelude::*};
 use std::{
@@ -26,8 +27,13 @@ pub(super) fn run(core: &Bound<'_, LoopCore>) -> PyResult<()> {
     let selector = core.call_method0(intern!(py, "_selector_fileno"))?.extract::<RawFd>()?;
     let core_ref = core.clone().unbind();
     let result = runtime.block_on(async move {
-        let driver =
-            Driver { core: core_ref, selector: watch(selector)?, selector_hot: false, alarm: Alarm::new()? };
+        let driver = Driver {
+            core: core_ref,
+            selector: watch(selector)?,
+            selector_hot: false,
+            alarm: Alarm::new()?,
+            unsent: Vec::new(),
+        };
         // A task, not the future given to `block_on`: waking a task from its own thread costs no syscall.
         match tokio::task::spawn_local(driver).await {
             Ok(ended) => ended,
@@ -69,6 +75,8 @@ struct Driver {
     /// edge-triggered (epoll(7)), so we look until it is empty.
     selector_hot: bool,
     alarm: Alarm,
+    /// Empty but for its memory, outside [`Driver::send_held`].
+    unsent: Vec<Py<SocketTransport>>,
 }
 
 impl Future for Driver {
@@ -84,8 +92,11 @@ impl Future for Driver {
             if let Err(error) = this.look_at_selector(&core, cx) {
                 return Poll::Ready(Err(error));
             }
+            // What connections' tasks wrote since the last turn, then what this turn's callbacks write.
+            this.send_held(&core);
             ready_due_timers(&core);
             run_ready(&core);
+            this.send_held(&core);
             let (fatal, stopping) = core.get().state.with(py, |state| (state.fatal.take(), state.stopping));
             match fatal {
                 Some(fatal) => return Poll::Ready(Err(fatal)),
@@ -118,12 +129,25 @@ impl Driver {
         }
     }
 
+    /// Sends what transports hold back.
+    fn send_held(&mut self, core: &Bound<'_, LoopCore>) {
+        let py = core.py();
+        // The two lists change places, so that their memory is used again.
+        core.get().state.with(py, |state| std::mem::swap(&mut state.unsent, &mut self.unsent));
+        for transport in self.unsent.drain(..) {
+            let transport = transport.bind(py);
+            if let Err(error) = send_held(transport) {
+                LoopCore::report(core, transport.as_any(), error);
+            }
+        }
+    }
+
     /// Arranges to be polled again: now if there is work, else when a timer is due or somebody wakes us.
     fn rest(&mut self, core: &Bound<'_, LoopCore>, cx: &mut Context<'_>) -> io::Result<()> {
         let py = core.py();
         let hot = self.selector_hot;
         let (busy, next, cancelled) = core.get().state.with(py, |state| {
-            if hot || !state.ready.is_empty() {
+            if hot || !state.ready.is_empty() || !state.unsent.is_empty() {
                 return (true, None, Vec::new());
             }
             state.idle = Some(cx.waker().clone());

@@ -38,6 +38,8 @@ struct State {
     /// What runs at the next turn: our [`Handle`]s and CPython's `asyncio.Handle`s.
     ready: VecDeque<Py<PyAny>>,
     timers: Timers,
+    /// The transports that hold back what was written in this turn.
+    unsent: Vec<Py<SocketTransport>>,
     /// The driver's waker while it has nothing to do; taken by whoever gives it something.
     idle: Option<Waker>,
     /// `run_forever` returns after the present turn.
@@ -97,6 +99,22 @@ impl LoopCore {
         if let Some(idle) = idle {
             idle.wake();
         }
+    }
+
+    /// Has the driver send what a transport holds back; `false` if the loop does not run.
+    fn send_soon(&self, py: Python<'_>, transport: Py<SocketTransport>) -> bool {
+        // A running loop has taken its runtime out.
+        if self.runtime.with(py, |runtime| runtime.is_some()) {
+            return false;
+        }
+        let idle = self.state.with(py, |state| {
+            state.unsent.push(transport);
+            state.idle.take()
+        });
+        if let Some(idle) = idle {
+            idle.wake();
+        }
+        true
     }
 
     /// Gives the runtime a task of ours; it runs whenever the loop runs.
@@ -262,12 +280,12 @@ impl LoopCore {
 
     /// Drops all that is queued, and the runtime.
     fn _close_core(&self, py: Python<'_>) {
-        let (ready, timers) = self.state.with(py, |state| {
+        let queued = self.state.with(py, |state| {
             state.closed = true;
             state.idle = None;
-            (std::mem::take(&mut state.ready), state.timers.take_all())
+            (std::mem::take(&mut state.ready), std::mem::take(&mut state.unsent), state.timers.take_all())
         });
-        drop((ready, timers));
+        drop(queued);
         let runtime = self.runtime.with(py, Option::take);
         drop(runtime);
     }

@@ -1,6 +1,6 @@
 //! How a transport ends: closed, aborted or failed, and then `connection_lost`, once.
 
-use super::{SocketTransport, This};
+use super::{SocketTransport, This, write};
 use pyo3::{
     exceptions::{PyConnectionError, PyKeyboardInterrupt, PyOSError, PySystemExit},
     intern,
@@ -10,6 +10,7 @@ use std::io;
 
 /// `close()`: what was written is sent first.
 pub(super) fn close(slf: This<'_, '_>) -> PyResult<()> {
+    write::send_held(slf)?;
     let lost = slf.get().with(slf.py(), |state| {
         let lost = !std::mem::replace(&mut state.closing, true) && state.queue.is_empty();
         state.lost += u32::from(lost);
@@ -20,6 +21,7 @@ pub(super) fn close(slf: This<'_, '_>) -> PyResult<()> {
 
 /// Closes at once; what was not sent is dropped.
 pub(super) fn force_close(slf: This<'_, '_>, error: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+    write::send_held(slf)?;
     let lost = slf.get().with(slf.py(), |state| {
         if state.lost > 0 {
             return false;
@@ -41,6 +43,8 @@ fn schedule_lost<'py>(slf: This<'_, 'py>, error: Option<Bound<'py, PyAny>>) -> P
 /// Tells the protocol, closes the socket and lets go of everything.
 pub(super) fn connection_lost(slf: This<'_, '_>, error: Option<Bound<'_, PyAny>>) -> PyResult<()> {
     let (py, this) = (slf.py(), slf.get());
+    // Whatever the protocol does now comes too late.
+    this.with(py, |state| state.lost = state.lost.max(1));
     let told = match this.protocol(py) {
         Some(protocol) => protocol.call_method1(intern!(py, "connection_lost"), (error,)).map(drop),
         None => Ok(()),
@@ -48,7 +52,7 @@ pub(super) fn connection_lost(slf: This<'_, '_>, error: Option<Bound<'_, PyAny>>
     unwatch(this, py);
     // Python closes the socket and tells the server.
     let released = slf.call_method0(intern!(py, "_release")).map(drop);
-    let waiter = this.with(py, |state| {
+    let (gone, waiter) = this.with(py, |state| {
         let objects = &mut state.objects;
         let gone =
             (objects.protocol.take(), objects.receiver.take(), objects.core.take(), objects.context.take());
@@ -57,7 +61,6 @@ pub(super) fn connection_lost(slf: This<'_, '_>, error: Option<Bound<'_, PyAny>>
             objects.empty_waiter.as_ref().map(|w| w.clone_ref(py)),
         )
     });
-    let (gone, waiter) = waiter;
     drop(gone);
     told.and(released)?;
     match waiter {

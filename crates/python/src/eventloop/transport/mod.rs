@@ -1,7 +1,8 @@
 //! `SocketTransport`: asyncio's transport for connected stream sockets, TCP and Unix.
 //!
 //! tokio watches the descriptor for as long as the transport lives; one task of the runtime per transport
-//! reads what arrives and writes what could not be sent at once ([`task`]). The task keeps the transport
+//! reads what arrives and writes what the kernel did not take ([`task`]). What was written is sent by the
+//! loop's driver at the end of its turn ([`write`]). The task keeps the transport
 //! alive until the connection is lost, as a reader registered with CPython's selector does.
 //!
 //! The Python half is `_Transport` in python/hostler/_loop.py: what runs once per connection or only when
@@ -21,6 +22,8 @@ mod receiver;
 mod socket;
 mod task;
 mod write;
+
+pub(super) use write::send_held;
 
 use super::LoopCore;
 use crate::{calls::copy_context, gil::GilCell};
@@ -53,6 +56,8 @@ struct State {
     objects: Objects,
     reading: Reading,
     queue: Queue,
+    /// Nothing of the queue was tried to be sent yet; the loop does at the end of its turn.
+    held: bool,
     flow: Flow,
     /// `close()` was called, or the connection failed.
     closing: bool,
@@ -157,6 +162,7 @@ impl SocketTransport {
                 objects,
                 reading: Reading::default(),
                 queue: Queue::default(),
+                held: false,
                 flow: Flow::default(),
                 closing: false,
                 ended: false,
@@ -247,8 +253,9 @@ impl SocketTransport {
         }
     }
 
-    fn get_write_buffer_size(&self, py: Python<'_>) -> usize {
-        self.with(py, |state| state.queue.len())
+    fn get_write_buffer_size(slf: This<'_, '_>) -> PyResult<usize> {
+        write::send_held(slf)?;
+        Ok(slf.get().with(slf.py(), |state| state.queue.len()))
     }
 
     fn get_write_buffer_limits(&self, py: Python<'_>) -> (usize, usize) {

@@ -1,4 +1,8 @@
-//! Writing: at once if the kernel takes it; only the rest is kept, and sent when there is room.
+//! Writing: what is written is held back until the present turn of the loop ends, then sent in one call.
+//!
+//! A request that writes three times costs one system call so, and the peers of many connections are woken
+//! once, not for each. What would notice (closing, ending the stream, asking how much waits, much data, a loop
+//! that does not run) sends at once. What the kernel does not take is sent when there is room.
 
 use super::{
     This, close,
@@ -12,61 +16,51 @@ use std::{
     task::{Context, Poll},
 };
 
+/// How many bytes are held back at most.
+const MOST_HELD: usize = 16 * 1024;
+
 const FAILED: &str = "Fatal write error on socket transport";
 
 /// `write(data)`.
 pub(super) fn write(slf: This<'_, '_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
     let data = written(data)?;
     check_writable(slf, "Cannot call write() after write_eof()", "unable to write; sendfile is in progress")?;
-    if data.as_bytes().is_empty() {
+    if data.as_bytes().is_empty() || came_too_late(slf)? {
         return Ok(());
     }
-    if came_too_late(slf)? {
-        return Ok(());
-    }
-    match send_or_keep(slf, data) {
-        Ok(true) => Ok(()),
-        Ok(false) => {
-            send_rest(slf)?;
-            flow::maybe_pause(slf)
-        }
-        Err(error) => close::fatal(slf, close::os_error(slf.py())(error), FAILED),
-    }
+    keep(slf, [data])
 }
 
-/// Sends what the kernel takes and keeps the rest; tells whether all was sent.
-fn send_or_keep(slf: This<'_, '_>, data: Bound<'_, PyBytes>) -> io::Result<bool> {
-    slf.get().with(slf.py(), |state| {
-        let sent = match &state.socket {
-            Some(socket) if state.queue.is_empty() => socket.send_now(data.as_bytes())?,
-            _ => 0,
-        };
-        if sent == data.as_bytes().len() {
-            return Ok(true);
-        }
-        state.queue.push(data, sent);
-        Ok(false)
-    })
-}
-
-/// `writelines(list_of_data)`.
-pub(super) fn write_lines(slf: This<'_, '_>, lines: &Bound<'_, PyAny>) -> PyResult<()> {
+/// Keeps what was written, to be sent at the end of the turn or, if the socket is full, when there is room.
+fn keep<'py>(slf: This<'_, 'py>, pieces: impl IntoIterator<Item = Bound<'py, PyBytes>>) -> PyResult<()> {
     let (py, this) = (slf.py(), slf.get());
-    check_writable(
-        slf,
-        "Cannot call writelines() after write_eof()",
-        "unable to writelines; sendfile is in progress",
-    )?;
-    let lines = lines.try_iter()?.map(|item| line(&item?)).collect::<PyResult<Vec<_>>>()?;
-    if lines.is_empty() || came_too_late(slf)? {
+    let (first, held, length) = this.with(py, |state| {
+        let first = state.queue.is_empty() && !state.held;
+        state.held |= first;
+        pieces.into_iter().for_each(|piece| state.queue.push(piece, 0));
+        (first, state.held, state.queue.len())
+    });
+    if !held {
+        return flow::maybe_pause(slf);
+    }
+    let sent_soon = length <= MOST_HELD && (!first || send_soon(slf));
+    if sent_soon { Ok(()) } else { send_held(slf) }
+}
+
+/// Has the loop send what is held at the end of its turn; `false` if it does not run.
+fn send_soon(slf: This<'_, '_>) -> bool {
+    let core = slf.get().core(slf.py());
+    core.is_some_and(|core| core.get().send_soon(slf.py(), slf.clone().unbind()))
+}
+
+/// Sends what is held back, if anything is.
+pub(crate) fn send_held(slf: This<'_, '_>) -> PyResult<()> {
+    if !slf.get().with(slf.py(), |state| std::mem::take(&mut state.held)) {
         return Ok(());
     }
-    if let [only] = lines.as_slice()
-        && this.with(py, |state| state.queue.is_empty())
-    {
-        return write(slf, only);
-    }
-    match keep_and_send(slf, lines) {
+    match send_now(slf) {
+        // Written by `resume_writing`, when a closed transport had made room.
+        Ok(true) if slf.get().with(slf.py(), |state| state.closing) => close::connection_lost(slf, None),
         Ok(true) => Ok(()),
         Ok(false) => {
             send_rest(slf)?;
@@ -76,27 +70,47 @@ pub(super) fn write_lines(slf: This<'_, '_>, lines: &Bound<'_, PyAny>) -> PyResu
     }
 }
 
-/// Keeps the lines and sends what the kernel takes; tells whether all was sent.
-fn keep_and_send(slf: This<'_, '_>, lines: Vec<Bound<'_, PyBytes>>) -> io::Result<bool> {
+/// Sends what the kernel takes at once; tells whether that was all.
+fn send_now(slf: This<'_, '_>) -> io::Result<bool> {
     let py = slf.py();
     slf.get().with(py, |state| {
-        let first = state.queue.is_empty();
-        lines.into_iter().for_each(|line| state.queue.push(line, 0));
-        if let Some(socket) = &state.socket
-            && first
-        {
+        while let Some(socket) = &state.socket {
             let mut parts = [IoSlice::new(&[]); PARTS];
             let filled = state.queue.fill(py, &mut parts);
-            let sent = socket.send_parts_now(&parts[..filled])?;
+            let parts = &parts[..filled];
+            let wanted: usize = parts.iter().map(|part| part.len()).sum();
+            let sent = match parts {
+                [] => return Ok(true),
+                [one] => socket.send_now(one)?,
+                many => socket.send_parts_now(many)?,
+            };
             state.queue.advance(py, sent);
+            if sent < wanted {
+                return Ok(false);
+            }
         }
-        Ok(state.queue.is_empty())
+        Ok(true)
     })
+}
+
+/// `writelines(list_of_data)`.
+pub(super) fn write_lines(slf: This<'_, '_>, lines: &Bound<'_, PyAny>) -> PyResult<()> {
+    check_writable(
+        slf,
+        "Cannot call writelines() after write_eof()",
+        "unable to writelines; sendfile is in progress",
+    )?;
+    let lines = lines.try_iter()?.map(|item| line(&item?)).collect::<PyResult<Vec<_>>>()?;
+    if lines.is_empty() || came_too_late(slf)? {
+        return Ok(());
+    }
+    keep(slf, lines)
 }
 
 /// `write_eof()`: nothing more is written; the peer is told once all is sent.
 pub(super) fn write_eof(slf: This<'_, '_>) -> PyResult<()> {
     let py = slf.py();
+    send_held(slf)?;
     let shut = slf.get().with(py, |state| {
         if state.closing || std::mem::replace(&mut state.ended, true) || !state.queue.is_empty() {
             return Ok(());
@@ -145,7 +159,7 @@ fn send_rest(slf: This<'_, '_>) -> PyResult<()> {
 /// Sends what is kept, as far as there is room. Whoever `cx` wakes has to come back when there is more.
 pub(super) fn turn(slf: This<'_, '_>, cx: &mut Context<'_>) -> PyResult<()> {
     let (py, this) = (slf.py(), slf.get());
-    if this.with(py, |state| state.queue.is_empty() || state.lost > 0) {
+    if this.with(py, |state| state.queue.is_empty() || state.held || state.lost > 0) {
         return Ok(());
     }
     match send_kept(slf, cx) {
@@ -225,6 +239,7 @@ pub(super) fn make_empty_waiter<'py>(slf: This<'_, 'py>) -> PyResult<Bound<'py, 
     let Some(core) = this.core(py) else {
         return Err(PyRuntimeError::new_err("the transport is closed"));
     };
+    send_held(slf)?;
     let waiter = core.call_method0(intern!(py, "create_future"))?;
     let kept = waiter.clone().unbind();
     let empty = this.with(py, |state| {
