@@ -12,5 +12,6 @@ mod package;
 mod rsgi;
 mod service;
 mod supervision;
+mod transports;
 mod websocket;
 mod wsgi;

@@ -1,16 +1,22 @@
 """The asyncio event loop of a worker: CPython's selector loop over hostler's core.
 
-The core (Rust) owns the ready queue, the timers and the wait. Everything else, from transports to
-subprocesses, is CPython's own code, which reaches the queue through `_ready` and the selector.
+The core (Rust) owns the ready queue, the timers, the wait and the transports of stream sockets. Everything
+else, from datagrams to subprocesses, is CPython's own code, which reaches the queue through `_ready` and the
+selector.
 """
 
 import asyncio
 import selectors
 import sys
 import threading
-from asyncio import events
+import warnings
+from asyncio import base_events, constants, events, sslproto, transports, trsock
+from asyncio.log import logger
 
-from _hostler import LoopCore
+from _hostler import LoopCore, SocketTransport
+
+# Servers count their transports; since CPython 3.13 they keep them too.
+_SERVERS_KEEP_TRANSPORTS = base_events.Server._attach.__code__.co_argcount > 1
 
 
 class _Ready:
@@ -29,6 +35,101 @@ class _Ready:
 
     def __len__(self):
         return self._core._pending()
+
+
+class _Interface(transports._FlowControlMixin, asyncio.Transport):
+    """What a transport says it is an instance of."""
+
+
+class _Transport(SocketTransport):
+    """The transport of a connected stream socket: what runs once per connection, or when something fails."""
+
+    __slots__ = ()
+
+    _start_tls_compatible = True
+    _sendfile_compatible = constants._SendfileMode.TRY_NATIVE
+
+    # asyncio's classes have slots of their own, so that no class can have them and Rust's for bases.
+    # This makes `isinstance(transport, asyncio.Transport)` true.
+    __class__ = property(lambda self: _Interface)
+
+    def _attach(self, waiter):
+        base_events._set_nodelay(self._sock)
+        if self._server is not None:
+            self._server._attach(*self._for_server())
+        self._loop._transports[self._sock_fd] = self
+        self._start(waiter)
+
+    def _for_server(self):
+        return (self,) if _SERVERS_KEEP_TRANSPORTS else ()
+
+    def _release(self):
+        try:
+            self._sock.close()
+        finally:
+            if self._server is not None:
+                self._server._detach(*self._for_server())
+
+    def _fatal_error(self, exception, message="Fatal error on transport"):
+        # Connections break every day; that is no news.
+        if not isinstance(exception, OSError):
+            self._report(message, exception)
+        elif self._loop is not None and self._loop.get_debug():
+            logger.debug("%r: %s", self, message, exc_info=exception)
+        self._force_close(exception)
+
+    def _report(self, message, exception):
+        if self._loop is not None:
+            self._loop.call_exception_handler(
+                {
+                    "message": message,
+                    "exception": exception,
+                    "transport": self,
+                    "protocol": self._protocol,
+                }
+            )
+
+    def _warn_lost(self):
+        logger.warning("socket.send() raised exception.")
+
+    def _tell(self, waiter):
+        if not waiter.done():
+            waiter.set_result(None)
+
+    def __repr__(self):
+        info = ["SocketTransport"]
+        if self._sock is None:
+            info.append("closed")
+        elif self.is_closing():
+            info.append("closing")
+        info.append(f"fd={self._sock_fd}")
+        if self._loop is not None and not self._loop.is_closed():
+            size = self.get_write_buffer_size()
+            info.append("read=polling" if self.is_reading() else "read=idle")
+            info.append(f"write=<{'polling' if size else 'idle'}, bufsize={size}>")
+        return f"<{' '.join(info)}>"
+
+    def __del__(self, _warn=warnings.warn):
+        if self._sock is None:
+            return
+        _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+        self._unwatch()
+        self._release()
+
+
+def _about(sock, extra):
+    """What `get_extra_info` knows of a socket."""
+    about = {"socket": trsock.TransportSocket(sock), "sockname": None, **(extra or {})}
+    try:
+        about["sockname"] = sock.getsockname()
+    except OSError:
+        pass
+    if "peername" not in about:
+        try:
+            about["peername"] = sock.getpeername()
+        except OSError:
+            about["peername"] = None
+    return about
 
 
 class EventLoop(LoopCore, asyncio.SelectorEventLoop):
@@ -67,6 +168,34 @@ class EventLoop(LoopCore, asyncio.SelectorEventLoop):
     def set_debug(self, enabled):
         asyncio.SelectorEventLoop.set_debug(self, enabled)
         self._set_core_debug(bool(enabled))
+
+    def _make_socket_transport(self, sock, protocol, waiter=None, *, extra=None, server=None):
+        self._ensure_fd_no_transport(sock)
+        try:
+            transport = _Transport(self, sock, sock.fileno(), protocol, _about(sock, extra), server)
+        except RuntimeError:  # The loop does not run, so there is nothing that could watch the socket.
+            return super()._make_socket_transport(sock, protocol, waiter, extra=extra, server=server)
+        transport._attach(waiter)
+        return transport
+
+    def _make_ssl_transport(
+        self,
+        rawsock,
+        protocol,
+        sslcontext,
+        waiter=None,
+        *,
+        server_side=False,
+        server_hostname=None,
+        extra=None,
+        server=None,
+        **timeouts,
+    ):
+        ssl_protocol = sslproto.SSLProtocol(
+            self, protocol, sslcontext, waiter, server_side, server_hostname, **timeouts
+        )
+        self._make_socket_transport(rawsock, ssl_protocol, extra=extra, server=server)
+        return ssl_protocol._app_transport
 
     # What the core calls.
 

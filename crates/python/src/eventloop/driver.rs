@@ -1,11 +1,12 @@
 //! The driver: the asyncio loop's turns, as one task of the tokio runtime.
 //!
-//! A turn looks at the selector's descriptors, moves due timers to the ready queue and runs what is ready.
+//! A turn looks at the selector's descriptors, moves due timers to the ready queue, runs what is ready and
+//! sends what transports hold back.
 //! Connections are other tasks of the same runtime. What an application schedules, from a connection's
 //! task too, wakes this task if it has nothing to do; there is no time-out computed beforehand that such a
 //! callback could sleep through.
 
-use super::{LoopCore, now};
+use super::{LoopCore, SocketTransport, alarm::Alarm, now, transport::send_held};
 use crate::gil;
 use pyo3::{exceptions::PyRuntimeError, intern, prelude::*};
 use std::{
@@ -14,15 +15,8 @@ use std::{
     os::fd::{AsRawFd, RawFd},
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    time::{Instant, Sleep, sleep_until},
-};
-
-/// How far away a timer may be for the sleep to be set to it; farther ones are looked at again then.
-const FAR: f64 = 24.0 * 3600.0;
+use tokio::io::{Interest, unix::AsyncFd};
 
 /// Runs the loop until it is stopped or fails.
 pub(super) fn run(core: &Bound<'_, LoopCore>) -> PyResult<()> {
@@ -37,7 +31,8 @@ pub(super) fn run(core: &Bound<'_, LoopCore>) -> PyResult<()> {
             core: core_ref,
             selector: watch(selector)?,
             selector_hot: false,
-            sleep: Box::pin(sleep_until(Instant::now())),
+            alarm: Alarm::new()?,
+            unsent: Vec::new(),
         };
         // A task, not the future given to `block_on`: waking a task from its own thread costs no syscall.
         match tokio::task::spawn_local(driver).await {
@@ -79,7 +74,9 @@ struct Driver {
     /// The selector had events at the last look. Its set is level-triggered but tokio watches it
     /// edge-triggered (epoll(7)), so we look until it is empty.
     selector_hot: bool,
-    sleep: Pin<Box<Sleep>>,
+    alarm: Alarm,
+    /// Empty but for its memory, outside [`Driver::send_held`].
+    unsent: Vec<Py<SocketTransport>>,
 }
 
 impl Future for Driver {
@@ -95,16 +92,21 @@ impl Future for Driver {
             if let Err(error) = this.look_at_selector(&core, cx) {
                 return Poll::Ready(Err(error));
             }
+            // What connections' tasks wrote since the last turn, then what this turn's callbacks write.
+            this.send_held(&core);
             ready_due_timers(&core);
             run_ready(&core);
+            this.send_held(&core);
             let (fatal, stopping) = core.get().state.with(py, |state| (state.fatal.take(), state.stopping));
             match fatal {
                 Some(fatal) => return Poll::Ready(Err(fatal)),
                 None if stopping => return Poll::Ready(Ok(())),
                 None => {}
             }
-            this.rest(&core, cx);
-            Poll::Pending
+            match this.rest(&core, cx) {
+                Ok(()) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(error.into())),
+            }
         })
     }
 }
@@ -127,25 +129,41 @@ impl Driver {
         }
     }
 
-    /// Arranges to be polled again: now if there is work, else when a timer is due or somebody wakes us.
-    fn rest(&mut self, core: &Bound<'_, LoopCore>, cx: &mut Context<'_>) {
-        let hot = self.selector_hot;
-        let (busy, next) = core.get().state.with(core.py(), |state| {
-            let busy = hot || !state.ready.is_empty();
-            if !busy {
-                state.idle = Some(cx.waker().clone());
-            }
-            (busy, state.timers.next_due())
-        });
-        if busy {
-            cx.waker().wake_by_ref();
-        } else if let Some(when) = next {
-            let delay = Duration::from_secs_f64((when - now()).clamp(0.0, FAR));
-            self.sleep.as_mut().reset(Instant::now() + delay);
-            if self.sleep.as_mut().poll(cx).is_ready() {
-                cx.waker().wake_by_ref();
+    /// Sends what transports hold back.
+    fn send_held(&mut self, core: &Bound<'_, LoopCore>) {
+        let py = core.py();
+        // The two lists change places, so that their memory is used again.
+        core.get().state.with(py, |state| std::mem::swap(&mut state.unsent, &mut self.unsent));
+        for transport in self.unsent.drain(..) {
+            let transport = transport.bind(py);
+            if let Err(error) = send_held(transport) {
+                LoopCore::report(core, transport.as_any(), error);
             }
         }
+    }
+
+    /// Arranges to be polled again: now if there is work, else when a timer is due or somebody wakes us.
+    fn rest(&mut self, core: &Bound<'_, LoopCore>, cx: &mut Context<'_>) -> io::Result<()> {
+        let py = core.py();
+        let hot = self.selector_hot;
+        let (busy, next, cancelled) = core.get().state.with(py, |state| {
+            if hot || !state.ready.is_empty() || !state.unsent.is_empty() {
+                return (true, None, Vec::new());
+            }
+            state.idle = Some(cx.waker().clone());
+            // Nobody needs to be woken for these.
+            let cancelled = state.timers.pop_cancelled(py);
+            (false, state.timers.next_due(), cancelled)
+        });
+        // After the borrow: a finalizer may come back to us.
+        drop(cancelled);
+        match next {
+            _ if busy => cx.waker().wake_by_ref(),
+            Some(when) if when <= now() => cx.waker().wake_by_ref(),
+            Some(when) => self.alarm.wake_at(cx, when)?,
+            None => {}
+        }
+        Ok(())
     }
 }
 

@@ -1,17 +1,20 @@
 //! The core of the asyncio loop: the ready queue, the timers, and the wait, which is the tokio runtime.
 //!
 //! `hostler.EventLoop` (python/hostler/_loop.py) inherits from [`LoopCore`] and from CPython's selector
-//! loop, which brings transports, subprocesses, signals, executors and the rest; its selector's epoll set
-//! is nested in tokio's (see [`driver`]).
+//! loop, which brings datagrams, pipes, subprocesses, signals, executors and the rest; its selector's epoll
+//! set is nested in tokio's (see [`driver`]). Stream sockets have transports of ours ([`transport`]).
 //!
 //! Invariant: applications call these methods from anywhere, also from inside the wait and from other
 //! threads, so state is only touched through [`GilCell::with`], which never calls Python.
 
+mod alarm;
 mod driver;
 mod handle;
 mod timers;
+mod transport;
 
 pub(crate) use handle::Handle;
+pub(crate) use transport::SocketTransport;
 
 use crate::{
     calls::copy_context,
@@ -35,6 +38,8 @@ struct State {
     /// What runs at the next turn: our [`Handle`]s and CPython's `asyncio.Handle`s.
     ready: VecDeque<Py<PyAny>>,
     timers: Timers,
+    /// The transports that hold back what was written in this turn.
+    unsent: Vec<Py<SocketTransport>>,
     /// The driver's waker while it has nothing to do; taken by whoever gives it something.
     idle: Option<Waker>,
     /// `run_forever` returns after the present turn.
@@ -67,7 +72,7 @@ impl LoopCore {
         let py = slf.py();
         let result = match handle.cast_exact::<Handle>() {
             Ok(ours) => ours.get().run(py),
-            Err(_) => handle.call_method0(intern!(py, "_run")).map(drop),
+            Err(_) => run_foreign(handle),
         };
         if let Err(error) = result {
             Self::report(slf, handle, error);
@@ -94,6 +99,22 @@ impl LoopCore {
         if let Some(idle) = idle {
             idle.wake();
         }
+    }
+
+    /// Has the driver send what a transport holds back; `false` if the loop does not run.
+    fn send_soon(&self, py: Python<'_>, transport: Py<SocketTransport>) -> bool {
+        // A running loop has taken its runtime out.
+        if self.runtime.with(py, |runtime| runtime.is_some()) {
+            return false;
+        }
+        let idle = self.state.with(py, |state| {
+            state.unsent.push(transport);
+            state.idle.take()
+        });
+        if let Some(idle) = idle {
+            idle.wake();
+        }
+        true
     }
 
     /// Gives the runtime a task of ours; it runs whenever the loop runs.
@@ -128,6 +149,15 @@ impl LoopCore {
     fn debug(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.debug)
     }
+}
+
+/// Runs an `asyncio.Handle`, which, other than ours, fails when it was cancelled while it waited.
+fn run_foreign(handle: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = handle.py();
+    if handle.getattr(intern!(py, "_cancelled"))?.is_truthy()? {
+        return Ok(());
+    }
+    handle.call_method0(intern!(py, "_run")).map(drop)
 }
 
 fn is_cancelled_error(py: Python<'_>, error: &PyErr) -> bool {
@@ -250,12 +280,12 @@ impl LoopCore {
 
     /// Drops all that is queued, and the runtime.
     fn _close_core(&self, py: Python<'_>) {
-        let (ready, timers) = self.state.with(py, |state| {
+        let queued = self.state.with(py, |state| {
             state.closed = true;
             state.idle = None;
-            (std::mem::take(&mut state.ready), state.timers.take_all())
+            (std::mem::take(&mut state.ready), std::mem::take(&mut state.unsent), state.timers.take_all())
         });
-        drop((ready, timers));
+        drop(queued);
         let runtime = self.runtime.with(py, Option::take);
         drop(runtime);
     }

@@ -43,6 +43,15 @@ impl Timers {
         self.heap.pop().map(|Reverse(timer)| timer.handle)
     }
 
+    /// Takes the earliest timers as long as they are cancelled; returns them, to be dropped outside a borrow.
+    pub(super) fn pop_cancelled(&mut self, py: Python<'_>) -> Vec<Py<Handle>> {
+        let mut gone = Vec::new();
+        while self.heap.peek().is_some_and(|Reverse(timer)| timer.handle.get().is_cancelled(py)) {
+            gone.extend(self.heap.pop().map(|Reverse(timer)| timer.handle));
+        }
+        gone
+    }
+
     /// Removes cancelled timers once they may be the half; returns them, to be dropped outside a borrow.
     pub(super) fn sweep(&mut self, py: Python<'_>) -> Vec<Py<Handle>> {
         if self.heap.len() < self.sweep_at.max(SWEEP_FROM) {

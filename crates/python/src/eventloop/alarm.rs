@@ -1,0 +1,67 @@
+//! The driver's alarm clock: a timerfd, because tokio's own timers count whole milliseconds and round up.
+
+#![expect(unsafe_code, reason = "tokio has descriptors registered by number")]
+
+use nix::sys::{
+    time::TimeSpec,
+    timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
+};
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, RawFd},
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::io::{Interest, unix::AsyncFd};
+
+/// The farthest time it is set to, in seconds of the monotonic clock; "never" for all that anybody waits for.
+const FAR: f64 = 1e9;
+
+struct Clock(TimerFd);
+
+impl AsRawFd for Clock {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+}
+
+/// Wakes a task at a time of the loop's clock.
+pub(super) struct Alarm {
+    clock: AsyncFd<Clock>,
+    /// When it rings, unless it has.
+    set_to: Option<f64>,
+}
+
+impl Alarm {
+    pub(super) fn new() -> io::Result<Self> {
+        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+        let clock = Clock(TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?);
+        // SAFETY: the descriptor is the clock's own, which lives as long as its registration.
+        let clock = unsafe { AsyncFd::register_with_interest(clock, Interest::READABLE) }?;
+        Ok(Self { clock, set_to: None })
+    }
+
+    /// Has the task woken at `when`, or before.
+    ///
+    /// An alarm for a time before is left as it is: timers that are set and cancelled again and again, as
+    /// `asyncio.wait_for` does, cost no system call.
+    pub(super) fn wake_at(&mut self, cx: &mut Context<'_>, when: f64) -> io::Result<()> {
+        // It is not read: being set anew resets it, and it is watched edge-triggered.
+        while let Poll::Ready(rang) = self.clock.poll_read_ready(cx) {
+            rang?.clear_ready();
+            self.set_to = None;
+        }
+        if self.set_to.is_none_or(|set_to| when < set_to) {
+            self.set(when)?;
+            self.set_to = Some(when);
+        }
+        Ok(())
+    }
+
+    fn set(&self, when: f64) -> io::Result<()> {
+        // A nanosecond later: the conversion may round down, and 0 would mean "off".
+        let time = Duration::from_secs_f64(when.clamp(0.0, FAR)) + Duration::from_nanos(1);
+        let time = Expiration::OneShot(TimeSpec::from_duration(time));
+        Ok(self.clock.get_ref().0.set(time, TimerSetTimeFlags::TFD_TIMER_ABSTIME)?)
+    }
+}
