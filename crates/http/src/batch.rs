@@ -146,6 +146,11 @@ impl<S: Read + Write + Unpin + 'static> Batched<S> {
         };
     }
 
+    /// Keeps no buffers that are empty.
+    pub(crate) fn shrink(&self) {
+        self.socket.bytes.borrow_mut().shrink_to_fit();
+    }
+
     /// Where interim answers go.
     pub(crate) fn interim(&self) -> Interim {
         Interim::new(Rc::clone(&self.socket) as Rc<dyn Outlet>)

@@ -34,6 +34,9 @@ use std::{
 };
 use tracing::{debug, warn};
 
+/// How much of a request is read before hyper has the connection: most requests' heads.
+const FIRST_READ: usize = 1024;
+
 /// What all connections of a worker share.
 pub(crate) struct Server<A> {
     pub(crate) app: A,
@@ -72,20 +75,12 @@ impl<A: App<Body: Unpin>> Server<A> {
         let link = Link { upgrades: upgrades.clone(), interim: interim.clone() };
         let application = Rc::new(self.app.connect(info, link));
         let descriptor = io.descriptor_number();
-        let service = AppService {
-            connection: Rc::clone(&application),
-            server: Rc::clone(&self),
-            activity: Rc::clone(&activity),
-            interim,
-            peer,
-        };
-        let connection = Some(builder.serve_connection(io, service));
         let _counted = self.load.connection();
+        let service = AppService { connection: application, server: self, activity, interim, peer };
         let ended = UntilEnded {
-            connection,
-            server: self,
-            application,
-            activity,
+            wire: Wire::Resting(io),
+            builder,
+            service,
             upgrades,
             protocol: None,
             origin,
@@ -100,13 +95,23 @@ impl<A: App<Body: Unpin>> Server<A> {
     }
 }
 
+/// Who has the connection.
+enum Wire<S: Read + Write + Descriptor + Unpin + 'static, A: App<Body: Unpin>> {
+    /// Nobody: the client has said nothing for a while, or nothing yet. hyper's buffers are half of what a connection
+    /// takes, and most connections rest most of the time.
+    Resting(Batched<S>),
+    /// hyper. In a box, so that a resting connection is small.
+    Speaking(Box<http1::Connection<Batched<S>, AppService<A>>>),
+    /// Another protocol, or another worker.
+    Gone,
+}
+
 /// The connection's future, which also hears of the drain.
 struct UntilEnded<S: Read + Write + Descriptor + Unpin + 'static, A: App<Body: Unpin>> {
-    /// Taken when another worker takes it over.
-    connection: Option<http1::Connection<Batched<S>, AppService<A>>>,
-    server: Rc<Server<A>>,
-    application: Rc<A::Connection>,
-    activity: Rc<Activity>,
+    wire: Wire<S, A>,
+    builder: Rc<http1::Builder>,
+    /// What hyper calls; it gets a copy whenever it takes the connection.
+    service: AppService<A>,
     upgrades: Upgrades,
     /// What is spoken after a 101.
     protocol: Option<Pin<Box<dyn Future<Output = ()>>>>,
@@ -121,8 +126,10 @@ impl<S: Read + Write + Descriptor + Unpin + 'static, A: App<Body: Unpin>> UntilE
     /// Has the client watched by this task, or no more.
     fn watch(&mut self, task: Option<&Waker>) {
         match (task, self.watched) {
-            (Some(waker), false) => self.server.departures.watch(self.descriptor, waker, &self.activity),
-            (None, true) => self.server.departures.forget(self.descriptor),
+            (Some(waker), false) => {
+                self.service.server.departures.watch(self.descriptor, waker, &self.service.activity)
+            }
+            (None, true) => self.service.server.departures.forget(self.descriptor),
             _ => return,
         }
         self.watched = task.is_some();
@@ -144,28 +151,39 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let connections = &this.server.connections;
+        let connections = &this.service.server.connections;
         if this.guard.is_none() {
-            this.guard = Some(connections.register(cx.waker().clone(), Rc::clone(&this.activity)));
+            this.guard = Some(connections.register(cx.waker().clone(), Rc::clone(&this.service.activity)));
         }
         if this.protocol.is_some() {
             return this.poll_protocol(cx);
         }
-        let Some(connection) = &mut this.connection else { return Poll::Ready(Ok(())) };
-        match Pin::new(connection).poll(cx) {
-            Poll::Ready(Ok(())) if this.upgrade() => return this.poll_protocol(cx),
-            Poll::Pending => {}
-            ended @ Poll::Ready(_) => return ended,
+        if let Poll::Ready(false) = this.poll_begin(cx) {
+            return Poll::Ready(Ok(()));
         }
-        if !this.activity.is_idle() {
+        if let Wire::Speaking(connection) = &mut this.wire {
+            match Pin::new(&mut **connection).poll(cx) {
+                Poll::Ready(Ok(())) if this.upgrade() => return this.poll_protocol(cx),
+                Poll::Pending => {}
+                ended @ Poll::Ready(_) => return ended,
+            }
+        }
+        if !this.service.activity.is_idle() {
             return if this.client_is_served(cx.waker()) { Poll::Pending } else { Poll::Ready(Ok(())) };
         }
         this.watch(None);
-        match this.server.connections.phase() {
+        match this.service.server.connections.phase() {
             Phase::HandingOver if this.hand_over(cx) => Poll::Ready(Ok(())),
             Phase::Closing => Poll::Ready(Ok(())),
-            _ if this.activity.has_expired() => Poll::Ready(Ok(())),
-            _ => Poll::Pending,
+            _ if this.service.activity.has_expired() => Poll::Ready(Ok(())),
+            _ => {
+                if this.service.activity.should_rest() {
+                    this.rest();
+                    // The socket is to wake this task from now on, not hyper.
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending
+            }
         }
     }
 }
@@ -175,14 +193,60 @@ where
     A: App<Body: Unpin>,
     S: Read + Write + Descriptor + Unpin + 'static,
 {
+    /// Gives the connection to hyper when the client says something; false when it leaves instead.
+    fn poll_begin(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let Wire::Resting(io) = &mut self.wire else { return Poll::Ready(true) };
+        let mut storage = [0; FIRST_READ];
+        let mut first = hyper::rt::ReadBuf::new(&mut storage);
+        if ready!(Pin::new(&mut *io).poll_read(cx, first.unfilled())).is_err() || first.filled().is_empty() {
+            return Poll::Ready(false);
+        }
+        io.unread_first(Bytes::copy_from_slice(first.filled()));
+        self.speak();
+        Poll::Ready(true)
+    }
+
+    fn speak(&mut self) {
+        if let Wire::Resting(io) = std::mem::replace(&mut self.wire, Wire::Gone) {
+            let connection = self.builder.serve_connection(io, self.service.clone());
+            self.wire = Wire::Speaking(Box::new(connection));
+        }
+    }
+
+    /// Takes the connection back from hyper, with its buffers.
+    fn rest(&mut self) {
+        let Some((io, unread)) = self.take_apart() else { return };
+        io.shrink();
+        let begun = !unread.is_empty() || !io.unread().is_empty();
+        self.wire = Wire::Resting(io);
+        if let Wire::Resting(io) = &mut self.wire
+            && begun
+        {
+            // The beginning of a request is not nothing.
+            io.unread_first(unread);
+            self.speak();
+        }
+    }
+
+    /// The connection itself, and what hyper has read beyond the last request.
+    fn take_apart(&mut self) -> Option<(Batched<S>, Bytes)> {
+        match std::mem::replace(&mut self.wire, Wire::Gone) {
+            Wire::Speaking(connection) => {
+                let http1::Parts { io, read_buf, .. } = connection.into_parts();
+                Some((io, read_buf))
+            }
+            Wire::Resting(io) => Some((io, Bytes::new())),
+            Wire::Gone => None,
+        }
+    }
+
     /// Lets another protocol have the connection, if the application answered with one.
     fn upgrade(&mut self) -> bool {
         let Some(protocol) = self.upgrades.take() else { return false };
-        let Some(connection) = self.connection.take() else { return false };
-        let http1::Parts { mut io, read_buf, .. } = connection.into_parts();
-        io.unread_first(read_buf);
+        let Some((mut io, unread)) = self.take_apart() else { return false };
+        io.unread_first(unread);
         // A request without an end, for those who look whether the connection is idle.
-        self.activity.request_began();
+        self.service.activity.request_began();
         self.watch(None);
         self.protocol = Some(protocol(Upgraded::new(TokioIo::new(io))));
         true
@@ -197,30 +261,29 @@ where
 
     /// Looks whether the client of the request in flight is there; false if nobody is left to be answered.
     fn client_is_served(&mut self, waker: &Waker) -> bool {
-        match self.activity.departure() {
+        match self.service.activity.departure() {
             None => {
                 self.watch(Some(waker));
                 true
             }
-            Some(Departure::Finished) => self.server.app.client_finished(&self.application),
+            Some(Departure::Finished) => self.service.server.app.client_finished(&self.service.connection),
             Some(Departure::Broken) => false,
         }
     }
 
     /// Sends the idle connection to another worker; whether that was possible.
     fn hand_over(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(connection) = self.connection.take() else { return false };
-        let parts = connection.into_parts();
+        let Some((io, read)) = self.take_apart() else { return false };
         // Nothing can be left to send: hyper has flushed, and only a client that reads nothing fills a socket.
-        if !parts.io.is_emptied(cx) {
+        if !io.is_emptied(cx) {
             debug!("a connection whose client does not read cannot be handed over and is closed");
             return true;
         }
-        match parts.io.copy_descriptor() {
+        match io.copy_descriptor() {
             Ok(socket) => {
-                let unread = [parts.read_buf.as_ref(), parts.io.unread()].concat();
+                let unread = [read.as_ref(), io.unread()].concat();
                 let handover = Handover { listener: self.origin.listener, unread };
-                self.server.line.offer(handover, socket);
+                self.service.server.line.offer(handover, socket);
             }
             Err(error) => debug!(%error, "a connection cannot be handed over and is closed"),
         }
@@ -238,6 +301,18 @@ struct AppService<A: App> {
     activity: Rc<Activity>,
     interim: Interim,
     peer: Option<SocketAddr>,
+}
+
+impl<A: App> Clone for AppService<A> {
+    fn clone(&self) -> Self {
+        Self {
+            server: Rc::clone(&self.server),
+            connection: Rc::clone(&self.connection),
+            activity: Rc::clone(&self.activity),
+            interim: self.interim.clone(),
+            peer: self.peer,
+        }
+    }
 }
 
 impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {

@@ -37,6 +37,20 @@ impl Phase {
     }
 }
 
+/// Since when nothing was said on a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Quiet {
+    /// A request was in flight since the last look.
+    #[default]
+    No,
+    /// The last look.
+    Since,
+    /// Longer: its task is to know.
+    Long,
+    /// Its task knows.
+    Resting,
+}
+
 /// What a connection is doing, for those who look at it from outside.
 #[derive(Default)]
 pub(crate) struct Activity {
@@ -44,6 +58,8 @@ pub(crate) struct Activity {
     in_flight: Cell<usize>,
     /// Looks of the sweeper since a request was last in flight.
     idle_looks: Cell<u32>,
+    quiet: Cell<Quiet>,
+    /// The client took too long to send a request's head.
     expired: Cell<bool>,
     departure: Cell<Option<Departure>>,
 }
@@ -60,6 +76,7 @@ impl Activity {
     }
 
     pub(crate) fn request_began(&self) {
+        self.quiet.set(Quiet::No);
         self.in_flight.set(self.in_flight.get() + 1);
     }
 
@@ -70,6 +87,15 @@ impl Activity {
 
     pub(crate) fn is_idle(&self) -> bool {
         self.in_flight.get() == 0
+    }
+
+    /// The client has said nothing for a while; told once.
+    pub(crate) fn should_rest(&self) -> bool {
+        let rests = self.quiet.get() == Quiet::Long;
+        if rests {
+            self.quiet.set(Quiet::Resting);
+        }
+        rests
     }
 
     /// The client took too long to send a request's head.
@@ -174,6 +200,17 @@ impl Connections {
         }
     }
 
+    /// Has connections rest on which nothing was said for half a second or more, for ever.
+    pub async fn quieten(self) {
+        let mut looks = tokio::time::interval(Duration::from_millis(500));
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            let quiet: Vec<Waker> = self.0.tasks.borrow().values().filter_map(listen).collect();
+            quiet.into_iter().for_each(Waker::wake);
+        }
+    }
+
     fn wake_watchers(&self) {
         let watchers = std::mem::take(&mut *self.0.watchers.borrow_mut());
         watchers.into_iter().for_each(Waker::wake);
@@ -206,6 +243,24 @@ fn look((waker, activity): &(Waker, Rc<Activity>), most: u32) -> Option<Waker> {
     }
     activity.expired.set(true);
     Some(waker.clone())
+}
+
+/// Listens to a connection; its task, if it should rest.
+fn listen((waker, activity): &(Waker, Rc<Activity>)) -> Option<Waker> {
+    if !activity.is_idle() {
+        return None;
+    }
+    match activity.quiet.get() {
+        Quiet::No => {
+            activity.quiet.set(Quiet::Since);
+            None
+        }
+        Quiet::Since => {
+            activity.quiet.set(Quiet::Long);
+            Some(waker.clone())
+        }
+        Quiet::Long | Quiet::Resting => None,
+    }
 }
 
 /// A registered connection; dropping it says that the connection ended.

@@ -16,6 +16,8 @@ use std::{
 const BUSY_AFTER: u64 = Duration::from_millis(5).as_nanos() as u64;
 /// A sibling whose heartbeat is older than this may be stopped; the heart beats once a second.
 const SILENT_AFTER: u64 = Duration::from_secs(3).as_nanos() as u64;
+/// A worker without requests for this long gives memory back. Idle connections have given up their buffers by then.
+const GIVE_BACK_AFTER: Duration = Duration::from_secs(2);
 /// Pages are given out from the first on: behind this many vacant ones in a row there is nobody.
 const LONGEST_GAP: usize = 32;
 
@@ -53,21 +55,22 @@ impl Load {
         .await;
     }
 
-    /// Beats for ever: as long as the loop serves timers, everybody sees that it lives. A worker that had nothing to do
-    /// since the last beat gives back the memory that its last requests needed.
+    /// Beats for ever: as long as the loop serves timers, everybody sees that it lives. A worker that has nothing to do
+    /// for a while gives back the memory that its last requests needed.
     pub async fn beat(self, interval: Duration) {
-        let (mut seen, mut given_back) = (0, 0);
         let mut beats = tokio::time::interval(interval);
         beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut seen, mut rested) = (0, Duration::ZERO);
         loop {
             beats.tick().await;
             self.0.own.beat(clock::now());
             let requests = self.0.requests.get();
-            if requests == seen && requests != given_back && self.0.own.in_flight() == 0 {
+            let rests = requests == std::mem::replace(&mut seen, requests) && self.0.own.in_flight() == 0;
+            let before = rested;
+            rested = if rests { rested + interval } else { Duration::ZERO };
+            if before < GIVE_BACK_AFTER && rested >= GIVE_BACK_AFTER {
                 hostler_sys::memory::give_back();
-                given_back = requests;
             }
-            seen = requests;
         }
     }
 

@@ -21,6 +21,7 @@ mod eventloop;
 mod gil;
 mod host;
 mod logging;
+mod memory;
 mod package;
 mod response;
 mod rsgi;
@@ -28,15 +29,13 @@ mod task;
 mod websocket;
 mod wsgi;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Read from the file by the server, before it lets a Python load it.
 static BUILT_FOR: &str =
     concat!("hostler-extension-for:", env!("HOSTLER_BUILT_FOR"), "/", env!("CARGO_PKG_VERSION"), ";");
 
 #[pymodule]
 fn _hostler(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    memory::set_up();
     module.add("BUILT_FOR", BUILT_FOR)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<eventloop::LoopCore>()?;
