@@ -229,3 +229,13 @@ async def on_trailers(scope, receive, send):
 async def on_notrailers(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": [], "trailers": True})
     await send({"type": "http.response.body", "body": b"body"})
+
+
+async def on_loop(scope, receive, send):
+    loop = asyncio.get_running_loop()
+    body = await read_body(receive)
+    await asyncio.sleep(0.01)
+    waiting = loop.create_future()
+    loop.call_soon(waiting.set_result, len(body))
+    number = await loop.run_in_executor(None, lambda: 42)
+    await answer(send, f"{type(loop).__module__} {await waiting} {number}".encode())

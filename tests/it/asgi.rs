@@ -266,3 +266,22 @@ fn trailers_follow_the_body_for_those_who_want_them() {
     server.wait_for("returned before it sent its trailers", 1);
     server.stop();
 }
+
+#[test]
+fn other_loops_can_be_had() {
+    for (name, module) in
+        [("asyncio", "asyncio.unix_events"), ("uvloop", "uvloop"), ("hostler", "hostler._loop")]
+    {
+        let mut server = Server::app("asgi_app:app").option("loop", name).option("workers", 2).start();
+        let mut conn = server.connect();
+        for size in [0, 5, 300_000] {
+            let reply = conn.request("POST", "/loop", "", &vec![b'x'; size]);
+            assert_eq!(reply.text(), format!("{module} {size} 42"));
+        }
+        assert_eq!(conn.get("/subprocess").text(), "from a subprocess\n0");
+        assert_eq!(conn.get("/sockets").text(), "THROUGH ASYNCIO STREAMS\n");
+        assert_eq!(server.connect().get("/raise").status, 500);
+        server.signal(nix::sys::signal::Signal::SIGTERM);
+        assert!(server.wait_exit().success(), "{}", server.log());
+    }
+}

@@ -148,10 +148,10 @@ fn report_settings(config: &Config) {
     }
     let settings = config.worker_settings(Vec::new(), 1);
     let Some(app) = settings.app else { return };
-    if app.event_loop_chosen && !matches!(app.event_loop.as_str(), "auto" | "hostler") {
+    if app.event_loop_chosen && matches!(app.event_loop.as_str(), "rloop" | "winloop") {
         warn!(
             asked = app.event_loop,
-            "hostler's own event loop is used instead: it serves connections from inside its wait, which no other loop can do"
+            "hostler's own event loop is used instead; --loop asyncio and --loop uvloop are there for those who need them"
         );
     }
 }

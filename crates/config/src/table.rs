@@ -95,7 +95,7 @@ pub(crate) const OPTIONS: &[Spec] = &[
     alias(spec("runtime-threads", Int(1, 1024), "1", Now, "Threads of the I/O runtime; a worker has one, scale with --workers"), &["threads"], None),
     spec("runtime-blocking-threads", Int(1, 1024), "", Later, "Threads for blocking I/O of the runtime"),
     alias(spec("runtime-mode", Choice(&["auto", "st", "mt", "workers", "runtime"]), "auto", Now, "How a worker runs; always st (`workers`): one thread"), &["threading-mode"], None),
-    spec("loop", Choice(&["auto", "hostler", "asyncio", "uvloop", "rloop", "winloop"]), "auto", Now, "The event loop of ASGI workers; hostler's own for now, whichever is named"),
+    spec("loop", Choice(&["auto", "hostler", "asyncio", "uvloop", "rloop", "winloop"]), "auto", Now, "The event loop of ASGI and RSGI workers; auto is hostler's own, which serves connections from inside its wait; asyncio and uvloop are for those who need them, at their speed"),
     spec("task-impl", Choice(&["asyncio", "rust"]), "asyncio", Later, "The implementation of request tasks; asyncio's own"),
     spec("opt", Flag, "true", Later, "Optimisations; always on"),
     spec("backlog", Int(128, 65_535), "1024", Now, "Connections that may wait to be accepted, per listener"),

@@ -40,6 +40,7 @@ fn _hostler(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<eventloop::LoopCore>()?;
     module.add_class::<eventloop::Handle>()?;
+    module.add_class::<eventloop::Engine>()?;
     module.add_class::<eventloop::SocketTransport>()?;
     module.add_class::<host::WorkerSeat>()?;
     module.add_class::<wsgi::Jobs>()?;

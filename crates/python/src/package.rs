@@ -12,6 +12,7 @@ const MODULES: &[(&str, &str)] = &[
     ("hostler._stacks", include_str!("../python/hostler/_stacks.py")),
     ("hostler._warmup", include_str!("../python/hostler/_warmup.py")),
     ("hostler._loop", include_str!("../python/hostler/_loop.py")),
+    ("hostler._engine", include_str!("../python/hostler/_engine.py")),
     ("hostler._lifespan", include_str!("../python/hostler/_lifespan.py")),
     ("hostler.rsgi", include_str!("../python/hostler/rsgi.py")),
     ("hostler._garbage", include_str!("../python/hostler/_garbage.py")),

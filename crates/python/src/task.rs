@@ -18,7 +18,38 @@ pub(crate) struct Tasks {
     keywords: Py<PyTuple>,
     /// `eager_start=` exists (CPython ≥ 3.12); before, the first step is run by hand.
     eager: bool,
-    event_loop: Py<LoopCore>,
+    event_loop: Loop,
+}
+
+/// The loop that the application runs on.
+enum Loop {
+    Ours(Py<LoopCore>),
+    /// `--loop asyncio` or `--loop uvloop`.
+    Foreign(Py<PyAny>),
+}
+
+impl Loop {
+    fn object<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        match self {
+            Self::Ours(core) => core.bind(py).as_any(),
+            Self::Foreign(event_loop) => event_loop.bind(py),
+        }
+    }
+
+    /// Ends the loop with SystemExit or KeyboardInterrupt.
+    fn fail(&self, py: Python<'_>, error: PyErr) {
+        match self {
+            Self::Ours(core) => core.get().fail(py, error),
+            Self::Foreign(event_loop) => {
+                let told = py.import("hostler._engine").and_then(|module| {
+                    module.call_method1("fail", (event_loop.bind(py), error.into_value(py)))
+                });
+                if let Err(error) = told {
+                    tracing::error!(%error, "the loop cannot be told to end");
+                }
+            }
+        }
+    }
 }
 
 /// What became of a task's first step.
@@ -30,24 +61,24 @@ pub(crate) enum Started<'py> {
 }
 
 impl Tasks {
-    pub(crate) fn new(py: Python<'_>, event_loop: Py<LoopCore>) -> PyResult<Self> {
+    pub(crate) fn new(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = event_loop.py();
         let eager = py.version_info() >= (3, 12);
         let keywords = if eager { vec!["loop", "eager_start"] } else { vec!["loop"] };
         Ok(Self {
             class: py.import("asyncio")?.getattr("Task")?.unbind(),
             keywords: PyTuple::new(py, keywords.iter().map(|name| PyString::intern(py, name)))?.unbind(),
             eager,
-            event_loop,
+            event_loop: match event_loop.cast::<LoopCore>() {
+                Ok(core) => Loop::Ours(core.clone().unbind()),
+                Err(_) => Loop::Foreign(event_loop.clone().unbind()),
+            },
         })
-    }
-
-    pub(crate) fn event_loop<'py>(&self, py: Python<'py>) -> &Bound<'py, LoopCore> {
-        self.event_loop.bind(py)
     }
 
     /// A future of the loop.
     pub(crate) fn future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.event_loop(py).call_method0(intern!(py, "create_future"))
+        self.event_loop.object(py).call_method0(intern!(py, "create_future"))
     }
 
     /// Calls the application and runs it until its first real suspension. `done` is called with the task when a
@@ -72,7 +103,7 @@ impl Tasks {
             }
             Err(error) => {
                 if !error.is_instance_of::<pyo3::exceptions::PyException>(py) {
-                    self.event_loop.get().fail(py, error.clone_ref(py));
+                    self.event_loop.fail(py, error.clone_ref(py));
                 }
                 Ok(Started::Done(Some(error)))
             }
@@ -83,15 +114,17 @@ impl Tasks {
     fn step<'py>(&self, coroutine: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = coroutine.py();
         let (class, names) = (self.class.bind(py), self.keywords.bind(py));
-        let event_loop = self.event_loop.bind(py);
+        let event_loop = self.event_loop.object(py);
         if self.eager {
             let eager = PyBool::new(py, true);
-            return call_with_names(class, [coroutine, event_loop.as_any(), eager.as_any()], names);
+            return call_with_names(class, [coroutine, event_loop, eager.as_any()], names);
         }
-        let task = call_with_names(class, [coroutine, event_loop.as_any()], names)?;
-        // The task has just asked the loop to run its first step soon; that is now.
-        if let Some(step) = self.event_loop.get().take_last(py) {
-            LoopCore::run_handle(event_loop, step.bind(py));
+        let task = call_with_names(class, [coroutine, event_loop], names)?;
+        // The task has just asked the loop to run its first step soon; in our loop that is now.
+        if let Loop::Ours(core) = &self.event_loop
+            && let Some(step) = core.get().take_last(py)
+        {
+            LoopCore::run_handle(core.bind(py), step.bind(py));
         }
         Ok(task)
     }

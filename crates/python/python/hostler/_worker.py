@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 
-from hostler import _garbage, _lifespan, _load, _preload, _stacks, _warmup, _wsgi, hooks, rsgi
+from hostler import _engine, _garbage, _lifespan, _load, _preload, _stacks, _warmup, _wsgi, hooks, rsgi
 
 
 def main(seat):
@@ -47,17 +47,15 @@ def _serve_wsgi(seat, app):
     return 0
 
 
-def _make_loop():
-    from hostler._loop import EventLoop
-
-    loop = EventLoop()
+def _make_loop(seat):
+    loop, engine = _engine.make(seat.event_loop, is_first=seat.number == 1 and seat.generation == 0)
     asyncio.set_event_loop(loop)
     _stacks.watch(loop)
-    return loop
+    return loop, engine
 
 
 def _serve_rsgi(seat, app):
-    loop = _make_loop()
+    loop, engine = _make_loop(seat)
     # What `__rsgi_init__` sets in its context, requests find in theirs.
     context = contextvars.copy_context()
     if hasattr(app, "__rsgi_init__"):
@@ -73,7 +71,7 @@ def _serve_rsgi(seat, app):
     hooks._run("worker_ready")
     _garbage.settle(seat.gc_threshold)
     done = loop.create_future()
-    seat.serve_rsgi(callback, loop, rsgi.errors(), done)
+    seat.serve_rsgi(callback, loop, engine, rsgi.errors(), done)
     context.copy().run(loop.run_until_complete, done)
     if hasattr(app, "__rsgi_del__"):
         try:
@@ -85,7 +83,7 @@ def _serve_rsgi(seat, app):
 
 
 def _serve_asgi(seat, app, lifespan):
-    loop = _make_loop()
+    loop, engine = _make_loop(seat)
     life = _lifespan.Lifespan(app, loop)
     if lifespan:
         try:
@@ -101,7 +99,7 @@ def _serve_asgi(seat, app, lifespan):
     hooks._run("worker_ready")
     _garbage.settle(seat.gc_threshold)
     done = loop.create_future()
-    seat.serve_asgi(app, loop, state, done)
+    seat.serve_asgi(app, loop, engine, state, done)
     # Requests' tasks copy the context that is current while the loop waits: the lifespan's.
     life.context.copy().run(loop.run_until_complete, done)
     loop.run_until_complete(life.shutdown())

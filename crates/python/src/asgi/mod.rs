@@ -15,7 +15,7 @@ mod scope;
 mod send;
 mod websocket;
 
-use crate::{eventloop::LoopCore, response::ResponseBody, task::Tasks, websocket::Sockets};
+use crate::{response::ResponseBody, task::Tasks, websocket::Sockets};
 use answer::Answer;
 use cycle::Cycle;
 use hostler_http::{App, ConnectionInfo, Link};
@@ -50,7 +50,7 @@ pub(crate) struct Shared {
 impl AsgiApp {
     pub(crate) fn new(
         app: Bound<'_, PyAny>,
-        event_loop: Bound<'_, LoopCore>,
+        event_loop: &Bound<'_, PyAny>,
         state: Option<Bound<'_, PyDict>>,
         root_path: String,
         websocket: Option<WebSocketSettings>,
@@ -61,7 +61,7 @@ impl AsgiApp {
             state: state.map(Bound::unbind),
             root_path,
             names: Names::new(py)?,
-            tasks: Rc::new(Tasks::new(py, event_loop.unbind())?),
+            tasks: Rc::new(Tasks::new(event_loop)?),
             waiting: RefCell::default(),
             ending: Cell::new(false),
             sockets: Rc::new(Sockets::new(websocket)),

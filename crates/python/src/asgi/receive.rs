@@ -5,6 +5,7 @@ use super::{
     events,
 };
 use crate::awaitable::{Finished, reject, resolve};
+use crate::eventloop::spawn_local;
 use bytes::Bytes;
 use http_body::Body;
 use pyo3::{intern, prelude::*};
@@ -48,9 +49,7 @@ impl Cycle {
                 });
                 if pump {
                     let cycle = slf.clone().unbind();
-                    tokio::task::spawn_local(poll_fn(move |cx| {
-                        Python::attach(|py| cycle.get().poll_pump(py, cx))
-                    }));
+                    spawn_local(poll_fn(move |cx| Python::attach(|py| cycle.get().poll_pump(py, cx))));
                 }
                 Ok(future)
             }

@@ -9,10 +9,12 @@
 
 mod alarm;
 mod driver;
+mod engine;
 mod handle;
 mod timers;
 mod transport;
 
+pub(crate) use engine::{Engine, spawn_local};
 pub(crate) use handle::Handle;
 pub(crate) use transport::SocketTransport;
 

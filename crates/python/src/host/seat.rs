@@ -2,7 +2,7 @@
 
 use crate::{
     asgi::AsgiApp,
-    eventloop::LoopCore,
+    eventloop::{Engine, LoopCore},
     gil::{self, GilCell},
     logging,
     rsgi::{Errors, RsgiApp},
@@ -67,21 +67,25 @@ impl WorkerSeat {
             .ok_or_else(|| PyRuntimeError::new_err("this worker serves already"))
     }
 
-    /// Lives the worker's life on a loop that is about to run.
+    /// Lives the worker's life on a loop that is about to run: our own, or the engine beside another one.
     fn serve<A: App<Body: Unpin>>(
         &self,
         py: Python<'_>,
         interface: &str,
         app: A,
-        event_loop: &LoopCore,
+        engine: &Bound<'_, PyAny>,
         done: Py<PyAny>,
     ) -> PyResult<()> {
         let seat = self.take(py)?;
         let ready = FromWorker::Ready { interface: interface.into(), concurrent_calls: None };
-        event_loop.spawn(py, async move {
+        let life = async move {
             let ended = life(seat, app, ready).await;
             Python::attach(|py| finish(done.bind(py), ended));
-        })
+        };
+        match engine.cast::<LoopCore>() {
+            Ok(own) => own.get().spawn(py, life),
+            Err(_) => engine.cast::<Engine>()?.get().spawn(py, life),
+        }
     }
 
     fn take(&self, py: Python<'_>) -> PyResult<Seat> {
@@ -139,6 +143,12 @@ impl WorkerSeat {
         self.app(py, |app| app.interface.map(interface_name))
     }
 
+    /// `--loop`, as the user wrote it.
+    #[getter]
+    fn event_loop(&self, py: Python<'_>) -> PyResult<String> {
+        self.app(py, |app| app.event_loop.clone())
+    }
+
     #[getter]
     fn gc_threshold(&self, py: Python<'_>) -> PyResult<u32> {
         self.app(py, |app| app.gc_threshold)
@@ -179,13 +189,14 @@ impl WorkerSeat {
         &self,
         py: Python<'_>,
         app: Bound<'_, PyAny>,
-        event_loop: Bound<'_, LoopCore>,
+        event_loop: Bound<'_, PyAny>,
+        engine: Bound<'_, PyAny>,
         state: Option<Bound<'_, PyDict>>,
         done: Py<PyAny>,
     ) -> PyResult<()> {
         let (root_path, websocket) = self.app(py, |app| (app.root_path.clone(), app.websocket))?;
-        let app = AsgiApp::new(app, event_loop.clone(), state, root_path, websocket)?;
-        self.serve(py, "asgi", app, event_loop.get(), done)
+        let app = AsgiApp::new(app, &event_loop, state, root_path, websocket)?;
+        self.serve(py, "asgi", app, &engine, done)
     }
 
     /// Serves an RSGI application, as `serve_asgi`; `errors` are the exceptions that it knows.
@@ -193,14 +204,15 @@ impl WorkerSeat {
         &self,
         py: Python<'_>,
         app: Bound<'_, PyAny>,
-        event_loop: Bound<'_, LoopCore>,
+        event_loop: Bound<'_, PyAny>,
+        engine: Bound<'_, PyAny>,
         errors: (Bound<'_, PyAny>, Bound<'_, PyAny>),
         done: Py<PyAny>,
     ) -> PyResult<()> {
         let websocket = self.app(py, |app| app.websocket)?;
         let errors = Errors::new(errors.0, errors.1);
-        let app = RsgiApp::new(app, event_loop.clone(), errors, websocket)?;
-        self.serve(py, "rsgi", app, event_loop.get(), done)
+        let app = RsgiApp::new(app, &event_loop, errors, websocket)?;
+        self.serve(py, "rsgi", app, &engine, done)
     }
 
     /// Serves a WSGI application until told to stop, without an event loop; True when all was answered.

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     awaitable::{Finished, reject, resolve},
+    eventloop::spawn_local,
     gil::GilCell,
     logging::application_error,
     response::{
@@ -282,7 +283,7 @@ impl Exchange {
             Poll::Pending => {
                 let future = this.future(py)?;
                 let task = Self::collect_for(slf.clone().unbind(), whole, future.clone().unbind());
-                tokio::task::spawn_local(task);
+                spawn_local(task);
                 Ok(future)
             }
         }
@@ -306,7 +307,7 @@ impl Exchange {
             Next::Later => {
                 let future = this.future(py)?;
                 if let Some(body) = this.body.lend(py, future.clone().unbind()) {
-                    tokio::task::spawn_local(Self::read_on(slf.clone().unbind(), body));
+                    spawn_local(Self::read_on(slf.clone().unbind(), body));
                 }
                 Ok(future)
             }

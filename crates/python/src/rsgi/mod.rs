@@ -17,7 +17,7 @@ pub(crate) use scope::{Headers, Scope};
 pub(crate) use stream::StreamTransport;
 pub(crate) use websocket::{Message, Socket, Transport};
 
-use crate::{eventloop::LoopCore, response::ResponseBody, task::Tasks, websocket::Sockets};
+use crate::{response::ResponseBody, task::Tasks, websocket::Sockets};
 use answer::Answer;
 use connection::Connection;
 use hostler_http::{App, ConnectionInfo, Link};
@@ -68,14 +68,13 @@ impl Errors {
 impl RsgiApp {
     pub(crate) fn new(
         app: Bound<'_, PyAny>,
-        event_loop: Bound<'_, LoopCore>,
+        event_loop: &Bound<'_, PyAny>,
         errors: Errors,
         websocket: Option<WebSocketSettings>,
     ) -> PyResult<Self> {
-        let py = app.py();
         Ok(Self(Rc::new(Shared {
             app: app.unbind(),
-            tasks: Rc::new(Tasks::new(py, event_loop.unbind())?),
+            tasks: Rc::new(Tasks::new(event_loop)?),
             sockets: Rc::new(Sockets::new(websocket)),
             errors,
             watched: RefCell::default(),

@@ -1,0 +1,51 @@
+"""Loops: our own, and others with our engine beside them (--loop asyncio, --loop uvloop)."""
+
+import asyncio
+import logging
+
+from _hostler import Engine
+
+log = logging.getLogger("hostler.loop")
+
+# The engine's timers are timeouts and heartbeats; this is how late they may ring, in seconds.
+TICK = 0.01
+
+
+def make(name, is_first):
+    """A loop by its name, and what drives connections on it; the loop itself if it is ours."""
+    if name == "asyncio":
+        return _beside(asyncio.SelectorEventLoop())
+    if name == "uvloop":
+        try:
+            import uvloop
+        except ImportError as error:
+            # One worker tells for all.
+            if is_first:
+                log.warning("--loop uvloop: hostler's own event loop is used instead (%s)", error)
+        else:
+            return _beside(uvloop.new_event_loop())
+    from hostler._loop import EventLoop
+
+    loop = EventLoop()
+    return loop, loop
+
+
+def _beside(loop):
+    engine = Engine()
+    loop.add_reader(engine.fileno(), engine.turn)
+
+    def tick():
+        engine.turn()
+        loop.call_later(TICK, tick)
+
+    loop.call_soon(tick)
+    return loop, engine
+
+
+def fail(loop, error):
+    """Ends a loop with SystemExit or KeyboardInterrupt, as our own ends."""
+
+    def ends():
+        raise error
+
+    loop.call_soon(ends)

@@ -1,0 +1,112 @@
+//! The runtime beside a loop that is not ours (`--loop asyncio`, `--loop uvloop`).
+//!
+//! Our own loop *is* the runtime; another one has a wait of its own. So it watches the runtime's epoll set like any
+//! descriptor, and the runtime has a turn whenever something happened there, and now and then for its timers. Each
+//! turn costs system calls that our loop does not need: this is for those who need that loop, not for speed.
+
+use crate::gil::{self, GilCell};
+use pyo3::{exceptions::PyRuntimeError, prelude::*};
+use std::{cell::RefCell, collections::BTreeSet, fs, future::Future, io, os::fd::RawFd, pin::Pin};
+use tokio::{
+    runtime::LocalRuntime,
+    sync::mpsc::{UnboundedSender, unbounded_channel},
+    task::yield_now,
+};
+
+/// Every yield runs the tasks that are ready and looks at the sockets once, without waiting.
+const YIELDS: usize = 4;
+
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+thread_local! {
+    /// Where tasks go that are begun from the other loop's callbacks, outside of the runtime's turns.
+    static NURSERY: RefCell<Option<UnboundedSender<Task>>> = const { RefCell::new(None) };
+}
+
+/// Gives this thread's runtime a task, from inside a turn or from outside.
+pub(crate) fn spawn_local(task: impl Future<Output = ()> + 'static) {
+    NURSERY.with_borrow(|nursery| match nursery {
+        // Nobody receives any more once the runtime is closed, and then nobody waits for the task either.
+        Some(nursery) => drop(nursery.send(Box::pin(task))),
+        None => drop(tokio::task::spawn_local(task)),
+    });
+}
+
+/// A runtime that another loop drives: `python/hostler/_engine.py`.
+#[pyclass(frozen, module = "hostler")]
+pub struct Engine {
+    /// Taken out during a turn.
+    runtime: GilCell<Option<LocalRuntime>>,
+    epoll: RawFd,
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    fn new() -> PyResult<Self> {
+        let before = epoll_sets()?;
+        let runtime = gil::runtime()?;
+        // tokio does not tell which it is; nothing else is opened meanwhile.
+        let epoll = epoll_sets()?.difference(&before).next().copied();
+        let epoll = epoll.ok_or_else(|| PyRuntimeError::new_err("the runtime has no epoll set"))?;
+        let (sender, mut receiver) = unbounded_channel();
+        NURSERY.set(Some(sender));
+        runtime.spawn_local(async move {
+            while let Some(task) = receiver.recv().await {
+                tokio::task::spawn_local(task);
+            }
+        });
+        Ok(Self { runtime: GilCell::new(Some(runtime)), epoll })
+    }
+
+    /// What the loop is to watch for reading.
+    fn fileno(&self) -> RawFd {
+        self.epoll
+    }
+
+    /// Does what there is to do, without waiting.
+    fn turn(&self, py: Python<'_>) {
+        // Nothing of the application comes back here: a turn is the loop's callback.
+        let Some(runtime) = self.runtime.with(py, Option::take) else { return };
+        hostler_sys::board::parked(false);
+        runtime.block_on(async {
+            for _ in 0..YIELDS {
+                yield_now().await;
+            }
+        });
+        hostler_sys::board::parked(true);
+        self.runtime.with(py, |slot| *slot = Some(runtime));
+    }
+
+    /// Ends the runtime and all that it still does.
+    fn close(&self, py: Python<'_>) {
+        let runtime = self.runtime.with(py, Option::take);
+        drop(runtime);
+    }
+}
+
+impl Engine {
+    /// Gives the runtime a task; it runs in its turns.
+    pub(crate) fn spawn(&self, py: Python<'_>, task: impl Future<Output = ()> + 'static) -> PyResult<()> {
+        self.runtime.with(py, |runtime| match runtime {
+            Some(runtime) => {
+                runtime.spawn_local(task);
+                Ok(())
+            }
+            None => Err(PyRuntimeError::new_err("the runtime is closed")),
+        })
+    }
+}
+
+/// The epoll sets of this process.
+fn epoll_sets() -> io::Result<BTreeSet<RawFd>> {
+    let mut sets = BTreeSet::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let entry = entry?;
+        let is_epoll = fs::read_link(entry.path()).is_ok_and(|to| to.as_os_str() == "anon_inode:[eventpoll]");
+        if is_epoll && let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+            sets.insert(number);
+        }
+    }
+    Ok(sets)
+}
