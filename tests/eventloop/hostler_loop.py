@@ -18,3 +18,15 @@ def load(extension):
     from hostler._loop import EventLoop
 
     return EventLoop
+
+
+def make_default(loop):
+    """Makes a class what asyncio's names, `new_event_loop`, `run` and `Runner` give."""
+    import asyncio
+
+    unix = asyncio.unix_events
+    unix._UnixDefaultEventLoopPolicy._loop_factory = loop
+    for module in (asyncio, unix):
+        for name in ("SelectorEventLoop", "EventLoop"):
+            if hasattr(module, name):
+                setattr(module, name, loop)

@@ -19,6 +19,7 @@ import fnmatch
 import importlib.util
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -244,6 +245,8 @@ def run_module(options):
             chosen.addTest(test)
     runner = unittest.TextTestRunner(resultclass=result_class(options), verbosity=0)
     faulthandler.enable()
+    # A shell's background jobs ignore it, and tests are about it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     runner.run(chosen)
     check_that_it_was_used(options, done)
     sys.stderr.flush()
@@ -254,18 +257,13 @@ def run_module(options):
 def install(options):
     """Makes hostler's loop the one that asyncio's factories and names give."""
     sys.path.insert(0, str(HERE))
-    from hostler_loop import load
+    from hostler_loop import load, make_default
 
     # Its loop is CPython's own class, made before we replace what that is called.
     from test.test_asyncio import utils
 
     loop = adapted(load(options.extension))
-    unix = asyncio.unix_events
-    unix._UnixDefaultEventLoopPolicy._loop_factory = loop
-    for module in (asyncio, unix):
-        for name in ("SelectorEventLoop", "EventLoop"):
-            if hasattr(module, name):
-                setattr(module, name, loop)
+    make_default(loop)
     asyncio.BaseEventLoop = loop
     if options.module == "test_base_events":
         asyncio.base_events.BaseEventLoop = loop
