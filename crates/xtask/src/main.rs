@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a tool for people at a terminal")]
 
 mod bench;
+mod eventloop;
 mod python;
 mod serve;
 mod tools;
@@ -18,6 +19,7 @@ cargo xtask demo                 build everything and serve the example applicat
 cargo xtask test [--python X]    prepare and run every test (on X alone, or on every CPython ≥ 3.10 found)
 cargo xtask build [--python X]   build the server and the extension for X
 cargo xtask bench [NAME] [--python X]   measure against other servers and print the table
+cargo xtask eventloop [--python X] [--suites]   run CPython's tests for asyncio, and libraries', on our loop
 cargo xtask generate             write the files that are printed by the program
 cargo xtask ci                   what must pass before a change lands";
 
@@ -33,6 +35,10 @@ fn main() -> Result<()> {
             let named = rest.first().filter(|name| !name.starts_with("--"));
             let python = asked_python(&rest[usize::from(named.is_some())..])?;
             bench::run(named.map(String::as_str), python)
+        }
+        "eventloop" => {
+            let (suites, others): (Vec<String>, _) = rest.into_iter().partition(|arg| arg == "--suites");
+            eventloop::run(asked_python(&others)?, !suites.is_empty())
         }
         "generate" => generate(),
         "ci" => ci(),

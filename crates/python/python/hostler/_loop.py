@@ -3,6 +3,8 @@
 The core (Rust) owns the ready queue, the timers, the wait and the transports of stream sockets. Everything
 else, from datagrams to subprocesses, is CPython's own code, which reaches the queue through `_ready` and the
 selector.
+
+In debug mode callbacks wait as CPython's own handles, which know where they were made.
 """
 
 import asyncio
@@ -10,13 +12,16 @@ import selectors
 import sys
 import threading
 import warnings
-from asyncio import base_events, constants, events, sslproto, transports, trsock
+from asyncio import base_events, constants, events, format_helpers, sslproto, transports, trsock
 from asyncio.log import logger
 
 from _hostler import LoopCore, SocketTransport
 
 # Servers count their transports; since CPython 3.13 they keep them too.
 _SERVERS_KEEP_TRANSPORTS = base_events.Server._attach.__code__.co_argcount > 1
+
+# Kept, because programs may replace what `asyncio.SelectorEventLoop` is.
+_SelectorEventLoop = asyncio.SelectorEventLoop
 
 
 class _Ready:
@@ -132,11 +137,18 @@ def _about(sock, extra):
     return about
 
 
-class EventLoop(LoopCore, asyncio.SelectorEventLoop):
+class EventLoop(LoopCore, _SelectorEventLoop):
     """An asyncio event loop whose wait serves HTTP connections."""
 
+    def __new__(cls, *_args):
+        if cls._is_inside() and events._get_running_loop() is None:
+            # Forked by a callback. What ran there still counts as running on this thread, for tokio: it cannot
+            # run a second loop, so this process gets CPython's.
+            return _SelectorEventLoop()
+        return LoopCore.__new__(cls)
+
     def __init__(self):
-        asyncio.SelectorEventLoop.__init__(self, selectors.EpollSelector())
+        _SelectorEventLoop.__init__(self, selectors.EpollSelector())
         self._ready = _Ready(self)
         # Made before `_ready` was ours: the self-pipe's reader is registered with the selector already.
         self._set_core_debug(self._debug)
@@ -152,6 +164,8 @@ class EventLoop(LoopCore, asyncio.SelectorEventLoop):
         )
         events._set_running_loop(self)
         try:
+            # As asyncio's loop, which looks at descriptors before its first turn, also if it is to stop then.
+            self._poll_selector()
             self._run()
         finally:
             self._thread_id = None
@@ -162,12 +176,13 @@ class EventLoop(LoopCore, asyncio.SelectorEventLoop):
     def close(self):
         if self.is_closed():
             return
-        asyncio.SelectorEventLoop.close(self)
+        _SelectorEventLoop.close(self)
         self._close_core()
 
     def set_debug(self, enabled):
-        asyncio.SelectorEventLoop.set_debug(self, enabled)
+        # First, because the next line may schedule something.
         self._set_core_debug(bool(enabled))
+        _SelectorEventLoop.set_debug(self, enabled)
 
     def _make_socket_transport(self, sock, protocol, waiter=None, *, extra=None, server=None):
         self._ensure_fd_no_transport(sock)
@@ -210,13 +225,42 @@ class EventLoop(LoopCore, asyncio.SelectorEventLoop):
         return bool(ready)
 
     def _callback_failed(self, handle, exception):
+        callback = format_helpers._format_callback_source(handle._callback, handle._args)
         self.call_exception_handler(
-            {"message": f"Exception in callback {handle!r}", "exception": exception, "handle": handle}
+            {"message": f"Exception in callback {callback}", "exception": exception, "handle": handle}
         )
 
-    def _debug_check(self, callback, method):
-        self._check_thread()
-        self._check_callback(callback, method)
+    # What the core calls in debug mode. The last entry of a handle's traceback is the frame below.
 
     def _debug_call_soon(self, callback, args, context):
-        return asyncio.SelectorEventLoop.call_soon(self, callback, *args, context=context)
+        return _without_us(_SelectorEventLoop.call_soon(self, callback, *args, context=context))
+
+    def _debug_call_soon_threadsafe(self, callback, args, context):
+        return _without_us(_SelectorEventLoop.call_soon_threadsafe(self, callback, *args, context=context))
+
+    def _debug_timer(self, when, callback, args, context):
+        self._check_thread()
+        self._check_callback(callback, "call_at")
+        return _without_us(events.TimerHandle(when, callback, args, self, context))
+
+    def _debug_run(self, handle):
+        """Runs one of CPython's handles, and complains if it took long."""
+        if handle._cancelled:
+            return
+        self._current_handle = handle
+        began = self.time()
+        try:
+            handle._run()
+            took = self.time() - began
+            if took >= self.slow_callback_duration:
+                named = base_events._format_handle(handle)
+                base_events.logger.warning("Executing %s took %.3f seconds", named, took)
+        finally:
+            # This frame may live on in the traceback of what the callback raised.
+            self._current_handle = handle = None
+
+
+def _without_us(handle):
+    if handle._source_traceback:
+        del handle._source_traceback[-1]
+    return handle

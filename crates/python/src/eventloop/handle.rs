@@ -1,7 +1,13 @@
 //! A callback waiting for its turn.
 
 use crate::{calls::run_in_context, gil::GilCell};
-use pyo3::{PyTraverseError, PyVisit, exceptions::PyTypeError, prelude::*, types::PyTuple};
+use pyo3::{
+    PyTraverseError, PyVisit,
+    basic::CompareOp,
+    exceptions::PyTypeError,
+    prelude::*,
+    types::{PyBool, PyFloat, PyTuple},
+};
 
 /// What `call_soon`, `call_later` and `call_at` return: `asyncio.Handle` and `asyncio.TimerHandle` in one.
 #[pyclass(frozen, weakref, module = "hostler")]
@@ -36,6 +42,15 @@ impl Handle {
 
     pub(super) fn is_cancelled(&self, py: Python<'_>) -> bool {
         self.call.with(py, |call| call.is_none())
+    }
+
+    fn does_as(&self, other: &Self, py: Python<'_>) -> PyResult<bool> {
+        match (self.parts(py), other.parts(py)) {
+            (Some((callback, args, _)), Some((others, other_args, _))) => {
+                Ok(callback.bind(py).eq(others)? && args.bind(py).eq(other_args)?)
+            }
+            (mine, others) => Ok(mine.is_none() && others.is_none()),
+        }
     }
 
     fn parts(&self, py: Python<'_>) -> Option<(Py<PyAny>, Py<PyTuple>, Py<PyAny>)> {
@@ -86,12 +101,56 @@ impl Handle {
         self.run(py)
     }
 
+    /// Where it was made; only CPython's handles, of debug mode, know.
+    #[getter]
+    #[expect(clippy::unused_self, reason = "asyncio's handles have it")]
+    fn _source_traceback(&self) -> Option<Py<PyAny>> {
+        None
+    }
+
+    /// What `isinstance` also looks at: to programs this is one of asyncio's handles.
+    #[getter]
+    fn __class__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let class = if self.when.is_some() { "TimerHandle" } else { "Handle" };
+        py.import("asyncio")?.getattr(class)
+    }
+
+    /// As asyncio writes it: `<Handle function() at file.py:12>`.
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let class = if self.when.is_some() { "TimerHandle" } else { "Handle" };
         let when = self.when.map_or_else(String::new, |when| format!(" when={when}"));
-        Ok(match self.parts(py) {
-            None => format!("<Handle cancelled{when}>"),
-            Some((callback, _, _)) => format!("<Handle{when} {}>", callback.bind(py).repr()?),
-        })
+        let Some((callback, args, _)) = self.parts(py) else {
+            return Ok(format!("<{class} cancelled{when}>"));
+        };
+        let source =
+            py.import("asyncio.format_helpers")?.call_method1("_format_callback_source", (callback, args))?;
+        Ok(format!("<{class}{when} {source}>"))
+    }
+
+    /// Timers compare by when they are due, and are equal if they would do the same, as asyncio's.
+    fn __richcmp__(
+        slf: &Bound<'_, Self>,
+        other: &Bound<'_, PyAny>,
+        compare: CompareOp,
+    ) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let theirs = other.cast_exact::<Self>().ok().and_then(|other| Some((other.get(), other.get().when?)));
+        let (Some(when), Some((other, due))) = (slf.get().when, theirs) else {
+            return Ok(py.NotImplemented());
+        };
+        let answer = match compare {
+            CompareOp::Eq => when == due && slf.get().does_as(other, py)?,
+            CompareOp::Ne => when != due || !slf.get().does_as(other, py)?,
+            _ => when.partial_cmp(&due).is_some_and(|order| compare.matches(order)),
+        };
+        Ok(PyBool::new(py, answer).to_owned().into_any().unbind())
+    }
+
+    fn __hash__(slf: &Bound<'_, Self>) -> PyResult<isize> {
+        match slf.get().when {
+            Some(when) => PyFloat::new(slf.py(), when).hash(),
+            None => Ok((slf.as_ptr() as isize) >> 4),
+        }
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

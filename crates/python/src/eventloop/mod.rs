@@ -22,7 +22,12 @@ use crate::{
     calls::copy_context,
     gil::{self, GilCell},
 };
-use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, types::PyTuple};
+use pyo3::{
+    exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit},
+    intern,
+    prelude::*,
+    types::PyTuple,
+};
 use std::{collections::VecDeque, future::Future, task::Waker};
 use timers::Timers;
 use tokio::runtime::LocalRuntime;
@@ -74,16 +79,27 @@ impl LoopCore {
         let py = slf.py();
         let result = match handle.cast_exact::<Handle>() {
             Ok(ours) => ours.get().run(py),
-            Err(_) => run_foreign(handle),
+            Err(_) => Self::run_theirs(slf, handle),
         };
         if let Err(error) = result {
             Self::report(slf, handle, error);
         }
     }
 
+    /// CPython's handles are those of descriptors and, in debug mode, all.
+    fn run_theirs(slf: &Bound<'_, Self>, handle: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        if slf.get().debug(py) {
+            slf.call_method1(intern!(py, "_debug_run"), (handle,))?;
+        } else if !handle.getattr(intern!(py, "_cancelled"))?.is_truthy()? {
+            handle.call_method0(intern!(py, "_run"))?;
+        }
+        Ok(())
+    }
+
     fn report(slf: &Bound<'_, Self>, handle: &Bound<'_, PyAny>, error: PyErr) {
         let py = slf.py();
-        if !error.is_instance_of::<pyo3::exceptions::PyException>(py) && !is_cancelled_error(py, &error) {
+        if error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py) {
             return slf.get().fail(py, error);
         }
         let reported = slf.call_method1(intern!(py, "_callback_failed"), (handle, error.into_value(py)));
@@ -138,9 +154,7 @@ impl LoopCore {
         when: Option<f64>,
     ) -> PyResult<Py<Handle>> {
         let py = callback.py();
-        if self.state.with(py, |state| state.closed) {
-            return Err(PyRuntimeError::new_err("Event loop is closed"));
-        }
+        self.check_open(py)?;
         let context = match context {
             Some(context) if !context.is_none() => context,
             _ => copy_context(py)?,
@@ -148,22 +162,47 @@ impl LoopCore {
         Py::new(py, Handle::new(callback, args, context, when))
     }
 
+    fn set_timer(&self, py: Python<'_>, when: f64, handle: Py<Handle>) {
+        let (idle, swept) = self.state.with(py, |state| {
+            let earliest = state.timers.next_due().is_none_or(|due| when < due);
+            state.timers.push(when, handle);
+            // The driver may be asleep until a later timer.
+            (if earliest { state.idle.take() } else { None }, state.timers.sweep(py))
+        });
+        if let Some(idle) = idle {
+            idle.wake();
+        }
+        drop(swept);
+    }
+
+    /// A timer whose handle is CPython's; a handle of ours runs it.
+    fn debug_call_at<'py>(
+        &self,
+        slf: &Bound<'py, Self>,
+        when: f64,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        self.check_open(py)?;
+        let theirs = slf.call_method1("_debug_timer", (when, callback, args, context))?;
+        let run = slf.getattr("_debug_run")?;
+        let ours = self.schedule(run, PyTuple::new(py, [&theirs])?, None, Some(when))?;
+        self.set_timer(py, when, ours);
+        Ok(theirs.unbind())
+    }
+
+    fn check_open(&self, py: Python<'_>) -> PyResult<()> {
+        if self.state.with(py, |state| state.closed) {
+            return Err(PyRuntimeError::new_err("Event loop is closed"));
+        }
+        Ok(())
+    }
+
     fn debug(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.debug)
     }
-}
-
-/// Runs an `asyncio.Handle`, which, other than ours, fails when it was cancelled while it waited.
-fn run_foreign(handle: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = handle.py();
-    if handle.getattr(intern!(py, "_cancelled"))?.is_truthy()? {
-        return Ok(());
-    }
-    handle.call_method0(intern!(py, "_run")).map(drop)
-}
-
-fn is_cancelled_error(py: Python<'_>, error: &PyErr) -> bool {
-    error.get_type(py).name().is_ok_and(|name| name == "CancelledError")
 }
 
 /// The loop's clock, in seconds: CLOCK_MONOTONIC, as `time.monotonic()`.
@@ -205,6 +244,10 @@ impl LoopCore {
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let (py, core) = (slf.py(), slf.get());
+        if core.debug(py) {
+            let handle = slf.call_method1("_debug_call_soon_threadsafe", (callback, args, context));
+            return handle.map(Bound::unbind);
+        }
         let handle = core.schedule(callback, args, context, None)?.into_any();
         core.push(py, handle.clone_ref(py));
         Ok(handle)
@@ -217,7 +260,7 @@ impl LoopCore {
         callback: Bound<'py, PyAny>,
         args: Bound<'py, PyTuple>,
         context: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Py<Handle>> {
+    ) -> PyResult<Py<PyAny>> {
         Self::call_at(slf, now() + delay, callback, args, context)
     }
 
@@ -228,23 +271,14 @@ impl LoopCore {
         callback: Bound<'py, PyAny>,
         args: Bound<'py, PyTuple>,
         context: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Py<Handle>> {
+    ) -> PyResult<Py<PyAny>> {
         let (py, core) = (slf.py(), slf.get());
         if core.debug(py) {
-            slf.call_method1("_debug_check", (&callback, "call_at"))?;
+            return core.debug_call_at(slf, when, callback, args, context);
         }
         let handle = core.schedule(callback, args, context, Some(when))?;
-        let (idle, swept) = core.state.with(py, |state| {
-            let earliest = state.timers.next_due().is_none_or(|due| when < due);
-            state.timers.push(when, handle.clone_ref(py));
-            // The driver may be asleep until a later timer.
-            (if earliest { state.idle.take() } else { None }, state.timers.sweep(py))
-        });
-        if let Some(idle) = idle {
-            idle.wake();
-        }
-        drop(swept);
-        Ok(handle)
+        core.set_timer(py, when, handle.clone_ref(py));
+        Ok(handle.into_any())
     }
 
     #[expect(clippy::unused_self, reason = "asyncio's loop has it as a method")]
@@ -275,8 +309,19 @@ impl LoopCore {
         self.state.with(py, |state| state.debug = enabled);
     }
 
+    /// Whether this thread is inside of a running loop, also if that is the one of the process that forked us.
+    #[staticmethod]
+    fn _is_inside() -> bool {
+        tokio::runtime::Handle::try_current().is_ok()
+    }
+
     /// Runs the loop until `stop()`.
     fn _run(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if Self::_is_inside() {
+            return Err(PyRuntimeError::new_err(
+                "this process was forked inside of a running event loop, so it can only run a new one",
+            ));
+        }
         driver::run(slf)
     }
 

@@ -26,6 +26,8 @@ struct Timer {
 
 impl Timers {
     pub(super) fn push(&mut self, when: f64, handle: Py<Handle>) {
+        // What is no time is due at once, as with asyncio's loop.
+        let when = if when.is_nan() { f64::NEG_INFINITY } else { when };
         self.heap.push(Reverse(Timer { when, order: self.next, handle }));
         self.next += 1;
     }
