@@ -239,3 +239,62 @@ async def on_loop(scope, receive, send):
     loop.call_soon(waiting.set_result, len(body))
     number = await loop.run_in_executor(None, lambda: 42)
     await answer(send, f"{type(loop).__module__} {await waiting} {number}".encode())
+
+
+START = {"type": "http.response.start", "status": 200, "headers": []}
+BODY = {"type": "http.response.body", "body": b""}
+
+
+async def refused(send, *events):
+    """What the last of these events raises."""
+    for event in events[:-1]:
+        await send(event)
+    try:
+        await send(events[-1])
+    except Exception as error:
+        return type(error).__name__
+    return "nothing"
+
+
+async def on_mistakes(scope, receive, send):
+    """Events that are wrong before, during and after a response; each is refused, and the response arrives."""
+    before = [
+        await refused(send, event)
+        for event in (
+            "text",
+            {},
+            {"type": 5},
+            {"type": "http.response.unknown"},
+            {"type": "http.response.start"},
+            {"type": "http.response.start", "status": "ok"},
+            {"type": "http.response.start", "status": 99},
+            {"type": "http.response.start", "status": 200, "headers": 7},
+            {"type": "http.response.start", "status": 200, "headers": [(b"a",)]},
+            {"type": "http.response.start", "status": 200, "headers": [("a", "b")]},
+            {"type": "http.response.body", "body": b"early"},
+            {"type": "http.response.trailers", "headers": []},
+            {"type": "websocket.accept"},
+        )
+    ]
+    await send(START)
+    during = [
+        await refused(send, event)
+        for event in (START, {"type": "http.response.body", "body": "text"}, {"type": "http.response.body", "body": 5})
+    ]
+    text = " ".join([*before, "|", *during])
+    await send({"type": "http.response.body", "body": text.encode()})
+    after = [await refused(send, event) for event in (START, BODY)]
+    print("after:", *after, (await receive())["type"], file=sys.stderr, flush=True)
+
+
+async def on_stubborn(scope, receive, send):
+    """Swallows its cancellation, and answers all the same."""
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        pass
+    print("stubborn:", await refused(send, START), file=sys.stderr, flush=True)
+
+
+async def on_never(scope, receive, send):
+    await asyncio.get_running_loop().create_future()

@@ -285,3 +285,28 @@ fn other_loops_can_be_had() {
         assert!(server.wait_exit().success(), "{}", server.log());
     }
 }
+
+#[test]
+fn wrong_events_are_refused_one_by_one_and_harm_nothing() {
+    let server = Server::app("asgi_app:app").option("workers", 1).start();
+    let mut conn = server.connect();
+    let expected = "TypeError TypeError TypeError RuntimeError TypeError TypeError ValueError TypeError TypeError \
+                    TypeError RuntimeError RuntimeError RuntimeError | RuntimeError TypeError TypeError";
+    assert_eq!(conn.get("/mistakes").text(), expected);
+    server.wait_for("after: RuntimeError RuntimeError http.disconnect", 1);
+    assert_eq!(conn.get("/pid").status, 200);
+    server.stop();
+}
+
+#[test]
+fn applications_that_never_answer_or_swallow_their_cancellation_are_answered_for() {
+    let server = Server::app("asgi_app:app").option("workers", 1).option("request-timeout", "300ms").start();
+    let mut never = server.connect();
+    never.send("GET /never HTTP/1.1\r\nhost: t\r\n\r\n");
+    assert_eq!(server.connect().get("/stubborn").status, 504);
+    server.wait_for("stubborn: OSError", 1);
+    assert_eq!(never.reply().unwrap().status, 504);
+    assert_eq!(server.connect().get("/pid").status, 200);
+    server.wait_for("request timeout: answered with 504", 2);
+    server.stop();
+}

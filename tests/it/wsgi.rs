@@ -112,6 +112,7 @@ fn the_standard_librarys_validator_finds_nothing() {
 #[test]
 fn threads_answer_at_the_same_time_and_persist() {
     let server = with_threads(4).option("workers", 1).start();
+    server.wait_for("at most 4 application calls at once", 1);
     let begun = Instant::now();
     let mut conns: Vec<_> = (0..4).map(|_| server.connect()).collect();
     for conn in &mut conns {

@@ -182,7 +182,6 @@ fn app(values: &Values) -> Result<AppSettings, Error> {
         factory: values.flag("factory"),
         working_dir: values.text("working-dir").map(PathBuf::from),
         blocking_threads: values.int("blocking-threads").and_then(|n| usize::try_from(n).ok()).unwrap_or(1),
-        gc_threshold: values.int("gc-threshold").and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
         root_path: values.text("url-path-prefix").unwrap_or_default().trim_end_matches('/').to_owned(),
         event_loop: values.text("loop").unwrap_or("auto").to_owned(),
         event_loop_chosen: values.source("loop") != Source::Default,

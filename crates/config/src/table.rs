@@ -90,7 +90,6 @@ pub(crate) const OPTIONS: &[Spec] = &[
     spec("ws-deflate-context-takeover", Flag, "true", Now, "Compress a WebSocket message with the help of those before it; without it messages are larger and connections smaller"),
     alias(spec("workers", IntOrAuto(1, 1024), "1", Now, "Worker processes to keep alive; auto is one per usable processor"), &[], Some('w')),
     spec("blocking-threads", Int(1, 1024), "1", Now, "Threads per worker that call a WSGI application; 1 calls it in place, one request at a time"),
-    spec("gc-threshold", Int(0, 1_000_000), "20000", Now, "Allocations after which Python looks for cyclic garbage (gc.set_threshold), unless the application sets it; 0 leaves Python's own"),
     spec("blocking-threads-idle-timeout", Duration(5, 600), "30", Later, "How long an idle thread is kept; threads are persistent here"),
     alias(spec("runtime-threads", Int(1, 1024), "1", Now, "Threads of the I/O runtime; a worker has one, scale with --workers"), &["threads"], None),
     spec("runtime-blocking-threads", Int(1, 1024), "", Later, "Threads for blocking I/O of the runtime"),

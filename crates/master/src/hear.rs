@@ -121,6 +121,7 @@ impl Master {
                 FromWorker::Ready { interface, concurrent_calls } => {
                     info!(%seat, %generation, pid, interface, concurrent_calls, "worker ready");
                     worker.interface = Some(interface);
+                    self.tell_concurrency(concurrent_calls);
                     events.push_back(Event::Ready(id));
                 }
                 FromWorker::ReachedRequestLimit => {
@@ -131,6 +132,14 @@ impl Master {
                 FromWorker::Failed(failure) => self.boot_failed(id, &failure, events),
             }
         }
+    }
+
+    /// Says once how many calls of the application there can be, as long as nobody changes the number of workers.
+    fn tell_concurrency(&mut self, calls_per_worker: Option<usize>) {
+        let Some(calls) = calls_per_worker.filter(|_| !self.concurrency_told) else { return };
+        self.concurrency_told = true;
+        let (workers, threads) = (self.arbiter.seats(), calls);
+        info!(workers, threads, "at most {} application calls at once", usize::from(workers) * threads);
     }
 
     fn boot_failed(&mut self, id: WorkerId, failure: &BootFailure, events: &mut VecDeque<Event>) {

@@ -62,6 +62,8 @@ pub(crate) struct Master {
     pub(crate) reload_again: bool,
     /// The number of workers was changed by signals, and outlives reloads.
     pub(crate) seats_changed: bool,
+    /// How many calls of a WSGI application there can be at once was logged.
+    pub(crate) concurrency_told: bool,
     /// All seats were filled once.
     announced: bool,
 }
@@ -101,6 +103,7 @@ impl Master {
             reported: false,
             reload_again: false,
             seats_changed: false,
+            concurrency_told: false,
             announced: false,
             plan,
         })

@@ -15,7 +15,6 @@ const MODULES: &[(&str, &str)] = &[
     ("hostler._engine", include_str!("../python/hostler/_engine.py")),
     ("hostler._lifespan", include_str!("../python/hostler/_lifespan.py")),
     ("hostler.rsgi", include_str!("../python/hostler/rsgi.py")),
-    ("hostler._garbage", include_str!("../python/hostler/_garbage.py")),
     ("hostler._load", include_str!("../python/hostler/_load.py")),
     ("hostler._preload", include_str!("../python/hostler/_preload.py")),
     ("hostler._wsgi", include_str!("../python/hostler/_wsgi.py")),

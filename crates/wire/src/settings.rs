@@ -55,8 +55,6 @@ pub struct AppSettings {
     pub working_dir: Option<PathBuf>,
     /// Threads that call a WSGI application; 1 calls it in place, on the thread of the event loop.
     pub blocking_threads: usize,
-    /// The threshold of Python's cyclic garbage collector; 0 leaves Python's own.
-    pub gc_threshold: u32,
     /// `root_path` (ASGI) and `SCRIPT_NAME` (WSGI).
     pub root_path: String,
     /// `--loop`, as the user wrote it.

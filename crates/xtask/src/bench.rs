@@ -5,102 +5,149 @@ use crate::{
     tools::{Cmd, root, section},
 };
 use anyhow::{Context, Result};
-use std::path::Path;
+use std::{
+    fs,
+    path::Path,
+    process::{Child, Command},
+};
 
-/// A comparison: name, servers (the first is ours), further arguments of compare.py.
-struct Comparison {
-    name: &'static str,
-    servers: &'static [(&'static str, &'static str)],
-    args: &'static [&'static str],
+/// How the application is served, and so by whom.
+enum Kind {
+    Asgi,
+    Wsgi,
+    Rsgi,
+    /// ASGI over WebSocket, with a load generator of our own.
+    WebSocket,
+    /// No Python.
+    Native,
 }
 
-const COMPARISONS: [Comparison; 5] = [
-    Comparison {
-        name: "asgi-hello",
-        servers: &[
-            ("hostler", "{hostler} hello:asgi --no-log --port {port} --python {bin}/python"),
-            ("granian", "{bin}/granian --interface asgi --no-log --loop uvloop --port {port} hello:asgi"),
-            ("uvicorn", "{bin}/uvicorn --log-level warning --no-access-log --port {port} hello:asgi"),
-        ],
-        args: &[],
-    },
-    Comparison {
-        name: "asgi-body",
-        servers: &[
-            ("hostler", "{hostler} body:asgi --no-log --port {port} --python {bin}/python"),
-            ("granian", "{bin}/granian --interface asgi --no-log --loop uvloop --port {port} body:asgi"),
-            ("uvicorn", "{bin}/uvicorn --log-level warning --no-access-log --port {port} body:asgi"),
-        ],
-        args: &["--script", "post.lua"],
-    },
-    Comparison {
-        name: "starlette",
-        servers: &[
-            (
-                "hostler",
-                "{hostler} starlette_app:app --no-log --port {port} --python {bin}/python --working-dir {examples}",
-            ),
-            (
-                "granian",
-                "{bin}/granian --interface asgi --no-log --loop uvloop --port {port} --working-dir {examples} starlette_app:app",
-            ),
-            (
-                "uvicorn",
-                "{bin}/uvicorn --log-level warning --no-access-log --port {port} --app-dir {examples} starlette_app:app",
-            ),
-        ],
-        args: &[],
-    },
-    Comparison {
-        name: "wsgi-hello",
-        servers: &[
-            ("hostler", "{hostler} hello:wsgi --no-log --port {port} --python {bin}/python"),
-            (
-                "granian",
-                "{bin}/granian --interface wsgi --no-log --blocking-threads 1 --port {port} hello:wsgi",
-            ),
-            ("gunicorn", "{bin}/gunicorn -k gthread --log-level warning -b 127.0.0.1:{port} hello:wsgi"),
-        ],
-        args: &[],
-    },
-    Comparison {
-        name: "native-hello",
-        servers: &[("hostler", "{release}/native_hello {port}"), ("hyper", "{release}/bare_hyper {port}")],
-        args: &[],
-    },
+/// What is measured: name, kind, application in crates/bench/apps, further arguments of compare.py.
+struct Comparison(&'static str, Kind, &'static str, &'static [&'static str]);
+
+const COMPARISONS: [Comparison; 17] = [
+    Comparison("asgi-hello", Kind::Asgi, "hello:asgi", &[]),
+    Comparison("asgi-body", Kind::Asgi, "body:asgi", &["--script", "post.lua"]),
+    Comparison("echo-10k", Kind::Asgi, "asgi_paths:echo", &["--script", "post_10kb.lua"]),
+    Comparison(
+        "echo-1m",
+        Kind::Asgi,
+        "asgi_paths:echo",
+        &["--script", "post_1mb.lua", "--connections", "16"],
+    ),
+    Comparison("stream-1m", Kind::Asgi, "asgi_paths:stream", &["--connections", "16"]),
+    Comparison("sleep-0", Kind::Asgi, "asgi_paths:sleep_0", &[]),
+    Comparison("sleep-1ms", Kind::Asgi, "asgi_paths:sleep_1ms", &[]),
+    Comparison("future", Kind::Asgi, "asgi_paths:future", &[]),
+    Comparison("executor", Kind::Asgi, "asgi_paths:executor", &[]),
+    Comparison("upstream", Kind::Asgi, "asgi_paths:upstream", &[]),
+    Comparison("starlette", Kind::Asgi, "frameworks:starlette", &[]),
+    Comparison("fastapi", Kind::Asgi, "frameworks:fastapi", &[]),
+    Comparison("wsgi-hello", Kind::Wsgi, "hello:wsgi", &[]),
+    Comparison("flask", Kind::Wsgi, "frameworks:flask", &[]),
+    Comparison("rsgi-hello", Kind::Rsgi, "hello:rsgi", &[]),
+    Comparison("websocket", Kind::WebSocket, "asgi_paths:websocket", &[]),
+    Comparison("native-hello", Kind::Native, "", &[]),
 ];
+
+/// Where the application `upstream` finds an echo server.
+const ECHO_PORT: &str = "19777";
+
+impl Kind {
+    /// Names and commands; ours is the first.
+    fn servers(&self) -> &'static [(&'static str, &'static str)] {
+        const HOSTLER: &str = "{hostler} {app} --no-log --port {port} --python {bin}/python";
+        match self {
+            Self::Asgi | Self::WebSocket => &[
+                ("hostler", HOSTLER),
+                ("granian", "{bin}/granian --interface asgi --no-log --loop uvloop --port {port} {app}"),
+                ("uvicorn", "{bin}/uvicorn --log-level warning --no-access-log --port {port} {app}"),
+            ],
+            Self::Wsgi => &[
+                ("hostler", HOSTLER),
+                (
+                    "granian",
+                    "{bin}/granian --interface wsgi --no-log --blocking-threads 1 --port {port} {app}",
+                ),
+                ("gunicorn", "{bin}/gunicorn -k gthread --log-level warning -b 127.0.0.1:{port} {app}"),
+            ],
+            Self::Rsgi => &[
+                ("hostler", "{hostler} {app} --interface rsgi --no-log --port {port} --python {bin}/python"),
+                ("granian", "{bin}/granian --interface rsgi --no-log --loop uvloop --port {port} {app}"),
+                (
+                    "granian-rust",
+                    "{bin}/granian --interface rsgi --no-log --loop uvloop --task-impl rust --port {port} {app}",
+                ),
+            ],
+            Self::Native => {
+                &[("hostler", "{release}/native_hello {port}"), ("hyper", "{release}/bare_hyper {port}")]
+            }
+        }
+    }
+}
 
 pub(crate) fn run(only: Option<&str>, python: Option<Python>) -> Result<()> {
     let python = python.map_or_else(python::newest, Ok)?;
     python::build(&python)?;
     install_wrk()?;
     let venv = python.venv("bench", &["crates/bench/requirements.txt", "examples/requirements.txt"])?;
-    for comparison in COMPARISONS.iter().filter(|comparison| only.is_none_or(|name| name == comparison.name))
-    {
-        section(&format!("{} (Python {})", comparison.name, python.version));
+    let _echo = EchoServer::start()?;
+    for comparison in COMPARISONS.iter().filter(|comparison| only.is_none_or(|name| name == comparison.0)) {
+        section(&format!("{} (Python {})", comparison.0, python.version));
         compare(comparison, &venv)?;
     }
     Ok(())
 }
 
-fn compare(comparison: &Comparison, venv: &Path) -> Result<()> {
+fn compare(Comparison(_, kind, app, args): &Comparison, venv: &Path) -> Result<()> {
     let bin = venv.parent().context("an interpreter lies in a directory")?.display().to_string();
     let release = root().join("target/release").display().to_string();
     let fill = |command: &str| {
         command
             .replace("{hostler}", &format!("{release}/hostler"))
             .replace("{release}", &release)
-            .replace("{examples}", &root().join("examples").display().to_string())
+            .replace("{app}", app)
             .replace("{bin}", &bin)
     };
-    let servers = comparison.servers.iter().map(|(name, command)| format!("{name}={}", fill(command)));
-    let script = root().join("crates/bench/compare.py");
-    Cmd::new(venv)
-        .arg(script)
-        .args(comparison.args)
+    let servers = kind.servers().iter().map(|(name, command)| format!("{name}={}", fill(command)));
+    let mut compare = Cmd::new(venv)
+        .arg(root().join("crates/bench/compare.py"))
+        .args(*args)
         .args(servers)
-        .dir(&root().join("crates/bench/apps"))
-        .run()
+        .dir(&root().join("crates/bench/apps"));
+    compare.env("ECHO_PORT", ECHO_PORT);
+    if matches!(kind, Kind::WebSocket) {
+        let path = std::env::var("PATH").unwrap_or_default();
+        compare.env("PATH", format!("{}:{path}", websocket_tools()?));
+    }
+    compare.run()
+}
+
+/// A directory in which `wrk` is our load generator for WebSockets, which takes its arguments.
+fn websocket_tools() -> Result<String> {
+    let tools = root().join("target/bench-tools");
+    fs::create_dir_all(&tools)?;
+    let _ = fs::remove_file(tools.join("wrk"));
+    std::os::unix::fs::symlink(root().join("target/release/websocket_load"), tools.join("wrk"))?;
+    Ok(tools.display().to_string())
+}
+
+/// Runs as long as this lives.
+struct EchoServer(Child);
+
+impl EchoServer {
+    fn start() -> Result<Self> {
+        let program = root().join("target/release/echo_server");
+        Ok(Self(Command::new("taskset").args(["-c", "1"]).arg(program).arg(ECHO_PORT).spawn()?))
+    }
+}
+
+impl Drop for EchoServer {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn install_wrk() -> Result<()> {

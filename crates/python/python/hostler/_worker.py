@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 
-from hostler import _engine, _garbage, _lifespan, _load, _preload, _stacks, _warmup, _wsgi, hooks, rsgi
+from hostler import _engine, _lifespan, _load, _preload, _stacks, _warmup, _wsgi, hooks, rsgi
 
 
 def main(seat):
@@ -42,7 +42,6 @@ def _serve_wsgi(seat, app):
     if seat.warmup and (failure := _warmup.wsgi(app, seat.warmup)):
         return _warmup_failed(seat, failure)
     hooks._run("worker_ready")
-    _garbage.settle(seat.gc_threshold)
     seat.serve_wsgi(app, pool)
     return 0
 
@@ -69,7 +68,6 @@ def _serve_rsgi(seat, app):
         if failure := context.copy().run(loop.run_until_complete, warm):
             return _warmup_failed(seat, failure)
     hooks._run("worker_ready")
-    _garbage.settle(seat.gc_threshold)
     done = loop.create_future()
     seat.serve_rsgi(callback, loop, engine, rsgi.errors(), done)
     context.copy().run(loop.run_until_complete, done)
@@ -97,7 +95,6 @@ def _serve_asgi(seat, app, lifespan):
         if failure := life.context.copy().run(loop.run_until_complete, warm):
             return _warmup_failed(seat, failure)
     hooks._run("worker_ready")
-    _garbage.settle(seat.gc_threshold)
     done = loop.create_future()
     seat.serve_asgi(app, loop, engine, state, done)
     # Requests' tasks copy the context that is current while the loop waits: the lifespan's.

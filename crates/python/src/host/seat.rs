@@ -150,11 +150,6 @@ impl WorkerSeat {
     }
 
     #[getter]
-    fn gc_threshold(&self, py: Python<'_>) -> PyResult<u32> {
-        self.app(py, |app| app.gc_threshold)
-    }
-
-    #[getter]
     fn blocking_threads(&self, py: Python<'_>) -> PyResult<usize> {
         self.app(py, |app| app.blocking_threads)
     }

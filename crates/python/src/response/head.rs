@@ -30,14 +30,31 @@ impl Head {
     pub(crate) fn of_strings(code: u16, headers: &Bound<'_, PyAny>) -> PyResult<Self> {
         let mut head = Self::of(code)
             .ok_or_else(|| PyValueError::new_err(format!("{code} is not the status of a final response")))?;
-        for pair in headers.try_iter()? {
-            let pair = pair?;
-            let (name, value) = pair
-                .extract::<(Bound<'_, PyString>, Bound<'_, PyString>)>()
-                .map_err(|_| PyTypeError::new_err(format!("a header is a pair of strings, not {pair:?}")))?;
-            head.add_text(name.to_str()?, value.to_str()?)?;
-        }
+        head.add_strings(headers)?;
         Ok(head)
+    }
+
+    /// Adds pairs of strings (RSGI).
+    fn add_strings(&mut self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
+        let Ok(list) = headers.cast_exact::<PyList>() else {
+            return headers.try_iter()?.try_for_each(|pair| self.add_string_pair(&pair?));
+        };
+        self.headers.reserve(list.len() + 2);
+        list.iter().try_for_each(|pair| self.add_string_pair(&pair))
+    }
+
+    fn add_string_pair(&mut self, pair: &Bound<'_, PyAny>) -> PyResult<()> {
+        if let Ok(tuple) = pair.cast_exact::<PyTuple>()
+            && tuple.len() == 2
+            && let (name, value) = (tuple.get_item(0)?, tuple.get_item(1)?)
+            && let (Ok(name), Ok(value)) = (name.cast::<PyString>(), value.cast::<PyString>())
+        {
+            return self.add_text(name.to_str()?, value.to_str()?);
+        }
+        let (name, value) = pair
+            .extract::<(Bound<'_, PyString>, Bound<'_, PyString>)>()
+            .map_err(|_| PyTypeError::new_err(format!("a header is a pair of strings, not {pair:?}")))?;
+        self.add_text(name.to_str()?, value.to_str()?)
     }
 }
 

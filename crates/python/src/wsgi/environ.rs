@@ -7,7 +7,7 @@ use crate::response::Head;
 use hostler_http::{ConnectionInfo, Interim, PeerAddress};
 use hyper::{
     HeaderMap, Method, Request, Version,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, LINK},
+    header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, LINK},
 };
 use pyo3::{
     prelude::*,
@@ -73,11 +73,13 @@ impl Names {
 /// What a connection's requests have in common.
 pub(crate) struct ConnectionEnviron {
     template: PyResult<Py<PyDict>>,
+    headers: GilCell<Vec<Kept>>,
 }
 
 impl ConnectionEnviron {
     pub(super) fn new(py: Python<'_>, shared: &Shared, info: &ConnectionInfo, interim: Interim) -> Self {
-        Self { template: template(py, shared, info, interim).map(Bound::unbind) }
+        let template = template(py, shared, info, interim).map(Bound::unbind);
+        Self { template, headers: GilCell::default() }
     }
 
     /// The environ of one request.
@@ -112,37 +114,90 @@ impl ConnectionEnviron {
         if let Some(deadline) = RequestDeadline::of(py, request)? {
             environ.set_item("hostler.deadline", deadline)?;
         }
-        add_headers(py, names, &environ, request.headers())?;
+        self.add_headers(py, names, &environ, request.headers())?;
         Ok(environ)
     }
 }
 
-fn add_headers(
-    py: Python<'_>,
-    names: &Names,
-    environ: &Bound<'_, PyDict>,
-    headers: &HeaderMap,
-) -> PyResult<()> {
-    for name in headers.keys() {
-        // `a_b` and `a-b` would be the same key, and a proxy that sets the one lets the other pass.
-        if name.as_str().contains('_') {
-            tracing::debug!(header = name.as_str(), "dropped: an underscore in its name makes it ambiguous");
-            continue;
-        }
-        let mut values = headers.get_all(name).iter();
-        let (first, more) = (values.next(), values.next());
-        let value = match (first, more) {
-            (Some(only), None) => latin1(py, only.as_bytes()),
-            // RFC 9110 §5.3, and RFC 6265 §5.4 for cookies.
-            _ => {
-                let separator: &[u8] = if *name == COOKIE { b"; " } else { b", " };
-                let all: Vec<&[u8]> = headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
-                latin1(py, &all.join(separator))
+/// A header as the last request of the connection had it, and what it is in an environ.
+struct Kept {
+    name: HeaderName,
+    value: HeaderValue,
+    key: Py<PyString>,
+    text: Py<PyString>,
+}
+
+impl ConnectionEnviron {
+    fn add_headers(
+        &self,
+        py: Python<'_>,
+        names: &Names,
+        environ: &Bound<'_, PyDict>,
+        headers: &HeaderMap,
+    ) -> PyResult<()> {
+        // One pass: values of the same name follow one another.
+        let mut rest = headers.iter().enumerate().peekable();
+        while let Some((index, (name, value))) = rest.next() {
+            // `a_b` and `a-b` would be the same key, and a proxy that sets the one lets the other pass.
+            if name.as_str().contains('_') {
+                tracing::debug!(
+                    header = name.as_str(),
+                    "dropped: an underscore in its name makes it ambiguous"
+                );
+                continue;
             }
-        };
-        environ.set_item(names.header(py, name), value)?;
+            if rest.peek().is_none_or(|(_, (next, _))| *next != name) {
+                let (key, text) = self.single(py, names, index, name, value);
+                environ.set_item(key, text)?;
+                continue;
+            }
+            let mut all = vec![value.as_bytes()];
+            while let Some((_, (_, more))) = rest.next_if(|(_, (next, _))| *next == name) {
+                all.push(more.as_bytes());
+            }
+            // RFC 9110 §5.3, and RFC 6265 §5.4 for cookies.
+            let separator: &[u8] = if *name == COOKIE { b"; " } else { b", " };
+            environ.set_item(names.header(py, name), latin1(py, &all.join(separator)))?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Key and value of a header that comes once. Clients repeat them, so the strings are used again.
+    fn single<'py>(
+        &self,
+        py: Python<'py>,
+        names: &Names,
+        index: usize,
+        name: &HeaderName,
+        value: &HeaderValue,
+    ) -> (Bound<'py, PyString>, Bound<'py, PyString>) {
+        let known = self.headers.with(py, |last| {
+            let kept = last.get(index).filter(|kept| kept.name == *name && kept.value == *value)?;
+            Some((kept.key.clone_ref(py), kept.text.clone_ref(py)))
+        });
+        if let Some((key, text)) = known {
+            return (key.into_bound(py), text.into_bound(py));
+        }
+        let (key, text) = (names.header(py, name), latin1(py, value.as_bytes()));
+        // A header's value shares hyper's read buffer; a copy keeps that from living on with it.
+        if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+            let (key, text) = (key.clone().unbind(), text.clone().unbind());
+            let kept = Kept { name: name.clone(), value, key, text };
+            let before = self.headers.with(py, |last| {
+                if index < last.len() {
+                    return Some(std::mem::replace(&mut last[index], kept));
+                }
+                // Behind a gap, which headers of several values leave, it is not worth keeping.
+                if index > last.len() {
+                    return Some(kept);
+                }
+                last.push(kept);
+                None
+            });
+            drop(before);
+        }
+        (key, text)
+    }
 }
 
 fn template<'py>(

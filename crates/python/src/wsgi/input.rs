@@ -6,6 +6,7 @@ use hyper::body::Incoming;
 use pyo3::{
     intern,
     prelude::*,
+    sync::PyOnceLock,
     types::{PyBytes, PyInt},
 };
 use std::{
@@ -74,10 +75,14 @@ async fn next_piece(body: &mut Incoming) -> io::Result<Option<Bytes>> {
 impl Stored {
     /// A binary file object.
     pub(super) fn into_python(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-        let module = py.import(intern!(py, "io"))?;
+        static BYTES_IO: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         match self {
-            Self::Memory(bytes) => module.call_method1(intern!(py, "BytesIO"), (PyBytes::new(py, &bytes),)),
+            Self::Memory(bytes) => {
+                let class = BYTES_IO.import(py, "io", "BytesIO")?;
+                if bytes.is_empty() { class.call0() } else { class.call1((PyBytes::new(py, &bytes),)) }
+            }
             Self::File(file) => {
+                let module = py.import(intern!(py, "io"))?;
                 let descriptor = PyInt::new(py, file.into_raw_fd());
                 module.call_method1(intern!(py, "open"), (descriptor, "rb"))
             }
