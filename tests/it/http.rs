@@ -1,6 +1,7 @@
 //! HTTP/1.1 itself (RFC 9112).
 
-use hostler_testkit::Server;
+use hostler_testkit::{LIMIT, Server};
+use std::time::{Duration, Instant};
 
 fn serve() -> Server {
     Server::app("asgi_app:app").start()
@@ -58,4 +59,40 @@ fn keep_alive_can_be_turned_off() {
     let mut conn = server.connect();
     assert_eq!(conn.get("/pid").status, 200);
     assert!(conn.is_closed());
+}
+
+/// What a process has of its own, in KiB.
+fn own_memory(pid: i32) -> u64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let line = rollup.lines().find(|line| line.starts_with("Private_Dirty")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn connections_that_rest_are_small_and_go_on() {
+    const COUNT: u64 = 400;
+    const MOST: u64 = 12;
+    let server = Server::app("asgi_app:app").option("workers", 1).start();
+    let worker = server.workers()[0];
+    // What the first requests need for good is not the connections'.
+    (0..20).for_each(|_| drop(server.connect().get("/pid")));
+    let before = own_memory(worker);
+    let mut conns: Vec<_> = (0..COUNT).map(|_| server.connect()).collect();
+    for conn in &mut conns {
+        assert_eq!(conn.get("/pid").status, 200);
+    }
+    let begun = Instant::now();
+    while own_memory(worker).saturating_sub(before) > COUNT * MOST {
+        assert!(begun.elapsed() < LIMIT, "{} KiB each", (own_memory(worker) - before) / COUNT);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    for conn in &mut conns {
+        assert_eq!(conn.request("POST", "/echo", "", b"again").text(), "again");
+    }
+    // One that said half a request when it rested, and the other half later.
+    conns[0].send("GET /pid HT");
+    std::thread::sleep(Duration::from_millis(1100));
+    conns[0].send("TP/1.1\r\nhost: t\r\n\r\n");
+    assert_eq!(conns[0].reply().unwrap().status, 200);
+    server.stop();
 }
