@@ -14,6 +14,7 @@ A test that takes longer than --timeout ends its process with a traceback, fails
 import argparse
 import asyncio
 import collections
+import contextlib
 import faulthandler
 import fnmatch
 import importlib.util
@@ -184,8 +185,16 @@ def child(options, module, events, scratch, names):
         command += ["--extension", str(options.extension.resolve())]
     if options.verbose:
         command += ["--verbose"]
-    ended = subprocess.run([*command, *names], cwd=scratch, env=environment(), stdin=subprocess.DEVNULL)
-    return None if ended.returncode == 0 else f"exit status {ended.returncode}"
+    # In a session of its own, so that what a test left running ends with it.
+    running = subprocess.Popen(
+        [*command, *names], cwd=scratch, env=environment(), stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        status = running.wait()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+    return None if status == 0 else f"exit status {status}"
 
 
 def environment():
