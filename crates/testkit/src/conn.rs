@@ -52,6 +52,7 @@ impl Conn {
     pub fn try_to(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(LIMIT))?;
+        stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(LIMIT))?;
         Ok(Self { stream, rest: Vec::new() })
     }
