@@ -1,11 +1,14 @@
 """What the ASGI tests ask for, without a framework."""
 
 import asyncio
+import contextvars
 import json
 import os
 import sys
 import time
 
+FROM_LIFESPAN = contextvars.ContextVar("from_lifespan", default="nothing")
+OF_REQUEST = contextvars.ContextVar("of_request", default="nothing")
 SEEN = {"disconnects": 0, "sent": 0}
 
 
@@ -19,6 +22,7 @@ async def app(scope, receive, send):
 async def lifespan(scope, receive, send):
     await receive()
     scope["state"]["started"] = "yes"
+    FROM_LIFESPAN.set("lifespan")
     await send({"type": "lifespan.startup.complete"})
     await receive()
     print("lifespan shutdown", flush=True)
@@ -298,3 +302,14 @@ async def on_stubborn(scope, receive, send):
 
 async def on_never(scope, receive, send):
     await asyncio.get_running_loop().create_future()
+
+
+async def on_context(scope, receive, send):
+    """What a request finds in its context, before it leaves something there."""
+    found = f"{FROM_LIFESPAN.get()} {OF_REQUEST.get()}"
+    OF_REQUEST.set("left behind")
+    FROM_LIFESPAN.set("overwritten")
+    if scope["query_string"]:
+        await asyncio.sleep(0.01)
+        found += f" {OF_REQUEST.get()}"
+    await answer(send, found.encode())

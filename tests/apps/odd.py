@@ -29,3 +29,15 @@ class Rsgi:
 
 
 rsgi = Rsgi()
+
+
+async def crashing_early(scope, receive, send):
+    if scope["type"] == "lifespan":
+        connect_to_the_database()  # noqa: F821
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"served"})
+
+
+async def without_lifespan(scope, receive, send):
+    assert scope["type"] == "http"
+    await crashing_early(scope, receive, send)

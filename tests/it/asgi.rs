@@ -310,3 +310,32 @@ fn applications_that_never_answer_or_swallow_their_cancellation_are_answered_for
     server.wait_for("request timeout: answered with 504", 2);
     server.stop();
 }
+
+#[test]
+fn requests_see_the_lifespans_context_and_not_each_others() {
+    let server = Server::app("asgi_app:app").option("workers", 1).start();
+    let mut conn = server.connect();
+    for _ in 0..2 {
+        assert_eq!(conn.get("/context").text(), "lifespan nothing");
+        assert_eq!(conn.get("/context?wait").text(), "lifespan nothing left behind");
+    }
+    let mut both = [server.connect(), server.connect()];
+    both.iter_mut().for_each(|conn| conn.send("GET /context?wait HTTP/1.1\r\nhost: t\r\n\r\n"));
+    for conn in &mut both {
+        assert_eq!(conn.reply().unwrap().text(), "lifespan nothing left behind");
+    }
+    server.stop();
+}
+
+#[test]
+fn an_application_without_lifespan_is_served_and_one_that_crashed_in_it_is_reported() {
+    let server = Server::app("odd:without_lifespan").start();
+    assert_eq!(server.connect().get("/").text(), "served");
+    assert!(!server.log().contains("AssertionError"), "{}", server.log());
+    server.stop();
+    let server = Server::app("odd:crashing_early").start();
+    assert_eq!(server.connect().get("/").text(), "served");
+    let log = server.log();
+    assert!(log.contains("served without its lifespan") && log.contains("NameError"), "{log}");
+    server.stop();
+}

@@ -62,7 +62,11 @@ class Lifespan:
             if error is not None and self._received_startup and not isinstance(error, _Unsupported):
                 self._started.set_exception(Failed("the application raised during its lifespan startup", error))
             else:
-                log.debug("the application has no lifespan", exc_info=error)
+                if error is not None and not isinstance(error, _NO_LIFESPAN):
+                    log.warning(
+                        "the application is served without its lifespan: it raised before it took the start-up event",
+                        exc_info=error,
+                    )
                 self._started.set_result(None)
         elif not self._stopped.done():
             if error is not None and self.supported:
@@ -95,3 +99,7 @@ class Lifespan:
 
 class _Unsupported(RuntimeError):
     """The application took the lifespan for something else, a request for example."""
+
+
+# How applications say that they know no lifespan, most often by looking for what only requests have.
+_NO_LIFESPAN = (AssertionError, KeyError, NotImplementedError, RuntimeError, ValueError)

@@ -2,7 +2,7 @@
 //!
 //! tokio watches the descriptor for as long as the transport lives; one task of the runtime per transport
 //! reads what arrives and writes what the kernel did not take ([`task`]). What was written is sent by the
-//! loop's driver at the end of its turn ([`write`]). The task keeps the transport
+//! loop's driver at the end of its turn ([`mod@write`]). The task keeps the transport
 //! alive until the connection is lost, as a reader registered with CPython's selector does.
 //!
 //! The Python half is `_Transport` in python/hostler/_loop.py: what runs once per connection or only when
