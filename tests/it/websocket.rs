@@ -2,7 +2,10 @@
 
 use hostler_testkit::{Conn, Server};
 use nix::sys::signal::Signal;
-use std::{io::Read, net::TcpStream};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
 use tungstenite::{
     Error, Message, WebSocket, client::IntoClientRequest, handshake::client::Response,
     http::header::SEC_WEBSOCKET_PROTOCOL, protocol::CloseFrame,
@@ -252,5 +255,31 @@ fn messages_are_compressed_if_both_sides_want_it() {
     ];
     conn.send(bomb);
     assert_eq!(conn.exactly(4).unwrap(), [0x88, 2, 0x03, 0xf1]);
+    server.stop();
+}
+
+#[test]
+fn a_client_that_pings_and_does_not_read_is_read_no_more() {
+    const TOO_MUCH: usize = 64 << 20;
+    let server = serve();
+    let mut conn = server.connect();
+    send_handshake(&mut conn, "/echo", "dGhlIHNhbXBsZSBub25jZQ==", "13");
+    assert_eq!(conn.reply().unwrap().status, 101);
+    let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[b'x'; 125][..]].concat();
+    let pings = ping.repeat(500);
+    let mut stream = conn.into_stream();
+    stream.set_write_timeout(Some(std::time::Duration::from_secs(1))).unwrap();
+    let mut taken = 0;
+    while taken < TOO_MUCH {
+        match stream.write(&pings) {
+            Ok(count) => taken += count,
+            Err(_) => break,
+        }
+    }
+    assert!(taken < TOO_MUCH, "{taken} bytes of pings were taken");
+    let mut other = connect(&server, "/echo");
+    other.send(Message::text("served")).unwrap();
+    assert_eq!(other.read().unwrap(), Message::text("served"));
+    drop(stream);
     server.stop();
 }

@@ -21,7 +21,7 @@ use std::{
     io::{self, IoSlice},
     os::fd::{AsRawFd, OwnedFd, RawFd},
     pin::Pin,
-    rc::Rc,
+    rc::{Rc, Weak},
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
@@ -153,7 +153,8 @@ impl<S: Read + Write + Unpin + 'static> Batched<S> {
 
     /// Where interim answers go.
     pub(crate) fn interim(&self) -> Interim {
-        Interim::new(Rc::clone(&self.socket) as Rc<dyn Outlet>)
+        let outlet: Weak<Outbox<S>> = Rc::downgrade(&self.socket);
+        Interim::new(outlet)
     }
 
     /// Writes what waits, and tells whether all of it went.

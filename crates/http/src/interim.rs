@@ -4,11 +4,12 @@
 //! hyper has nothing of an earlier answer left to write.
 
 use hyper::header::HeaderValue;
-use std::rc::Rc;
+use std::rc::Weak;
 
-/// Where interim answers of a connection go; cheap to clone, for one thread.
+/// Where interim answers of a connection go; cheap to clone, for one thread. Applications may keep it longer than the
+/// connection lives, whose socket it does not hold open.
 #[derive(Clone)]
-pub struct Interim(Rc<dyn Outlet>);
+pub struct Interim(Weak<dyn Outlet>);
 
 /// A connection's way out.
 pub(crate) trait Outlet {
@@ -21,16 +22,20 @@ pub(crate) trait Outlet {
 }
 
 impl Interim {
-    pub(crate) fn new(outlet: Rc<dyn Outlet>) -> Self {
+    pub(crate) fn new(outlet: Weak<dyn Outlet>) -> Self {
         Self(outlet)
     }
 
     pub(crate) fn asked(&self) {
-        self.0.asked();
+        if let Some(outlet) = self.0.upgrade() {
+            outlet.asked();
+        }
     }
 
     pub(crate) fn answered(&self) {
-        self.0.answered();
+        if let Some(outlet) = self.0.upgrade() {
+            outlet.answered();
+        }
     }
 
     /// Sends a 103 (RFC 8297) with these `Link` headers. Hints may be lost: those of a request that follows another
@@ -38,6 +43,7 @@ impl Interim {
     ///
     /// The request must be of HTTP/1.1. Nothing is sent once it is answered.
     pub fn early_hints(&self, links: &[HeaderValue]) {
+        let Some(outlet) = self.0.upgrade() else { return };
         let mut bytes = b"HTTP/1.1 103 Early Hints\r\n".to_vec();
         for link in links {
             bytes.extend_from_slice(b"link: ");
@@ -45,6 +51,6 @@ impl Interim {
             bytes.extend_from_slice(b"\r\n");
         }
         bytes.extend_from_slice(b"\r\n");
-        self.0.insert(&bytes);
+        outlet.insert(&bytes);
     }
 }

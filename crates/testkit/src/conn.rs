@@ -139,6 +139,12 @@ impl Conn {
         }
     }
 
+    /// The connection itself; what was read of it beyond the last reply is lost.
+    #[must_use]
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// Reads what comes until the server closes.
     ///
     /// # Errors

@@ -16,13 +16,15 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, Sleep, sleep_until, timeout},
 };
 
 /// How long a client may take to answer our close (RFC 6455 §7.1.1 leaves that to us).
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// How much is read at a time.
 const READ: usize = 8 * 1024;
+/// With so much to send, nothing is read: a client that sends pings and reads nothing gets no more answers.
+const MOST_OUTPUT: usize = 64 * 1024;
 /// An output buffer that grew beyond this is not kept.
 const KEEP: usize = 16 * 1024;
 
@@ -128,7 +130,7 @@ impl Driver {
     /// Takes what the client has sent, as far as the session has room for it. Ready without an end when there is
     /// something to write.
     fn poll_read(&mut self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<Option<End>> {
-        while self.closing || self.session.has_room(py) {
+        while self.output.len() - self.written < MOST_OUTPUT && (self.closing || self.session.has_room(py)) {
             match self.reader.next(&mut self.input) {
                 Ok(None) => {
                     if let Some(end) = ready!(self.poll_fill(cx)) {
@@ -211,6 +213,15 @@ impl Driver {
         Poll::Pending
     }
 
+    async fn say_goodbye(&mut self, told: bool) {
+        if told {
+            // What fails here is a client that is gone.
+            let _ = self.stream.write_all(&self.output[self.written..]).await;
+            let _ = self.stream.flush().await;
+        }
+        let _ = self.stream.shutdown().await;
+    }
+
     /// Tells the client what it did wrong, if it did, and the session that it is over.
     async fn finish(mut self, end: End) {
         let code = match end {
@@ -218,15 +229,16 @@ impl Driver {
             End::Silent => 1011,
             End::Failed(code) => code,
         };
-        if let End::Failed(code) = end {
-            let mut last = self.output.split_off(self.written);
-            if !self.closing {
-                write_close(&mut last, code, "");
-            }
-            let _ = self.stream.write_all(&last).await;
-            let _ = self.stream.flush().await;
+        if let End::Failed(code) = end
+            && !self.closing
+        {
+            write_close(&mut self.output, code, "");
         }
-        let _ = self.stream.shutdown().await;
+        let told = matches!(end, End::Failed(_));
+        // A client that does not read is not waited for.
+        if timeout(CLOSE_LIMIT, self.say_goodbye(told)).await.is_err() {
+            tracing::debug!("a WebSocket's client did not read to the end");
+        }
         Python::attach(|py| self.session.closed(py, code, String::new()));
     }
 }
