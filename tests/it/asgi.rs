@@ -278,6 +278,8 @@ fn other_loops_can_be_had() {
             let reply = conn.request("POST", "/loop", "", &vec![b'x'; size]);
             assert_eq!(reply.text(), format!("{module} {size} 42"));
         }
+        assert_eq!(conn.get("/context").text(), "lifespan nothing");
+        assert_eq!(conn.get("/context?wait").text(), "lifespan nothing left behind");
         assert_eq!(conn.get("/subprocess").text(), "from a subprocess\n0");
         assert_eq!(conn.get("/sockets").text(), "THROUGH ASYNCIO STREAMS\n");
         assert_eq!(server.connect().get("/raise").status, 500);

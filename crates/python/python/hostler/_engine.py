@@ -14,7 +14,7 @@ TICK = 0.01
 def make(name, is_first):
     """A loop by its name, and what drives connections on it; the loop itself if it is ours."""
     if name == "asyncio":
-        return _beside(asyncio.SelectorEventLoop())
+        return asyncio.SelectorEventLoop(), Engine()
     if name == "uvloop":
         try:
             import uvloop
@@ -23,15 +23,17 @@ def make(name, is_first):
             if is_first:
                 log.warning("--loop uvloop: hostler's own event loop is used instead (%s)", error)
         else:
-            return _beside(uvloop.new_event_loop())
+            return uvloop.new_event_loop(), Engine()
     from hostler._loop import EventLoop
 
     loop = EventLoop()
     return loop, loop
 
 
-def _beside(loop):
-    engine = Engine()
+def begin(loop, engine):
+    """Has a loop that is not ours drive connections, whose requests inherit the present context."""
+    if engine is loop:
+        return
     loop.add_reader(engine.fileno(), engine.turn)
 
     def tick():
@@ -39,7 +41,6 @@ def _beside(loop):
         loop.call_later(TICK, tick)
 
     loop.call_soon(tick)
-    return loop, engine
 
 
 def fail(loop, error):

@@ -70,7 +70,7 @@ def _serve_rsgi(seat, app):
     hooks._run("worker_ready")
     done = loop.create_future()
     seat.serve_rsgi(callback, loop, engine, rsgi.errors(), done)
-    context.copy().run(loop.run_until_complete, done)
+    _run(context, loop, engine, done)
     if hasattr(app, "__rsgi_del__"):
         try:
             context.run(app.__rsgi_del__, loop)
@@ -97,11 +97,17 @@ def _serve_asgi(seat, app, lifespan):
     hooks._run("worker_ready")
     done = loop.create_future()
     seat.serve_asgi(app, loop, engine, state, done)
-    # Requests' tasks copy the context that is current while the loop waits: the lifespan's.
-    life.context.copy().run(loop.run_until_complete, done)
+    _run(life.context, loop, engine, done)
     loop.run_until_complete(life.shutdown())
     _close(loop)
     return 0
+
+
+def _run(context, loop, engine, done):
+    """Serves until `done`. Requests' tasks copy the context that is current meanwhile, a copy of this one."""
+    context = context.copy()
+    context.run(_engine.begin, loop, engine)
+    context.run(loop.run_until_complete, done)
 
 
 def _warmup_failed(seat, failure):

@@ -77,12 +77,6 @@ impl Engine {
         hostler_sys::board::parked(true);
         self.runtime.with(py, |slot| *slot = Some(runtime));
     }
-
-    /// Ends the runtime and all that it still does.
-    fn close(&self, py: Python<'_>) {
-        let runtime = self.runtime.with(py, Option::take);
-        drop(runtime);
-    }
 }
 
 impl Engine {
@@ -93,7 +87,7 @@ impl Engine {
                 runtime.spawn_local(task);
                 Ok(())
             }
-            None => Err(PyRuntimeError::new_err("the runtime is closed")),
+            None => Err(PyRuntimeError::new_err("the runtime has a turn")),
         })
     }
 }
