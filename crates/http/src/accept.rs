@@ -14,12 +14,13 @@ use crate::{
     connection::{Origin, Server},
     departures::Departures,
     drain::{Connections, Phase},
+    handover::Handed,
     load::Load,
     watch::watch,
 };
 use bytes::Bytes;
 use hostler_sys::socket;
-use hostler_wire::{Handover, HttpSettings, ListenerInfo};
+use hostler_wire::{HttpSettings, ListenerInfo};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::{
@@ -143,6 +144,10 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
                 }
             }
         }
+        // Also what others handed over and nobody took.
+        while self.adopt_one().is_ok() {
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn accept_from(self: Rc<Self>, index: usize) {
@@ -193,14 +198,38 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
             if !self.until_drain(self.my_turn()).await {
                 return;
             }
-            if let Some((Handover { listener, unread }, socket)) = self.server.line.take()
-                && listener < self.listeners.len()
-            {
-                let peer = socket::peer(socket.as_fd());
-                self.serve(listener, socket, peer, unread.into());
+            if let Err(error) = self.adopt_one() {
+                pause_after(&error).await;
             }
             tokio::task::yield_now().await;
         }
+    }
+
+    fn adopt_one(&self) -> io::Result<()> {
+        let Handed { socket, listener, unread } = match self.server.line.take() {
+            Ok(handed) => handed,
+            Err(error) => {
+                let harmless = error.kind() == io::ErrorKind::WouldBlock || is_out_of_descriptors(&error);
+                if !harmless {
+                    warn!(%error, "a connection that was handed over could not be taken and is closed");
+                }
+                return Err(error);
+            }
+        };
+        let peer = socket::peer(socket.as_fd());
+        let listener = self.listener_like(listener, peer.is_some());
+        if let Some(listener) = listener {
+            self.serve(listener, socket, peer, unread);
+        }
+        Ok(())
+    }
+
+    /// The listener of this number; another one of its kind if the connection comes from a server whose listeners
+    /// are others.
+    fn listener_like(&self, number: usize, is_tcp: bool) -> Option<usize> {
+        let suits = |listener: &Listener| matches!(listener.info, ListenerInfo::Tcp(_)) == is_tcp;
+        let told = self.listeners.get(number).is_some_and(suits).then_some(number);
+        told.or_else(|| self.listeners.iter().position(suits))
     }
 
     /// Whether the future was ready before the drain began.
@@ -259,10 +288,14 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
 
 async fn pause_after(error: &io::Error) {
     // Errors of the connection itself (accept(2): ECONNABORTED and the like) are the client's affair.
-    if matches!(error.raw_os_error(), Some(errno::EMFILE | errno::ENFILE)) {
+    if is_out_of_descriptors(error) {
         warn!(%error, hint = "raise the limit of open files (LimitNOFILE=, ulimit -n)", "cannot accept");
         tokio::time::sleep(OUT_OF_DESCRIPTORS_PAUSE).await;
     }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(errno::EMFILE | errno::ENFILE))
 }
 
 /// errno(3), the two that say "no descriptor left" on Linux.

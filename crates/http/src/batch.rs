@@ -19,7 +19,7 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     io::{self, IoSlice},
-    os::fd::{AsRawFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd, RawFd},
     pin::Pin,
     rc::{Rc, Weak},
     task::{Context, Poll, Waker, ready},
@@ -266,9 +266,9 @@ impl<S: Descriptor> Batched<S> {
         &self.unread
     }
 
-    /// Another descriptor of the socket, which outlives this one.
-    pub(crate) fn copy_descriptor(&self) -> io::Result<OwnedFd> {
-        self.socket.stream.borrow().descriptor().try_clone_to_owned()
+    /// Shows somebody the socket's descriptor.
+    pub(crate) fn with_descriptor<R>(&self, look: impl FnOnce(BorrowedFd<'_>) -> R) -> R {
+        look(self.socket.stream.borrow().descriptor())
     }
 }
 

@@ -12,7 +12,6 @@ use crate::{
 };
 use bytes::Bytes;
 use hostler_sys::socket::Departure;
-use hostler_wire::Handover;
 use http_body_util::Full;
 use hyper::{
     Request, Response, StatusCode,
@@ -30,12 +29,15 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tracing::{debug, warn};
 
 /// How much of a request is read before hyper has the connection: most requests' heads.
 const FIRST_READ: usize = 1024;
+
+/// How long after it was refused a connection is offered to other workers again.
+const OFFER_AGAIN: Duration = Duration::from_millis(100);
 
 /// What all connections of a worker share.
 pub(crate) struct Server<A> {
@@ -87,6 +89,7 @@ impl<A: App<Body: Unpin>> Server<A> {
             descriptor,
             watched: false,
             guard: None,
+            refused: None,
         }
         .await;
         if let Err(error) = ended {
@@ -120,6 +123,8 @@ struct UntilEnded<S: Read + Write + Descriptor + Unpin + 'static, A: App<Body: U
     descriptor: RawFd,
     watched: bool,
     guard: Option<Guard>,
+    /// When it could not be handed over.
+    refused: Option<Instant>,
 }
 
 impl<S: Read + Write + Descriptor + Unpin + 'static, A: App<Body: Unpin>> UntilEnded<S, A> {
@@ -173,7 +178,7 @@ where
         }
         this.watch(None);
         match this.service.server.connections.phase() {
-            Phase::HandingOver if this.hand_over(cx) => Poll::Ready(Ok(())),
+            Phase::HandingOver if this.may_offer() && this.hand_over(cx) => Poll::Ready(Ok(())),
             Phase::Closing => Poll::Ready(Ok(())),
             _ if this.service.activity.has_expired() => Poll::Ready(Ok(())),
             _ => {
@@ -279,15 +284,39 @@ where
             debug!("a connection whose client does not read cannot be handed over and is closed");
             return true;
         }
-        match io.copy_descriptor() {
-            Ok(socket) => {
-                let unread = [read.as_ref(), io.unread()].concat();
-                let handover = Handover { listener: self.origin.listener, unread };
-                self.service.server.line.offer(handover, socket);
-            }
-            Err(error) => debug!(%error, "a connection cannot be handed over and is closed"),
+        let unread = [read.as_ref(), io.unread()].concat();
+        let listener = u16::try_from(self.origin.listener).unwrap_or_default();
+        let offered = io.with_descriptor(|socket| self.service.server.line.offer(listener, &unread, socket));
+        if let Err(error) = offered {
+            debug!(%error, "a connection cannot be handed over and is served on");
+            self.serve_on(io, read, cx);
+            return false;
         }
         true
+    }
+
+    /// Goes on with a connection that was taken apart; it is offered again after a while.
+    fn serve_on(&mut self, io: Batched<S>, read: Bytes, cx: &mut Context<'_>) {
+        let begun = !read.is_empty() || !io.unread().is_empty();
+        self.wire = Wire::Resting(io);
+        if let Wire::Resting(io) = &mut self.wire
+            && begun
+        {
+            io.unread_first(read);
+            self.speak();
+        }
+        self.refused = Some(Instant::now());
+        // The socket is to wake this task from now on; and later, time.
+        cx.waker().wake_by_ref();
+        let waker = cx.waker().clone();
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(OFFER_AGAIN).await;
+            waker.wake();
+        });
+    }
+
+    fn may_offer(&self) -> bool {
+        self.refused.is_none_or(|at| at.elapsed() >= OFFER_AGAIN)
     }
 }
 

@@ -2,7 +2,6 @@
 
 #![expect(unsafe_code, reason = "registering a descriptor needs a promise that it stays the same one")]
 
-use hostler_sys::channel::Channel;
 use std::{
     io,
     os::fd::{AsRawFd, OwnedFd},
@@ -13,7 +12,6 @@ use tokio::io::{Interest, unix::AsyncFd};
 pub(crate) trait Steady: AsRawFd {}
 
 impl Steady for OwnedFd {}
-impl Steady for Channel {}
 
 /// Registers a descriptor with the runtime of this thread.
 pub(crate) fn watch<T: Steady>(owner: T, interest: Interest) -> io::Result<AsyncFd<T>> {

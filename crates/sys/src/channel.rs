@@ -3,14 +3,14 @@
 //! A `SOCK_SEQPACKET` socket pair (unix(7)): a message is sent and received whole or not at all, and the
 //! death of the other end reads as end-of-file.
 
+use crate::message::{self, Received};
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, recv,
-    recvmsg, sendmsg, setsockopt, socketpair, sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockType, recv, setsockopt, socketpair, sockopt,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    io::{self, IoSlice, IoSliceMut},
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    io::{self, IoSlice},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
 };
 
 /// The longest message, in bytes; a sender cuts tracebacks to fit.
@@ -67,16 +67,7 @@ impl Channel {
         if text.len() > MAX_MESSAGE {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the message is too long"));
         }
-        let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
-        let rights = [ControlMessage::ScmRights(&raw)];
-        let rights = if raw.is_empty() { &rights[..0] } else { &rights[..] };
-        let part = [IoSlice::new(&text)];
-        loop {
-            match sendmsg::<UnixAddr>(self.0.as_raw_fd(), &part, rights, MsgFlags::MSG_NOSIGNAL, None) {
-                Err(nix::Error::EINTR) => {}
-                sent => return Ok(sent.map(drop)?),
-            }
-        }
+        message::send(self.0.as_fd(), &[IoSlice::new(&text)], descriptors)
     }
 
     /// How long the next message is; most are short, and no memory is touched for those that might be long.
@@ -91,40 +82,24 @@ impl Channel {
         }
     }
 
-    /// Receives one message and its descriptors, which close on exec; `None` when the other end is gone.
+    /// Receives one message and its descriptors, which close on exec; `None` when the other end is gone. An end has
+    /// one receiver: another one could take the message whose length was just seen.
     ///
     /// # Errors
-    /// The kernel's (recvmsg(2)); `InvalidData` for what is no message of this type.
+    /// Those of [`message::receive`]; `InvalidData` for what is no message of this type.
     pub fn recv<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
         let mut text = vec![0; self.next_length()?];
-        let mut space = nix::cmsg_space!([RawFd; MAX_DESCRIPTORS]);
-        let (length, descriptors) = loop {
-            let mut part = [IoSliceMut::new(&mut text)];
-            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-            match recvmsg::<UnixAddr>(self.0.as_raw_fd(), &mut part, Some(&mut space), flags) {
-                Ok(message) => break (message.bytes, owned(message.cmsgs()?)),
-                Err(nix::Error::EINTR) => {}
+        let Received { length, descriptors } =
+            match message::receive(self.0.as_fd(), &mut text, MAX_DESCRIPTORS) {
                 // A peer that died with data of ours unread; for us it is gone all the same.
-                Err(nix::Error::ECONNRESET) => return Ok(None),
-                Err(error) => return Err(error.into()),
-            }
-        };
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+                received => received?,
+            };
         if length == 0 {
             return Ok(None);
         }
         Ok(Some((serde_json::from_slice(&text[..length])?, descriptors)))
     }
-}
-
-fn owned(messages: impl Iterator<Item = ControlMessageOwned>) -> Vec<OwnedFd> {
-    let mut descriptors = Vec::new();
-    for message in messages {
-        if let ControlMessageOwned::ScmRights(raw) = message {
-            // SAFETY: the kernel has just made these descriptors for us, and nobody else knows them.
-            descriptors.extend(raw.into_iter().map(|raw| unsafe { OwnedFd::from_raw_fd(raw) }));
-        }
-    }
-    descriptors
 }
 
 impl From<OwnedFd> for Channel {

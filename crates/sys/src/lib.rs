@@ -11,6 +11,7 @@ pub mod clock;
 pub mod identity;
 pub mod logging;
 pub mod memory;
+pub mod message;
 pub mod orphan;
 pub mod proc;
 pub mod process;

@@ -11,13 +11,15 @@
 #![forbid(unsafe_code)]
 
 mod exit;
+mod handover;
 mod message;
 mod scoreboard;
 mod settings;
 
 pub use exit::ExitStatus;
+pub use handover::{HANDOVER_HEAD, HANDOVER_INLINE, HandoverHead};
 pub use message::{
-    BootFailure, FailureKind, FromMold, FromWorker, Handover, Inheritance, Post, TakeOver, ToMold, ToWorker,
+    BootFailure, FailureKind, FromMold, FromWorker, Inheritance, Post, TakeOver, ToMold, ToWorker,
 };
 pub use scoreboard::{InFlight, LATENCY_BUCKETS, PAGES, Page, PageState, Totals};
 pub use settings::{

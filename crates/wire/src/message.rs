@@ -84,15 +84,6 @@ pub enum FromWorker {
     Failed(BootFailure),
 }
 
-/// An idle connection on its way from a worker that drains to one that serves. The socket comes with it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Handover {
-    /// Which of [`WorkerSettings::listeners`] it came from.
-    pub listener: usize,
-    /// What was read of the next request.
-    pub unread: Vec<u8>,
-}
-
 /// What a server leaves to the one that replaces it. With it come both ends of the handover line and the
 /// listening sockets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
