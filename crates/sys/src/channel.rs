@@ -4,9 +4,7 @@
 //! death of the other end reads as end-of-file.
 
 use crate::message::{self, Received};
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, recv, setsockopt, socketpair, sockopt,
-};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, setsockopt, socketpair, sockopt};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     io::{self, IoSlice},

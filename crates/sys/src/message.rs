@@ -25,11 +25,7 @@ pub struct Received {
 ///
 /// # Errors
 /// The kernel's (sendmsg(2)); `BrokenPipe` when the other end is gone, without a signal.
-pub fn send(
-    socket: BorrowedFd<'_>,
-    parts: &[IoSlice<'_>],
-    descriptors: &[BorrowedFd<'_>],
-) -> io::Result<()> {
+pub fn send(socket: BorrowedFd<'_>, parts: &[IoSlice<'_>], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&raw)];
     let rights = if raw.is_empty() { &rights[..0] } else { &rights[..] };

@@ -40,7 +40,8 @@ impl HandoverHead {
     /// As bytes; `None` if there is more unread than a frame can carry.
     #[must_use]
     pub fn encode(self) -> Option<[u8; HANDOVER_HEAD]> {
-        let unread = u32::try_from(self.unread).ok().filter(|_| self.unread <= HANDOVER_LONGEST)?.to_le_bytes();
+        let unread =
+            u32::try_from(self.unread).ok().filter(|_| self.unread <= HANDOVER_LONGEST)?.to_le_bytes();
         let listener = self.listener.to_le_bytes();
         let mut head = [0; HANDOVER_HEAD];
         head[..3].copy_from_slice(&[b'H', VERSION, u8::from(self.has_file())]);
