@@ -16,10 +16,11 @@
 
 mod server;
 
+pub use hostler_http::RequestBody;
 pub use hostler_wire::LogLevel;
 pub use server::{Error, Server};
 
 /// A request as a service gets it; its extensions hold a `ConnectionInfo`.
-pub type Request = http::Request<hyper::body::Incoming>;
+pub type Request = http::Request<RequestBody>;
 /// A response as a service gives it.
 pub type Response<B> = http::Response<B>;

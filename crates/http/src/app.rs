@@ -1,8 +1,8 @@
 //! What an application is to the server.
 
-use crate::{Interim, Upgrades};
+use crate::{Interim, RequestBody, Upgrades};
 use bytes::Bytes;
-use hyper::{Request, Response, body::Incoming};
+use hyper::{Request, Response};
 use std::{error::Error, fmt, future::Future, net::SocketAddr, path::PathBuf, rc::Rc};
 
 /// Answers requests. One value serves all connections of a worker, on the worker's only thread.
@@ -18,7 +18,7 @@ pub trait App: 'static {
     fn connect(&self, info: ConnectionInfo, link: Link) -> Self::Connection;
 
     /// Answers one request of a connection.
-    fn call(&self, connection: &Rc<Self::Connection>, request: Request<Incoming>) -> Self::Answer;
+    fn call(&self, connection: &Rc<Self::Connection>, request: Request<RequestBody>) -> Self::Answer;
 
     /// The answer took too long and is dropped after this: whatever makes it should stop.
     fn time_out(_answer: &mut Self::Answer) {}

@@ -1,8 +1,8 @@
 //! A tower service as an application: native Rust behind the same server.
 
-use crate::{Aborted, App, ConnectionInfo, Link};
+use crate::{Aborted, App, ConnectionInfo, Link, RequestBody};
 use bytes::Bytes;
-use hyper::{Request, Response, body::Incoming};
+use hyper::{Request, Response};
 use std::{
     error::Error,
     future::Future,
@@ -27,7 +27,7 @@ impl<S> TowerApp<S> {
 
 impl<S, B> App for TowerApp<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<Box<dyn Error + Send + Sync>>>
+    S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<Box<dyn Error + Send + Sync>>>
         + Clone
         + 'static,
     B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
@@ -40,18 +40,18 @@ where
         info
     }
 
-    fn call(&self, connection: &Rc<ConnectionInfo>, mut request: Request<Incoming>) -> ServiceAnswer<S> {
+    fn call(&self, connection: &Rc<ConnectionInfo>, mut request: Request<RequestBody>) -> ServiceAnswer<S> {
         request.extensions_mut().insert(ConnectionInfo::clone(connection));
         ServiceAnswer(Box::pin(self.0.clone().oneshot(request)))
     }
 }
 
 /// The service's future; an error of the service is logged and closes the connection.
-pub struct ServiceAnswer<S: Service<Request<Incoming>>>(Pin<Box<Oneshot<S, Request<Incoming>>>>);
+pub struct ServiceAnswer<S: Service<Request<RequestBody>>>(Pin<Box<Oneshot<S, Request<RequestBody>>>>);
 
 impl<S, B> Future for ServiceAnswer<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<Box<dyn Error + Send + Sync>>>,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<Box<dyn Error + Send + Sync>>>,
 {
     type Output = Result<Response<B>, Aborted>;
 

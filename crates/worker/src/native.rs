@@ -1,9 +1,9 @@
 //! Workers that serve a native tower service.
 
 use crate::{Ending, ORPHAN_LIMIT, Seat, announce_failure, life};
-use hostler_http::TowerApp;
+use hostler_http::{RequestBody, TowerApp};
 use hostler_wire::{BootFailure, ExitStatus, FailureKind, FromWorker};
-use hyper::{Request, Response, body::Incoming};
+use hyper::{Request, Response};
 use std::{error::Error, io};
 use tokio::runtime::{Builder, LocalOptions};
 
@@ -12,8 +12,11 @@ use tokio::runtime::{Builder, LocalOptions};
 /// Called in the worker process; `make` runs there too, inside the runtime.
 pub fn run<S, B>(seat: Seat, make: impl FnOnce() -> S) -> ExitStatus
 where
-    S: tower::Service<Request<Incoming>, Response = Response<B>, Error: Into<Box<dyn Error + Send + Sync>>>
-        + Clone
+    S: tower::Service<
+            Request<RequestBody>,
+            Response = Response<B>,
+            Error: Into<Box<dyn Error + Send + Sync>>,
+        > + Clone
         + 'static,
     B: http_body::Body<Data = bytes::Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static,
 {
@@ -31,8 +34,11 @@ where
 
 fn serve<S, B>(seat: Seat, make: impl FnOnce() -> S) -> io::Result<Ending>
 where
-    S: tower::Service<Request<Incoming>, Response = Response<B>, Error: Into<Box<dyn Error + Send + Sync>>>
-        + Clone
+    S: tower::Service<
+            Request<RequestBody>,
+            Response = Response<B>,
+            Error: Into<Box<dyn Error + Send + Sync>>,
+        > + Clone
         + 'static,
     B: http_body::Body<Data = bytes::Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static,
 {

@@ -7,8 +7,8 @@ use crate::{
     task::Started,
     websocket::{Session, asks_for_websocket},
 };
-use hostler_http::Aborted;
-use hyper::{Method, Request, Response, Version, body::Incoming};
+use hostler_http::{Aborted, RequestBody};
+use hyper::{Method, Request, Response, Version};
 use pyo3::{intern, prelude::*};
 use std::{
     future::Future,
@@ -26,7 +26,7 @@ enum Stage {
     New {
         shared: Rc<Shared>,
         connection: Rc<ConnectionScope>,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
     },
     Called(Py<Cycle>),
     /// A handshake whose application has not answered yet.
@@ -39,7 +39,7 @@ impl Answer {
     pub(super) fn new(
         shared: Rc<Shared>,
         connection: Rc<ConnectionScope>,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
     ) -> Self {
         Self(Stage::New { shared, connection, request })
     }
@@ -99,7 +99,7 @@ fn begin(
     py: Python<'_>,
     shared: &Rc<Shared>,
     connection: &ConnectionScope,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> PyResult<Stage> {
     if shared.sockets.are_served() && asks_for_websocket(&request) {
         return websocket::begin(py, shared, connection, &request).map(|begun| match begun {

@@ -15,8 +15,8 @@ use crate::{
     response::{Head, Owner, ResponseBody, Slot, Stream, internal_error},
     task::task_error,
 };
-use hostler_http::Interim;
-use hyper::{HeaderMap, Response, body::Incoming};
+use hostler_http::{Interim, RequestBody};
+use hyper::{HeaderMap, Response};
 use pyo3::{intern, prelude::*};
 use std::{
     rc::Rc,
@@ -32,7 +32,7 @@ pub(crate) struct Cycle {
 
 pub(super) struct State {
     /// The request's body, until its end was handed out.
-    pub(super) body: Option<Incoming>,
+    pub(super) body: Option<RequestBody>,
     /// A task of the runtime is waiting for the body on behalf of `receivers`.
     pub(super) pumping: bool,
     /// Futures of `receive` calls that wait.
@@ -71,7 +71,7 @@ pub(super) enum Phase {
 impl Cycle {
     pub(super) fn new(
         shared: Rc<Shared>,
-        body: Incoming,
+        body: RequestBody,
         head_request: bool,
         interim: Option<Interim>,
     ) -> Self {

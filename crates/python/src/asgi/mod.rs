@@ -18,9 +18,9 @@ mod websocket;
 use crate::{response::ResponseBody, task::Tasks, websocket::Sockets};
 use answer::Answer;
 use cycle::Cycle;
-use hostler_http::{App, ConnectionInfo, Link};
+use hostler_http::{App, ConnectionInfo, Link, RequestBody};
 use hostler_wire::WebSocketSettings;
-use hyper::{Request, body::Incoming};
+use hyper::Request;
 use names::Names;
 use pyo3::{prelude::*, types::PyDict};
 use scope::ConnectionScope;
@@ -78,7 +78,7 @@ impl App for AsgiApp {
         Python::attach(|py| ConnectionScope::new(py, &self.0, &info, link))
     }
 
-    fn call(&self, connection: &Rc<ConnectionScope>, request: Request<Incoming>) -> Answer {
+    fn call(&self, connection: &Rc<ConnectionScope>, request: Request<RequestBody>) -> Answer {
         Answer::new(Rc::clone(&self.0), Rc::clone(connection), request)
     }
 

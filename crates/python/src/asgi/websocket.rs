@@ -10,8 +10,9 @@ use crate::{
     websocket::{Handshake, NotSent, Received, Session, Stage, status_alone},
 };
 use bytes::Bytes;
+use hostler_http::RequestBody;
 use hostler_websocket::Opcode;
-use hyper::{Request, Response, StatusCode, body::Incoming};
+use hyper::{Request, Response, StatusCode};
 use pyo3::{
     exceptions::{PyOSError, PyRuntimeError, PyTypeError},
     intern,
@@ -25,7 +26,7 @@ pub(super) fn begin(
     py: Python<'_>,
     shared: &Rc<Shared>,
     connection: &ConnectionScope,
-    request: &Request<Incoming>,
+    request: &Request<RequestBody>,
 ) -> PyResult<Result<Rc<Session>, Response<ResponseBody>>> {
     let handshake = match Handshake::of(request) {
         Ok(handshake) => handshake,

@@ -7,8 +7,8 @@ use crate::{
     task::Started,
     websocket::{Session, asks_for_websocket},
 };
-use hostler_http::Aborted;
-use hyper::{Method, Request, Response, body::Incoming};
+use hostler_http::{Aborted, RequestBody};
+use hyper::{Method, Request, Response};
 use pyo3::{intern, prelude::*};
 use std::{
     future::Future,
@@ -22,7 +22,7 @@ pub(crate) struct Answer(Stage);
 
 enum Stage {
     /// Not polled yet: by the first poll hyper has put what it has of the body where the application finds it.
-    New(Rc<Connection>, Request<Incoming>),
+    New(Rc<Connection>, Request<RequestBody>),
     Called(Py<Exchange>),
     /// A handshake whose application has not answered yet.
     Handshake(Rc<Session>),
@@ -31,7 +31,7 @@ enum Stage {
 }
 
 impl Answer {
-    pub(super) fn new(connection: Rc<Connection>, request: Request<Incoming>) -> Self {
+    pub(super) fn new(connection: Rc<Connection>, request: Request<RequestBody>) -> Self {
         Self(Stage::New(connection, request))
     }
 
@@ -84,7 +84,7 @@ impl Drop for Answer {
 }
 
 /// Calls the application and runs it until its first real suspension.
-fn begin(py: Python<'_>, connection: &Rc<Connection>, request: Request<Incoming>) -> PyResult<Stage> {
+fn begin(py: Python<'_>, connection: &Rc<Connection>, request: Request<RequestBody>) -> PyResult<Stage> {
     let shared = &connection.shared;
     let is_socket = shared.sockets.are_served() && asks_for_websocket(&request);
     let (head, body) = request.into_parts();

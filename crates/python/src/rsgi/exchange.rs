@@ -23,7 +23,8 @@ use crate::{
     task::task_error,
 };
 use bytes::Bytes;
-use hyper::{Response, StatusCode, body::Incoming, header::CONTENT_LENGTH};
+use hostler_http::RequestBody as Incoming;
+use hyper::{Response, StatusCode, header::CONTENT_LENGTH};
 use pyo3::{
     exceptions::{PyStopAsyncIteration, PyValueError, asyncio::CancelledError},
     intern,

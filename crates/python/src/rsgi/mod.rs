@@ -20,9 +20,9 @@ pub(crate) use websocket::{Message, Socket, Transport};
 use crate::{response::ResponseBody, task::Tasks, websocket::Sockets};
 use answer::Answer;
 use connection::Connection;
-use hostler_http::{App, ConnectionInfo, Link};
+use hostler_http::{App, ConnectionInfo, Link, RequestBody};
 use hostler_wire::WebSocketSettings;
-use hyper::{Request, body::Incoming};
+use hyper::Request;
 use pyo3::prelude::*;
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
@@ -91,7 +91,7 @@ impl App for RsgiApp {
         Connection::new(Rc::clone(&self.0), &info, link.upgrades)
     }
 
-    fn call(&self, connection: &Rc<Connection>, request: Request<Incoming>) -> Answer {
+    fn call(&self, connection: &Rc<Connection>, request: Request<RequestBody>) -> Answer {
         Answer::new(Rc::clone(connection), request)
     }
 

@@ -2,8 +2,8 @@
 
 use crate::gil::GilCell;
 use bytes::Bytes;
+use hostler_http::RequestBody as Incoming;
 use http_body::Body;
-use hyper::body::Incoming;
 use pyo3::{intern, prelude::*, types::PyBytes};
 use std::{
     future::poll_fn,

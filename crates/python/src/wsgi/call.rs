@@ -13,8 +13,8 @@ use crate::{
     response::{FilePieces, Head, wrong_length},
 };
 use bytes::Bytes;
-use hostler_http::Aborted;
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, header};
+use hostler_http::{Aborted, RequestBody};
+use hyper::{Method, Request, Response, StatusCode, header};
 use pyo3::sync::PyOnceLock;
 use pyo3::{
     exceptions::PyRuntimeError,
@@ -28,7 +28,7 @@ use std::{os::fd::RawFd, rc::Rc};
 pub(super) async fn in_place(
     shared: Rc<Shared>,
     connection: Rc<ConnectionEnviron>,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> Result<Response<WsgiBody>, Aborted> {
     let (head, body) = request.into_parts();
     let stored = input::store(body).await.map_err(|error| {
@@ -62,7 +62,7 @@ pub(super) async fn in_place(
 pub(super) async fn in_pool(
     shared: Rc<Shared>,
     connection: Rc<ConnectionEnviron>,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
     running: Running,
 ) -> Result<Response<WsgiBody>, Aborted> {
     let (head, body) = request.into_parts();

@@ -1,8 +1,8 @@
 //! The request's body as `wsgi.input`.
 
 use bytes::Bytes;
+use hostler_http::RequestBody;
 use http_body::Body;
-use hyper::body::Incoming;
 use pyo3::{
     intern,
     prelude::*,
@@ -30,7 +30,7 @@ pub(super) enum Stored {
 }
 
 /// Reads a body to its end.
-pub(super) async fn store(mut body: Incoming) -> io::Result<Stored> {
+pub(super) async fn store(mut body: RequestBody) -> io::Result<Stored> {
     let mut memory = Vec::new();
     let mut file = None;
     while let Some(piece) = next_piece(&mut body).await? {
@@ -55,7 +55,7 @@ pub(super) async fn store(mut body: Incoming) -> io::Result<Stored> {
     })
 }
 
-async fn next_piece(body: &mut Incoming) -> io::Result<Option<Bytes>> {
+async fn next_piece(body: &mut RequestBody) -> io::Result<Option<Bytes>> {
     loop {
         if body.is_end_stream() {
             return Ok(None);
@@ -97,7 +97,7 @@ pub(super) struct Feed {
 }
 
 /// Starts reading a body for a thread of the pool.
-pub(super) fn feed(mut body: Incoming) -> Feed {
+pub(super) fn feed(mut body: RequestBody) -> Feed {
     if body.is_end_stream() {
         return Feed { pieces: std::sync::Mutex::new(None) };
     }

@@ -17,8 +17,8 @@ pub(crate) use pool::Jobs;
 
 use body::WsgiBody;
 use environ::ConnectionEnviron;
-use hostler_http::{Aborted, App, ConnectionInfo, Link};
-use hyper::{Request, Response, body::Incoming};
+use hostler_http::{Aborted, App, ConnectionInfo, Link, RequestBody};
+use hyper::{Request, Response};
 use pool::Running;
 use pyo3::prelude::*;
 use std::{
@@ -55,7 +55,7 @@ impl App for WsgiApp {
         Python::attach(|py| ConnectionEnviron::new(py, &self.0, &info, link.interim))
     }
 
-    fn call(&self, connection: &Rc<ConnectionEnviron>, request: Request<Incoming>) -> Self::Answer {
+    fn call(&self, connection: &Rc<ConnectionEnviron>, request: Request<RequestBody>) -> Self::Answer {
         let (shared, connection) = (Rc::clone(&self.0), Rc::clone(connection));
         let running = Running::default();
         let future: Pin<Box<dyn Future<Output = _>>> = match &self.0.jobs {

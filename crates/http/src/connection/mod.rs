@@ -9,6 +9,7 @@ use crate::{
     drain::{Activity, Connections, Guard, Phase},
     handover::Descriptor,
     load::{Load, Tracked},
+    request_body::{BodyReport, RequestBody},
 };
 use bytes::Bytes;
 use hostler_sys::socket::Departure;
@@ -28,6 +29,7 @@ use std::{
     os::fd::RawFd,
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
@@ -78,7 +80,8 @@ impl<A: App<Body: Unpin>> Server<A> {
         let application = Rc::new(self.app.connect(info, link));
         let descriptor = io.descriptor_number();
         let _counted = self.load.connection();
-        let service = AppService { connection: application, server: self, activity, interim, peer };
+        let body = Arc::default();
+        let service = AppService { connection: application, server: self, activity, body, interim, peer };
         let ended = UntilEnded {
             wire: Wire::Resting(io),
             builder,
@@ -328,6 +331,7 @@ struct AppService<A: App> {
     server: Rc<Server<A>>,
     connection: Rc<A::Connection>,
     activity: Rc<Activity>,
+    body: Arc<BodyReport>,
     interim: Interim,
     peer: Option<SocketAddr>,
 }
@@ -338,6 +342,7 @@ impl<A: App> Clone for AppService<A> {
             server: Rc::clone(&self.server),
             connection: Rc::clone(&self.connection),
             activity: Rc::clone(&self.activity),
+            body: Arc::clone(&self.body),
             interim: self.interim.clone(),
             peer: self.peer,
         }
@@ -367,7 +372,7 @@ impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {
             timer
         });
         Answer(Stage::Called(Called {
-            answer: server.app.call(&self.connection, request),
+            answer: server.app.call(&self.connection, request.map(|body| RequestBody::new(body, &self.body))),
             timer,
             count: Some(count),
             connections: server.connections.clone(),
