@@ -81,7 +81,6 @@ fn is_malformed(error: &hyper::Error) -> bool {
 
 /// What became of a connection's current body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(dead_code, reason = "read by the state machine that follows")]
 pub(crate) enum BodyFate {
     /// Somebody has it; whether they wait for the client.
     Held {
