@@ -110,6 +110,8 @@ impl Load {
     pub(crate) fn begin(&self, method: &Method, uri: &Uri, peer: Option<SocketAddr>) -> Tracked {
         let shared = &self.0;
         let now = clock::now();
+        // The application may block this thread.
+        hostler_sys::attendant::wake();
         let slot = shared.own.request_began(now, method.as_str(), uri.path(), peer);
         let count = shared.requests.get() + 1;
         shared.requests.set(count);

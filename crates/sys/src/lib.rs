@@ -5,6 +5,7 @@
 
 #![expect(unsafe_code, reason = "this crate wraps system calls; each block says why it is sound")]
 
+pub mod attendant;
 pub mod board;
 pub mod channel;
 pub mod clock;
@@ -17,4 +18,5 @@ pub mod proc;
 pub mod process;
 pub mod signal;
 pub mod socket;
+pub mod thread;
 pub mod title;

@@ -42,6 +42,7 @@ pub async fn life<A: App<Body: Unpin>>(seat: Seat, app: A, ready: FromWorker) ->
     let Shared { board, handover: (receiver, sender), listeners } = shared;
     let control = Control::new(channel.into_fd())?;
     let page = &board.pages()[usize::from(post.page)];
+    hostler_sys::attendant::start(page);
     let load = Load::new(page, board.pages(), post.request_limit);
     let line = Line::new(receiver, sender)?;
     let connections = Connections::default();
