@@ -120,7 +120,9 @@ impl Staff {
         ASLEEP.store(false, SeqCst);
         match Quiet::start("attendant", move || attend(page)) {
             Ok(thread) => self.thread = Some(thread),
-            Err(error) => tracing::warn!(%error, "no thread beside the loop: nothing is done while it is blocked"),
+            Err(error) => {
+                tracing::warn!(%error, "no thread beside the loop: nothing is done while it is blocked")
+            }
         }
     }
 
