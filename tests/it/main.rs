@@ -5,6 +5,7 @@
 mod asgi;
 mod cli;
 mod frameworks;
+mod handover;
 mod http;
 mod lifecycle;
 mod native;

@@ -307,4 +307,50 @@ mod tests {
             assert_eq!(two.take().unwrap().listener, 3);
         });
     }
+    /// Runs the test of this name in a process of its own with few descriptors, for the limit is the process's.
+    fn with_few_descriptors(name: &str) -> bool {
+        const HERE: &str = "HOSTLER_TEST_FEW_DESCRIPTORS";
+        if std::env::var_os(HERE).is_some() {
+            return true;
+        }
+        let mut command = std::process::Command::new("prlimit");
+        command.arg("--nofile=1000:1000").arg(std::env::current_exe().unwrap());
+        let status = command.args(["--exact", name]).env(HERE, "1").status().unwrap();
+        assert!(status.success());
+        false
+    }
+
+    #[test]
+    fn without_descriptors_nothing_is_taken_and_what_is_refused_stays_whole() {
+        let name = "handover::tests::without_descriptors_nothing_is_taken_and_what_is_refused_stays_whole";
+        if !with_few_descriptors(name) {
+            return;
+        }
+        in_a_worker(async {
+            let (one, two) = siblings();
+            let (mut client, socket) = UnixStream::pair().unwrap();
+            while one.waiting() == 0 {
+                one.offer(1, b"", socket.as_fd()).unwrap();
+            }
+            two.ready().await;
+            two.take().unwrap();
+            let full = || std::fs::File::open("/dev/null");
+            let mut files: Vec<_> = std::iter::from_fn(|| full().ok()).collect();
+            let refused = one.offer(2, b"begun", socket.as_fd()).unwrap_err();
+            assert_eq!(refused.raw_os_error(), Some(24), "EMFILE");
+            (&socket).write_all(b"!").unwrap();
+            client.read_exact(&mut [0]).unwrap();
+            // The reserve was filled before; what is taken has its place from then on.
+            let first = two.take().unwrap();
+            assert_eq!(two.take().unwrap_err().raw_os_error(), Some(24), "EMFILE");
+            files.truncate(files.len() - 1);
+            drop(first);
+            let mut taken = 0;
+            while let Ok(handed) = two.take() {
+                assert_eq!(handed.listener, 1);
+                taken += 1;
+            }
+            assert!(taken > 100, "{taken}");
+        });
+    }
 }
