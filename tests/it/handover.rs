@@ -26,7 +26,8 @@ fn beginnings_of_requests_of_any_length_survive_reloads() {
     }
     for (number, conn) in begun.iter_mut().enumerate() {
         conn.send("x\r\n\r\n");
-        let reply = conn.reply().unwrap_or_else(|error| panic!("{} bytes: {error}", BEGUN[number % BEGUN.len()]));
+        let reply =
+            conn.reply().unwrap_or_else(|error| panic!("{} bytes: {error}", BEGUN[number % BEGUN.len()]));
         assert_eq!(reply.status, 200, "{}", reply.text());
     }
     idle.iter_mut().for_each(|conn| assert_eq!(conn.get("/pid").status, 200));
