@@ -11,6 +11,7 @@ mod lifecycle;
 mod native;
 mod package;
 mod rsgi;
+mod safety;
 mod service;
 mod supervision;
 mod transports;

@@ -3,14 +3,12 @@
 use crate::failure::Failure;
 use hostler_config::{Bind, Config};
 use hostler_master::{Listening, Predecessor};
-use hostler_sys::socket::{self, Address};
-use hostler_wire::{ExitStatus, ListenerInfo};
-use std::{
-    io,
-    net::ToSocketAddrs,
-    os::fd::OwnedFd,
-    path::{Path, PathBuf},
+use hostler_sys::{
+    own_file::OwnFile,
+    socket::{self, Address},
 };
+use hostler_wire::{ExitStatus, ListenerInfo};
+use std::{io, net::ToSocketAddrs, os::fd::OwnedFd, path::Path};
 
 /// As many as fit into one message beside what else it carries (SCM_MAX_FD, unix(7)).
 const MOST_SOCKETS: usize = 250;
@@ -20,7 +18,7 @@ const MOST_SOCKETS: usize = 250;
 pub(crate) struct Bound {
     pub(crate) listeners: Vec<Listening>,
     /// Unix sockets that we made and will remove.
-    pub(crate) paths: Vec<PathBuf>,
+    pub(crate) files: Vec<OwnFile>,
 }
 
 /// Binds what the configuration names, save what another server leaves to this one.
@@ -33,20 +31,20 @@ pub(crate) fn all(config: &Config, predecessor: Option<&mut Predecessor>) -> Res
             wanted = passed.into_iter().map(Bind::Descriptor).collect();
         }
     }
+    let mut inherited = Vec::new();
     if let Some(predecessor) = predecessor {
         bound.inherit(predecessor, &mut wanted);
+        inherited.append(&mut predecessor.owned_files);
     }
     for bind in &wanted {
         if let Err(failure) = bound.add(bind, config) {
-            // Nothing half done: what was made is unmade.
-            for path in &bound.paths {
-                let _ = std::fs::remove_file(path);
-            }
+            bound.unmake();
             return Err(failure);
         }
     }
     let sockets: usize = bound.listeners.iter().map(|listener| listener.sockets.len()).sum();
     if sockets > MOST_SOCKETS {
+        bound.unmake();
         return Err(Failure {
             message: format!("{sockets} listening sockets are too many"),
             causes: vec![format!("no more than {MOST_SOCKETS} can be passed to workers")],
@@ -54,6 +52,7 @@ pub(crate) fn all(config: &Config, predecessor: Option<&mut Predecessor>) -> Res
             status: ExitStatus::Config,
         });
     }
+    bound.files.append(&mut inherited);
     Ok(bound)
 }
 
@@ -79,7 +78,13 @@ impl Bound {
             wanted.clear();
             self.listeners.push(Listening { spec, info, sockets });
         }
-        self.paths.append(&mut predecessor.owned_paths);
+    }
+
+    /// Removes what was made, so that nothing is half done; what another server made and still uses stays.
+    fn unmake(&self) {
+        for file in &self.files {
+            let _ = file.remove();
+        }
     }
 
     fn add(&mut self, bind: &Bind, config: &Config) -> Result<(), Failure> {
@@ -97,10 +102,10 @@ impl Bound {
         let shown = format!("unix:{}", path.display());
         // A path of our own choice must mean the same after a worker changed its directory.
         let path = std::path::absolute(path).map_err(|error| refused(&shown, &error, 0))?;
-        let socket = socket::bind_unix(&path, config.uds_mode, config.backlog)
+        let (socket, made) = socket::bind_unix(&path, config.uds_mode, config.backlog)
             .map_err(|error| refused(&shown, &error, 0))?;
         hostler_sys::logging::listening(&shown);
-        self.paths.push(path.clone());
+        self.files.push(made);
         Ok((ListenerInfo::Unix(path), socket))
     }
 }

@@ -9,6 +9,7 @@ mod python;
 use failure::Failure;
 use hostler_config::{Config, Outcome, Workers};
 use hostler_master::{CommandLine, Limits, MoldCommand, Orders, Plan, Policy, Predecessor, Spawner};
+use hostler_sys::pid_file;
 use hostler_wire::{BootFailure, ExitStatus, ListenerInfo};
 use std::{ffi::OsString, path::Path, process::ExitCode};
 use tracing::{info, warn};
@@ -41,7 +42,7 @@ fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
         orders: orders(config, &infos, sockets, spawner),
         reload: Some(Box::new(move || reread(&args, &infos, sockets))),
         listeners: bound.listeners,
-        owned_paths: bound.paths,
+        owned_files: bound.files,
         log_file: config.log_file.clone(),
         pid_file: config.pid_file.clone(),
         command_line: CommandLine::own(),
@@ -115,20 +116,18 @@ fn check_pid_file(config: &Config) -> Result<(), Failure> {
         hint: Some(hint.into()),
         status: ExitStatus::Config,
     };
-    if let Some(other) = std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<i32>().ok())
-        && std::env::var_os("HOSTLER_UPGRADE").is_none()
-        && hostler_sys::proc::is_hostler(other)
-    {
-        let hint = "stop it first, or upgrade it with SIGUSR2";
-        return Err(wrong(format!("the server of process {other} is running"), hint));
-    }
-    let probe = path.with_extension("new");
-    match std::fs::write(&probe, "").and_then(|()| std::fs::remove_file(&probe)) {
-        Ok(()) => Ok(()),
-        Err(error) => Err(wrong(
-            error.to_string(),
-            "--pid-file names a file in a directory that the server may write to",
-        )),
+    let usable = pid_file::read(path).and_then(|found| pid_file::probe(path).map(|()| found));
+    let found = usable.map_err(|error| {
+        wrong(error.to_string(), "--pid-file names a file in a directory that the server may write to")
+    })?;
+    match found {
+        Some(other)
+            if std::env::var_os("HOSTLER_UPGRADE").is_none() && hostler_sys::proc::is_hostler(other) =>
+        {
+            let hint = "stop it first, or upgrade it with SIGUSR2";
+            Err(wrong(format!("the server of process {other} is running"), hint))
+        }
+        _ => Ok(()),
     }
 }
 

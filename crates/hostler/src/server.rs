@@ -226,7 +226,7 @@ impl Server {
             },
             listeners,
             reload: None,
-            owned_paths: Vec::new(),
+            owned_files: Vec::new(),
             log_file: None,
             pid_file: self.pid_file.clone(),
             command_line: CommandLine::own(),
@@ -253,9 +253,10 @@ impl Server {
 }
 
 fn adopt(seat: NativeSeat) -> io::Result<hostler_worker::Seat> {
-    let NativeSeat { post, channel, stacks, shared, settings, master_pid } = seat;
+    let NativeSeat { post, channel, stacks, board, shared, settings, master_pid } = seat;
     let shared = hostler_worker::Shared::from_descriptors(shared)?;
-    Ok(hostler_worker::Seat { post, channel, stacks, shared, settings, master_pid })
+    let page = hostler_sys::board::map_own(board, post.page)?.keep();
+    Ok(hostler_worker::Seat { post, page, channel, stacks, shared, settings, master_pid })
 }
 
 fn listen(address: &str, backlog: i32) -> Result<(ListenerInfo, Vec<OwnedFd>), Error> {

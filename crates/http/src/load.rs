@@ -1,7 +1,7 @@
 //! What this worker has to do, kept on its page of the scoreboard for everybody to see.
 
 use hostler_sys::clock;
-use hostler_wire::{Page, PageState};
+use hostler_wire::{Page, PageState, SiblingPage};
 use hyper::{Method, Uri};
 use std::{
     cell::{Cell, RefCell},
@@ -27,7 +27,9 @@ pub struct Load(Rc<Shared>);
 
 struct Shared {
     own: &'static Page,
-    pages: &'static [Page],
+    /// The pages of all workers, and which of them is the own one.
+    pages: &'static [SiblingPage],
+    number: usize,
     requests: Cell<u64>,
     /// After how many requests this worker has done its share.
     limit: Option<u64>,
@@ -35,11 +37,17 @@ struct Shared {
 }
 
 impl Load {
-    /// Keeps `own`, which is one of `pages`.
+    /// Keeps `own`, which is the one of this number among `pages`.
     #[must_use]
-    pub fn new(own: &'static Page, pages: &'static [Page], request_limit: Option<u64>) -> Self {
+    pub fn new(
+        own: &'static Page,
+        pages: &'static [SiblingPage],
+        number: u16,
+        request_limit: Option<u64>,
+    ) -> Self {
         let (requests, at_limit) = (Cell::new(0), RefCell::default());
-        Self(Rc::new(Shared { own, pages, requests, limit: request_limit, at_limit }))
+        let number = usize::from(number);
+        Self(Rc::new(Shared { own, pages, number, requests, limit: request_limit, at_limit }))
     }
 
     /// Waits until this worker has begun as many requests as it was made for.
@@ -82,11 +90,13 @@ impl Load {
 
     /// Whether a connection is this worker's to take: no healthy sibling has less to do.
     pub(crate) fn is_least(&self) -> bool {
-        let mine = score(self.0.own);
+        let mine = self.0.own.score();
         // Nobody has less than nothing.
         mine == 0 || {
             let now = clock::now();
-            !self.siblings().any(|page| score(page) + score(page) / 8 < mine && is_available(page, now))
+            // By an eighth at least.
+            let less = |page: &SiblingPage| page.score().saturating_add(page.score() / 8) < mine;
+            !self.siblings().any(|page| less(page) && is_available(page, now))
         }
     }
 
@@ -96,8 +106,8 @@ impl Load {
         self.siblings().any(|page| page.seat() == seat && is_available(page, now))
     }
 
-    fn siblings(&self) -> impl Iterator<Item = &'static Page> {
-        let own: *const Page = self.0.own;
+    fn siblings(&self) -> impl Iterator<Item = &'static SiblingPage> {
+        let own: *const SiblingPage = &raw const self.0.pages[self.0.number];
         let mut gap = 0;
         let used = self.0.pages.iter().take_while(move |page| {
             gap = if page.state() == PageState::Vacant { gap + 1 } else { 0 };
@@ -130,12 +140,7 @@ impl Load {
     }
 }
 
-/// Open connections, and once more those that work.
-fn score(page: &Page) -> u64 {
-    page.connections() + page.in_flight()
-}
-
-fn is_available(page: &Page, now: u64) -> bool {
+fn is_available(page: &SiblingPage, now: u64) -> bool {
     if page.is_parked() {
         now.saturating_sub(page.beat_at()) < SILENT_AFTER
     } else {

@@ -170,7 +170,8 @@ impl Master {
         match &breed.orders.spawner {
             Spawner::Mold(_) => {
                 let mold = breed.mold.as_ref().ok_or_else(|| io::Error::other("there is no mold"))?;
-                mold.channel.send(&ToMold::Fork(post), &[theirs.as_fd(), stacks.as_fd()])?;
+                mold.channel
+                    .send(&ToMold::Fork(post), &[theirs.as_fd(), stacks.as_fd(), self.board.for_writing()])?;
                 self.fleet.add(post, ours, stacks, None);
                 Ok(None)
             }
@@ -199,10 +200,11 @@ impl Master {
         let Spawner::Native(main) = spawner else { return Err(io::Error::other("it has a mold")) };
         let shared: io::Result<Vec<OwnedFd>> =
             self.shared_descriptors().into_iter().map(|descriptor| descriptor.try_clone_to_owned()).collect();
+        let board = self.board.for_writing().try_clone_to_owned()?;
         let name = settings.process_name.clone();
         let title = title::for_role(name.as_deref(), title::Role::Worker(post.seat.0), "native");
         let master_pid = std::process::id().cast_signed();
-        let native = NativeSeat { post, channel, stacks, shared: shared?, settings, master_pid };
+        let native = NativeSeat { post, channel, stacks, board, shared: shared?, settings, master_pid };
         // Lines to siblings must end with the master, not with whoever inherited a copy.
         let pages = self.board.pages();
         let (fleet, signals) = (&mut self.fleet, &mut self.signals);

@@ -38,6 +38,7 @@ pub use mold::MoldCommand;
 pub use native::NativeSeat;
 pub use upgrade::{CommandLine, Predecessor};
 
+use hostler_sys::own_file::OwnFile;
 use hostler_wire::{BootFailure, ExitStatus, ListenerInfo, WorkerSettings};
 use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc, time::Duration};
 
@@ -50,7 +51,7 @@ pub struct Plan {
     /// Reads the configuration again, for the next generation; `None` if there is nothing to read.
     pub reload: Option<Box<dyn Fn() -> Result<Orders, BootFailure>>>,
     /// Unix sockets that this server made, to be removed at its end.
-    pub owned_paths: Vec<PathBuf>,
+    pub owned_files: Vec<OwnFile>,
     /// Where log lines are appended to, if not to standard error; opened again on SIGUSR1.
     pub log_file: Option<PathBuf>,
     /// Where the process id stands while the server serves.

@@ -55,6 +55,7 @@ impl Mold {
         for name in SERVICE_MANAGER_VARIABLES {
             process.env_remove(name);
         }
+        hostler_sys::disposition::hold_back(&mut process);
         hostler_sys::process::pass_descriptor(&mut process, theirs.into_fd(), CONTROL_DESCRIPTOR);
         let child = process.spawn()?;
         // What was passed is closed here with the command; else the mold's death would go unnoticed.

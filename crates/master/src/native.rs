@@ -20,7 +20,9 @@ pub struct NativeSeat {
     pub channel: Channel,
     /// Where it would write its stacks.
     pub stacks: File,
-    /// Scoreboard, handover line and listening sockets, in the order of a mold's setup.
+    /// The scoreboard, of which it may write its own page.
+    pub board: OwnedFd,
+    /// Scoreboard for reading, handover line and listening sockets, in the order of a mold's setup.
     pub shared: Vec<OwnedFd>,
     /// What to serve, and how.
     pub settings: WorkerSettings,

@@ -12,7 +12,9 @@ use crate::{
     watch::Watch,
 };
 use hostler_arbiter::{Arbiter, Event, Policy};
-use hostler_sys::{board::Board, channel::Channel, process, signal::SignalPipe, title};
+use hostler_sys::{
+    board::Board, channel::Channel, disposition, pid_file, process, signal::SignalPipe, title,
+};
 use hostler_wire::{ExitStatus, Generation};
 use nix::{
     libc::SIGKILL,
@@ -73,6 +75,7 @@ impl Master {
         process::become_subreaper()?;
         // Before anything is started, so that no exit goes unnoticed.
         let signals = SignalPipe::new(&SIGNALS)?;
+        disposition::for_master();
         let settings = &plan.orders.settings;
         let app = settings.app.as_ref().map_or("native", |app| app.target.as_str());
         title::set(&title::for_role(settings.process_name.as_deref(), title::Role::Master, app));
@@ -160,7 +163,7 @@ impl Master {
 
     /// What molds and native workers are given, in this order.
     pub(crate) fn shared_descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        let own = [self.board.as_fd(), self.handover.0.as_fd(), self.handover.1.as_fd()];
+        let own = [self.board.for_reading(), self.handover.0.as_fd(), self.handover.1.as_fd()];
         let sockets = self.plan.listeners.iter().flat_map(|listener| &listener.sockets);
         own.into_iter().chain(sockets.map(AsFd::as_fd)).collect()
     }
@@ -209,14 +212,11 @@ impl Master {
         arbiter.into_iter().chain(others.into_iter().flatten()).min()
     }
 
-    fn write_pid_file(&self) {
+    fn write_pid_file(&mut self) {
         let Some(path) = &self.plan.pid_file else { return };
-        // Renamed into place, so that nobody reads half a number.
-        let new = path.with_extension("new");
-        let written = std::fs::write(&new, format!("{}\n", std::process::id()))
-            .and_then(|()| std::fs::rename(&new, path));
-        if let Err(error) = written {
-            warn!(path = %path.display(), %error, "the pid file could not be written");
+        match pid_file::write(path) {
+            Ok(made) => self.plan.owned_files.push(made),
+            Err(error) => warn!(path = %path.display(), %error, "the pid file could not be written"),
         }
     }
 
@@ -226,13 +226,9 @@ impl Master {
         self.molds = Molds::default();
         self.await_molds(&mut molds);
         if !self.has_taken_over() {
-            let pid = format!("{}\n", std::process::id());
-            let own =
-                |path: &&std::path::PathBuf| std::fs::read_to_string(path).is_ok_and(|text| text == pid);
-            let pid_file = self.plan.pid_file.iter().filter(own);
-            for path in self.plan.owned_paths.iter().chain(pid_file) {
-                if let Err(error) = std::fs::remove_file(path) {
-                    warn!(path = %path.display(), %error, "cannot remove what the server made");
+            for file in &self.plan.owned_files {
+                if let Err(error) = file.remove() {
+                    warn!(path = %file.path().display(), %error, "cannot remove what the server made");
                 }
             }
         }

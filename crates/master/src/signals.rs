@@ -29,6 +29,8 @@ impl Master {
                 SIGUSR2 => self.upgrade(),
                 SIGTTIN => self.set_seats(self.arbiter.seats().saturating_add(1), "SIGTTIN", events),
                 SIGTTOU => self.set_seats(self.arbiter.seats().max(2) - 1, "SIGTTOU", events),
+                // A terminal sends it when its window changes, and means nothing by it.
+                SIGWINCH if hostler_sys::proc::has_terminal() => {}
                 SIGWINCH => self.set_seats(0, "SIGWINCH", events),
                 _ => {}
             }

@@ -8,6 +8,7 @@ use crate::run::Master;
 use hostler_arbiter::Event;
 use hostler_sys::{
     channel::Channel,
+    own_file::{Inode, OwnFile},
     process::{self, WaitStatus},
 };
 use hostler_wire::{ExitStatus, Inheritance, ListenerInfo, TakeOver};
@@ -50,7 +51,7 @@ pub struct Predecessor {
     handover: Option<(OwnedFd, OwnedFd)>,
     listeners: Vec<(String, ListenerInfo, Vec<OwnedFd>)>,
     /// Unix sockets that it made and leaves to its successor.
-    pub owned_paths: Vec<PathBuf>,
+    pub owned_files: Vec<OwnFile>,
 }
 
 impl Predecessor {
@@ -71,7 +72,10 @@ impl Predecessor {
         let listeners = listeners
             .map(|(spec, info, count)| (spec, info, descriptors.by_ref().take(count).collect()))
             .collect();
-        Ok(Some(Self { channel, handover, listeners, owned_paths: inheritance.owned_paths }))
+        let owned = inheritance.owned_files.into_iter();
+        let owned_files =
+            owned.map(|(path, numbers)| OwnFile::new(path, Inode::from_numbers(numbers))).collect();
+        Ok(Some(Self { channel, handover, listeners, owned_files }))
     }
 
     /// Its sockets for this address, as it was written in the configuration.
@@ -137,7 +141,12 @@ impl Master {
             listeners: listeners
                 .map(|listener| (listener.spec.clone(), listener.info.clone(), listener.sockets.len()))
                 .collect(),
-            owned_paths: self.plan.owned_paths.clone(),
+            owned_files: self
+                .plan
+                .owned_files
+                .iter()
+                .map(|file| (file.path().to_owned(), file.inode().numbers()))
+                .collect(),
         };
         let sockets =
             self.plan.listeners.iter().flat_map(|listener| listener.sockets.iter().map(AsFd::as_fd));

@@ -1,23 +1,35 @@
 //! The scoreboard's memory: one anonymous file that all processes of a server have mapped.
+//!
+//! The master maps all of it for writing. The others map it for reading, through a description that cannot be written
+//! to, and besides each worker its own page; then they close both descriptors, so that no application finds them. The
+//! file is sealed at its size (fcntl(2), `F_SEAL_SHRINK`): nobody can take memory away under somebody who reads it,
+//! which would end the reader with SIGBUS.
 
-use hostler_wire::{InFlight, PAGES, Page};
-use nix::sys::{
-    memfd::{MFdFlags, memfd_create},
-    mman::{MapFlags, ProtFlags, mmap},
+use hostler_wire::{InFlight, PAGES, Page, SiblingPage};
+use nix::{
+    fcntl::{FcntlArg, OFlag, SealFlag, fcntl},
+    sys::{
+        memfd::{MFdFlags, memfd_create},
+        mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap},
+        stat::Mode,
+    },
 };
 use std::{
     fmt, io,
+    mem::ManuallyDrop,
     num::NonZero,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    ptr::NonNull,
     sync::OnceLock,
 };
 
 /// The page of this process, for the few places that a reference cannot be handed to.
 static OWN: OnceLock<&'static Page> = OnceLock::new();
 
-/// All pages, mapped for the life of the process.
+/// All pages, as the master has them: mapped for the life of the process, and not for its children.
 pub struct Board {
     file: OwnedFd,
+    for_reading: OwnedFd,
     pages: &'static [Page],
 }
 
@@ -31,32 +43,23 @@ impl Board {
     /// A new scoreboard, all vacant.
     ///
     /// # Errors
-    /// The kernel's (memfd_create(2), mmap(2)).
+    /// The kernel's (memfd_create(2), fcntl(2), mmap(2)).
     pub fn create() -> io::Result<Self> {
-        let file = memfd_create(c"hostler-scoreboard", MFdFlags::MFD_CLOEXEC)?;
-        let size = i64::try_from(PAGES * size_of::<Page>()).map_err(io::Error::other)?;
-        nix::unistd::ftruncate(&file, size)?;
-        Self::adopt(file)
-    }
-
-    /// The scoreboard that another process created.
-    ///
-    /// # Errors
-    /// The kernel's; `InvalidInput` if the file is too short to be one.
-    pub fn adopt(file: OwnedFd) -> io::Result<Self> {
-        let size = PAGES * size_of::<Page>();
-        let found = nix::sys::stat::fstat(&file)?.st_size;
-        if usize::try_from(found).unwrap_or(0) < size {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the file is no scoreboard"));
-        }
-        let length = NonZero::new(size).ok_or(io::ErrorKind::InvalidInput)?;
-        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: a new mapping at an address of the kernel's choice.
-        let start = unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, &file, 0) }?;
-        // SAFETY: it is as long as the pages and aligned to a page, it is never unmapped, any bytes are valid
-        // atomics, and nothing but atomics is ever done to them.
+        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+        let file = memfd_create(c"hostler-scoreboard", flags)?;
+        nix::unistd::ftruncate(&file, i64::try_from(SIZE).map_err(io::Error::other)?)?;
+        // Workers of another user could open it for writing again otherwise.
+        nix::sys::stat::fchmod(&file, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        fcntl(&file, FcntlArg::F_ADD_SEALS(SEALS))?;
+        let start = map(&file, 0, SIZE, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
+        // SAFETY: the range is the mapping just made; nothing in a forked child follows references to it, because
+        // native workers drop the master's things unread and map the file themselves.
+        unsafe { madvise(start, SIZE, MmapAdvise::MADV_DONTFORK) }?;
+        // SAFETY: it is as long as the pages and aligned to a page, it is never unmapped, the file cannot shrink,
+        // any bytes are valid atomics, and nothing but atomics is ever done to them.
         let pages = unsafe { std::slice::from_raw_parts(start.as_ptr().cast::<Page>(), PAGES) };
-        Ok(Self { file, pages })
+        let for_reading = readable(&file)?;
+        Ok(Self { file, for_reading, pages })
     }
 
     /// The pages.
@@ -64,12 +67,99 @@ impl Board {
     pub fn pages(&self) -> &'static [Page] {
         self.pages
     }
-}
 
-impl AsFd for Board {
-    fn as_fd(&self) -> BorrowedFd<'_> {
+    /// The file for those who read all pages.
+    #[must_use]
+    pub fn for_reading(&self) -> BorrowedFd<'_> {
+        self.for_reading.as_fd()
+    }
+
+    /// The file for a worker that is about to map its own page.
+    #[must_use]
+    pub fn for_writing(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+const SIZE: usize = PAGES * size_of::<Page>();
+
+/// The size stays, and so do these seals. Further writable mappings are needed: each worker makes one.
+const SEALS: SealFlag = SealFlag::F_SEAL_SHRINK.union(SealFlag::F_SEAL_GROW).union(SealFlag::F_SEAL_SEAL);
+
+/// A description of the same file that only reads; without `/proc`, another descriptor of the same one.
+fn readable(file: &OwnedFd) -> io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    match nix::fcntl::open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) {
+        Ok(opened) => Ok(opened),
+        Err(_) => file.try_clone(),
+    }
+}
+
+/// The pages of all workers, for reading: what another process created.
+///
+/// # Errors
+/// The kernel's; `InvalidInput` if the file is no scoreboard, or could become shorter.
+pub fn map_all(file: OwnedFd) -> io::Result<&'static [SiblingPage]> {
+    check(&file)?;
+    let start = map(&file, 0, SIZE, ProtFlags::PROT_READ)?;
+    // SAFETY: as long as the pages, aligned, never unmapped, and sealed at its size; a `SiblingPage` is only loaded
+    // from, each part by one atomic load of at most eight bytes, which is sound on memory that cannot be written.
+    Ok(unsafe { std::slice::from_raw_parts(start.as_ptr().cast::<SiblingPage>(), PAGES) })
+}
+
+/// The page of this number, for writing.
+///
+/// # Errors
+/// As [`map_all`]; `InvalidInput` too if there is no such page.
+pub fn map_own(file: OwnedFd, number: u16) -> io::Result<OwnPage> {
+    check(&file)?;
+    let size = size_of::<Page>();
+    let offset = usize::from(number) * size;
+    if offset >= SIZE {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the scoreboard has no such page"));
+    }
+    let start = map(&file, offset, size, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
+    Ok(OwnPage(start.cast()))
+}
+
+/// A page that a worker is to write, mapped before the worker is forked.
+#[derive(Debug)]
+pub struct OwnPage(NonNull<Page>);
+
+impl OwnPage {
+    /// The page, which is this process's from now on.
+    #[must_use]
+    pub fn keep(self) -> &'static Page {
+        let page = ManuallyDrop::new(self).0;
+        // SAFETY: one page, aligned, not unmapped any more, of a file that cannot shrink; nothing but atomics is ever
+        // done to it.
+        unsafe { page.as_ref() }
+    }
+}
+
+impl Drop for OwnPage {
+    /// In the process that forked the worker.
+    fn drop(&mut self) {
+        // SAFETY: the mapping is `map_own`'s, and `keep` has not given out a reference to it.
+        let _ = unsafe { munmap(self.0.cast(), size_of::<Page>()) };
+    }
+}
+
+/// A file that is too short, or may become so, is no scoreboard.
+fn check(file: &OwnedFd) -> io::Result<()> {
+    let found = nix::sys::stat::fstat(file)?.st_size;
+    let seals = fcntl(file, FcntlArg::F_GET_SEALS).unwrap_or(0);
+    if usize::try_from(found).unwrap_or(0) < SIZE || seals & SEALS.bits() != SEALS.bits() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the file is no scoreboard"));
+    }
+    Ok(())
+}
+
+fn map(file: &OwnedFd, offset: usize, size: usize, access: ProtFlags) -> io::Result<NonNull<libc::c_void>> {
+    let length = NonZero::new(size).ok_or(io::ErrorKind::InvalidInput)?;
+    let offset = i64::try_from(offset).map_err(io::Error::other)?;
+    // SAFETY: a new mapping at an address of the kernel's choice.
+    Ok(unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, file, offset) }?)
 }
 
 /// Makes `page` this process's own, once.
@@ -115,17 +205,38 @@ pub fn stacks_file() -> io::Result<std::fs::File> {
 
 #[cfg(test)]
 mod tests {
-    use super::Board;
+    use super::{Board, map_all, map_own};
     use hostler_wire::PageState;
-    use std::os::fd::AsFd;
+    use std::{fs::File, os::fd::BorrowedFd};
+
+    fn copy(file: BorrowedFd<'_>) -> std::os::fd::OwnedFd {
+        file.try_clone_to_owned().unwrap()
+    }
 
     #[test]
     fn what_one_mapping_writes_another_reads() {
-        let ours = Board::create().unwrap();
-        let theirs = Board::adopt(ours.as_fd().try_clone_to_owned().unwrap()).unwrap();
-        ours.pages()[7].set_state(PageState::Serving);
-        assert_eq!(theirs.pages()[7].state(), PageState::Serving);
-        let short = super::stacks_file().unwrap();
-        assert!(Board::adopt(short.into()).is_err());
+        let board = Board::create().unwrap();
+        let siblings = map_all(copy(board.for_reading())).unwrap();
+        let own = map_own(copy(board.for_writing()), 7).unwrap().keep();
+        own.set_state(PageState::Serving);
+        assert_eq!(siblings[7].state(), PageState::Serving);
+        assert_eq!(board.pages()[7].state(), PageState::Serving);
+        assert_eq!(siblings[6].state(), PageState::Vacant);
+        assert!(map_own(copy(board.for_writing()), u16::MAX).is_err());
+    }
+
+    #[test]
+    fn nobody_changes_its_size_and_a_file_that_could_change_is_refused() {
+        let board = Board::create().unwrap();
+        for file in [board.for_writing(), board.for_reading()] {
+            let file = File::from(copy(file));
+            assert!(file.set_len(0).is_err());
+            assert!(file.set_len(1 << 40).is_err());
+        }
+        // What may be read cannot be mapped for writing, and what is not sealed is not mapped at all.
+        assert!(map_own(copy(board.for_reading()), 0).is_err());
+        let unsealed = super::stacks_file().unwrap();
+        unsealed.set_len(1 << 30).unwrap();
+        assert!(map_all(unsealed.into()).is_err());
     }
 }

@@ -31,6 +31,17 @@ pub fn state(pid: i32) -> &'static str {
     }
 }
 
+/// Whether this process has a controlling terminal now (proc(5), `tty_nr` of `stat`; tty(4)).
+#[must_use]
+pub fn has_terminal() -> bool {
+    let stat = fs::read_to_string("/proc/self/stat");
+    // Fields from the third on; `tty_nr` is the seventh.
+    let field = stat
+        .ok()
+        .and_then(|stat| stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(4)?.parse::<i64>().ok());
+    field.map_or_else(|| fs::File::open("/dev/tty").is_ok(), |number| number != 0)
+}
+
 /// Whether a process runs this program, by its file; one that cannot be looked at counts as another.
 #[must_use]
 pub fn is_hostler(pid: i32) -> bool {

@@ -179,3 +179,11 @@ pub fn pass_descriptor(command: &mut std::process::Command, descriptor: std::os:
     // SAFETY: the hook runs between fork and exec and makes one async-signal-safe call (signal-safety(7)).
     unsafe { command.pre_exec(hook) };
 }
+
+/// Has the program that `command` starts begin a session, without a terminal (setsid(2)).
+pub fn own_session(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    let hook = || Ok(nix::unistd::setsid().map(drop)?);
+    // SAFETY: the hook runs between fork and exec and makes one async-signal-safe call (signal-safety(7)).
+    unsafe { command.pre_exec(hook) };
+}

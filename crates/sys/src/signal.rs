@@ -77,6 +77,12 @@ fn drained(mut reader: &UnixStream) -> bool {
 ///
 /// For processes in which signal-hook has not been used yet: it would not install its handlers again.
 pub fn reset_in_child() {
+    default_actions();
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+}
+
+/// Gives every signal its default action, and leaves the mask alone.
+pub(crate) fn default_actions() {
     for signal in Signal::iterator() {
         if matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
             continue;
@@ -84,9 +90,10 @@ pub fn reset_in_child() {
         // SAFETY: the default action runs no code of ours. It fails for no signal that gets here.
         let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
     }
-    // A write to a closed connection is an error to be handled, not the end of the process.
+    // A write to a closed connection, or to a file that is as long as it may be, is an error to be handled, not the
+    // end of the process. Python has both so, and gives programs that it starts the default again.
     ignore(libc::SIGPIPE);
-    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+    ignore(libc::SIGXFSZ);
 }
 
 /// Asks a worker for all it can tell of what it is doing: stacks of threads, and of tasks.

@@ -1,12 +1,13 @@
 //! Listening sockets, bound by the master and held for its whole life.
 
+use crate::own_file::{Inode, OwnFile};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::{
     io,
     net::SocketAddr,
     os::{
         fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
-        unix::{fs::PermissionsExt, net::UnixStream},
+        unix::fs::PermissionsExt,
     },
     path::{Path, PathBuf},
 };
@@ -68,21 +69,23 @@ fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Binds and listens on a Unix socket. One that nobody answers on any more is removed first.
+/// Binds and listens on a Unix socket. One that nobody answers on any more is removed first. With it comes what it is
+/// in the file system, to be removed at the end.
 ///
 /// # Errors
 /// The kernel's; `AddrInUse` if somebody answers there, `AlreadyExists` if the path is not a socket.
-pub fn bind_unix(path: &Path, mode: Option<u32>, backlog: i32) -> io::Result<OwnedFd> {
+pub fn bind_unix(path: &Path, mode: Option<u32>, backlog: i32) -> io::Result<(OwnedFd, OwnFile)> {
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
+    let made = OwnFile::new(path.to_owned(), Inode::of(path)?);
     // Nobody can connect before `listen`, so there is no moment at which the mode is wrong.
     if let Some(mode) = mode {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     }
     socket.listen(backlog)?;
     socket.set_nonblocking(true)?;
-    Ok(socket.into())
+    Ok((socket.into(), made))
 }
 
 fn remove_stale(path: &Path) -> io::Result<()> {
@@ -91,10 +94,17 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     if !found.file_type().is_socket() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path exists and is not a socket"));
     }
-    match UnixStream::connect(path) {
-        Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process answers on this socket")),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
-        Err(error) => Err(error),
+    let probe = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    match probe.connect(&SockAddr::unix(path)?) {
+        // Nobody listens. Only what was seen is removed: another server may have taken the path meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            OwnFile::new(path.to_owned(), Inode::from(&found)).remove().map(drop)
+        }
+        // A queue that is full is somebody's, and would be waited for (connect(2), EAGAIN).
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        Ok(()) | Err(_) => {
+            Err(io::Error::new(io::ErrorKind::AddrInUse, "another process answers on this socket"))
+        }
     }
 }
 
@@ -223,13 +233,35 @@ mod tests {
     #[test]
     fn a_stale_unix_socket_is_replaced_and_a_live_one_is_not() {
         let path = std::env::temp_dir().join(format!("hostler-sys-{}.sock", std::process::id()));
-        let first = bind_unix(&path, Some(0o600), 16).unwrap();
+        let (first, made) = bind_unix(&path, Some(0o600), 16).unwrap();
         assert_eq!(bind_unix(&path, None, 16).unwrap_err().kind(), ErrorKind::AddrInUse);
-        drop(first);
-        drop(bind_unix(&path, None, 16).unwrap());
         std::fs::remove_file(&path).unwrap();
+        let (second, others) = bind_unix(&path, None, 16).unwrap();
+        // The first one removes nothing of the other's.
+        assert!(!made.remove().unwrap());
+        drop((first, second));
+        drop(others);
+        let (_third, others) = bind_unix(&path, None, 16).unwrap();
+        assert!(others.remove().unwrap());
         std::fs::write(&path, "").unwrap();
         assert_eq!(bind_unix(&path, None, 16).unwrap_err().kind(), ErrorKind::AlreadyExists);
         std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_full_queue_is_somebody_s_and_nobody_waits_for_it() {
+        let path = std::env::temp_dir().join(format!("hostler-full-{}.sock", std::process::id()));
+        let (_listener, made) = bind_unix(&path, None, 0).unwrap();
+        let mut waiting = Vec::new();
+        loop {
+            let client = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+            client.set_nonblocking(true).unwrap();
+            match client.connect(&socket2::SockAddr::unix(&path).unwrap()) {
+                Ok(()) => waiting.push(client),
+                Err(error) => break assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+        }
+        assert_eq!(bind_unix(&path, None, 16).unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert!(made.remove().unwrap());
     }
 }

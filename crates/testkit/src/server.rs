@@ -10,7 +10,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
-    os::{fd::OwnedFd, unix::process::CommandExt},
+    os::fd::OwnedFd,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex},
@@ -289,7 +289,9 @@ impl Builder {
             .current_dir(&self.dir)
             .envs(self.env)
             .env_remove("VIRTUAL_ENV");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // A session of its own: no terminal of whoever runs the tests, and a process group to be ended at the end.
+        hostler_sys::process::own_session(&mut command);
 
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.program.display()));
         let log = Arc::new(Log::default());

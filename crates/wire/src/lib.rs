@@ -21,7 +21,7 @@ pub use handover::{HANDOVER_HEAD, HANDOVER_INLINE, HandoverHead};
 pub use message::{
     BootFailure, FailureKind, FromMold, FromWorker, Inheritance, Post, TakeOver, ToMold, ToWorker,
 };
-pub use scoreboard::{InFlight, LATENCY_BUCKETS, PAGES, Page, PageState, Totals};
+pub use scoreboard::{InFlight, LATENCY_BUCKETS, PAGES, Page, PageState, SiblingPage, Totals};
 pub use settings::{
     AppSettings, DeflateSettings, HttpSettings, Identity, Interface, ListenerInfo, LogForm, LogLevel,
     LogSettings, Preload, WebSocketSettings, WorkerSettings,

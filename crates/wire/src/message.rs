@@ -10,7 +10,8 @@ pub enum ToMold {
     /// First message: what to serve. With it come the scoreboard, both ends of the handover line, and the
     /// listening sockets in the order of [`WorkerSettings::listeners`].
     Setup(Box<WorkerSettings>),
-    /// Fork a worker. Its end of the worker channel and the file for its stacks come with the message.
+    /// Fork a worker. With the message come its end of the worker channel, the file for its stacks, and the scoreboard
+    /// once more, so that it can be written: for the worker to map its own page.
     Fork(Post),
     /// Log to the descriptor that comes with the message from now on.
     ReopenLog,
@@ -90,8 +91,9 @@ pub enum FromWorker {
 pub struct Inheritance {
     /// The addresses as the user wrote them, where the sockets listen, and how many there are.
     pub listeners: Vec<(String, ListenerInfo, usize)>,
-    /// Unix sockets that are to be removed at the end.
-    pub owned_paths: Vec<PathBuf>,
+    /// Unix sockets that are to be removed at the end: each path, and the device and inode that were bound to it.
+    #[serde(default)]
+    pub owned_files: Vec<(PathBuf, (u64, u64))>,
 }
 
 /// From the server that replaces another.

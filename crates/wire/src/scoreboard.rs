@@ -1,5 +1,8 @@
 //! The scoreboard: a page of shared memory for each worker, written by it alone and read by everybody.
 //!
+//! [`Page`] is one's own, or the master's view of all; [`SiblingPage`] is one in memory that cannot be written. What
+//! a page says is a hint: its worker runs code of the application, which may write anything there.
+//!
 //! Plain atomics without ordering between them: a reader may see a request that has just ended, never
 //! memory that is not there. The page survives its worker, so what it was doing can be told afterwards.
 
@@ -65,6 +68,48 @@ struct Slot {
 }
 
 const _: () = assert!(size_of::<Page>() == 4096, "a page has the size of a page");
+
+/// The page of another worker, mapped for reading alone: a write would end the process.
+#[repr(transparent)]
+pub struct SiblingPage(Page);
+
+impl SiblingPage {
+    /// What the worker is doing.
+    #[must_use]
+    pub fn state(&self) -> PageState {
+        self.0.state()
+    }
+
+    /// Which seat the worker fills.
+    #[must_use]
+    pub fn seat(&self) -> u32 {
+        self.0.seat()
+    }
+
+    /// When the loop's heartbeat timer fired last.
+    #[must_use]
+    pub fn beat_at(&self) -> u64 {
+        self.0.beat_at()
+    }
+
+    /// When the loop came around last.
+    #[must_use]
+    pub fn turned_at(&self) -> u64 {
+        self.0.turned_at()
+    }
+
+    /// Whether the loop waits for events.
+    #[must_use]
+    pub fn is_parked(&self) -> bool {
+        self.0.is_parked()
+    }
+
+    /// How much it has to do.
+    #[must_use]
+    pub fn score(&self) -> u64 {
+        self.0.score()
+    }
+}
 
 /// A request in flight, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,6 +254,12 @@ impl Page {
         self.in_flight.load(Relaxed)
     }
 
+    /// How much the worker has to do: its open connections, and once more those that work.
+    #[must_use]
+    pub fn score(&self) -> u64 {
+        self.connections().saturating_add(self.in_flight())
+    }
+
     /// A request began; its slot, unless all are taken.
     pub fn request_began(
         &self,
@@ -257,10 +308,11 @@ impl Page {
 impl Totals {
     /// Adds the counters of another worker.
     pub fn add(&mut self, other: &Self) {
-        self.accepted += other.accepted;
-        self.requests += other.requests;
-        self.statuses.iter_mut().zip(other.statuses).for_each(|(sum, more)| *sum += more);
-        self.latencies.iter_mut().zip(other.latencies).for_each(|(sum, more)| *sum += more);
+        let sums = [&mut self.accepted, &mut self.requests];
+        let sums = sums.into_iter().chain(&mut self.statuses).chain(&mut self.latencies);
+        let more = [other.accepted, other.requests].into_iter().chain(other.statuses).chain(other.latencies);
+        // What a broken worker counted must not break whoever adds it up.
+        sums.zip(more).for_each(|(sum, more)| *sum = sum.wrapping_add(more));
     }
 }
 

@@ -15,14 +15,16 @@ pub mod native;
 pub use control::Order;
 pub use life::{Ending, announce_failure, life};
 
-use hostler_sys::{board::Board, channel::Channel};
-use hostler_wire::{PageState, Post, WorkerSettings};
+use hostler_sys::channel::Channel;
+use hostler_wire::{Page, PageState, Post, SiblingPage, WorkerSettings};
 use std::{fs::File, io, os::fd::OwnedFd};
 
 /// What a freshly forked worker is given.
 pub struct Seat {
     /// Which worker it is.
     pub post: Post,
+    /// Its page of the scoreboard.
+    pub page: &'static Page,
     /// Its line to the master.
     pub channel: Channel,
     /// Where it writes its stacks when asked to.
@@ -36,10 +38,9 @@ pub struct Seat {
 }
 
 /// What all workers of a server have in common.
-#[derive(Debug)]
 pub struct Shared {
-    /// Where each writes what it does.
-    pub board: Board,
+    /// Where each tells what it does.
+    pub pages: &'static [SiblingPage],
     /// The line on which idle connections go from worker to worker: receiving end, sending end.
     pub handover: (OwnedFd, OwnedFd),
     /// The listening sockets, in the order of `settings.listeners`.
@@ -55,7 +56,7 @@ impl Shared {
         let mut rest = descriptors.into_iter();
         match (rest.next(), rest.next(), rest.next()) {
             (Some(board), Some(receiver), Some(sender)) => Ok(Self {
-                board: Board::adopt(board)?,
+                pages: hostler_sys::board::map_all(board)?,
                 handover: (receiver, sender),
                 listeners: rest.collect(),
             }),
@@ -67,10 +68,9 @@ impl Shared {
 impl Seat {
     /// Makes the worker's page this process's own; the first thing that a worker does.
     pub fn take(&self) {
-        let page = &self.shared.board.pages()[usize::from(self.post.page)];
-        page.set_seat(self.post.seat.0);
-        page.set_state(PageState::Booting);
-        hostler_sys::board::set_own(page);
+        self.page.set_seat(self.post.seat.0);
+        self.page.set_state(PageState::Booting);
+        hostler_sys::board::set_own(self.page);
         hostler_sys::memory::keep_while_working();
     }
 }

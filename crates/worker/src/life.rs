@@ -38,12 +38,11 @@ pub enum Ending {
 /// # Errors
 /// The kernel's, when a listener or the channel cannot be watched.
 pub async fn life<A: App<Body: Unpin>>(seat: Seat, app: A, ready: FromWorker) -> io::Result<Ending> {
-    let Seat { post, channel, shared, settings, .. } = seat;
-    let Shared { board, handover: (receiver, sender), listeners } = shared;
+    let Seat { post, page, channel, shared, settings, .. } = seat;
+    let Shared { pages, handover: (receiver, sender), listeners } = shared;
     let control = Control::new(channel.into_fd())?;
-    let page = &board.pages()[usize::from(post.page)];
     hostler_sys::attendant::start(page);
-    let load = Load::new(page, board.pages(), post.request_limit);
+    let load = Load::new(page, pages, post.page, post.request_limit);
     let line = Line::new(receiver, sender)?;
     let connections = Connections::default();
     let acceptor = Acceptor::new(

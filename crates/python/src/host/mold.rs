@@ -4,7 +4,11 @@
 //! (the master is its subreaper). Both forks go through `os.fork`, which runs CPython's own sequence.
 
 use super::{preload, seat};
-use hostler_sys::{channel::Channel, identity, orphan, process, signal, title};
+use hostler_sys::{
+    board::{self, OwnPage},
+    channel::Channel,
+    disposition, identity, orphan, process, title,
+};
 use hostler_wire::{BootFailure, FailureKind, FromMold, Post, ToMold, WorkerSettings};
 use hostler_worker::{ORPHAN_LIMIT, Seat, Shared};
 use pyo3::{exceptions::PyOSError, prelude::*};
@@ -24,11 +28,7 @@ pub(crate) fn mold_main(py: Python<'_>, control: RawFd) -> PyResult<()> {
     // SAFETY: the master opened this descriptor for us before it started this program, which owns it now.
     let control = Channel::from(unsafe { OwnedFd::from_raw_fd(control) });
     let master = process::parent_id();
-    signal::reset_in_child();
-    // The terminal sends these to every process; the master decides what they mean.
-    for ignored in [nix::libc::SIGINT, nix::libc::SIGQUIT, nix::libc::SIGTERM, nix::libc::SIGHUP] {
-        signal::ignore(ignored);
-    }
+    disposition::for_mold();
     let mold = Mold::set_up(py, control, master)?;
     mold.serve(py)
 }
@@ -46,6 +46,8 @@ impl Mold {
             return Err(PyOSError::new_err("the master sent no settings"));
         };
         hostler_sys::logging::init(&settings.log);
+        // Before any of the application's code runs: the scoreboard's descriptor is closed by this.
+        let shared = Shared::from_descriptors(descriptors)?;
         identity::assume(&settings.identity)?;
         // Changing the identity makes the kernel forget whose death is to be told (prctl(2)).
         orphan::die_with(master, ORPHAN_LIMIT)?;
@@ -59,7 +61,6 @@ impl Mold {
         let version = py.version_info();
         let python = format!("{}.{}.{}", version.major, version.minor, version.patch);
         control.send(&FromMold::Ready { python }, &[])?;
-        let shared = Shared::from_descriptors(descriptors)?;
         Ok(Self { control, settings: *settings, shared, master })
     }
 
@@ -79,11 +80,14 @@ impl Mold {
     /// Forks a worker; in the mold this returns.
     fn fork(self, py: Python<'_>, post: Post, descriptors: Vec<OwnedFd>) -> PyResult<Self> {
         let mut descriptors = descriptors.into_iter();
-        let (Some(channel), Some(stacks)) = (descriptors.next(), descriptors.next()) else { return Ok(self) };
+        let given = (descriptors.next(), descriptors.next(), descriptors.next());
+        let (Some(channel), Some(stacks), Some(board)) = given else { return Ok(self) };
+        // Here too the descriptor is closed before the application's hooks run. The mapping goes to the worker.
+        let page = board::map_own(board, post.page)?;
         let hooks = py.import("hostler.hooks")?;
         hooks.call_method1("_run_all", ("before_fork",))?;
         match fork_twice(py) {
-            Ok(Forked::Worker) => self.become_worker(py, post, channel.into(), stacks.into()),
+            Ok(Forked::Worker) => self.become_worker(py, post, page, channel.into(), stacks.into()),
             Ok(Forked::Mold(pid)) => {
                 self.control.send(&FromMold::Forked { worker: post.worker, pid }, &[])?;
                 hooks.call_method1("_run_all", ("after_fork_parent",))?;
@@ -96,11 +100,12 @@ impl Mold {
         }
     }
 
-    fn become_worker(self, py: Python<'_>, post: Post, channel: Channel, stacks: File) -> ! {
+    fn become_worker(self, py: Python<'_>, post: Post, page: OwnPage, channel: Channel, stacks: File) -> ! {
         let Self { control, settings, shared, master } = self;
         // The mold's line must end with the mold, not with its workers.
         drop(control);
-        let seat = Seat { post, channel, stacks, shared, settings, master_pid: master };
+        let page = page.keep();
+        let seat = Seat { post, page, channel, stacks, shared, settings, master_pid: master };
         process::exit_now(seat::run(py, seat))
     }
 }

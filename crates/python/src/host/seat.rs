@@ -9,7 +9,7 @@ use crate::{
     wsgi::{Jobs, WsgiApp},
 };
 use hostler_http::App;
-use hostler_sys::{orphan, signal, title};
+use hostler_sys::{disposition, orphan, signal, title};
 use hostler_wire::{AppSettings, BootFailure, ExitStatus, FailureKind, FromWorker, Interface};
 use hostler_worker::{Ending, ORPHAN_LIMIT, Seat, announce_failure, life};
 use pyo3::{
@@ -25,7 +25,7 @@ const LONGEST_CAUSE: usize = 48 * 1024;
 
 /// Lives a worker's life; returns its exit code.
 pub(super) fn run(py: Python<'_>, seat: Seat) -> u8 {
-    signal::reset_in_child();
+    disposition::for_worker();
     seat.take();
     let app = seat.settings.app.as_ref().map_or("", |app| app.target.as_str());
     let role = title::Role::Worker(seat.post.seat.0);

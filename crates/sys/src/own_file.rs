@@ -1,0 +1,94 @@
+//! Files that a server makes in places where others make files too, and removes again: only what it made.
+
+use std::{
+    fs::{self, File, Metadata},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+/// A file as the kernel knows it, whatever its name is by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Inode {
+    device: u64,
+    number: u64,
+}
+
+impl Inode {
+    /// That of the file of this name; of the link itself, if it is a symbolic one.
+    ///
+    /// # Errors
+    /// The kernel's (lstat(2)).
+    pub fn of(path: &Path) -> io::Result<Self> {
+        fs::symlink_metadata(path).map(|found| Self::from(&found))
+    }
+
+    /// From the numbers that [`Inode::numbers`] returned.
+    #[must_use]
+    pub fn from_numbers((device, number): (u64, u64)) -> Self {
+        Self { device, number }
+    }
+
+    /// Device and number, to be told to another process.
+    #[must_use]
+    pub fn numbers(self) -> (u64, u64) {
+        (self.device, self.number)
+    }
+}
+
+impl From<&Metadata> for Inode {
+    fn from(found: &Metadata) -> Self {
+        Self { device: found.dev(), number: found.ino() }
+    }
+}
+
+/// A file in the file system that this process made.
+#[derive(Debug)]
+pub struct OwnFile {
+    path: PathBuf,
+    inode: Inode,
+    /// Keeps the kernel from giving the number of the inode to another file.
+    _pin: Option<File>,
+}
+
+impl OwnFile {
+    /// A file that something else keeps: a socket that is bound to it, say.
+    #[must_use]
+    pub fn new(path: PathBuf, inode: Inode) -> Self {
+        Self { path, inode, _pin: None }
+    }
+
+    /// The file that was opened by this name.
+    ///
+    /// # Errors
+    /// The kernel's (fstat(2)).
+    pub fn opened(path: PathBuf, file: File) -> io::Result<Self> {
+        Ok(Self { path, inode: Inode::from(&file.metadata()?), _pin: Some(file) })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What was made by this name.
+    #[must_use]
+    pub fn inode(&self) -> Inode {
+        self.inode
+    }
+
+    /// Removes it, unless somebody has put something else in its place; whether it was removed.
+    ///
+    /// # Errors
+    /// The kernel's (unlink(2)); a file that is gone is no error.
+    pub fn remove(&self) -> io::Result<bool> {
+        if Inode::of(&self.path).ok() != Some(self.inode) {
+            return Ok(false);
+        }
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            removed => removed.map(|()| true),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The master cannot be hurt: not by what its workers run, not by signals that were meant for others, not by files that
+//! somebody else has put where it puts its own.
+
+use hostler_testkit::{LIMIT, Server, root};
+use nix::{
+    pty::openpty,
+    sys::signal::{Signal, kill},
+    unistd::{Pid, ttyname},
+};
+use std::{
+    fs,
+    io::{ErrorKind, Read, Write},
+    os::{
+        fd::AsRawFd,
+        unix::{
+            fs::{MetadataExt, symlink},
+            net::{UnixListener, UnixStream},
+        },
+    },
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+pub(crate) fn directory(name: &str) -> PathBuf {
+    let dir = root().join("target/tmp").join(format!("safety-{name}-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+/// GET on a new connection to a Unix socket, and the body of its answer.
+pub(crate) fn get(socket: &Path, path: &str) -> std::io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").as_bytes())?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    let body = text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+    body.ok_or_else(|| ErrorKind::UnexpectedEof.into())
+}
+
+/// Waits for something that no log line tells.
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let limit = Instant::now() + LIMIT;
+    while !done() {
+        assert!(Instant::now() < limit, "not {what}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn an_application_that_truncates_shared_memory_kills_nobody() {
+    // Looked at often, so that a page that is missing is met at once.
+    let server = Server::app("hostile:app").option("workers", 2).option("stall-timeout", "100ms").start();
+    let own = server.connect().get("/truncate").text();
+    // Nothing of it is left in a worker; what the master has is opened anew here, which only root or the same user may.
+    assert_eq!(own, "", "{own}");
+    let masters = server.connect().get(&format!("/truncate/{}", server.master())).text();
+    assert!(masters.contains("hostler-scoreboard") && !masters.contains("truncated"), "{masters}");
+    // Both kinds of readers go on: siblings that accept, and the master that starts and watches another worker.
+    for _ in 0..20 {
+        assert_eq!(server.connect().get("/pid").status, 200);
+    }
+    server.signal(Signal::SIGTTIN);
+    server.wait_for("worker ready", 3);
+    server.stop();
+}
+
+#[test]
+fn a_worker_can_write_its_own_page_alone() {
+    let server = Server::app("hostile:app").option("workers", 2).start();
+    assert_eq!(server.connect().get("/overwrite").text(), "1");
+    assert_eq!(server.connect().get("/pid").status, 200);
+    server.stop();
+}
+
+#[test]
+fn signals_that_are_the_master_s_do_nothing_to_workers_and_mold() {
+    let server = Server::app("hostile:app").option("workers", 2).start();
+    let master = server.master();
+    let children: Vec<i32> = server.processes().into_iter().filter(|pid| *pid != master).collect();
+    assert_eq!(children.len(), 3, "mold and workers: {children:?}");
+    let signals = [
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGTTIN,
+        Signal::SIGTTOU,
+        Signal::SIGWINCH,
+        Signal::SIGHUP,
+    ];
+    for (child, signal) in children.iter().flat_map(|child| signals.map(|signal| (child, signal))) {
+        kill(Pid::from_raw(*child), signal).unwrap();
+    }
+    for signal in signals {
+        for _ in 0..2 {
+            assert_eq!(server.connect().get(&format!("/kill/{signal}")).text(), "alive");
+        }
+    }
+    // The mold forks, so it lives and is not stopped.
+    server.signal(Signal::SIGTTIN);
+    server.wait_for("worker ready", 3);
+    let mut after: Vec<i32> = server.processes().into_iter().filter(|pid| children.contains(pid)).collect();
+    after.sort_unstable();
+    let mut before = children.clone();
+    before.sort_unstable();
+    assert_eq!(after, before, "{}", server.log());
+    server.stop();
+}
+
+#[test]
+fn programs_that_an_application_starts_ignore_no_signal() {
+    let server = Server::app("hostile:app").option("workers", 1).start();
+    let told = server.connect().get("/signals").text();
+    let masks = told.lines().map(|line| u64::from_str_radix(line.split('\t').nth(1).unwrap(), 16).unwrap());
+    // Real-time signals, which are beyond these, may be ignored by whoever runs the tests.
+    assert_eq!(masks.map(|mask| mask & 0x7fff_ffff).collect::<Vec<_>>(), [0, 0], "{told}");
+    server.stop();
+}
+
+#[test]
+fn a_mold_that_is_signalled_while_python_starts_goes_on() {
+    let dir = directory("early");
+    fs::write(
+        dir.join("sitecustomize.py"),
+        "import os, signal, sys\nif sys.argv[:1] == ['-c']:\n    for s in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGHUP):\n        os.kill(os.getpid(), s)\n",
+    )
+    .unwrap();
+    let server =
+        Server::app("hostile:app").option("workers", 1).env("PYTHONPATH", dir.to_str().unwrap()).start();
+    assert_eq!(server.connect().get("/pid").status, 200);
+    assert!(!server.log().contains("mold ended"), "{}", server.log());
+    server.stop();
+}
+
+/// Starts the server with descriptor 3 as its controlling terminal.
+const IN_TERMINAL: &str = "import fcntl, os, sys, termios; fcntl.ioctl(3, termios.TIOCSCTTY, 0); os.close(3); \
+                           os.execvp(sys.argv[1], sys.argv[1:])";
+
+#[test]
+fn a_terminal_that_changes_its_size_takes_no_workers_away() {
+    let terminal = openpty(None, None).unwrap();
+    let name = ttyname(&terminal.slave).unwrap();
+    let server = Server::app("hostile:app")
+        .option("workers", 2)
+        .wrapped(&["python3", "-c", IN_TERMINAL])
+        .descriptor(terminal.slave)
+        .start();
+    let size = ["-F", name.to_str().unwrap(), "rows", "41", "cols", "101"];
+    assert!(Command::new("stty").args(size).status().unwrap().success());
+    // And as programs that pass signals on do it.
+    server.signal(Signal::SIGWINCH);
+    // Signals are heard in this order, or both at once with SIGWINCH last; the second round is after both.
+    server.signal(Signal::SIGTTIN);
+    server.wait_for("worker ready", 3);
+    server.signal(Signal::SIGTTIN);
+    server.wait_for("worker ready", 4);
+    assert!(!server.log().contains("SIGWINCH"), "{}", server.log());
+    assert_eq!(server.connect().get("/pid").status, 200);
+    drop(terminal.master);
+    server.stop();
+}
+
+#[test]
+fn without_a_terminal_sigwinch_takes_the_workers_away() {
+    let server = Server::app("hostile:app").option("workers", 1).start();
+    server.signal(Signal::SIGWINCH);
+    server.wait_for("signal=\"SIGWINCH\" from=1 to=0", 1);
+    server.wait_for("worker ended", 1);
+    server.stop();
+}
+
+#[test]
+fn no_link_is_followed_and_nothing_emptied_for_the_pid_file() {
+    let dir = directory("pid-links");
+    let (file, precious) = (dir.join("pid"), dir.join("precious"));
+    fs::write(&precious, "precious\n").unwrap();
+    symlink(&precious, &file).unwrap();
+    symlink(&precious, dir.join("pid.new")).unwrap();
+    let server = Server::app("hostile:app").option("workers", 1).option("pid-file", file.display()).start();
+    let number = format!("{}\n", server.master());
+    wait_until("written", || fs::symlink_metadata(&file).is_ok_and(|found| found.is_file()));
+    assert_eq!(fs::read_to_string(&file).unwrap(), number);
+    server.stop();
+    assert!(!file.exists());
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious\n");
+    // A pipe would be waited for.
+    let pipe = dir.join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let (code, log) = Server::app("hostile:app").option("port", 0).option("pid-file", pipe.display()).fail();
+    assert_eq!(code, Some(78), "{log}");
+    assert!(log.contains("not a regular file"), "{log}");
+}
+
+#[test]
+fn a_server_that_stops_removes_its_own_files_alone() {
+    let dir = directory("own-files");
+    let (socket, file) = (dir.join("socket"), dir.join("pid"));
+    let server = Server::app("hostile:app")
+        .option("workers", 1)
+        .option("uds", socket.display())
+        .option("pid-file", file.display())
+        .start();
+    server.wait_for_file(&file);
+    // Another server takes the paths over, as one does that thinks the first is gone.
+    fs::remove_file(&socket).unwrap();
+    fs::remove_file(&file).unwrap();
+    let others = UnixListener::bind(&socket).unwrap();
+    // The same number on purpose: another process id namespace has the same numbers.
+    fs::write(&file, format!("{}\n", server.master())).unwrap();
+    let inode = fs::metadata(&socket).unwrap().ino();
+    server.stop();
+    assert_eq!(fs::metadata(&socket).unwrap().ino(), inode);
+    assert!(file.exists());
+    drop(others);
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn a_socket_that_is_handed_on_by_an_upgrade_is_removed_by_the_last_server() {
+    let dir = directory("upgraded-socket");
+    let socket = dir.join("socket");
+    let server = Server::app("hostile:app").option("workers", 1).option("uds", socket.display()).start();
+    server.signal(Signal::SIGUSR2);
+    server.wait_for("stopped", 1);
+    let mut server = server;
+    server.wait_exit_of_master();
+    assert!(get(&socket, "/pid").is_ok());
+    let successor = server.processes().into_iter().min().unwrap();
+    kill(Pid::from_raw(successor), Signal::SIGTERM).unwrap();
+    server.wait_empty();
+    assert!(!socket.exists(), "{}", server.log());
+}
+
+#[test]
+fn a_start_on_a_unix_socket_whose_queue_is_full_is_refused_at_once() {
+    let dir = directory("full-queue");
+    let socket = dir.join("socket");
+    let listener = UnixListener::bind(&socket).unwrap();
+    // The shortest queue there is (listen(2)); std asks for a long one.
+    nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
+    let mut waiting = Vec::new();
+    loop {
+        use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket as make};
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let client = make(AddressFamily::Unix, SockType::Stream, flags, None).unwrap();
+        match connect(client.as_raw_fd(), &UnixAddr::new(&socket).unwrap()) {
+            Ok(()) => waiting.push(client),
+            Err(error) => break assert_eq!(error, nix::Error::EAGAIN),
+        }
+    }
+    let (code, log) = Server::app("hostile:app").option("uds", socket.display()).fail();
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("cannot listen on unix:"), "{log}");
+    assert!(socket.exists());
+}
