@@ -12,8 +12,11 @@
 //! Any number of drained ones may linger. After each event the whole fleet is looked at again (`settle`),
 //! so that a rule is written once and holds whatever happened.
 //!
+//! A policy belongs to a generation. Its workers live by it to their end, and the fleet as a whole does so once the
+//! generation is proven.
+//!
 //! Files: `policy` numbers, `worker` states, `settle` the rules for a running fleet, `reload` generations,
-//! `stop` the end.
+//! `upgrade` another server in this one's place, `stop` the end.
 
 #![forbid(unsafe_code)]
 
@@ -23,6 +26,7 @@ mod settle;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 mod worker;
 
 pub use policy::Policy;
@@ -35,6 +39,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
+use upgrade::Successor;
 use worker::{State, Worker};
 
 /// A point of time: the time since the master started, on a monotonic clock.
@@ -48,14 +53,16 @@ const CRASH_LOOP: u32 = 5;
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event {
+    /// The mold of this generation was started; it can spawn once it has booted.
+    Preparing(Generation),
     /// Workers of this generation can be spawned: its mold is ready, or the service is native.
     CanSpawn(Generation),
     /// Workers of this generation can't be spawned for now: its mold is gone.
     CannotSpawn(Generation),
-    /// The user asked for a new generation, which the master is preparing.
-    Reload(Generation),
+    /// The user asked for a new generation, which the master is preparing, with this policy.
+    Reload(Generation, Policy),
     /// The new generation could not be prepared.
     ReloadFailed(Generation),
     /// The worker asked for exists.
@@ -84,8 +91,17 @@ pub enum Event {
     StopGracefully,
     /// The user asked for an end now.
     StopQuickly,
-    /// Another server serves the same sockets: this one leaves it everything.
+    /// Another server was started to take over from this one.
+    UpgradeBegan,
+    /// It runs: from now on it does what it is told.
+    SuccessorRuns,
+    /// It serves the same sockets: this one leaves it everything.
     HandOver,
+    /// Its process ended. `clean`: as if somebody had told it to.
+    SuccessorEnded {
+        /// Whether it left with code 0.
+        clean: bool,
+    },
     /// Time passed.
     Tick,
 }
@@ -119,6 +135,21 @@ pub enum Action {
     Reloaded(Generation),
     /// The new generation does not serve; the old one goes on.
     NotReloaded(Generation),
+    /// The new generation is given up because a newer one is on its way.
+    Superseded(Generation),
+    /// The mold of this generation takes too long: kill it.
+    GiveUp(Generation),
+    /// Tell the successor to stop.
+    StopSuccessor {
+        /// At once.
+        quickly: bool,
+    },
+    /// Kill the successor.
+    KillSuccessor,
+    /// The successor ended before it served; this server goes on.
+    NotUpgraded,
+    /// The successor ended after it had taken over; this server serves again.
+    TookBack,
     /// The workers of this seat fail again and again; the next attempt is made after this wait.
     CrashLoop(SeatId, Duration),
     /// No worker is left: leave with this status.
@@ -143,6 +174,8 @@ enum Phase {
     Stopping {
         quickly: bool,
         status: ExitStatus,
+        /// By the user, or because another server took over.
+        reason: Reason,
     },
     Over,
 }
@@ -150,13 +183,17 @@ enum Phase {
 /// The state of the fleet.
 #[derive(Clone, Debug)]
 pub struct Arbiter {
+    /// That of the generation that serves.
     policy: Policy,
     seats: Vec<Seat>,
     workers: BTreeMap<WorkerId, Worker>,
     next_worker: u32,
     generation: Generation,
     can_spawn: BTreeSet<Generation>,
+    /// Molds that boot, and until when they may.
+    preparing: BTreeMap<Generation, Time>,
     reload: Option<Reload>,
+    successor: Option<Successor>,
     /// When the last planned replacement began.
     replaced_at: Option<Time>,
     headroom: bool,
@@ -175,7 +212,9 @@ impl Arbiter {
             next_worker: 1,
             generation: Generation(0),
             can_spawn: BTreeSet::new(),
+            preparing: BTreeMap::new(),
             reload: None,
+            successor: None,
             replaced_at: None,
             headroom: true,
             phase: Phase::Running,
@@ -224,11 +263,6 @@ impl Arbiter {
         self.workers.iter().filter(|(_, worker)| worker.is_serving()).map(|(id, _)| *id)
     }
 
-    /// Takes in another policy, at a reload; the number of seats is changed by [`Event::Seats`].
-    pub fn set_policy(&mut self, policy: Policy) {
-        self.policy = Policy { workers: self.policy.workers, seed: self.policy.seed, ..policy };
-    }
-
     /// Takes in what happened at `now`.
     #[must_use]
     pub fn step(&mut self, event: Event, now: Time) -> Vec<Action> {
@@ -240,9 +274,13 @@ impl Arbiter {
 
     fn take_in(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
         match event {
-            Event::CanSpawn(generation) => drop(self.can_spawn.insert(generation)),
+            Event::Preparing(generation) => self.prepare(generation, now),
+            Event::CanSpawn(generation) => {
+                self.preparing.remove(&generation);
+                self.can_spawn.insert(generation);
+            }
             Event::CannotSpawn(generation) => self.stop_spawning(generation, now, actions),
-            Event::Reload(generation) => self.begin_reload(generation),
+            Event::Reload(generation, policy) => self.begin_reload(generation, policy, now, actions),
             Event::ReloadFailed(generation) => self.abandon_reload(generation, now, actions),
             Event::Spawned(id) => self.spawned(id, now, actions),
             Event::SpawnFailed(id) | Event::Exited(id) => self.exited(id, now, actions),
@@ -253,10 +291,13 @@ impl Arbiter {
             Event::Retire(id, reason) => self.retire(id, reason),
             Event::Headroom(enough) => self.headroom = enough,
             Event::Skipped(by) => self.forgive(by),
-            Event::Seats(seats) => self.seats.resize(usize::from(seats), Seat::default()),
+            Event::Seats(seats) => self.change_seats(seats, now, actions),
             Event::StopGracefully => self.stop_by_user(now, actions),
             Event::StopQuickly => self.stop(true, ExitStatus::Clean, Reason::Stop, now, actions),
-            Event::HandOver => self.stop(false, ExitStatus::Clean, Reason::Upgrade, now, actions),
+            Event::UpgradeBegan => self.upgrade_began(now, actions),
+            Event::SuccessorRuns => self.successor_runs(),
+            Event::HandOver => self.hand_over(now, actions),
+            Event::SuccessorEnded { clean } => self.successor_ended(clean, actions),
             Event::Tick => {}
         }
     }
@@ -266,9 +307,9 @@ impl Arbiter {
     }
 
     fn spawned(&mut self, id: WorkerId, now: Time, actions: &mut Vec<Action>) {
-        let kill_at = self.policy.boot_timeout.map(|timeout| now + timeout);
         let Some(worker) = self.workers.get_mut(&id) else { return };
         if worker.state == State::Spawning {
+            let kill_at = worker.policy.boot_timeout.map(|timeout| now + timeout);
             worker.state = State::Booting { kill_at };
             self.tell_newcomer(id, now, actions);
         }
@@ -276,10 +317,10 @@ impl Arbiter {
 
     fn ready(&mut self, id: WorkerId, now: Time) {
         self.ever_served = true;
-        let retire_at = self.policy.retirement(now, u64::from(id.0));
         if let Some(worker) = self.workers.get_mut(&id)
             && matches!(worker.state, State::Booting { .. })
         {
+            let retire_at = worker.policy.retirement(now, u64::from(id.0));
             worker.state = State::Serving { since: now, beat: now, retire_at, retire: None };
         }
     }
@@ -298,6 +339,10 @@ impl Arbiter {
 
     /// Nobody could turn, boot or finish while the machine stood still.
     fn forgive(&mut self, by: Duration) {
+        self.preparing.values_mut().for_each(|give_up_at| *give_up_at += by);
+        if let Some(Successor::Stopping { kill_at: Some(at) }) = &mut self.successor {
+            *at += by;
+        }
         for worker in self.workers.values_mut() {
             match &mut worker.state {
                 State::Booting { kill_at: Some(at) } | State::Draining { kill_at: at, .. } => *at += by,
@@ -355,8 +400,38 @@ impl Arbiter {
         }
     }
 
+    /// The policy by which workers of this generation live.
+    fn policy_of(&self, generation: Generation) -> Policy {
+        match &self.reload {
+            Some(reload) if reload.generation == generation => reload.policy,
+            _ => self.policy,
+        }
+    }
+
+    /// With --preload the application is imported in the mold.
+    fn prepare(&mut self, generation: Generation, now: Time) {
+        if let Some(timeout) = self.policy_of(generation).boot_timeout {
+            self.preparing.insert(generation, now + timeout);
+        }
+    }
+
+    /// The user's last word on the number of workers holds for a generation on its way, too.
+    fn change_seats(&mut self, seats: u16, now: Time, actions: &mut Vec<Action>) {
+        self.seats.resize(usize::from(seats), Seat::default());
+        match &mut self.reload {
+            // Nobody would prove it.
+            Some(Reload { generation, .. }) if seats == 0 => {
+                let generation = *generation;
+                self.abandon_reload(generation, now, actions);
+            }
+            Some(reload) => reload.policy.workers = seats,
+            None => {}
+        }
+    }
+
     /// Requests to a mold that it did not fulfil will not be fulfilled any more.
     fn stop_spawning(&mut self, generation: Generation, now: Time, actions: &mut Vec<Action>) {
+        self.preparing.remove(&generation);
         self.can_spawn.remove(&generation);
         self.workers.retain(|_, worker| worker.state != State::Spawning || worker.generation != generation);
         if self.reload.as_ref().is_some_and(|reload| reload.generation == generation) {

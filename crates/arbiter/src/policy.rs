@@ -4,7 +4,7 @@ use crate::Time;
 use std::time::Duration;
 
 /// What was configured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
     /// How many workers there should be.
     pub workers: u16,

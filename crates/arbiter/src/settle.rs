@@ -10,13 +10,15 @@ impl Arbiter {
     /// When the next [`crate::Event::Tick`] is due, if nothing else happens.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        let watched = if self.is_winding_up() { None } else { self.policy.stall_timeout };
+        let watched = !self.is_winding_up();
         let workers = self.workers.values().filter_map(|worker| worker.deadline(watched));
         let phase = match self.phase {
             Phase::LameDuck { until } => Some(until),
             Phase::Running | Phase::Stopping { .. } | Phase::Over => None,
         };
-        workers.chain(phase).chain(self.next_spawn()).chain(self.next_retirement()).min()
+        let molds = self.preparing.values().copied().filter(|_| self.is_growing());
+        let others = [phase, self.next_spawn(), self.next_retirement(), self.successor_deadline()];
+        workers.chain(molds).chain(others.into_iter().flatten()).min()
     }
 
     /// Stalls are looked for until everybody has been told to leave.
@@ -34,6 +36,10 @@ impl Arbiter {
             self.stop(false, ExitStatus::Clean, Reason::Stop, now, actions);
         }
         self.enforce_deadlines(now, actions);
+        self.enforce_successors_deadline(now, actions);
+        if self.is_growing() {
+            self.give_up_molds(now, actions);
+        }
         if self.is_growing() {
             self.fill_seats(now, actions);
             self.drive_reload(now, actions);
@@ -48,7 +54,7 @@ impl Arbiter {
     }
 
     fn enforce_deadlines(&mut self, now: Time, actions: &mut Vec<Action>) {
-        let watched = if self.is_winding_up() { None } else { self.policy.stall_timeout };
+        let watched = !self.is_winding_up();
         let due = self.ids(|worker| worker.deadline(watched).is_some_and(|due| now >= due));
         for id in due {
             self.enforce(id, now, actions);
@@ -80,6 +86,19 @@ impl Arbiter {
         }
     }
 
+    fn give_up_molds(&mut self, now: Time, actions: &mut Vec<Action>) {
+        let due = self.preparing.iter().filter(|(_, give_up_at)| now >= **give_up_at);
+        let due: Vec<_> = due.map(|(generation, _)| *generation).collect();
+        for generation in due {
+            self.preparing.remove(&generation);
+            actions.push(Action::GiveUp(generation));
+            if generation == self.generation {
+                self.start_failed(ExitStatus::Boot, now, actions);
+            }
+            self.abandon_reload(generation, now, actions);
+        }
+    }
+
     /// A boot that takes too long is one that failed.
     fn boot_timed_out(&mut self, worker: Worker, now: Time, actions: &mut Vec<Action>) {
         if self.reload.is_some_and(|reload| reload.generation == worker.generation) {
@@ -92,8 +111,22 @@ impl Arbiter {
     pub(crate) fn spawn(&mut self, seat: SeatId, generation: Generation, actions: &mut Vec<Action>) {
         let id = WorkerId(self.next_worker);
         self.next_worker += 1;
-        self.workers.insert(id, Worker { seat, generation, state: State::Spawning });
+        let policy = self.policy_of(generation);
+        self.workers.insert(id, Worker { seat, generation, policy, state: State::Spawning });
         actions.push(Action::Spawn(id, seat, generation));
+    }
+
+    /// How many seats a generation has or is to have.
+    fn seats_of(&self, generation: Generation) -> u16 {
+        match &self.reload {
+            Some(reload) if reload.generation == generation => reload.policy.workers,
+            _ => self.seats(),
+        }
+    }
+
+    /// Whether the worker's seat is one of its generation's.
+    pub(crate) fn has_seat(&self, worker: &Worker) -> bool {
+        worker.seat.0 <= self.seats_of(worker.generation)
     }
 
     /// Everybody of the serving generation who serves in this seat or is on the way to it.
@@ -123,7 +156,7 @@ impl Arbiter {
     }
 
     fn fill_seats(&mut self, now: Time, actions: &mut Vec<Action>) {
-        for id in self.ids(|worker| worker.seat.0 > self.seats()) {
+        for id in self.ids(|worker| !self.has_seat(worker)) {
             self.drain(id, Reason::Seats, now, actions);
         }
         if !self.can_spawn.contains(&self.generation) {

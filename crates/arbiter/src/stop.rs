@@ -19,10 +19,10 @@ impl Arbiter {
             _ => self
                 .workers
                 .iter()
-                .any(|(other, worker)| *other != id && worker.is_serving() && worker.seat.0 <= self.seats()),
+                .any(|(other, worker)| *other != id && worker.is_serving() && self.has_seat(worker)),
         };
-        let kill_at = now + self.policy.graceful_timeout + KILL_MARGIN;
         let Some(worker) = self.workers.get_mut(&id) else { return };
+        let kill_at = now + worker.policy.graceful_timeout + KILL_MARGIN;
         match worker.state {
             // It has no request to finish.
             State::Booting { .. } => {
@@ -60,12 +60,17 @@ impl Arbiter {
     pub(crate) fn stop_by_user(&mut self, now: Time, actions: &mut Vec<Action>) {
         if self.phase == Phase::Running && !self.policy.drain_delay.is_zero() && self.serving() > 0 {
             self.phase = Phase::LameDuck { until: now + self.policy.drain_delay };
+            self.stop_successor(false, now, actions);
             let serving = self.ids(Worker::is_serving);
             actions.extend(serving.into_iter().map(Action::LameDuck));
             return;
         }
-        let again = self.phase != Phase::Running;
-        self.stop(again, ExitStatus::Clean, Reason::Stop, now, actions);
+        self.stop(self.is_told_to_stop(), ExitStatus::Clean, Reason::Stop, now, actions);
+    }
+
+    /// Whether the user, or a failed start, has ended the service. Leaving it to another server does not.
+    fn is_told_to_stop(&self) -> bool {
+        !matches!(self.phase, Phase::Running | Phase::Stopping { reason: Reason::Upgrade, .. })
     }
 
     pub(crate) fn stop(
@@ -79,11 +84,15 @@ impl Arbiter {
         let status = match self.phase {
             Phase::Running | Phase::LameDuck { .. } => status,
             Phase::Stopping { quickly: true, .. } | Phase::Over => return,
-            Phase::Stopping { quickly: false, .. } if !quickly => return,
+            Phase::Stopping { .. } if !quickly && self.is_told_to_stop() => return,
             Phase::Stopping { status, .. } => status,
         };
-        self.phase = Phase::Stopping { quickly, status };
+        if reason == Reason::Stop {
+            self.stop_successor(quickly, now, actions);
+        }
+        self.phase = Phase::Stopping { quickly, status, reason };
         self.reload = None;
+        self.preparing.clear();
         // Whom those that retire hand their connections to leaves, too.
         if !quickly && reason == Reason::Stop {
             let retiring = self.ids(Worker::is_retiring).into_iter();
@@ -100,6 +109,9 @@ impl Arbiter {
 
     pub(crate) fn leave_when_empty(&mut self, actions: &mut Vec<Action>) {
         let Phase::Stopping { status, .. } = self.phase else { return };
+        if self.is_successor_awaited() {
+            return;
+        }
         // Workers that no mold will ever make need not be waited for.
         if self
             .workers

@@ -1,6 +1,6 @@
 //! A worker as the rules see it.
 
-use crate::Time;
+use crate::{Policy, Time};
 use hostler_wire::{Generation, SeatId};
 use std::time::Duration;
 
@@ -65,6 +65,8 @@ pub(crate) enum State {
 pub(crate) struct Worker {
     pub(crate) seat: SeatId,
     pub(crate) generation: Generation,
+    /// That of its generation.
+    pub(crate) policy: Policy,
     pub(crate) state: State,
 }
 
@@ -84,12 +86,15 @@ impl Worker {
         matches!(self.state, State::Spawning | State::Booting { .. } | State::Serving { .. })
     }
 
-    /// When something is to be done about it if nothing else happens; retirement is looked at apart.
-    pub(crate) fn deadline(&self, stall_timeout: Option<Duration>) -> Option<Time> {
+    /// When something is to be done about it if nothing else happens; retirement is looked at apart. `watched`: a
+    /// stall counts.
+    pub(crate) fn deadline(&self, watched: bool) -> Option<Time> {
         match self.state {
             State::Spawning | State::Killed => None,
             State::Booting { kill_at } => kill_at,
-            State::Serving { beat, .. } => stall_timeout.map(|timeout| beat + timeout),
+            State::Serving { beat, .. } => {
+                self.policy.stall_timeout.filter(|_| watched).map(|timeout| beat + timeout)
+            }
             State::Reporting { until, .. } => Some(until),
             State::Draining { kill_at, .. } => Some(kill_at),
         }

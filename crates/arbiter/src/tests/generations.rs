@@ -1,0 +1,232 @@
+//! Reloads and upgrades.
+
+use super::{
+    Action, Arbiter, Event, FIRST, NEXT, ONE, Policy, Reason, TWO, Why, boot, drain, reload, secs, serving,
+    spawn,
+};
+use hostler_wire::{ExitStatus, Generation, WorkerId};
+
+#[test]
+fn a_reload_drains_the_old_generation_when_the_whole_new_one_serves() {
+    let mut arbiter = serving(Policy::new(2));
+    assert_eq!(arbiter.step(reload(NEXT, 2), secs(1)), []);
+    let spawned = arbiter.step(Event::CanSpawn(NEXT), secs(2));
+    assert_eq!(spawned, [spawn(3, 1, NEXT), spawn(4, 2, NEXT)]);
+    assert_eq!(boot(&mut arbiter, WorkerId(3), secs(3)), []);
+    let actions = boot(&mut arbiter, WorkerId(4), secs(4));
+    let expected =
+        [Action::Reloaded(NEXT), drain(ONE, Reason::Reload, true), drain(TWO, Reason::Reload, true)];
+    assert_eq!(actions, expected);
+    assert_eq!(arbiter.generation(), NEXT);
+}
+
+#[test]
+fn a_reload_that_fails_anywhere_leaves_the_old_generation_serving() {
+    let reloading = || {
+        let mut arbiter = serving(Policy::new(2));
+        let _ = arbiter.step(reload(NEXT, 2), secs(1));
+        let _ = arbiter.step(Event::CanSpawn(NEXT), secs(2));
+        let _ = boot(&mut arbiter, WorkerId(3), secs(3));
+        let _ = arbiter.step(Event::Spawned(WorkerId(4)), secs(3));
+        arbiter
+    };
+    let failures = [
+        Event::BootFailed(WorkerId(4), ExitStatus::AppImport),
+        Event::Exited(WorkerId(4)),
+        Event::CannotSpawn(NEXT),
+        Event::ReloadFailed(NEXT),
+        Event::SpawnFailed(WorkerId(4)),
+    ];
+    for failure in failures {
+        let mut arbiter = reloading();
+        let actions = arbiter.step(failure, secs(4));
+        assert_eq!(actions[0], Action::NotReloaded(NEXT), "{failure:?}");
+        assert!(actions.contains(&drain(WorkerId(3), Reason::ReloadFailed, true)));
+        assert_eq!((arbiter.serving(), arbiter.generation()), (2, FIRST));
+        assert!(!arbiter.is_reloading());
+    }
+}
+
+#[test]
+fn an_old_worker_that_dies_during_a_reload_is_replaced_from_the_old_generation() {
+    let mut arbiter = serving(Policy::new(1));
+    let _ = arbiter.step(reload(NEXT, 1), secs(1));
+    assert_eq!(arbiter.step(Event::Exited(ONE), secs(2)), [spawn(2, 1, FIRST)]);
+}
+
+#[test]
+fn another_server_takes_over_everything() {
+    let mut arbiter = upgrading();
+    assert_eq!(arbiter.step(Event::HandOver, secs(1)), [drain(ONE, Reason::Upgrade, true)]);
+    assert!(arbiter.is_replaced());
+    assert_eq!(arbiter.step(Event::Exited(ONE), secs(2)), [Action::Exit(ExitStatus::Clean)]);
+}
+
+/// A worker serves, and a successor boots.
+fn upgrading() -> Arbiter {
+    let mut arbiter = serving(Policy::new(1));
+    assert!(arbiter.can_upgrade());
+    assert_eq!(arbiter.step(Event::UpgradeBegan, secs(1)), []);
+    assert_eq!(arbiter.step(Event::SuccessorRuns, secs(1)), []);
+    assert!(!arbiter.can_upgrade());
+    arbiter
+}
+
+#[test]
+fn a_stop_during_an_upgrade_stops_both() {
+    for (stop, quickly) in [(Event::StopGracefully, false), (Event::StopQuickly, true)] {
+        let mut arbiter = upgrading();
+        let actions = arbiter.step(stop, secs(2));
+        assert_eq!(actions[0], Action::StopSuccessor { quickly });
+        assert_eq!(arbiter.step(Event::HandOver, secs(2)), [], "it is too late to take over");
+        assert_eq!(arbiter.step(Event::Exited(ONE), secs(2)), [], "the successor lives");
+        let ended = Event::SuccessorEnded { clean: true };
+        assert_eq!(arbiter.step(ended, secs(3)), [Action::Exit(ExitStatus::Clean)]);
+    }
+}
+
+#[test]
+fn a_successor_that_does_not_stop_is_killed() {
+    let mut arbiter = upgrading();
+    let _ = arbiter.step(Event::StopQuickly, secs(2));
+    let _ = arbiter.step(Event::Exited(ONE), secs(2));
+    let due = arbiter.next_deadline().unwrap();
+    assert!(due < secs(10), "{due:?}");
+    assert_eq!(arbiter.step(Event::Tick, due), [Action::KillSuccessor]);
+    assert_eq!(arbiter.next_deadline(), None);
+    let ended = Event::SuccessorEnded { clean: false };
+    assert_eq!(arbiter.step(ended, due), [Action::Exit(ExitStatus::Clean)]);
+}
+
+#[test]
+fn a_successor_that_cannot_listen_yet_is_killed_at_once() {
+    let mut arbiter = serving(Policy::new(1));
+    let _ = arbiter.step(Event::UpgradeBegan, secs(1));
+    let expected = [Action::KillSuccessor, drain(ONE, Reason::Stop, false)];
+    assert_eq!(arbiter.step(Event::StopGracefully, secs(1)), expected);
+}
+
+#[test]
+fn a_stop_after_another_server_took_over_is_passed_on_and_is_no_second_one() {
+    let mut arbiter = upgrading();
+    let _ = arbiter.step(Event::HandOver, secs(2));
+    let first = [Action::StopSuccessor { quickly: false }, drain(ONE, Reason::Stop, false)];
+    assert_eq!(arbiter.step(Event::StopGracefully, secs(3)), first);
+    let second = [Action::StopSuccessor { quickly: true }, Action::Quit(ONE)];
+    assert_eq!(arbiter.step(Event::StopGracefully, secs(4)), second);
+}
+
+#[test]
+fn a_successor_that_dies_before_it_serves_changes_nothing() {
+    let mut arbiter = upgrading();
+    assert_eq!(arbiter.step(Event::SuccessorEnded { clean: false }, secs(2)), [Action::NotUpgraded]);
+    assert!(arbiter.can_upgrade());
+}
+
+#[test]
+fn when_the_successor_dies_the_old_server_serves_again() {
+    let mut arbiter = upgrading();
+    let _ = arbiter.step(Event::HandOver, secs(2));
+    let actions = arbiter.step(Event::SuccessorEnded { clean: false }, secs(3));
+    assert_eq!(actions, [Action::TookBack, spawn(2, 1, FIRST)]);
+    assert!(!arbiter.is_stopping() && arbiter.can_upgrade());
+    let _ = boot(&mut arbiter, TWO, secs(4));
+    assert_eq!(arbiter.step(Event::Exited(ONE), secs(5)), []);
+    assert_eq!(arbiter.serving(), 1);
+}
+
+#[test]
+fn when_the_successor_was_told_to_stop_the_old_server_leaves_too() {
+    let mut arbiter = upgrading();
+    let _ = arbiter.step(Event::HandOver, secs(2));
+    assert_eq!(arbiter.step(Event::SuccessorEnded { clean: true }, secs(3)), []);
+    assert_eq!(arbiter.step(Event::Exited(ONE), secs(5)), [Action::Exit(ExitStatus::Clean)]);
+}
+
+#[test]
+fn a_policy_counts_when_its_generation_is_proven() {
+    let mut arbiter = serving(Policy::new(4));
+    let _ = arbiter.step(Event::Reload(NEXT, Policy::new(1)), secs(1));
+    assert_eq!((arbiter.seats(), arbiter.serving()), (4, 4));
+    let _ = arbiter.step(Event::CanSpawn(NEXT), secs(1));
+    let _ = arbiter.step(Event::Spawned(WorkerId(5)), secs(1));
+    let failed = arbiter.step(Event::BootFailed(WorkerId(5), ExitStatus::AppImport), secs(2));
+    assert_eq!(failed, [Action::NotReloaded(NEXT), Action::Quit(WorkerId(5))]);
+    assert_eq!((arbiter.seats(), arbiter.serving()), (4, 4));
+
+    let more = Generation(2);
+    let _ = arbiter.step(Event::Reload(more, Policy::new(6)), secs(3));
+    let spawned = arbiter.step(Event::CanSpawn(more), secs(3));
+    assert_eq!(spawned.len(), 6, "{spawned:?}");
+    for worker in 6..=11 {
+        let _ = boot(&mut arbiter, WorkerId(worker), secs(3));
+    }
+    assert_eq!((arbiter.seats(), arbiter.serving()), (6, 6));
+}
+
+#[test]
+fn workers_live_by_the_policy_of_their_own_generation() {
+    let old = Policy { graceful_timeout: secs(60), ..Policy::new(1) };
+    let new = Policy {
+        boot_timeout: Some(secs(5)),
+        lifetime: Some(secs(100)),
+        stall_timeout: Some(secs(20)),
+        ..Policy::new(1)
+    };
+    let mut arbiter = serving(old);
+    let _ = arbiter.step(Event::Reload(NEXT, new), secs(1));
+    let _ = arbiter.step(Event::CanSpawn(NEXT), secs(1));
+    let _ = arbiter.step(Event::Spawned(TWO), secs(1));
+    assert_eq!(arbiter.next_deadline(), Some(secs(6)), "the boot timeout of the new one");
+    let _ = arbiter.step(Event::Ready(TWO), secs(2));
+    assert_eq!(arbiter.next_deadline(), Some(secs(22)), "the stall timeout of the new one");
+    for now in (10..80).step_by(10) {
+        let actions = arbiter.step(Event::Beat(TWO), secs(now));
+        let killed = if now == 70 { vec![Action::Kill(ONE, Why::GracefulTimeout)] } else { vec![] };
+        assert_eq!(actions, killed, "the graceful timeout of the old one, at {now}");
+    }
+    let _ = arbiter.step(Event::Beat(TWO), secs(95));
+    assert_eq!(arbiter.step(Event::Tick, secs(102)), [spawn(3, 1, NEXT)], "the lifetime of the new one");
+}
+
+#[test]
+fn a_mold_that_does_not_become_ready_is_given_up() {
+    let policy = Policy { boot_timeout: Some(secs(60)), ..Policy::new(1) };
+    let mut first = Arbiter::new(policy);
+    let _ = first.step(Event::Preparing(FIRST), secs(0));
+    assert_eq!(first.next_deadline(), Some(secs(60)));
+    let expected = [Action::GiveUp(FIRST), Action::Exit(ExitStatus::Boot)];
+    assert_eq!(first.step(Event::Tick, secs(60)), expected);
+
+    let mut arbiter = serving(Policy::new(1));
+    let _ = arbiter.step(Event::Reload(NEXT, policy), secs(1));
+    let _ = arbiter.step(Event::Preparing(NEXT), secs(1));
+    let expected = [Action::GiveUp(NEXT), Action::NotReloaded(NEXT)];
+    assert_eq!(arbiter.step(Event::Tick, secs(61)), expected);
+    let _ = arbiter.step(Event::Preparing(FIRST), secs(70));
+    assert_eq!(arbiter.step(Event::CanSpawn(FIRST), secs(71)), []);
+    assert_eq!(arbiter.next_deadline(), None);
+}
+
+#[test]
+fn a_later_reload_replaces_one_that_is_under_way() {
+    let mut arbiter = serving(Policy::new(1));
+    let _ = arbiter.step(reload(NEXT, 1), secs(1));
+    let _ = arbiter.step(Event::CanSpawn(NEXT), secs(1));
+    let _ = arbiter.step(Event::Spawned(TWO), secs(1));
+    let later = Generation(2);
+    let replaced = arbiter.step(reload(later, 1), secs(2));
+    assert_eq!(replaced, [Action::Superseded(NEXT), Action::Quit(TWO)]);
+    let _ = arbiter.step(Event::CannotSpawn(NEXT), secs(2));
+    assert_eq!(arbiter.step(Event::CanSpawn(later), secs(2)), [spawn(3, 1, later)]);
+    let _ = boot(&mut arbiter, WorkerId(3), secs(3));
+    assert_eq!(arbiter.generation(), later);
+}
+
+#[test]
+fn no_seats_give_up_a_reload_that_nobody_could_prove() {
+    let mut arbiter = serving(Policy::new(1));
+    let _ = arbiter.step(reload(NEXT, 1), secs(1));
+    let expected = [Action::NotReloaded(NEXT), drain(ONE, Reason::Seats, false)];
+    assert_eq!(arbiter.step(Event::Seats(0), secs(1)), expected);
+}

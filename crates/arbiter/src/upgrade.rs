@@ -1,0 +1,127 @@
+//! Another server in this one's place: it is started beside this one, serves, and then this one leaves.
+//!
+//! ```text
+//! Starting ──runs──► Booting ──serves──► TookOver ──ended, not told to──► (this server serves again)
+//!     └── stop ──┬──────┘ stop               │ stop: passed on
+//!                └──► Stopping ──ended──► (forgotten)
+//! ```
+//! Whoever tells this server to stop means the service: a successor that has not taken over is stopped first, and one
+//! that has is told, too, as long as this server is there to be asked.
+
+use crate::{
+    Action, Arbiter, Phase, Reason, Time,
+    worker::{KILL_MARGIN, QUICK_LIMIT},
+};
+use hostler_wire::ExitStatus;
+use std::time::Duration;
+
+/// What a successor needs beyond its workers' time to stop: for its mold, and to notice.
+const STOP_MARGIN: Duration = Duration::from_secs(3);
+
+/// The server that is to take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Successor {
+    /// Its program was started; nobody knows whether it listens.
+    Starting,
+    /// It runs, and brings its workers up.
+    Booting,
+    /// It serves, and this server leaves.
+    TookOver {
+        /// Told to stop, and whether at once.
+        told: Option<bool>,
+    },
+    /// Was told to stop before it took over; killed if there is no limit.
+    Stopping { kill_at: Option<Time> },
+}
+
+impl Arbiter {
+    /// Whether another server may be started to take over.
+    #[must_use]
+    pub fn can_upgrade(&self) -> bool {
+        self.phase == Phase::Running && self.successor.is_none()
+    }
+
+    /// Whether another server has taken over, and lives.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        matches!(self.successor, Some(Successor::TookOver { .. }))
+    }
+
+    pub(crate) fn upgrade_began(&mut self, now: Time, actions: &mut Vec<Action>) {
+        self.successor = Some(Successor::Starting);
+        // It was started while somebody said stop.
+        if self.phase != Phase::Running {
+            self.stop_successor(true, now, actions);
+        }
+    }
+
+    pub(crate) fn successor_runs(&mut self) {
+        if self.successor == Some(Successor::Starting) {
+            self.successor = Some(Successor::Booting);
+        }
+    }
+
+    /// The successor serves. One that was told to stop meanwhile will see to that.
+    pub(crate) fn hand_over(&mut self, now: Time, actions: &mut Vec<Action>) {
+        if matches!(self.successor, Some(Successor::Starting | Successor::Booting))
+            && self.phase == Phase::Running
+        {
+            self.successor = Some(Successor::TookOver { told: None });
+            self.stop(false, ExitStatus::Clean, Reason::Upgrade, now, actions);
+        }
+    }
+
+    pub(crate) fn successor_ended(&mut self, clean: bool, actions: &mut Vec<Action>) {
+        let leaving = matches!(self.phase, Phase::Stopping { quickly: false, reason: Reason::Upgrade, .. });
+        match self.successor.take() {
+            Some(Successor::Starting | Successor::Booting) => actions.push(Action::NotUpgraded),
+            // Nobody told it to: as long as this server is there, it serves again.
+            Some(Successor::TookOver { told: None }) if leaving && !clean => {
+                self.phase = Phase::Running;
+                actions.push(Action::TookBack);
+            }
+            Some(Successor::TookOver { .. } | Successor::Stopping { .. }) | None => {}
+        }
+    }
+
+    /// Passes a stop on.
+    pub(crate) fn stop_successor(&mut self, quickly: bool, now: Time, actions: &mut Vec<Action>) {
+        let grace = self.policy.drain_delay + self.policy.graceful_timeout + KILL_MARGIN;
+        let kill_at = now + STOP_MARGIN + if quickly { QUICK_LIMIT } else { grace };
+        let (state, action) = match self.successor {
+            Some(Successor::Starting) => (Successor::Stopping { kill_at: None }, Action::KillSuccessor),
+            Some(Successor::Booting) => {
+                (Successor::Stopping { kill_at: Some(kill_at) }, Action::StopSuccessor { quickly })
+            }
+            Some(Successor::Stopping { kill_at: Some(before) }) if quickly => {
+                let kill_at = Some(kill_at.min(before));
+                (Successor::Stopping { kill_at }, Action::StopSuccessor { quickly })
+            }
+            Some(Successor::TookOver { told }) if told.is_none_or(|before| quickly && !before) => {
+                (Successor::TookOver { told: Some(quickly) }, Action::StopSuccessor { quickly })
+            }
+            Some(Successor::Stopping { .. } | Successor::TookOver { .. }) | None => return,
+        };
+        self.successor = Some(state);
+        actions.push(action);
+    }
+
+    pub(crate) fn successor_deadline(&self) -> Option<Time> {
+        match self.successor {
+            Some(Successor::Stopping { kill_at }) => kill_at,
+            _ => None,
+        }
+    }
+
+    pub(crate) fn enforce_successors_deadline(&mut self, now: Time, actions: &mut Vec<Action>) {
+        if self.successor_deadline().is_some_and(|due| now >= due) {
+            self.successor = Some(Successor::Stopping { kill_at: None });
+            actions.push(Action::KillSuccessor);
+        }
+    }
+
+    /// Whether this server has to see the end of its successor before it leaves.
+    pub(crate) fn is_successor_awaited(&self) -> bool {
+        matches!(self.successor, Some(Successor::Starting | Successor::Booting | Successor::Stopping { .. }))
+    }
+}
