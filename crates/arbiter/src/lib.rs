@@ -40,7 +40,7 @@ use std::{
     time::Duration,
 };
 use upgrade::Successor;
-use worker::{State, Worker};
+use worker::{SPAWN_LIMIT, State, Worker};
 
 /// A point of time: the time since the master started, on a monotonic clock.
 pub type Time = Duration;
@@ -307,11 +307,22 @@ impl Arbiter {
     }
 
     fn spawned(&mut self, id: WorkerId, now: Time, actions: &mut Vec<Action>) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        if worker.state == State::Spawning {
-            let kill_at = worker.policy.boot_timeout.map(|timeout| now + timeout);
-            worker.state = State::Booting { kill_at };
-            self.tell_newcomer(id, now, actions);
+        let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.is_spawning()) else { return };
+        let kill_at = worker.policy.boot_timeout.map(|timeout| now + timeout);
+        worker.state = State::Booting { kill_at };
+        let generation = worker.generation;
+        if !self.is_stopping() {
+            self.await_forks(generation, Some(now + SPAWN_LIMIT));
+        }
+        self.tell_newcomer(id, now, actions);
+    }
+
+    /// Sets until when the mold of this generation is to have forked another worker.
+    fn await_forks(&mut self, generation: Generation, until: Option<Time>) {
+        for worker in self.workers.values_mut().filter(|worker| worker.generation == generation) {
+            if let State::Spawning { give_up_at } = &mut worker.state {
+                *give_up_at = give_up_at.and(until);
+            }
         }
     }
 
@@ -345,9 +356,11 @@ impl Arbiter {
         }
         for worker in self.workers.values_mut() {
             match &mut worker.state {
-                State::Booting { kill_at: Some(at) } | State::Draining { kill_at: at, .. } => *at += by,
+                State::Spawning { give_up_at: Some(at) }
+                | State::Booting { kill_at: Some(at) }
+                | State::Draining { kill_at: at, .. } => *at += by,
                 State::Serving { beat, .. } => *beat += by,
-                State::Booting { .. } | State::Spawning | State::Reporting { .. } | State::Killed => {}
+                State::Booting { .. } | State::Spawning { .. } | State::Reporting { .. } | State::Killed => {}
             }
         }
     }
@@ -433,7 +446,7 @@ impl Arbiter {
     fn stop_spawning(&mut self, generation: Generation, now: Time, actions: &mut Vec<Action>) {
         self.preparing.remove(&generation);
         self.can_spawn.remove(&generation);
-        self.workers.retain(|_, worker| worker.state != State::Spawning || worker.generation != generation);
+        self.workers.retain(|_, worker| !worker.is_spawning() || worker.generation != generation);
         if self.reload.as_ref().is_some_and(|reload| reload.generation == generation) {
             self.abandon_reload(generation, now, actions);
         }

@@ -61,7 +61,7 @@ impl Arbiter {
                 worker.seat == seat && worker.generation == generation && worker.is_incumbent()
             });
             if !filled {
-                self.spawn(seat, generation, actions);
+                self.spawn(seat, generation, now, actions);
             }
         }
         let proven = seats().all(|seat| {

@@ -2,7 +2,7 @@
 
 use crate::{
     Action, Arbiter, Phase, Reason, Time, Why,
-    worker::{KILL_MARGIN, REPORT_LIMIT, State, Worker},
+    worker::{KILL_MARGIN, REPORT_LIMIT, SPAWN_LIMIT, State, Worker},
 };
 use hostler_wire::{ExitStatus, Generation, SeatId, WorkerId};
 
@@ -65,7 +65,12 @@ impl Arbiter {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let was = *worker;
         match was.state {
-            State::Spawning | State::Killed => {}
+            State::Killed | State::Spawning { give_up_at: None } => {}
+            State::Spawning { give_up_at: Some(_) } => {
+                self.await_forks(was.generation, None);
+                actions.push(Action::GiveUp(was.generation));
+                self.abandon_reload(was.generation, now, actions);
+            }
             State::Booting { .. } | State::Serving { .. } => {
                 let booting = matches!(was.state, State::Booting { .. });
                 let why = if booting { Why::BootTimeout } else { Why::Stall };
@@ -108,11 +113,18 @@ impl Arbiter {
         }
     }
 
-    pub(crate) fn spawn(&mut self, seat: SeatId, generation: Generation, actions: &mut Vec<Action>) {
+    pub(crate) fn spawn(
+        &mut self,
+        seat: SeatId,
+        generation: Generation,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) {
         let id = WorkerId(self.next_worker);
         self.next_worker += 1;
         let policy = self.policy_of(generation);
-        self.workers.insert(id, Worker { seat, generation, policy, state: State::Spawning });
+        let state = State::Spawning { give_up_at: Some(now + SPAWN_LIMIT) };
+        self.workers.insert(id, Worker { seat, generation, policy, state });
         actions.push(Action::Spawn(id, seat, generation));
     }
 
@@ -164,7 +176,7 @@ impl Arbiter {
         }
         let vacant: Vec<_> = self.vacant_seats().filter(|seat| now >= self.spawn_at(*seat)).collect();
         for seat in vacant {
-            self.spawn(seat, self.generation, actions);
+            self.spawn(seat, self.generation, now, actions);
         }
     }
 
@@ -225,7 +237,7 @@ impl Arbiter {
                 self.drain(id, reason, now, actions);
                 self.fill_seats(now, actions);
             } else {
-                self.spawn(seat, self.generation, actions);
+                self.spawn(seat, self.generation, now, actions);
             }
             if self.policy.respawn_interval.is_zero() {
                 continue;

@@ -33,14 +33,14 @@ impl Arbiter {
                 worker.state = State::Draining { kill_at, why: Why::GracefulTimeout };
                 actions.push(Action::Drain { worker: id, reason, hand_over });
             }
-            State::Spawning | State::Reporting { .. } | State::Draining { .. } | State::Killed => {}
+            State::Spawning { .. } | State::Reporting { .. } | State::Draining { .. } | State::Killed => {}
         }
     }
 
     /// Tells a worker to leave at once.
     fn quit(&mut self, id: WorkerId, now: Time, actions: &mut Vec<Action>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        if !matches!(worker.state, State::Spawning | State::Killed) {
+        if !matches!(worker.state, State::Spawning { .. } | State::Killed) {
             worker.state = State::Draining { kill_at: now + QUICK_LIMIT, why: Why::QuickStop };
             actions.push(Action::Quit(id));
         }
@@ -93,6 +93,12 @@ impl Arbiter {
         self.phase = Phase::Stopping { quickly, status, reason };
         self.reload = None;
         self.preparing.clear();
+        // Who is still not born is waited for, but not for long.
+        for worker in self.workers.values_mut() {
+            if let State::Spawning { give_up_at: Some(at) } = &mut worker.state {
+                *at = now + QUICK_LIMIT;
+            }
+        }
         // Whom those that retire hand their connections to leaves, too.
         if !quickly && reason == Reason::Stop {
             let retiring = self.ids(Worker::is_retiring).into_iter();
@@ -116,7 +122,7 @@ impl Arbiter {
         if self
             .workers
             .values()
-            .all(|worker| worker.state == State::Spawning && !self.can_spawn.contains(&worker.generation))
+            .all(|worker| worker.is_spawning() && !self.can_spawn.contains(&worker.generation))
         {
             self.phase = Phase::Over;
             actions.push(Action::Exit(status));

@@ -4,6 +4,8 @@ use crate::{Policy, Time};
 use hostler_wire::{Generation, SeatId};
 use std::time::Duration;
 
+/// How long a mold may take to fork, from its last fork on: its application's hooks may be slow, one by one.
+pub(crate) const SPAWN_LIMIT: Duration = Duration::from_secs(30);
 /// How long to wait for the stacks of a stalled worker.
 pub(crate) const REPORT_LIMIT: Duration = Duration::from_millis(300);
 /// A worker that drains by itself within the graceful timeout gets this much more before it is killed.
@@ -47,8 +49,8 @@ pub enum Why {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Asked for.
-    Spawning,
+    /// Asked for. A mold that does not answer by then is stuck; `None` if it was given up already.
+    Spawning { give_up_at: Option<Time> },
     /// Exists and prepares to serve.
     Booting { kill_at: Option<Time> },
     /// Serves.
@@ -83,15 +85,20 @@ impl Worker {
 
     /// Serves or is on the way to it.
     pub(crate) fn is_incumbent(&self) -> bool {
-        matches!(self.state, State::Spawning | State::Booting { .. } | State::Serving { .. })
+        matches!(self.state, State::Spawning { .. } | State::Booting { .. } | State::Serving { .. })
+    }
+
+    /// Was asked for and is not born yet.
+    pub(crate) fn is_spawning(&self) -> bool {
+        matches!(self.state, State::Spawning { .. })
     }
 
     /// When something is to be done about it if nothing else happens; retirement is looked at apart. `watched`: a
     /// stall counts.
     pub(crate) fn deadline(&self, watched: bool) -> Option<Time> {
         match self.state {
-            State::Spawning | State::Killed => None,
-            State::Booting { kill_at } => kill_at,
+            State::Killed => None,
+            State::Spawning { give_up_at: at } | State::Booting { kill_at: at } => at,
             State::Serving { beat, .. } => {
                 self.policy.stall_timeout.filter(|_| watched).map(|timeout| beat + timeout)
             }

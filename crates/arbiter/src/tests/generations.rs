@@ -209,6 +209,29 @@ fn a_mold_that_does_not_become_ready_is_given_up() {
 }
 
 #[test]
+fn a_mold_that_does_not_fork_is_given_up() {
+    let mut arbiter = Arbiter::new(Policy::new(3));
+    let _ = arbiter.step(Event::CanSpawn(FIRST), secs(0));
+    let _ = boot(&mut arbiter, ONE, secs(20));
+    assert_eq!(arbiter.next_deadline(), Some(secs(50)), "from its last fork on");
+    assert_eq!(arbiter.step(Event::Tick, secs(50)), [Action::GiveUp(FIRST)]);
+    assert_eq!(arbiter.next_deadline(), None);
+    let _ = arbiter.step(Event::CannotSpawn(FIRST), secs(50));
+    let expected = [spawn(4, 2, FIRST), spawn(5, 3, FIRST)];
+    assert_eq!(arbiter.step(Event::CanSpawn(FIRST), secs(51)), expected);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_mold_that_does_not_fork() {
+    let mut arbiter = Arbiter::new(Policy::new(1));
+    let _ = arbiter.step(Event::CanSpawn(FIRST), secs(0));
+    assert_eq!(arbiter.step(Event::StopGracefully, secs(1)), []);
+    assert_eq!(arbiter.step(Event::Tick, secs(2)), [Action::GiveUp(FIRST)]);
+    let expected = [Action::Exit(ExitStatus::Clean)];
+    assert_eq!(arbiter.step(Event::CannotSpawn(FIRST), secs(2)), expected);
+}
+
+#[test]
 fn a_later_reload_replaces_one_that_is_under_way() {
     let mut arbiter = serving(Policy::new(1));
     let _ = arbiter.step(reload(NEXT, 1), secs(1));

@@ -86,8 +86,8 @@ fn whoever_served_is_replaced_soon_however_often_it_dies() {
     let mut arbiter = serving(Policy::new(1));
     for worker in 1..20 {
         let now = secs(u64::from(worker));
-        let _ = arbiter.step(Event::Exited(WorkerId(worker)), now);
-        assert!(arbiter.next_deadline().is_none_or(|due| due <= now + Duration::from_millis(400)));
+        let at_once = !arbiter.step(Event::Exited(WorkerId(worker)), now).is_empty();
+        assert!(at_once || arbiter.next_deadline().is_none_or(|due| due <= now + Duration::from_millis(400)));
         let _ = arbiter.step(Event::Tick, now + Duration::from_millis(400));
         let _ = boot(&mut arbiter, WorkerId(worker + 1), now + Duration::from_millis(500));
     }
