@@ -146,6 +146,8 @@ pub enum Action {
     },
     /// Kill the successor.
     KillSuccessor,
+    /// The successor has the service from now on.
+    HandedOver,
     /// The successor ended before it served; this server goes on.
     NotUpgraded,
     /// The successor ended after it had taken over; this server serves again.

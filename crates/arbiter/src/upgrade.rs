@@ -67,6 +67,7 @@ impl Arbiter {
             && self.phase == Phase::Running
         {
             self.successor = Some(Successor::TookOver { told: None });
+            actions.push(Action::HandedOver);
             self.stop(false, ExitStatus::Clean, Reason::Upgrade, now, actions);
         }
     }

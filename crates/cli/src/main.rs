@@ -8,9 +8,11 @@ mod python;
 
 use failure::Failure;
 use hostler_config::{Config, Outcome, Workers};
-use hostler_master::{CommandLine, Limits, MoldCommand, Orders, Plan, Policy, Predecessor, Spawner};
+use hostler_master::{
+    CommandLine, Limits, Listening, MoldCommand, Orders, Plan, Policy, Predecessor, Spawner,
+};
 use hostler_sys::pid_file;
-use hostler_wire::{BootFailure, ExitStatus, ListenerInfo};
+use hostler_wire::{BootFailure, ExitStatus, ListenerSettings};
 use std::{ffi::OsString, path::Path, process::ExitCode};
 use tracing::{info, warn};
 
@@ -35,12 +37,10 @@ fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
     let mut predecessor = Predecessor::find().map_err(lost_predecessor)?;
     let spawner = Spawner::Mold(mold(config)?);
     let bound = bind::all(config, predecessor.as_mut())?;
-    let tcp = bound.listeners.iter().find(|listener| matches!(listener.info, ListenerInfo::Tcp(_)));
-    let sockets = tcp.map_or(1, |listener| u16::try_from(listener.sockets.len()).unwrap_or(1));
-    let infos: Vec<ListenerInfo> = bound.listeners.iter().map(|listener| listener.info.clone()).collect();
+    let listeners: Vec<ListenerSettings> = bound.listeners.iter().map(Listening::settings).collect();
     let plan = Plan {
-        orders: orders(config, &infos, sockets, spawner),
-        reload: Some(Box::new(move || reread(&args, &infos, sockets))),
+        orders: orders(config, &listeners, spawner),
+        reload: Some(Box::new(move || reread(&args, &listeners))),
         listeners: bound.listeners,
         owned_files: bound.files,
         log_file: config.log_file.clone(),
@@ -52,10 +52,10 @@ fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
 }
 
 /// What a generation of this configuration is made of.
-fn orders(config: &Config, listeners: &[ListenerInfo], sockets: u16, spawner: Spawner) -> Orders {
+fn orders(config: &Config, listeners: &[ListenerSettings], spawner: Spawner) -> Orders {
     let rules = &config.supervision;
     Orders {
-        settings: config.worker_settings(listeners.to_vec(), sockets),
+        settings: config.worker_settings(listeners.to_vec()),
         spawner,
         policy: Policy {
             graceful_timeout: rules.graceful_timeout,
@@ -80,14 +80,14 @@ fn orders(config: &Config, listeners: &[ListenerInfo], sockets: u16, spawner: Sp
 }
 
 /// Reads the configuration again, for a reload. Addresses stay: their sockets are open.
-fn reread(args: &[OsString], listeners: &[ListenerInfo], sockets: u16) -> Result<Orders, BootFailure> {
+fn reread(args: &[OsString], listeners: &[ListenerSettings]) -> Result<Orders, BootFailure> {
     let config = match hostler_config::parse(args.to_vec(), &|name| std::env::var(name).ok()) {
         Ok(Outcome::Run(config)) => config,
         Ok(Outcome::Print(_)) => return Err(Failure::unexpected().into()),
         Err(error) => return Err(Failure::from(error).into()),
     };
     let spawner = Spawner::Mold(mold(&config)?);
-    Ok(orders(&config, listeners, sockets, spawner))
+    Ok(orders(&config, listeners, spawner))
 }
 
 /// Sends log lines to the file that was asked for.
@@ -145,7 +145,7 @@ fn report_settings(config: &Config) {
     if !config.not_yet_in_effect.is_empty() {
         warn!("not yet in effect: {}", config.not_yet_in_effect.join(", "));
     }
-    let settings = config.worker_settings(Vec::new(), 1);
+    let settings = config.worker_settings(Vec::new());
     let Some(app) = settings.app else { return };
     if app.event_loop_chosen && matches!(app.event_loop.as_str(), "rloop" | "winloop") {
         warn!(

@@ -6,7 +6,7 @@ use crate::{
     supervision::{self, Supervision},
 };
 use hostler_wire::{
-    AppSettings, DeflateSettings, HttpSettings, Interface, ListenerInfo, LogForm, LogLevel, LogSettings,
+    AppSettings, DeflateSettings, HttpSettings, Interface, ListenerSettings, LogForm, LogLevel, LogSettings,
     Preload, WebSocketSettings, WorkerSettings,
 };
 use std::{fmt, path::PathBuf, time::Duration};
@@ -105,7 +105,6 @@ impl Config {
             settings: WorkerSettings {
                 app: Some(app(values)?),
                 listeners: Vec::new(),
-                sockets_per_listener: 1,
                 http: http(values),
                 log: log(values),
                 process_name: values.text("process-name").map(str::to_owned),
@@ -120,8 +119,8 @@ impl Config {
 
     /// What workers are told, now that the listeners are known.
     #[must_use]
-    pub fn worker_settings(&self, listeners: Vec<ListenerInfo>, sockets_per_listener: u16) -> WorkerSettings {
-        WorkerSettings { listeners, sockets_per_listener, ..self.settings.clone() }
+    pub fn worker_settings(&self, listeners: Vec<ListenerSettings>) -> WorkerSettings {
+        WorkerSettings { listeners, ..self.settings.clone() }
     }
 
     /// Where log lines go.

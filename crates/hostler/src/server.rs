@@ -238,8 +238,7 @@ impl Server {
     fn settings(&self, listeners: &[Listening]) -> WorkerSettings {
         WorkerSettings {
             app: None,
-            listeners: listeners.iter().map(|listener| listener.info.clone()).collect(),
-            sockets_per_listener: 1,
+            listeners: listeners.iter().map(Listening::settings).collect(),
             http: HttpSettings::default(),
             log: self.log.clone(),
             process_name: self.process_name.clone(),

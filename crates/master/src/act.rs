@@ -8,7 +8,9 @@ use crate::{
 };
 use hostler_arbiter::{Action, Event, Reason, Why};
 use hostler_sys::{board, channel::Channel, proc, process, signal, signal::SignalPipe, title};
-use hostler_wire::{ExitStatus, Generation, Post, SeatId, ToMold, ToWorker, WorkerId};
+use hostler_wire::{
+    BootFailure, ExitStatus, FailureKind, Generation, Post, SeatId, ToMold, ToWorker, WorkerId,
+};
 use nix::libc::{SIGKILL, SIGTERM};
 use std::{
     collections::VecDeque,
@@ -41,8 +43,15 @@ impl Master {
             Action::Report(id, why) => self.ask_for_stacks(id, why),
             Action::Terminate(id, why) => self.terminate(id, why),
             Action::Kill(id, why) => self.kill(id, why),
-            Action::Reloaded(generation) => self.reloaded(generation, events),
+            Action::Reloaded(generation) => self.reloaded(generation),
             Action::NotReloaded(generation) => self.not_reloaded(generation, events),
+            Action::Superseded(generation) => self.superseded(generation, events),
+            Action::GiveUp(generation) => self.give_up(generation),
+            Action::StopSuccessor { quickly } => self.stop_successor(quickly),
+            Action::KillSuccessor => self.kill_successor(),
+            Action::NotUpgraded => error!("not upgraded: the other server ended; this one goes on"),
+            Action::HandedOver => self.handed_over(),
+            Action::TookBack => self.took_back(),
             Action::CrashLoop(seat, wait) => {
                 error!(%seat, next_attempt_seconds = wait.as_secs_f64(), "workers of this seat fail again and again");
             }
@@ -113,18 +122,28 @@ impl Master {
         }
     }
 
-    fn reloaded(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
+    fn reloaded(&mut self, generation: Generation) {
         self.molds.keep(|kept| kept >= generation);
         if let Some(breed) = self.molds.get(generation) {
             self.plan.orders = breed.orders.clone();
         }
-        self.arbiter.set_policy(self.plan.orders.policy);
         info!(%generation, "reloaded");
         self.notifier.ready(self.arbiter.serving(), usize::from(self.arbiter.seats()));
-        self.reload_once_more(events);
     }
 
     fn not_reloaded(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
+        self.forget(generation, events);
+        error!(%generation, serving = %self.arbiter.generation(), "not reloaded: the running workers serve on");
+        self.notifier.ready(self.arbiter.serving(), usize::from(self.arbiter.seats()));
+    }
+
+    fn superseded(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
+        self.forget(generation, events);
+        info!(%generation, "a later reload replaces the one that was under way");
+    }
+
+    /// Lets a generation go that was not proven.
+    fn forget(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
         self.molds.keep(|kept| kept != generation);
         for id in self.fleet.unborn() {
             if self.fleet.get(id).is_some_and(|worker| worker.post.generation == generation) {
@@ -132,14 +151,25 @@ impl Master {
             }
         }
         events.push_back(Event::CannotSpawn(generation));
-        error!(%generation, serving = %self.arbiter.generation(), "not reloaded: the running workers serve on");
-        self.notifier.ready(self.arbiter.serving(), usize::from(self.arbiter.seats()));
-        self.reload_once_more(events);
     }
 
-    fn reload_once_more(&mut self, events: &mut VecDeque<Event>) {
-        if std::mem::take(&mut self.reload_again) {
-            self.reload(events);
+    /// Kills a mold that hangs; its end is noticed like any other.
+    fn give_up(&mut self, generation: Generation) {
+        let Some(mold) = self.molds.get(generation).and_then(|breed| breed.mold.as_ref()) else { return };
+        let state = proc::state(mold.pid);
+        if mold.ready {
+            warn!(%generation, pid = mold.pid, state, "the mold forks no workers, and is killed");
+        } else {
+            error!(%generation, pid = mold.pid, state, "the mold was not ready within the boot timeout, and is killed");
+        }
+        self.signal(mold.pid, SIGKILL);
+        if !mold.ready && generation == self.arbiter.generation() {
+            self.report_start_failure(&BootFailure {
+                kind: FailureKind::Boot,
+                message: "the Python process that forks workers was not ready within --boot-timeout".into(),
+                cause: Some("with --preload it imports the application: does that hang?".into()),
+                hint: Some("without --preload a worker that hangs is reported with its stacks".into()),
+            });
         }
     }
 
@@ -162,7 +192,7 @@ impl Master {
         ours.set_nonblocking(true)?;
         let stacks = board::stacks_file()?;
         let page = self.fleet.free_page()?;
-        let post = Post { worker: id, seat, generation, page, request_limit: self.request_limit() };
+        let post = Post { worker: id, seat, generation, page, request_limit: self.request_limit(generation) };
         self.fleet.page(&post).clear();
         let Some(breed) = self.molds.get(generation) else {
             return Err(io::Error::other("there is no such generation"));
@@ -184,9 +214,9 @@ impl Master {
         }
     }
 
-    /// After how many requests the next worker is to be replaced.
-    fn request_limit(&mut self) -> Option<u64> {
-        let limits = &self.plan.orders.limits;
+    /// After how many requests the next worker of this generation is to be replaced.
+    fn request_limit(&mut self, generation: Generation) -> Option<u64> {
+        let limits = &self.molds.get(generation)?.orders.limits;
         let most = limits.max_requests?;
         let jitter = limits.max_requests_jitter.min(most - 1);
         Some(most - self.chance.below(jitter + 1))

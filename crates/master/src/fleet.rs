@@ -1,7 +1,7 @@
 //! The processes of the fleet: which worker is which, the lines to them, and their pages.
 
 use hostler_sys::{channel::Channel, process::WaitStatus};
-use hostler_wire::{FromWorker, Page, Post, ToWorker, Totals, WorkerId};
+use hostler_wire::{FromWorker, Page, Post, Served, ToWorker, Totals, WorkerId};
 use std::{
     collections::{BTreeMap, HashMap},
     fs::File,
@@ -19,7 +19,7 @@ pub(crate) struct Worker {
     /// Where it writes its stacks.
     pub(crate) stacks: File,
     /// What its application turned out to be, once it is ready.
-    pub(crate) interface: Option<String>,
+    pub(crate) interface: Option<Served>,
     pub(crate) seen: Seen,
 }
 

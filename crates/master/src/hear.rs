@@ -25,7 +25,7 @@ impl Master {
             self.lose_mold(generation, &status.to_string(), events);
         } else if let Some(id) = self.fleet.worker_of(pid) {
             self.worker_ended(id, pid, status, events);
-        } else if !self.successor_ended(pid, status) {
+        } else if !self.molds.has_left(pid) && !self.successor_ended(pid, status, events) {
             self.fleet.stranger_ended(pid, status);
         }
     }
@@ -73,8 +73,11 @@ impl Master {
     fn mold_said(&mut self, generation: Generation, message: FromMold, events: &mut VecDeque<Event>) {
         match message {
             FromMold::Ready { python } => {
-                let mold = self.molds.get(generation).and_then(|breed| breed.mold.as_ref());
-                let pid = mold.map(|mold| mold.pid);
+                let mold = self.molds.get_mut(generation).and_then(|breed| breed.mold.as_mut());
+                let pid = mold.map(|mold| {
+                    mold.ready = true;
+                    mold.pid
+                });
                 info!(%generation, pid, python, "mold ready");
                 events.push_back(Event::CanSpawn(generation));
             }
@@ -119,7 +122,7 @@ impl Master {
             let (seat, generation, pid) = (worker.post.seat, worker.post.generation, worker.pid);
             match message {
                 FromWorker::Ready { interface, concurrent_calls } => {
-                    info!(%seat, %generation, pid, interface, concurrent_calls, "worker ready");
+                    info!(%seat, %generation, pid, interface = interface.name(), concurrent_calls, "worker ready");
                     worker.interface = Some(interface);
                     self.tell_concurrency(concurrent_calls);
                     events.push_back(Event::Ready(id));
@@ -154,13 +157,20 @@ impl Master {
 
     /// Reports a failure of the whole start, once.
     fn start_failed(&mut self, failure: &BootFailure, events: &mut VecDeque<Event>) {
-        if self.arbiter.ever_served() || self.arbiter.is_stopping() || self.reported {
+        if self.arbiter.is_stopping() || !self.report_start_failure(failure) {
             return;
         }
-        self.reported = true;
-        report::print_boot_failure(failure);
         // A mold's failure is one of the start, too.
         events.push_back(Event::StartFailed(failure.kind.exit_status()));
+    }
+
+    /// Whether this is the failure of the whole start that is to be reported.
+    pub(crate) fn report_start_failure(&mut self, failure: &BootFailure) -> bool {
+        if self.arbiter.ever_served() || std::mem::replace(&mut self.reported, true) {
+            return false;
+        }
+        report::print_boot_failure(failure);
+        true
     }
 
     pub(crate) fn lose_mold(&mut self, generation: Generation, how: &str, events: &mut VecDeque<Event>) {

@@ -6,7 +6,7 @@
 //!
 //! Files: `run` the loop, `hear` what comes in, `act` what goes out, `signals`, `molds` one for each
 //! generation, `fleet` the workers' processes, `watch` the scoreboard, `stacks` what a stuck worker wrote, `upgrade`
-//! another binary, `notify` systemd.
+//! the server that takes over from this one, `predecessor` the one that this one takes over from, `notify` systemd.
 //!
 //! Invariants
 //! - One thread, no tokio, no Python: so that `fork` is sound and application code cannot hurt it.
@@ -26,6 +26,7 @@ mod mold;
 mod molds;
 mod native;
 mod notify;
+mod predecessor;
 pub mod report;
 mod run;
 mod signals;
@@ -36,10 +37,11 @@ mod watch;
 pub use hostler_arbiter::Policy;
 pub use mold::MoldCommand;
 pub use native::NativeSeat;
-pub use upgrade::{CommandLine, Predecessor};
+pub use predecessor::Predecessor;
+pub use upgrade::CommandLine;
 
 use hostler_sys::own_file::OwnFile;
-use hostler_wire::{BootFailure, ExitStatus, ListenerInfo, WorkerSettings};
+use hostler_wire::{BootFailure, ExitStatus, ListenerInfo, ListenerSettings, WorkerSettings};
 use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc, time::Duration};
 
 /// What the master is to keep alive.
@@ -70,6 +72,14 @@ pub struct Listening {
     pub info: ListenerInfo,
     /// The socket, or one for each seat.
     pub sockets: Vec<OwnedFd>,
+}
+
+impl Listening {
+    /// What workers are told of it.
+    #[must_use]
+    pub fn settings(&self) -> ListenerSettings {
+        ListenerSettings { info: self.info.clone(), sockets: self.sockets.len() }
+    }
 }
 
 /// What a generation is made of.

@@ -39,6 +39,8 @@ pub struct MoldCommand {
 pub(crate) struct Mold {
     pub(crate) pid: i32,
     pub(crate) channel: Channel,
+    /// It said that it can fork.
+    pub(crate) ready: bool,
 }
 
 impl Mold {
@@ -63,6 +65,6 @@ impl Mold {
         ours.send(&ToMold::Setup(Box::new(settings.clone())), shared)?;
         ours.set_nonblocking(true)?;
         let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
-        Ok(Self { pid, channel: ours })
+        Ok(Self { pid, channel: ours, ready: false })
     }
 }

@@ -1,12 +1,15 @@
 //! The molds: one process for each generation that may still need workers.
 
 use crate::{Orders, Spawner, mold::Mold};
+use hostler_sys::process;
 use hostler_wire::Generation;
+use nix::libc::SIGKILL;
 use std::{
     collections::BTreeMap,
     os::fd::BorrowedFd,
     time::{Duration, Instant},
 };
+use tracing::debug;
 
 /// How long to wait before a lost mold is replaced, and how long one may take to leave at the end.
 pub(crate) const MOLD_PAUSE: Duration = Duration::from_secs(1);
@@ -21,34 +24,84 @@ pub(crate) struct Breed {
 
 /// All generations that may still need workers.
 #[derive(Default)]
-pub(crate) struct Molds(BTreeMap<Generation, Breed>);
+pub(crate) struct Molds {
+    breeds: BTreeMap<Generation, Breed>,
+    /// Molds that were told to leave, and when they are killed if they do not.
+    leaving: Vec<(i32, Option<Instant>)>,
+}
+
+/// How the start of a mold went.
+pub(crate) type Started = Result<(), String>;
 
 impl Molds {
     /// Adds a generation; its mold, if it needs one, is due at once.
     pub(crate) fn add(&mut self, generation: Generation, orders: Orders) {
         let due = matches!(orders.spawner, Spawner::Mold(_)).then(Instant::now);
-        self.0.insert(generation, Breed { orders, mold: None, due });
+        self.breeds.insert(generation, Breed { orders, mold: None, due });
     }
 
     pub(crate) fn get(&self, generation: Generation) -> Option<&Breed> {
-        self.0.get(&generation)
+        self.breeds.get(&generation)
     }
 
     pub(crate) fn get_mut(&mut self, generation: Generation) -> Option<&mut Breed> {
-        self.0.get_mut(&generation)
+        self.breeds.get_mut(&generation)
     }
 
     pub(crate) fn newest(&self) -> Generation {
-        self.0.keys().next_back().copied().unwrap_or(Generation(0))
+        self.breeds.keys().next_back().copied().unwrap_or(Generation(0))
     }
 
-    /// Keeps some generations; the molds of the others see their channel close, and leave.
+    /// Keeps some generations. The molds of the others see their channel close, and leave; those that do not are
+    /// killed: they hang in the application's import, or are stopped.
     pub(crate) fn keep(&mut self, keep: impl Fn(Generation) -> bool) {
-        self.0.retain(|generation, _| keep(*generation));
+        let kill_at = Instant::now() + MOLD_PAUSE;
+        let gone = self.breeds.extract_if(.., |generation, _| !keep(*generation));
+        let gone = gone.filter_map(|(_, breed)| breed.mold).map(|mold| (mold.pid, Some(kill_at)));
+        self.leaving.extend(gone);
+    }
+
+    /// Sees to it that a generation has a mold, now or soon.
+    pub(crate) fn ensure(&mut self, generation: Generation) {
+        if let Some(breed) = self.breeds.get_mut(&generation)
+            && breed.mold.is_none()
+            && matches!(breed.orders.spawner, Spawner::Mold(_))
+        {
+            breed.due.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Kills those that were told to leave and did not.
+    pub(crate) fn kill_overdue(&mut self) {
+        let now = Instant::now();
+        for (pid, kill_at) in &mut self.leaving {
+            if kill_at.is_some_and(|at| now >= at) {
+                *kill_at = None;
+                debug!(pid, "a mold that is not needed any more does not leave, and is killed");
+                let _ = process::signal(*pid, SIGKILL);
+            }
+        }
+    }
+
+    /// Whether the process that ended was a mold that was told to leave.
+    pub(crate) fn has_left(&mut self, pid: i32) -> bool {
+        let before = self.leaving.len();
+        self.leaving.retain(|(leaving, _)| *leaving != pid);
+        self.leaving.len() < before
+    }
+
+    /// What the generations are made of.
+    pub(crate) fn orders(&self) -> impl Iterator<Item = &Orders> {
+        self.breeds.values().map(|breed| &breed.orders)
+    }
+
+    /// The processes of all molds.
+    pub(crate) fn pids(&self) -> impl Iterator<Item = i32> {
+        self.running().map(|(_, mold)| mold.pid).chain(self.leaving.iter().map(|(pid, _)| *pid))
     }
 
     pub(crate) fn running(&self) -> impl Iterator<Item = (Generation, &Mold)> {
-        self.0.iter().filter_map(|(generation, breed)| Some((*generation, breed.mold.as_ref()?)))
+        self.breeds.iter().filter_map(|(generation, breed)| Some((*generation, breed.mold.as_ref()?)))
     }
 
     pub(crate) fn generation_of(&self, pid: i32) -> Option<Generation> {
@@ -56,30 +109,36 @@ impl Molds {
     }
 
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.0.values().filter_map(|breed| breed.due).min()
+        self.breeds.values().filter_map(|breed| breed.due).min()
     }
 
-    /// Starts the molds that are due; what went wrong with which.
-    pub(crate) fn start_due(&mut self, shared: &[BorrowedFd<'_>]) -> Vec<(Generation, String)> {
+    /// When the next one that was told to leave is killed.
+    pub(crate) fn next_kill(&self) -> Option<Instant> {
+        self.leaving.iter().filter_map(|(_, kill_at)| *kill_at).min()
+    }
+
+    /// Starts the molds that are due; how it went with each.
+    pub(crate) fn start_due(&mut self, shared: &[BorrowedFd<'_>]) -> Vec<(Generation, Started)> {
         let now = Instant::now();
-        let mut failed = Vec::new();
-        for (generation, breed) in &mut self.0 {
+        let mut started = Vec::new();
+        for (generation, breed) in &mut self.breeds {
             if breed.due.is_none_or(|due| due > now) {
                 continue;
             }
             breed.due = None;
             let Spawner::Mold(command) = &breed.orders.spawner else { continue };
             match Mold::start(command, &breed.orders.settings, shared) {
-                Ok(mold) => breed.mold = Some(mold),
+                Ok(mold) => {
+                    breed.mold = Some(mold);
+                    started.push((*generation, Ok(())));
+                }
                 Err(error) => {
                     let program = command.program.display();
-                    failed.push((
-                        *generation,
-                        format!("the Python interpreter `{program}` could not be started: {error}"),
-                    ));
+                    let how = format!("the Python interpreter `{program}` could not be started: {error}");
+                    started.push((*generation, Err(how)));
                 }
             }
         }
-        failed
+        started
     }
 }

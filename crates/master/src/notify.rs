@@ -19,6 +19,8 @@ enum State {
     Starting,
     Serving,
     Stopping,
+    /// Another process is the service.
+    Replaced,
 }
 
 impl Notifier {
@@ -82,15 +84,22 @@ impl Notifier {
 
     /// The server stops.
     pub(crate) fn stopping(&mut self) {
-        if self.state != State::Stopping {
+        if !matches!(self.state, State::Stopping | State::Replaced) {
             self.state = State::Stopping;
             self.tell(&[NotifyState::Stopping]);
         }
     }
 
-    /// Another process is the service from now on.
-    pub(crate) fn main_process(&self, pid: i32) {
+    /// Another process is the service from now on: what this one does is not the service's state any more.
+    pub(crate) fn main_process(&mut self, pid: i32) {
+        self.state = State::Replaced;
         self.tell(&[NotifyState::MainPid(pid.cast_unsigned())]);
+    }
+
+    /// This process is the service again; it is ready when it says so.
+    pub(crate) fn take_back(&mut self) {
+        self.state = State::Starting;
+        self.tell(&[NotifyState::MainPid(std::process::id())]);
     }
 
     fn tell(&self, states: &[NotifyState<'_>]) {

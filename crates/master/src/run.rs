@@ -6,9 +6,10 @@ use crate::{
     fleet::Fleet,
     molds::{MOLD_PAUSE, Molds},
     notify::Notifier,
+    predecessor::Predecessor,
     report,
     signals::SIGNALS,
-    upgrade::{Predecessor, Successor},
+    upgrade::Successor,
     watch::Watch,
 };
 use hostler_arbiter::{Arbiter, Event, Policy};
@@ -60,14 +61,10 @@ pub(crate) struct Master {
     pub(crate) successor: Option<Successor>,
     /// Whether a failure of the start has been reported: one is enough.
     pub(crate) reported: bool,
-    /// A reload was asked for during a reload.
-    pub(crate) reload_again: bool,
-    /// The number of workers was changed by signals, and outlives reloads.
-    pub(crate) seats_changed: bool,
     /// How many calls of a WSGI application there can be at once was logged.
     pub(crate) concurrency_told: bool,
-    /// All seats were filled once.
-    announced: bool,
+    /// All seats were filled once, since this server is the service.
+    pub(crate) announced: bool,
 }
 
 impl Master {
@@ -87,6 +84,9 @@ impl Master {
                 (receiver.into_fd(), sender.into_fd())
             }
         };
+        if let Some(predecessor) = &plan.predecessor {
+            predecessor.begin()?;
+        }
         let mut chance = Chance::new();
         let mut molds = Molds::default();
         molds.add(Generation(0), plan.orders.clone());
@@ -104,8 +104,6 @@ impl Master {
             notifier: Notifier::new(),
             successor: None,
             reported: false,
-            reload_again: false,
-            seats_changed: false,
             concurrency_told: false,
             announced: false,
             plan,
@@ -132,15 +130,27 @@ impl Master {
         if events.is_empty() {
             self.wait();
         }
-        self.hear_signals(&mut events);
+        // What one signal began is known when the next one is looked at.
+        for signal in self.signals.drain() {
+            self.hear_signal(signal, &mut events);
+            if let Some(status) = self.happen_all(&mut events) {
+                return Some(status);
+            }
+        }
         self.hear_molds(&mut events);
         self.hear_workers(&mut events);
         self.hear_successor(&mut events);
+        self.hear_predecessor(&mut events);
+        self.molds.kill_overdue();
         self.look(&mut events);
         events.push_back(Event::Tick);
-        let status = events.into_iter().find_map(|event| self.happen(event));
+        let status = self.happen_all(&mut events);
         self.announce();
         status
+    }
+
+    fn happen_all(&mut self, events: &mut VecDeque<Event>) -> Option<ExitStatus> {
+        events.drain(..).find_map(|event| self.happen(event))
     }
 
     /// Tells whom it may concern when the server serves for the first time, and how it goes on.
@@ -173,10 +183,13 @@ impl Master {
             return;
         }
         let mut molds = std::mem::take(&mut self.molds);
-        let failed = molds.start_due(&self.shared_descriptors());
+        let started = molds.start_due(&self.shared_descriptors());
         self.molds = molds;
-        for (generation, how) in failed {
-            self.lose_mold(generation, &how, events);
+        for (generation, how) in started {
+            match how {
+                Ok(()) => events.push_back(Event::Preparing(generation)),
+                Err(how) => self.lose_mold(generation, &how, events),
+            }
         }
     }
 
@@ -189,13 +202,15 @@ impl Master {
         });
         let molds = self.molds.running().map(|(_, mold)| mold.channel.as_fd());
         let workers = self.fleet.all().map(|(_, worker)| worker.channel.as_fd());
-        let successor = self.successor.iter().map(|successor| successor.channel.as_fd());
+        let successor = self.successor.as_ref().and_then(Successor::descriptor);
+        let predecessor = self.plan.predecessor.as_ref().and_then(Predecessor::descriptor);
         let mut watched: Vec<PollFd<'_>> = self
             .signals
             .descriptors()
             .chain(molds)
             .chain(workers)
             .chain(successor)
+            .chain(predecessor)
             .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN))
             .collect();
         if let Err(error) = poll(&mut watched, timeout)
@@ -208,7 +223,7 @@ impl Master {
     fn deadline(&self) -> Option<Instant> {
         let arbiter = self.arbiter.next_deadline().map(|due| self.started + due);
         let molds = self.molds.due().filter(|_| !self.arbiter.is_stopping());
-        let others = [molds, self.next_look(), self.notifier.next_sign()];
+        let others = [molds, self.molds.next_kill(), self.next_look(), self.notifier.next_sign()];
         arbiter.into_iter().chain(others.into_iter().flatten()).min()
     }
 
@@ -222,10 +237,10 @@ impl Master {
 
     /// Ends the molds and removes what was made, unless another server goes on with it.
     fn clean_up(&mut self) {
-        let mut molds: BTreeSet<i32> = self.molds.running().map(|(_, mold)| mold.pid).collect();
+        let mut molds: BTreeSet<i32> = self.molds.pids().collect();
         self.molds = Molds::default();
         self.await_molds(&mut molds);
-        if !self.has_taken_over() {
+        if !self.arbiter.is_replaced() {
             for file in &self.plan.owned_files {
                 if let Err(error) = file.remove() {
                     warn!(path = %file.path().display(), %error, "cannot remove what the server made");

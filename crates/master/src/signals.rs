@@ -1,7 +1,7 @@
 //! Signals of the user, as Gunicorn has them (its documentation, "Signal Handling").
 
 use crate::run::Master;
-use hostler_arbiter::Event;
+use hostler_arbiter::{Event, Policy};
 use hostler_wire::{Generation, ToMold, ToWorker};
 use nix::libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use std::{collections::VecDeque, fs::File, os::fd::AsFd};
@@ -12,34 +12,31 @@ pub(crate) const SIGNALS: [i32; 10] =
     [SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH];
 
 impl Master {
-    pub(crate) fn hear_signals(&mut self, events: &mut VecDeque<Event>) {
-        for signal in self.signals.drain() {
-            match signal {
-                SIGCHLD => self.reap(events),
-                SIGTERM => {
-                    info!(signal = "SIGTERM", "stopping gracefully");
-                    events.push_back(Event::StopGracefully);
-                }
-                SIGINT | SIGQUIT => {
-                    info!(signal = if signal == SIGINT { "SIGINT" } else { "SIGQUIT" }, "stopping quickly");
-                    events.push_back(Event::StopQuickly);
-                }
-                SIGHUP => self.reload(events),
-                SIGUSR1 => self.reopen_log(),
-                SIGUSR2 => self.upgrade(),
-                SIGTTIN => self.set_seats(self.arbiter.seats().saturating_add(1), "SIGTTIN", events),
-                SIGTTOU => self.set_seats(self.arbiter.seats().max(2) - 1, "SIGTTOU", events),
-                // A terminal sends it when its window changes, and means nothing by it.
-                SIGWINCH if hostler_sys::proc::has_terminal() => {}
-                SIGWINCH => self.set_seats(0, "SIGWINCH", events),
-                _ => {}
+    pub(crate) fn hear_signal(&mut self, signal: i32, events: &mut VecDeque<Event>) {
+        match signal {
+            SIGCHLD => self.reap(events),
+            SIGTERM => {
+                info!(signal = "SIGTERM", "stopping gracefully");
+                events.push_back(Event::StopGracefully);
             }
+            SIGINT | SIGQUIT => {
+                info!(signal = if signal == SIGINT { "SIGINT" } else { "SIGQUIT" }, "stopping quickly");
+                events.push_back(Event::StopQuickly);
+            }
+            SIGHUP => self.reload(events),
+            SIGUSR1 => self.reopen_log(),
+            SIGUSR2 => self.upgrade(events),
+            SIGTTIN => self.set_seats(self.arbiter.seats().saturating_add(1), "SIGTTIN", events),
+            SIGTTOU => self.set_seats(self.arbiter.seats().max(2) - 1, "SIGTTOU", events),
+            // A terminal sends it when its window changes, and means nothing by it.
+            SIGWINCH if hostler_sys::proc::has_terminal() => {}
+            SIGWINCH => self.set_seats(0, "SIGWINCH", events),
+            _ => {}
         }
     }
 
     fn set_seats(&mut self, seats: u16, signal: &str, events: &mut VecDeque<Event>) {
         info!(signal, from = self.arbiter.seats(), to = seats, "number of workers changed");
-        self.seats_changed = true;
         events.push_back(Event::Seats(seats));
     }
 
@@ -47,12 +44,7 @@ impl Master {
     /// the application anew.
     pub(crate) fn reload(&mut self, events: &mut VecDeque<Event>) {
         if self.arbiter.is_stopping() {
-            return;
-        }
-        if self.arbiter.is_reloading() {
-            info!("another reload follows the one under way");
-            self.reload_again = true;
-            return;
+            return info!(signal = "SIGHUP", "not reloaded: the server stops");
         }
         let orders = match &self.plan.reload {
             Some(read) => read(),
@@ -70,17 +62,23 @@ impl Master {
         self.last_generation = generation;
         info!(%generation, "reloading");
         self.notifier.reloading();
-        let configured = orders.policy.workers;
-        if configured != self.plan.orders.policy.workers || !self.seats_changed || self.arbiter.seats() == 0 {
-            self.seats_changed = false;
-            events.push_back(Event::Seats(configured));
-        }
-        self.plan.orders.policy.workers = configured;
+        let policy = Policy { workers: self.seats_after(&orders.policy), ..orders.policy };
         let native = matches!(orders.spawner, crate::Spawner::Native(_));
         self.molds.add(generation, orders);
-        events.push_back(Event::Reload(generation));
+        events.push_back(Event::Reload(generation, policy));
         if native {
             events.push_back(Event::CanSpawn(generation));
+        }
+    }
+
+    /// How many workers there are to be after a reload: what was changed by signals lasts, unless the configuration
+    /// was changed since, or nobody is left.
+    fn seats_after(&self, configured: &Policy) -> u16 {
+        let seats = self.arbiter.seats();
+        if configured.workers == self.plan.orders.policy.workers && seats > 0 {
+            seats
+        } else {
+            configured.workers
         }
     }
 

@@ -2,29 +2,32 @@
 //!
 //! The new one is a child of the old one. It gets the listening sockets and the handover line over a
 //! channel, brings up its workers beside the old ones, and says so; then the old ones hand it their idle
-//! connections and leave. If it fails before that, nothing has changed.
+//! connections and leave. If it fails before that, nothing has changed; if it fails while the old one is still there,
+//! that one serves again. When to do which is the arbiter's to say.
 
 use crate::run::Master;
 use hostler_arbiter::Event;
 use hostler_sys::{
     channel::Channel,
-    own_file::{Inode, OwnFile},
     process::{self, WaitStatus},
 };
-use hostler_wire::{ExitStatus, Inheritance, ListenerInfo, TakeOver};
+use hostler_wire::{ExitStatus, FromSuccessor, Inheritance, InheritedListener, ToSuccessor, UPGRADE_VERSION};
+use nix::libc::SIGKILL;
 use std::{
     collections::VecDeque,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd},
     path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 /// Tells the new server by which descriptor its predecessor can be reached.
-const VARIABLE: &str = "HOSTLER_UPGRADE";
-const DESCRIPTOR: i32 = 3;
+pub(crate) const VARIABLE: &str = "HOSTLER_UPGRADE";
+pub(crate) const DESCRIPTOR: i32 = 3;
+/// sd_watchdog_enabled(3): whose watchdog it is. The new process is to have it, too.
+const WATCHDOG_OWNER: &str = "WATCHDOG_PID";
 
 /// The command line of this server, as it was started.
 #[derive(Clone, Debug)]
@@ -45,81 +48,30 @@ impl CommandLine {
     }
 }
 
-/// The server that started this one to be replaced by it.
-pub struct Predecessor {
-    channel: Channel,
-    handover: Option<(OwnedFd, OwnedFd)>,
-    listeners: Vec<(String, ListenerInfo, Vec<OwnedFd>)>,
-    /// Unix sockets that it made and leaves to its successor.
-    pub owned_files: Vec<OwnFile>,
-}
-
-impl Predecessor {
-    /// Gets in touch with it, if there is one.
-    ///
-    /// # Errors
-    /// The kernel's; `InvalidData` if it says what no predecessor would.
-    pub fn find() -> io::Result<Option<Self>> {
-        if std::env::var(VARIABLE).is_err() {
-            return Ok(None);
-        }
-        let channel = Channel::from(process::take_descriptor(DESCRIPTOR)?);
-        let invalid = || io::Error::new(io::ErrorKind::InvalidData, "the server to be replaced sent nothing");
-        let (inheritance, descriptors) = channel.recv::<Inheritance>()?.ok_or_else(invalid)?;
-        let mut descriptors = descriptors.into_iter();
-        let handover = descriptors.next().zip(descriptors.next());
-        let listeners = inheritance.listeners.into_iter();
-        let listeners = listeners
-            .map(|(spec, info, count)| (spec, info, descriptors.by_ref().take(count).collect()))
-            .collect();
-        let owned = inheritance.owned_files.into_iter();
-        let owned_files =
-            owned.map(|(path, numbers)| OwnFile::new(path, Inode::from_numbers(numbers))).collect();
-        Ok(Some(Self { channel, handover, listeners, owned_files }))
-    }
-
-    /// Its sockets for this address, as it was written in the configuration.
-    pub fn take_listener(&mut self, spec: &str) -> Option<(ListenerInfo, Vec<OwnedFd>)> {
-        let found = self.listeners.iter().position(|(theirs, ..)| theirs == spec)?;
-        let (_, info, sockets) = self.listeners.swap_remove(found);
-        Some((info, sockets))
-    }
-
-    /// Its sockets that a service manager had passed to it.
-    pub fn take_activated(&mut self) -> Vec<(String, ListenerInfo, Vec<OwnedFd>)> {
-        self.listeners.extract_if(.., |(spec, ..)| spec.starts_with("fd://")).collect()
-    }
-
-    pub(crate) fn take_handover(&mut self) -> Option<(OwnedFd, OwnedFd)> {
-        self.handover.take()
-    }
-
-    /// Says that this server serves.
-    pub(crate) fn take_over(&self) {
-        info!("this server serves; the one before it leaves");
-        if let Err(error) = self.channel.send(&TakeOver::Serving, &[]) {
-            warn!(%error, "the server before this one does not listen");
-        }
-    }
-}
-
 /// The server that this one started to be replaced by.
 pub(crate) struct Successor {
     pid: i32,
-    pub(crate) channel: Channel,
-    serves: bool,
+    /// Unless it closed its end.
+    channel: Option<Channel>,
+}
+
+impl Successor {
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.channel.as_ref().map(AsFd::as_fd)
+    }
 }
 
 impl Master {
     /// Starts the successor.
-    pub(crate) fn upgrade(&mut self) {
-        if self.arbiter.is_stopping() || self.successor.is_some() {
+    pub(crate) fn upgrade(&mut self, events: &mut VecDeque<Event>) {
+        if !self.arbiter.can_upgrade() {
             return warn!("an upgrade or a stop is under way already");
         }
         match self.start_successor() {
             Ok(successor) => {
                 info!(pid = successor.pid, "upgrading: another server is started");
                 self.successor = Some(successor);
+                events.push_back(Event::UpgradeBegan);
             }
             Err(error) => {
                 error!(%error, "not upgraded: the program could not be started; this server goes on")
@@ -131,60 +83,109 @@ impl Master {
         let unknown = || io::Error::other("the path of the program is not known");
         let line = self.plan.command_line.as_ref().ok_or_else(unknown)?;
         let (ours, theirs) = Channel::pair()?;
+        // Before there is a process: what waits in the channel is not lost.
+        let sockets = self.plan.listeners.iter().flat_map(|listener| &listener.sockets);
+        let handover = [self.handover.0.as_fd(), self.handover.1.as_fd()];
+        let descriptors: Vec<BorrowedFd<'_>> = handover.into_iter().chain(sockets.map(AsFd::as_fd)).collect();
+        ours.send(&self.inheritance(), &descriptors)?;
+        ours.set_nonblocking(true)?;
         let mut command = Command::new(&line.program);
-        command.args(&line.args).env(VARIABLE, "1").stdin(Stdio::null());
+        command.args(&line.args).env(VARIABLE, "1").env_remove(WATCHDOG_OWNER).stdin(Stdio::null());
         process::pass_descriptor(&mut command, theirs.into_fd(), DESCRIPTOR);
         let child = command.spawn()?;
-        drop(command);
-        let listeners = self.plan.listeners.iter();
-        let inheritance = Inheritance {
-            listeners: listeners
-                .map(|listener| (listener.spec.clone(), listener.info.clone(), listener.sockets.len()))
-                .collect(),
-            owned_files: self
-                .plan
-                .owned_files
-                .iter()
-                .map(|file| (file.path().to_owned(), file.inode().numbers()))
-                .collect(),
-        };
-        let sockets =
-            self.plan.listeners.iter().flat_map(|listener| listener.sockets.iter().map(AsFd::as_fd));
-        let handover = [self.handover.0.as_fd(), self.handover.1.as_fd()];
-        let descriptors: Vec<BorrowedFd<'_>> = handover.into_iter().chain(sockets).collect();
-        ours.send(&inheritance, &descriptors)?;
-        ours.set_nonblocking(true)?;
         let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
-        Ok(Successor { pid, channel: ours, serves: false })
+        Ok(Successor { pid, channel: Some(ours) })
+    }
+
+    fn inheritance(&self) -> Inheritance {
+        let listeners = self.plan.listeners.iter().map(|listener| InheritedListener {
+            spec: listener.spec.clone(),
+            info: listener.info.clone(),
+            sockets: listener.sockets.len(),
+        });
+        let files = self.plan.owned_files.iter();
+        Inheritance {
+            version: UPGRADE_VERSION,
+            listeners: listeners.collect(),
+            owned_files: files.map(|file| (file.path().to_owned(), file.inode().numbers())).collect(),
+        }
     }
 
     pub(crate) fn hear_successor(&mut self, events: &mut VecDeque<Event>) {
-        let Some(successor) = &mut self.successor else { return };
-        if let Ok(Some((TakeOver::Serving, _))) = successor.channel.recv::<TakeOver>() {
-            successor.serves = true;
+        while let Some(successor) = &mut self.successor {
+            let Some(channel) = &successor.channel else { return };
+            match channel.recv::<FromSuccessor>() {
+                Ok(Some((FromSuccessor::Runs, _))) => events.push_back(Event::SuccessorRuns),
+                Ok(Some((FromSuccessor::Serves, _))) => events.push_back(Event::HandOver),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Ok(None) => successor.channel = None,
+                Err(error) => {
+                    error!(pid = successor.pid, %error, "the other server says what cannot be understood, and is killed");
+                    successor.channel = None;
+                    return self.kill_successor();
+                }
+            }
+        }
+    }
+
+    /// The arbiter has left everything to the successor.
+    pub(crate) fn handed_over(&mut self) {
+        if let Some(successor) = &self.successor {
             info!(pid = successor.pid, "upgraded: the other server serves, this one leaves");
             self.notifier.main_process(successor.pid);
-            events.push_back(Event::HandOver);
+        }
+    }
+
+    pub(crate) fn stop_successor(&self, quickly: bool) {
+        let Some(successor) = &self.successor else { return };
+        info!(pid = successor.pid, quickly, "the other server is told to stop, too");
+        if let Some(channel) = &successor.channel
+            && let Err(error) = channel.send(&ToSuccessor::Stop { quickly }, &[])
+        {
+            debug!(pid = successor.pid, %error, "the other server does not listen");
+        }
+    }
+
+    pub(crate) fn kill_successor(&self) {
+        let Some(successor) = &self.successor else { return };
+        warn!(pid = successor.pid, "the other server is killed");
+        if let Err(error) = process::signal(successor.pid, SIGKILL) {
+            error!(pid = successor.pid, %error, "cannot signal the other server");
         }
     }
 
     /// Whether the process that ended was the successor.
-    pub(crate) fn successor_ended(&mut self, pid: i32, status: WaitStatus) -> bool {
+    pub(crate) fn successor_ended(
+        &mut self,
+        pid: i32,
+        status: WaitStatus,
+        events: &mut VecDeque<Event>,
+    ) -> bool {
         if self.successor.as_ref().is_none_or(|successor| successor.pid != pid) {
             return false;
         }
-        error!(pid, %status, "not upgraded: the other server ended; this one goes on");
+        // Its last words first.
+        self.hear_successor(events);
         self.successor = None;
+        info!(pid, %status, "the other server ended");
+        events.push_back(Event::SuccessorEnded { clean: status == WaitStatus::Exited(0) });
         true
     }
 
-    pub(crate) fn has_taken_over(&self) -> bool {
-        self.successor.as_ref().is_some_and(|successor| successor.serves)
+    /// This server is the service again.
+    pub(crate) fn took_back(&mut self) {
+        error!("the server that had taken over ended; this one serves again");
+        self.notifier.take_back();
+        self.announced = false;
+        // A reload that the upgrade overtook is over.
+        let serving = self.arbiter.generation();
+        self.molds.keep(|generation| generation == serving);
+        self.molds.ensure(serving);
     }
 
     /// As PID 1 the process cannot leave before its successor: it passes signals on until that ends.
     pub(crate) fn outlive(&mut self, status: ExitStatus) -> ExitStatus {
-        let Some(successor) = self.successor.take().filter(|successor| successor.serves) else {
+        let Some(successor) = self.successor.take().filter(|_| self.arbiter.is_replaced()) else {
             return status;
         };
         if std::process::id() != 1 {

@@ -3,7 +3,7 @@
 use crate::{Limits, fleet::Worker, run::Master, stacks};
 use hostler_arbiter::{Event, Reason};
 use hostler_sys::{board, clock, proc, process, signal};
-use hostler_wire::{Page, WorkerId};
+use hostler_wire::{Generation, Page, Served, WorkerId};
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
@@ -41,15 +41,26 @@ impl Master {
         if self.arbiter.is_stopping() {
             return None;
         }
-        interval(&self.plan.orders.limits, self.plan.orders.policy.stall_timeout)
+        let orders = self.molds.orders().chain([&self.plan.orders]);
+        orders.filter_map(|orders| interval(&orders.limits, orders.policy.stall_timeout)).min()
+    }
+
+    /// How often memory is to be measured, if it is.
+    fn measure_interval(&self) -> Option<Duration> {
+        let limits = self.molds.orders().chain([&self.plan.orders]).map(|orders| &orders.limits);
+        limits.filter(|limits| limits.max_memory.is_some()).map(|limits| limits.memory_interval).min()
+    }
+
+    /// The limits of a worker are those of its generation.
+    fn limits_of(&self, generation: Generation) -> &Limits {
+        self.molds.get(generation).map_or(&self.plan.orders.limits, |breed| &breed.orders.limits)
     }
 
     /// When the scoreboard is to be looked at again.
     pub(crate) fn next_look(&self) -> Option<Instant> {
         let look = self.look_interval().map(|interval| self.watch.looked + interval);
-        let limits = &self.plan.orders.limits;
-        let measures = limits.max_memory.is_some() && !self.arbiter.is_stopping();
-        look.into_iter().chain(measures.then(|| self.watch.measured + limits.memory_interval)).min()
+        let measure = self.measure_interval().filter(|_| !self.arbiter.is_stopping());
+        look.into_iter().chain(measure.map(|interval| self.watch.measured + interval)).min()
     }
 
     /// Looks, if it is time to.
@@ -68,19 +79,19 @@ impl Master {
         } else {
             self.watch.looked = now;
         }
-        if now >= self.watch.measured + self.plan.orders.limits.memory_interval {
+        if self.measure_interval().is_some_and(|interval| now >= self.watch.measured + interval) {
             self.watch.measured = now;
             self.measure_memory(events);
         }
     }
 
     fn look_at_loops(&mut self, events: &mut VecDeque<Event>) {
-        let slow_callback = self.plan.orders.limits.slow_callback;
         let now = clock::now();
         let watched: Vec<WorkerId> = self.arbiter.watched().collect();
         for id in watched {
             let Some(worker) = self.fleet.get(id) else { continue };
             let page = self.fleet.page(&worker.post);
+            let slow_callback = self.limits_of(worker.post.generation).slow_callback;
             let Some(worker) = self.fleet.get_mut(id) else { continue };
             let beat_at = page.beat_at();
             if std::mem::replace(&mut worker.seen.beat_at, beat_at) != beat_at {
@@ -93,11 +104,13 @@ impl Master {
     }
 
     fn measure_memory(&mut self, events: &mut VecDeque<Event>) {
-        let Limits { max_memory: Some(limit), memory_samples, .. } = self.plan.orders.limits else { return };
         let watched: Vec<WorkerId> = self.arbiter.watched().collect();
         let mut largest = 0;
         for id in watched {
+            let Some(generation) = self.fleet.get(id).map(|worker| worker.post.generation) else { continue };
+            let Limits { max_memory, memory_samples, .. } = *self.limits_of(generation);
             let Some(worker) = self.fleet.get_mut(id) else { continue };
+            let Some(limit) = max_memory else { continue };
             let Some(memory) = worker.pid.and_then(proc::memory) else { continue };
             largest = largest.max(memory);
             worker.seen.over_memory = if memory > limit { worker.seen.over_memory + 1 } else { 0 };
@@ -121,8 +134,8 @@ fn look_for_slow_turn(worker: &mut Worker, page: &'static Page, limit: Duration,
         report_slow_turn(worker, page, now);
     }
     let still = Duration::from_nanos(now.saturating_sub(page.turned_at()));
-    let serves_python = worker.interface.as_deref() == Some("asgi");
-    if !serves_python || page.is_parked() || still < limit || worker.seen.slow_turn == Some(turn) {
+    let watched = worker.interface.is_some_and(Served::is_asynchronous);
+    if !watched || page.is_parked() || still < limit || worker.seen.slow_turn == Some(turn) {
         return;
     }
     worker.seen.slow_turn = Some(turn);

@@ -19,12 +19,13 @@ mod settings;
 pub use exit::ExitStatus;
 pub use handover::{HANDOVER_HEAD, HANDOVER_INLINE, HandoverHead};
 pub use message::{
-    BootFailure, FailureKind, FromMold, FromWorker, Inheritance, Post, TakeOver, ToMold, ToWorker,
+    BootFailure, FailureKind, FromMold, FromSuccessor, FromWorker, Inheritance, InheritedListener, Post,
+    Served, ToMold, ToSuccessor, ToWorker, UPGRADE_VERSION,
 };
 pub use scoreboard::{InFlight, LATENCY_BUCKETS, PAGES, Page, PageState, SiblingPage, Totals};
 pub use settings::{
-    AppSettings, DeflateSettings, HttpSettings, Identity, Interface, ListenerInfo, LogForm, LogLevel,
-    LogSettings, Preload, WebSocketSettings, WorkerSettings,
+    AppSettings, DeflateSettings, HttpSettings, Identity, Interface, ListenerInfo, ListenerSettings, LogForm,
+    LogLevel, LogSettings, Preload, WebSocketSettings, WorkerSettings,
 };
 
 use serde::{Deserialize, Serialize};

@@ -72,8 +72,8 @@ pub enum ToWorker {
 pub enum FromWorker {
     /// Application imported, lifespan started, accepting.
     Ready {
-        /// What the application turned out to be: `asgi`, `wsgi`, `native`.
-        interface: String,
+        /// What the application turned out to be.
+        interface: Served,
         /// How many calls into the application can run at once in this worker; `None` is "no limit of ours".
         concurrent_calls: Option<usize>,
     },
@@ -85,22 +85,83 @@ pub enum FromWorker {
     Failed(BootFailure),
 }
 
+/// What a worker serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Served {
+    /// A Rust service.
+    Native,
+    /// An ASGI application.
+    Asgi,
+    /// An RSGI application.
+    Rsgi,
+    /// A WSGI application.
+    Wsgi,
+}
+
+impl Served {
+    /// The name in the log.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Asgi => "asgi",
+            Self::Rsgi => "rsgi",
+            Self::Wsgi => "wsgi",
+        }
+    }
+
+    /// Whether the application's callbacks run on the loop, and are to be short.
+    #[must_use]
+    pub fn is_asynchronous(self) -> bool {
+        matches!(self, Self::Asgi | Self::Rsgi)
+    }
+}
+
+/// The version of what two servers say to each other at an upgrade, the frames of the handover line included. They may
+/// be of different binaries: a server that is started by one of another version says so and ends, and the other one
+/// serves on.
+pub const UPGRADE_VERSION: u32 = 1;
+
 /// What a server leaves to the one that replaces it. With it come both ends of the handover line and the
 /// listening sockets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Inheritance {
-    /// The addresses as the user wrote them, where the sockets listen, and how many there are.
-    pub listeners: Vec<(String, ListenerInfo, usize)>,
-    /// Unix sockets that are to be removed at the end: each path, and the device and inode that were bound to it.
-    #[serde(default)]
+    /// [`UPGRADE_VERSION`]; this field alone is the same in all versions.
+    pub version: u32,
+    /// In the order of their sockets.
+    pub listeners: Vec<InheritedListener>,
+    /// Files that are to be removed at the end: each path, and the device and inode that were made there.
     pub owned_files: Vec<(PathBuf, (u64, u64))>,
 }
 
+/// An address that a server leaves to the one that replaces it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InheritedListener {
+    /// As the user wrote it.
+    pub spec: String,
+    /// Where the sockets listen.
+    pub info: ListenerInfo,
+    /// How many there are.
+    pub sockets: usize,
+}
+
 /// From the server that replaces another.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub enum TakeOver {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromSuccessor {
+    /// It runs, and listens to what it is told.
+    Runs,
     /// All its workers serve: the other may leave.
-    Serving,
+    Serves,
+}
+
+/// To the server that replaces another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToSuccessor {
+    /// Somebody told the server to stop.
+    Stop {
+        /// At once.
+        quickly: bool,
+    },
 }
 
 /// Why a mold or a worker could not start, in the words the user gets to read.

@@ -9,10 +9,7 @@ pub struct WorkerSettings {
     /// The Python application; `None` for a native service.
     pub app: Option<AppSettings>,
     /// The listeners, in the order in which their descriptors are handed over.
-    pub listeners: Vec<ListenerInfo>,
-    /// How many sockets each TCP listener has, with SO_REUSEPORT: 1 is one queue for all workers, more are
-    /// one for each seat, in their order. Unix sockets have one.
-    pub sockets_per_listener: u16,
+    pub listeners: Vec<ListenerSettings>,
     /// Limits and timeouts of HTTP connections.
     pub http: HttpSettings,
     /// Where log lines go and how many there are.
@@ -109,6 +106,16 @@ pub enum Interface {
     Wsgi,
     /// RSGI 1.6.
     Rsgi,
+}
+
+/// A listener as workers get it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerSettings {
+    /// Where it listens.
+    pub info: ListenerInfo,
+    /// How many sockets it has: 1 is one queue for all workers, more (with SO_REUSEPORT) are one for each seat, in
+    /// their order.
+    pub sockets: usize,
 }
 
 /// One listening socket.

@@ -6,7 +6,7 @@ use crate::{
 };
 use hostler_http::{Acceptor, App, Connections, Line, Listener, Load};
 use hostler_sys::channel::Channel;
-use hostler_wire::{BootFailure, FromWorker, ListenerInfo, PageState, SeatId, WorkerSettings};
+use hostler_wire::{BootFailure, FromWorker, PageState, SeatId, WorkerSettings};
 use std::{
     io,
     os::fd::OwnedFd,
@@ -71,13 +71,9 @@ pub async fn life<A: App<Body: Unpin>>(seat: Seat, app: A, ready: FromWorker) ->
 fn adopt(settings: &WorkerSettings, seat: SeatId, sockets: Vec<OwnedFd>) -> io::Result<Vec<Listener>> {
     let mut sockets = sockets.into_iter();
     let mut listeners = Vec::new();
-    for info in &settings.listeners {
-        let count = match info {
-            ListenerInfo::Tcp(_) => usize::from(settings.sockets_per_listener),
-            ListenerInfo::Unix(_) => 1,
-        };
-        let own = sockets.by_ref().take(count).collect();
-        listeners.push(Listener::adopt_of_seat(info, own, seat.0)?);
+    for listener in &settings.listeners {
+        let own = sockets.by_ref().take(listener.sockets).collect();
+        listeners.push(Listener::adopt_of_seat(&listener.info, own, seat.0)?);
     }
     Ok(listeners)
 }

@@ -2,7 +2,7 @@
 
 use crate::{Ending, ORPHAN_LIMIT, Seat, announce_failure, life};
 use hostler_http::{RequestBody, TowerApp};
-use hostler_wire::{BootFailure, ExitStatus, FailureKind, FromWorker};
+use hostler_wire::{BootFailure, ExitStatus, FailureKind, FromWorker, Served};
 use hyper::{Request, Response};
 use std::{error::Error, io};
 use tokio::runtime::{Builder, LocalOptions};
@@ -52,7 +52,7 @@ where
         .build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let app = TowerApp::new(make());
-        life(seat, app, FromWorker::Ready { interface: "native".into(), concurrent_calls: None }).await
+        life(seat, app, FromWorker::Ready { interface: Served::Native, concurrent_calls: None }).await
     })
 }
 

@@ -57,7 +57,10 @@ fn an_old_worker_that_dies_during_a_reload_is_replaced_from_the_old_generation()
 #[test]
 fn another_server_takes_over_everything() {
     let mut arbiter = upgrading();
-    assert_eq!(arbiter.step(Event::HandOver, secs(1)), [drain(ONE, Reason::Upgrade, true)]);
+    assert_eq!(
+        arbiter.step(Event::HandOver, secs(1)),
+        [Action::HandedOver, drain(ONE, Reason::Upgrade, true)]
+    );
     assert!(arbiter.is_replaced());
     assert_eq!(arbiter.step(Event::Exited(ONE), secs(2)), [Action::Exit(ExitStatus::Clean)]);
 }

@@ -105,8 +105,6 @@ struct World {
     workers: BTreeMap<WorkerId, (SeatId, Generation, Real)>,
     /// There is a successor's process; whether it was told to stop.
     successor: Option<bool>,
-    /// It has taken over, and does so still.
-    replaced: bool,
     told_to_stop: bool,
     over: bool,
 }
@@ -121,7 +119,6 @@ impl World {
             most_seats: policy.workers,
             workers: BTreeMap::new(),
             successor: None,
-            replaced: false,
             told_to_stop: false,
             over: false,
         }
@@ -158,10 +155,7 @@ impl World {
                 possible
             }
             Event::SuccessorRuns | Event::HandOver => self.successor.is_some(),
-            Event::SuccessorEnded { .. } => {
-                self.replaced = false;
-                self.successor.take().is_some()
-            }
+            Event::SuccessorEnded { .. } => self.successor.take().is_some(),
             Event::StopGracefully | Event::StopQuickly => {
                 self.told_to_stop = true;
                 true
@@ -245,6 +239,7 @@ impl World {
                 assert!(self.successor.is_some(), "nobody is there to be told {action:?}");
                 self.successor = Some(true);
             }
+            Action::HandedOver => assert!(!self.told_to_stop && self.successor == Some(false)),
             Action::NotUpgraded => assert!(self.successor.is_none()),
             Action::TookBack => {
                 assert!(!self.told_to_stop && self.successor.is_none(), "the service is over or another's");

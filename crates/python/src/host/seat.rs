@@ -10,7 +10,7 @@ use crate::{
 };
 use hostler_http::App;
 use hostler_sys::{disposition, orphan, signal, title};
-use hostler_wire::{AppSettings, BootFailure, ExitStatus, FailureKind, FromWorker, Interface};
+use hostler_wire::{AppSettings, BootFailure, ExitStatus, FailureKind, FromWorker, Interface, Served};
 use hostler_worker::{Ending, ORPHAN_LIMIT, Seat, announce_failure, life};
 use pyo3::{
     exceptions::{PyRuntimeError, PyValueError},
@@ -71,13 +71,13 @@ impl WorkerSeat {
     fn serve<A: App<Body: Unpin>>(
         &self,
         py: Python<'_>,
-        interface: &str,
+        interface: Served,
         app: A,
         engine: &Bound<'_, PyAny>,
         done: Py<PyAny>,
     ) -> PyResult<()> {
         let seat = self.take(py)?;
-        let ready = FromWorker::Ready { interface: interface.into(), concurrent_calls: None };
+        let ready = FromWorker::Ready { interface, concurrent_calls: None };
         let life = async move {
             let ended = life(seat, app, ready).await;
             Python::attach(|py| finish(done.bind(py), ended));
@@ -191,7 +191,7 @@ impl WorkerSeat {
     ) -> PyResult<()> {
         let (root_path, websocket) = self.app(py, |app| (app.root_path.clone(), app.websocket))?;
         let app = AsgiApp::new(app, &event_loop, state, root_path, websocket)?;
-        self.serve(py, "asgi", app, &engine, done)
+        self.serve(py, Served::Asgi, app, &engine, done)
     }
 
     /// Serves an RSGI application, as `serve_asgi`; `errors` are the exceptions that it knows.
@@ -207,7 +207,7 @@ impl WorkerSeat {
         let websocket = self.app(py, |app| app.websocket)?;
         let errors = Errors::new(errors.0, errors.1);
         let app = RsgiApp::new(app, &event_loop, errors, websocket)?;
-        self.serve(py, "rsgi", app, &engine, done)
+        self.serve(py, Served::Rsgi, app, &engine, done)
     }
 
     /// Serves a WSGI application until told to stop, without an event loop; True when all was answered.
@@ -221,7 +221,7 @@ impl WorkerSeat {
         let jobs = jobs.map(|jobs| jobs.get().clone());
         let app = WsgiApp::new(app, root_path, jobs)?;
         let seat = self.take(py)?;
-        let ready = FromWorker::Ready { interface: "wsgi".into(), concurrent_calls: Some(threads) };
+        let ready = FromWorker::Ready { interface: Served::Wsgi, concurrent_calls: Some(threads) };
         let runtime = gil::runtime()?;
         let ended = runtime.block_on(life(seat, app, ready))?;
         Ok(ended == Ending::Drained)

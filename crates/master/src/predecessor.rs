@@ -1,0 +1,166 @@
+//! The server that started this one to be replaced by it: what it leaves, and what is said to it.
+
+use crate::{run::Master, upgrade};
+use hostler_arbiter::Event;
+use hostler_sys::{
+    channel::Channel,
+    own_file::{Inode, OwnFile},
+    process,
+};
+use hostler_wire::{FromSuccessor, Inheritance, ListenerInfo, ToSuccessor, UPGRADE_VERSION};
+use std::{
+    collections::VecDeque,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+use tracing::{debug, info, warn};
+
+/// The server that started this one to be replaced by it.
+pub struct Predecessor {
+    /// Until it is gone.
+    channel: Option<Channel>,
+    handover: Option<(OwnedFd, OwnedFd)>,
+    listeners: Vec<(String, ListenerInfo, Vec<OwnedFd>)>,
+    /// Files that it made and leaves to its successor.
+    pub owned_files: Vec<OwnFile>,
+}
+
+impl Predecessor {
+    /// Gets in touch with it, if there is one.
+    ///
+    /// # Errors
+    /// The kernel's; `Unsupported` if it is of another version, `InvalidData` if it says what no predecessor would.
+    pub fn find() -> io::Result<Option<Self>> {
+        if std::env::var(upgrade::VARIABLE).is_err() {
+            return Ok(None);
+        }
+        let channel = Channel::from(process::take_descriptor(upgrade::DESCRIPTOR)?);
+        let (left, descriptors) = channel
+            .recv::<serde_json::Value>()?
+            .ok_or_else(|| invalid("the server to be replaced sent nothing"))?;
+        let Inheritance { listeners, owned_files, .. } = understood(left)?;
+        let sockets: usize = listeners.iter().map(|listener| listener.sockets).sum();
+        if descriptors.len() != sockets + 2 {
+            return Err(invalid("not all sockets of the server to be replaced arrived"));
+        }
+        let mut descriptors = descriptors.into_iter();
+        let handover = descriptors.next().zip(descriptors.next());
+        let listeners = listeners
+            .into_iter()
+            .map(|its| (its.spec, its.info, descriptors.by_ref().take(its.sockets).collect()))
+            .collect();
+        let owned_files = owned_files.into_iter();
+        let owned_files =
+            owned_files.map(|(path, numbers)| OwnFile::new(path, Inode::from_numbers(numbers))).collect();
+        Ok(Some(Self { channel: Some(channel), handover, listeners, owned_files }))
+    }
+
+    /// Its sockets for this address, as it was written in the configuration.
+    pub fn take_listener(&mut self, spec: &str) -> Option<(ListenerInfo, Vec<OwnedFd>)> {
+        let found = self.listeners.iter().position(|(theirs, ..)| theirs == spec)?;
+        let (_, info, sockets) = self.listeners.swap_remove(found);
+        Some((info, sockets))
+    }
+
+    /// Its sockets that a service manager had passed to it.
+    pub fn take_activated(&mut self) -> Vec<(String, ListenerInfo, Vec<OwnedFd>)> {
+        self.listeners.extract_if(.., |(spec, ..)| spec.starts_with("fd://")).collect()
+    }
+
+    pub(crate) fn take_handover(&mut self) -> Option<(OwnedFd, OwnedFd)> {
+        self.handover.take()
+    }
+
+    /// Says that this server listens to it from now on.
+    pub(crate) fn begin(&self) -> io::Result<()> {
+        let Some(channel) = &self.channel else { return Ok(()) };
+        channel.set_nonblocking(true)?;
+        self.tell(FromSuccessor::Runs);
+        Ok(())
+    }
+
+    /// Says that this server serves.
+    pub(crate) fn take_over(&self) {
+        info!("this server serves; the one before it leaves");
+        self.tell(FromSuccessor::Serves);
+    }
+
+    fn tell(&self, message: FromSuccessor) {
+        if let Some(channel) = &self.channel
+            && let Err(error) = channel.send(&message, &[])
+        {
+            warn!(%error, "the server before this one does not listen");
+        }
+    }
+
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.channel.as_ref().map(AsFd::as_fd)
+    }
+
+    /// What it says; `None` if it says nothing now.
+    fn message(&mut self) -> Option<ToSuccessor> {
+        match self.channel.as_ref()?.recv::<ToSuccessor>() {
+            Ok(Some((message, _))) => Some(message),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            gone => {
+                debug!(
+                    error = gone.err().map(|error| error.to_string()),
+                    "the server before this one is gone"
+                );
+                self.channel = None;
+                None
+            }
+        }
+    }
+}
+
+fn invalid(text: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text.to_owned())
+}
+
+fn understood(left: serde_json::Value) -> io::Result<Inheritance> {
+    // Those before the first version did not say so.
+    let theirs = left.get("version").and_then(serde_json::Value::as_u64).unwrap_or(0);
+    if theirs != u64::from(UPGRADE_VERSION) {
+        let text = format!(
+            "it speaks version {theirs} of the upgrade and this program speaks {UPGRADE_VERSION}: stop it, then start this one"
+        );
+        return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+    }
+    Ok(serde_json::from_value(left)?)
+}
+
+impl Master {
+    /// The server before this one passes on that somebody told it to stop.
+    pub(crate) fn hear_predecessor(&mut self, events: &mut VecDeque<Event>) {
+        let Some(predecessor) = &mut self.plan.predecessor else { return };
+        while let Some(ToSuccessor::Stop { quickly }) = predecessor.message() {
+            info!(quickly, "the server before this one was told to stop, and this one stops, too");
+            if quickly {
+                events.push_back(Event::StopQuickly);
+            } else if !self.arbiter.is_stopping() {
+                // A signal to all processes of a group came here as well: that is one request and not two.
+                events.push_back(Event::StopGracefully);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::understood;
+    use serde_json::json;
+
+    #[test]
+    fn another_version_is_refused_in_words() {
+        let left = json!({"version": 1, "listeners": [], "owned_files": []});
+        assert!(understood(left).unwrap().listeners.is_empty());
+        for (left, version) in [
+            (json!({"version": 2, "what": "ever"}), "version 2"),
+            (json!({"listeners": [["127.0.0.1:80", {"Tcp": "127.0.0.1:80"}, 1]]}), "version 0"),
+        ] {
+            let error = understood(left).unwrap_err().to_string();
+            assert!(error.contains(version) && error.contains("stop it"), "{error}");
+        }
+    }
+}
