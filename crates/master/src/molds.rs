@@ -56,9 +56,10 @@ impl Molds {
     /// killed: they hang in the application's import, or are stopped.
     pub(crate) fn keep(&mut self, keep: impl Fn(Generation) -> bool) {
         let kill_at = Instant::now() + MOLD_PAUSE;
-        let gone = self.breeds.extract_if(.., |generation, _| !keep(*generation));
-        let gone = gone.filter_map(|(_, breed)| breed.mold).map(|mold| (mold.pid, Some(kill_at)));
+        let gone = self.running().filter(|(generation, _)| !keep(*generation));
+        let gone: Vec<_> = gone.map(|(_, mold)| (mold.pid, Some(kill_at))).collect();
         self.leaving.extend(gone);
+        self.breeds.retain(|generation, _| keep(*generation));
     }
 
     /// Sees to it that a generation has a mold, now or soon.
