@@ -7,6 +7,7 @@
 //! memory that is not there. The page survives its worker, so what it was doing can be told afterwards.
 
 use std::{
+    mem::offset_of,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
 };
@@ -108,6 +109,41 @@ impl SiblingPage {
     #[must_use]
     pub fn score(&self) -> u64 {
         self.0.score()
+    }
+}
+
+/// What a page says at its beginning, for those who read the scoreboard as a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// Whether the page is a worker's.
+    pub used: bool,
+    /// Whether the worker serves.
+    pub serves: bool,
+    /// The worker's seat.
+    pub seat: u32,
+    /// Open connections.
+    pub connections: u64,
+    /// Requests whose answers are not sent yet.
+    pub in_flight: u64,
+}
+
+impl Glance {
+    /// How many bytes of a page are needed.
+    pub const SIZE: usize = offset_of!(Page, in_flight) + 8;
+
+    /// Reads the beginning of a page.
+    #[must_use]
+    pub fn of(bytes: &[u8; Self::SIZE]) -> Self {
+        let word = |at: usize| std::array::from_fn(|n| bytes[at + n]);
+        let long = |at: usize| std::array::from_fn(|n| bytes[at + n]);
+        let state = u32::from_ne_bytes(word(offset_of!(Page, state)));
+        Self {
+            used: state != PageState::Vacant as u32,
+            serves: state == PageState::Serving as u32,
+            seat: u32::from_ne_bytes(word(offset_of!(Page, seat))),
+            connections: u64::from_ne_bytes(long(offset_of!(Page, connections))),
+            in_flight: u64::from_ne_bytes(long(offset_of!(Page, in_flight))),
+        }
     }
 }
 

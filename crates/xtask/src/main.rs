@@ -8,6 +8,7 @@ mod eventloop;
 mod python;
 mod serve;
 mod tools;
+mod torture;
 
 use anyhow::{Result, bail};
 use python::Python;
@@ -20,6 +21,7 @@ cargo xtask test [--python X]    prepare and run every test (on X alone, or on e
 cargo xtask build [--python X]   build the server and the extension for X
 cargo xtask bench [NAME] [--python X]   measure against other servers and print the table
 cargo xtask eventloop [--python X] [--suites]   run CPython's tests for asyncio, and libraries', on our loop
+cargo xtask torture [--seed N] [--seconds S] [--interface NAME]   random clients and random misfortune
 cargo xtask generate             write the files that are printed by the program
 cargo xtask ci                   what must pass before a change lands";
 
@@ -40,6 +42,7 @@ fn main() -> Result<()> {
             let (suites, others): (Vec<String>, _) = rest.into_iter().partition(|arg| arg == "--suites");
             eventloop::run(asked_python(&others)?, !suites.is_empty())
         }
+        "torture" => torture::run(&rest),
         "generate" => generate(),
         "ci" => ci(),
         _ => {

@@ -1,0 +1,165 @@
+//! Looks whether anything is left over when the load is gone.
+
+use crate::{
+    clock::wait_for,
+    proc::{self, Belongings, Role},
+    server::Server,
+};
+use hostler_wire::{Glance, Page};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{collections::BTreeMap, fs, io, os::unix::fs::FileExt, time::Duration};
+
+/// How long workers may drain, be replaced and forget their clients.
+const SETTLES: Duration = Duration::from_secs(20);
+/// How much a process may have grown, in KiB.
+const MASTER_GROWS: u64 = 2 << 10;
+const OTHERS_GROW: u64 = 128 << 10;
+
+/// What each role has at rest: the most of its processes.
+#[derive(Clone, Debug)]
+pub(crate) struct Inventory(BTreeMap<Role, Rest>);
+
+#[derive(Clone, Debug, Default)]
+struct Rest {
+    /// By kind.
+    descriptors: BTreeMap<String, usize>,
+    threads: usize,
+    memory: u64,
+}
+
+/// What a server has that rests.
+pub(crate) fn inventory(server: &Server) -> Inventory {
+    let mut roles: BTreeMap<Role, Rest> = BTreeMap::new();
+    for process in server.processes() {
+        let has = Rest::of(&proc::belongings(process.pid));
+        let most = roles.entry(process.role).or_default();
+        most.threads = most.threads.max(has.threads);
+        most.memory = most.memory.max(has.memory);
+        for (kind, count) in has.descriptors {
+            let known = most.descriptors.entry(kind).or_default();
+            *known = (*known).max(count);
+        }
+    }
+    Inventory(roles)
+}
+
+impl Rest {
+    fn of(has: &Belongings) -> Self {
+        let mut descriptors = BTreeMap::new();
+        for target in &has.descriptors {
+            let kind = target.split(['[', ' ']).next().unwrap_or_default();
+            *descriptors.entry(kind.to_owned()).or_default() += 1;
+        }
+        Self { descriptors, threads: has.threads, memory: has.memory }
+    }
+
+    /// What of this is more than `before`.
+    fn more_than(&self, before: &Self, grows: u64) -> Vec<String> {
+        let kinds = self.descriptors.iter().filter_map(|(kind, count)| {
+            let known = before.descriptors.get(kind).copied().unwrap_or_default();
+            (*count > known).then(|| format!("{count} instead of {known} descriptors of {kind}"))
+        });
+        let threads = (self.threads > before.threads)
+            .then(|| format!("{} instead of {} threads", self.threads, before.threads));
+        let memory = (self.memory > before.memory + grows)
+            .then(|| format!("{} KiB of memory instead of {}", self.memory, before.memory));
+        kinds.chain(threads).chain(memory).collect()
+    }
+}
+
+/// Waits until nothing is left over; what is, if something stays.
+pub(crate) fn settle(server: &Server, before: &Inventory) -> Vec<String> {
+    let mut left = Vec::new();
+    wait_for(SETTLES, || {
+        left = leftovers(server, before);
+        // Looking costs the server's processor, too.
+        std::thread::sleep(Duration::from_millis(100));
+        left.is_empty()
+    });
+    left
+}
+
+fn leftovers(server: &Server, before: &Inventory) -> Vec<String> {
+    let processes = server.processes();
+    let mut left = Vec::new();
+    let count = |role| processes.iter().filter(|process| process.role == role).count();
+    let known = |role| before.0.contains_key(&role);
+    for (role, most) in [(Role::Master, 1), (Role::Mold, usize::from(known(Role::Mold))), (Role::Other, 0)] {
+        if count(role) != most {
+            left.push(format!("{} processes of role {role:?} instead of {most}", count(role)));
+        }
+    }
+    if count(Role::Worker) == 0 {
+        left.push("there is no worker".into());
+    }
+    for process in &processes {
+        let grows = if process.role == Role::Master { MASTER_GROWS } else { OTHERS_GROW };
+        let Some(most) = before.0.get(&process.role) else { continue };
+        let more = Rest::of(&proc::belongings(process.pid)).more_than(most, grows);
+        left.extend(more.into_iter().map(|more| format!("{:?} {} has {more}", process.role, process.pid)));
+    }
+    left.extend(scoreboard(server, count(Role::Worker)));
+    left
+}
+
+/// What the scoreboard counts though nobody is there.
+fn scoreboard(server: &Server, workers: usize) -> Vec<String> {
+    let used = match pages(server) {
+        Ok(used) => used,
+        Err(error) => return vec![format!("the scoreboard cannot be read: {error}")],
+    };
+    let mut left = Vec::new();
+    if used.len() != workers {
+        left.push(format!("{} pages of the scoreboard for {workers} workers", used.len()));
+    }
+    for Glance { seat, in_flight, connections, .. } in used {
+        if (in_flight, connections) != (0, 0) {
+            left.push(format!(
+                "seat {seat} counts {in_flight} requests in flight and {connections} connections"
+            ));
+        }
+    }
+    left
+}
+
+/// How many pages are looked at. Many more than a round has workers.
+const PAGES: u64 = 64;
+
+/// The pages of workers, read as a file: a mapping would make the kernel allocate all of them.
+fn pages(server: &Server) -> io::Result<Vec<Glance>> {
+    let master = server.master().ok_or_else(|| io::Error::other("there is no master"))?;
+    let entries = fs::read_dir(format!("/proc/{master}/fd"))?.flatten();
+    let is_board = |path: &std::path::Path| {
+        fs::read_link(path).is_ok_and(|target| target.to_string_lossy().contains("hostler-scoreboard"))
+    };
+    let path = entries.map(|entry| entry.path()).find(|path| is_board(path));
+    let file = fs::File::open(path.ok_or_else(|| io::Error::other("the master has none"))?)?;
+    let mut pages = Vec::new();
+    for number in 0..PAGES {
+        let mut begin = [0; Glance::SIZE];
+        file.read_exact_at(&mut begin, number * size_of::<Page>() as u64)?;
+        pages.push(Glance::of(&begin));
+    }
+    pages.retain(|page| page.used);
+    Ok(pages)
+}
+
+/// Waits until nobody drains or boots, and gives the server its number of workers back.
+pub(crate) fn restore_workers(server: &Server, workers: usize) {
+    wait_for(SETTLES, || {
+        let serving = pages(server).is_ok_and(|used| !used.is_empty() && used.iter().all(|page| page.serves));
+        serving && server.with_role(Role::Master).len() == 1
+    });
+    let Some(master) = server.master() else { return };
+    let now = server.with_role(Role::Worker).len();
+    let signal = if now > workers { Signal::SIGTTOU } else { Signal::SIGTTIN };
+    for _ in 0..now.abs_diff(workers) {
+        // One at a time: pending signals of a kind are one signal.
+        let before = server.with_role(Role::Worker).len();
+        let _ = kill(Pid::from_raw(master), signal);
+        wait_for(SETTLES, || server.with_role(Role::Worker).len() != before);
+    }
+}

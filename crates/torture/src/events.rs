@@ -1,0 +1,195 @@
+//! Does to the server what the plan says, and notes it.
+
+use crate::{
+    clock::{Clock, wait_for},
+    plan::{Act, Event, Target},
+    proc::{self, Role},
+    server::Server,
+    world::{Stop, World},
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    process::{Command, Stdio},
+    sync::Mutex,
+    time::Duration,
+};
+
+/// What has to be undone later.
+enum Undo {
+    Continue(i32),
+    Descriptors,
+}
+
+/// Does the events of a plan, each at its time.
+pub(crate) struct Hand<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) world: &'a World,
+    pub(crate) clock: Clock,
+    /// What went wrong with a stop or a start.
+    pub(crate) failures: Mutex<Vec<String>>,
+}
+
+impl Hand<'_> {
+    pub(crate) fn run(&self, events: &[Event]) {
+        let mut undone: Vec<(u64, Undo)> = Vec::new();
+        let mut events = events.iter().peekable();
+        loop {
+            let next_event = events.peek().map(|event| event.at);
+            let next_undo = undone.iter().map(|(at, _)| *at).min();
+            let Some(next) = next_event.into_iter().chain(next_undo).min() else { return };
+            self.clock.wait_until(next);
+            if let Some(place) = undone.iter().position(|(at, _)| *at == next) {
+                self.undo(&undone.remove(place).1);
+            } else if let Some(event) = events.next() {
+                undone.extend(self.act(event.act));
+            }
+        }
+    }
+
+    fn find(&self, target: Target) -> Option<i32> {
+        match target {
+            Target::Master => self.server.master(),
+            Target::Successor => {
+                let master = self.server.master();
+                self.server.with_role(Role::Master).into_iter().find(|pid| Some(*pid) != master)
+            }
+            Target::Mold => self.server.with_role(Role::Mold).pop(),
+            Target::Worker(number) => {
+                let workers = self.server.with_role(Role::Worker);
+                (!workers.is_empty()).then(|| workers[number % workers.len()])
+            }
+        }
+    }
+
+    /// Does something; what is to be undone, and when.
+    fn act(&self, act: Act) -> Option<(u64, Undo)> {
+        match act {
+            Act::Signal(target, signal) => {
+                let pid = self.find(target)?;
+                self.tell(format!("{signal} to {target:?} ({pid})"));
+                self.signal(target, pid, signal);
+                None
+            }
+            Act::Freeze(target, time) => {
+                let pid = self.find(target)?;
+                self.tell(format!("{target:?} ({pid}) stands still for {time} ms"));
+                send(pid, Signal::SIGSTOP);
+                Some((self.clock.now() + time, Undo::Continue(pid)))
+            }
+            Act::FewDescriptors(target, spare, time) => {
+                let pid = self.find(target)?;
+                let has = proc::belongings(pid).descriptors.len() as u64;
+                self.tell(format!(
+                    "{target:?} ({pid}) has {has} descriptors, may have {spare} more for {time} ms"
+                ));
+                limit_descriptors(pid, has + spare);
+                let until = self.clock.now() + time;
+                self.world.note(|history| history.few_descriptors.push((self.clock.now(), until)));
+                Some((until, Undo::Descriptors))
+            }
+            Act::Restart(signal) => {
+                self.restart(signal);
+                None
+            }
+            Act::LogStuck(time) => {
+                self.tell(format!("nobody reads the log for {time} ms"));
+                self.server.log.stick(Duration::from_millis(time));
+                None
+            }
+            Act::LogDead => {
+                self.tell("the log's reader is gone".into());
+                self.server.log.die();
+                None
+            }
+        }
+    }
+
+    fn undo(&self, undo: &Undo) {
+        match undo {
+            Undo::Continue(pid) => send(*pid, Signal::SIGCONT),
+            // Those that were started meanwhile have inherited the limit.
+            Undo::Descriptors => {
+                self.server.processes().iter().for_each(|process| limit_descriptors(process.pid, 1024))
+            }
+        }
+    }
+
+    fn signal(&self, target: Target, pid: i32, signal: Signal) {
+        let now = self.clock.now();
+        match (target, signal) {
+            (Target::Worker(_), Signal::SIGKILL | Signal::SIGINT | Signal::SIGQUIT) => {
+                // What it has is only known while it stands still.
+                send(pid, Signal::SIGSTOP);
+                wait_for(Duration::from_secs(2), || proc::is_stopped(pid));
+                self.world.note_end_of(self.server, pid, self.clock.now());
+                send(pid, signal);
+                return send(pid, Signal::SIGCONT);
+            }
+            (Target::Worker(_), Signal::SIGTERM)
+            | (Target::Master, Signal::SIGHUP | Signal::SIGUSR2 | Signal::SIGTTOU) => {
+                self.world.note(|history| history.drains.push(now));
+            }
+            (Target::Master, Signal::SIGWINCH) => self.world.note(|history| {
+                history.drains.push(now);
+                history.emptied = Some((now, u64::MAX));
+            }),
+            _ => {}
+        }
+        if let (Target::Master, Signal::SIGHUP) = (target, signal) {
+            self.world.note(|history| {
+                if let Some(emptied) = &mut history.emptied {
+                    emptied.1 = emptied.1.min(now + 5_000);
+                }
+            });
+        }
+        send(pid, signal);
+    }
+
+    fn restart(&self, signal: Signal) {
+        let at = self.clock.now();
+        self.tell(format!("{signal} stops the server, and it is started again"));
+        let graceful = signal == Signal::SIGTERM;
+        self.world.note(|history| history.stops.push(Stop { at, graceful, serves_again: u64::MAX }));
+        // Whoever stands still cannot stop.
+        self.server.processes().iter().for_each(|process| send(process.pid, Signal::SIGCONT));
+        let wrong = self.server.stop(signal).or_else(|| {
+            let left = self.server.leftovers();
+            (!left.is_empty()).then(|| format!("files are left: {left:?}"))
+        });
+        if wrong.is_some() {
+            self.server.end_by_force();
+        }
+        self.failures.lock().expect("no thread panics").extend(wrong);
+        if let Err(error) = self.server.start_again() {
+            self.failures.lock().expect("no thread panics").push(format!("{error:#}"));
+        }
+        let now = self.clock.now();
+        self.tell("the server is started again".into());
+        self.world.note(|history| {
+            if let Some(stop) = history.stops.last_mut() {
+                stop.serves_again = now;
+            }
+        });
+    }
+
+    fn tell(&self, what: String) {
+        let now = self.clock.now();
+        self.world.note(|history| history.story.push((now, what)));
+    }
+}
+
+/// Sends a signal; a process that is gone already does not mind.
+fn send(pid: i32, signal: Signal) {
+    let _ = kill(Pid::from_raw(pid), signal);
+}
+
+/// Sets the soft limit of descriptors.
+fn limit_descriptors(pid: i32, most: u64) {
+    let mut command = Command::new("prlimit");
+    command.args(["--pid", &pid.to_string(), &format!("--nofile={most}:")]);
+    // A process that is gone already does not mind.
+    let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+}

@@ -1,0 +1,100 @@
+//! Torture: random clients and random misfortune against a real server, every byte checked.
+//!
+//! A round draws a plan from its seed (`plan`), starts a server with small timeouts (`server`), lets the clients
+//! talk (`client`) while things happen to the server (`events`), and then judges: each answer is whole and right,
+//! or its connection ended for a cause that is on the list (`oracle`); nothing is left over (`audit`); the server
+//! stops as it should. A plan that fails is shortened (`shrink`) and told (`report`).
+//!
+//! The applications are `tests/apps/torture_*.py` and `tests/torture_native.rs`. Bodies are functions of the
+//! request's number, in both directions, so that each byte can be checked wherever it turns up.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "a tool for people at a terminal")]
+
+mod ask;
+mod audit;
+mod client;
+mod clock;
+mod dice;
+mod events;
+mod log;
+mod oracle;
+mod plan;
+mod proc;
+mod report;
+mod round;
+mod server;
+mod shrink;
+mod world;
+
+pub use plan::Interface;
+
+use anyhow::{Result, bail};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+/// What a torture needs to know of its surroundings.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// The server.
+    pub hostler: PathBuf,
+    /// The native service.
+    pub native: PathBuf,
+    /// The Python that it uses.
+    pub python: PathBuf,
+    /// Where the applications are.
+    pub apps: PathBuf,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The seed of the first round; each round has the next.
+    pub seed: u64,
+    /// How long new rounds are begun.
+    pub time: Duration,
+    /// The interfaces, which take turns.
+    pub interfaces: Vec<Interface>,
+    /// Go on after failures.
+    pub goes_on: bool,
+    /// How often and how long a failed plan is shortened.
+    pub shrinks: usize,
+}
+
+/// How long a failed plan is shortened at most.
+const SHRINKS_FOR: Duration = Duration::from_secs(240);
+
+/// Tortures.
+///
+/// # Errors
+/// When something failed, or the server could not be started.
+pub fn run(environment: &Environment, options: &Options) -> Result<()> {
+    // Upgraded servers are orphans, and their end is to be seen.
+    nix::sys::prctl::set_child_subreaper(true)?;
+    let (begin, mut failed) = (Instant::now(), 0);
+    for (number, interface) in (0..).zip(options.interfaces.iter().cycle()) {
+        if begin.elapsed() >= options.time {
+            break;
+        }
+        let plan = plan::draw(options.seed + number, *interface);
+        let outcome = round::play(&plan, environment).unwrap_or_else(|error| round::Outcome::failed(&error));
+        println!("{}", report::line(&plan, &outcome));
+        if outcome.failures.is_empty() {
+            continue;
+        }
+        failed += 1;
+        let found = begin.elapsed().as_secs();
+        let first = round::Outcome { failures: outcome.failures.clone(), ..round::Outcome::default() };
+        let shrunk = shrink::shrink(&plan, outcome, environment, options.shrinks, SHRINKS_FOR);
+        println!("{}found after {found} s", report::failure(&first, &shrunk));
+        if !options.goes_on {
+            break;
+        }
+    }
+    if failed > 0 {
+        bail!("{failed} rounds failed");
+    }
+    Ok(())
+}

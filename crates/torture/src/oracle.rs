@@ -1,0 +1,265 @@
+//! Judges what a client saw: every answer whole and right, or the connection ended for a cause on this list.
+
+use crate::{
+    ask::Ask,
+    client::{End, Record},
+    plan::{Client, Does, Interface, Setup, Talk},
+    server::{GRACE, HEADER_LIMIT},
+    world::{History, Stop},
+};
+
+/// Measured times are this inexact, in milliseconds.
+const SLACK: u64 = 400;
+
+/// Why a connection may end before everything was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cause {
+    /// The client left, as its script says.
+    ClientLeft,
+    /// The client broke the rules or its body.
+    RulesBroken,
+    /// The client was slower than a limit.
+    TooSlow,
+    /// An answer before said that it is the last one.
+    SaidClose,
+    /// A request's body was not read, and nobody can tell where the next request begins.
+    BodyUnread,
+    /// The harness ended its worker.
+    WorkerKilled,
+    /// Its worker drained for longer than its grace.
+    GraceOver,
+    /// The server was told to stop before the request was sent.
+    Stopping,
+    /// The server was told to stop quickly.
+    QuickStop,
+    /// The server did not run.
+    NotRunning,
+    /// The server was told to have no workers.
+    NoWorkers,
+    /// WebSockets are told to come back when their worker goes.
+    Farewell,
+    /// A process had no descriptors left.
+    NoDescriptors,
+}
+
+/// What came of a client.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// Everything was answered.
+    Good,
+    /// Something was not, for this cause.
+    Excused(Cause),
+    /// Something was not, for no cause.
+    Failed(String),
+}
+
+/// Judges a client.
+pub(crate) fn judge(setup: &Setup, client: &Client, record: &Record, history: &History) -> Verdict {
+    if let Some(fault) = &record.fault {
+        return Verdict::Failed(fault.clone());
+    }
+    let case = Case { setup, client, record, history };
+    let talk = match &client.does {
+        Does::Talk(talk) => Some(talk),
+        Does::WebSocket(_) | Does::Storm(_) => None,
+    };
+    if let Some(verdict) = talk.and_then(|talk| case.statuses(talk)) {
+        return verdict;
+    }
+    match (&record.end, talk) {
+        (End::Complete, _) => Verdict::Good,
+        (End::Scripted, _) => Verdict::Excused(Cause::ClientLeft),
+        (_, Some(talk)) if record.answers.len() == talk.asks.len() && record.partial.is_none() => {
+            Verdict::Good
+        }
+        (End::NotMade(_), _) => case.or_failed(case.not_running()),
+        (_, Some(talk)) => case.or_failed(case.ended_early(talk)),
+        (_, None) => case.or_failed(case.socket_ended()),
+    }
+}
+
+struct Case<'a> {
+    setup: &'a Setup,
+    client: &'a Client,
+    record: &'a Record,
+    history: &'a History,
+}
+
+impl Case<'_> {
+    fn or_failed(&self, cause: Option<Cause>) -> Verdict {
+        cause.map_or_else(|| Verdict::Failed(self.complaint()), Verdict::Excused)
+    }
+
+    fn complaint(&self) -> String {
+        let record = self.record;
+        let partial = record.partial.as_ref().map(|partial| format!(", then {partial}")).unwrap_or_default();
+        let place = record.answers.len();
+        let asked = match record.asked.get(place).copied().unwrap_or_default() {
+            0 => "not sent to its end".into(),
+            at => format!("sent by {at} ms"),
+        };
+        format!(
+            "{:?} at {} ms after {place} whole answers{partial}, for no allowed cause (connected at {} ms, the next \
+             request was {asked}, last heard of the server at {} ms)",
+            record.end, record.ended, record.began, record.heard
+        )
+    }
+
+    /// Judges answers that are not what the application answers.
+    fn statuses(&self, talk: &Talk) -> Option<Verdict> {
+        let odd = self
+            .record
+            .answers
+            .iter()
+            .enumerate()
+            .find(|(_, answer)| answer.status != 200 || !answer.numbered);
+        let (place, answer) = odd?;
+        let broken = talk.breaks_at.is_some_and(|at| at <= place);
+        let late = talk.late_from.is_some_and(|at| at <= place);
+        let unread = place > 0 && is_early(&talk.asks[place - 1]);
+        let cause = match answer.status {
+            400 if broken => Some(Cause::RulesBroken),
+            408 if late => Some(Cause::TooSlow),
+            500 | 503 if self.had_few_descriptors() => Some(Cause::NoDescriptors),
+            _ => None,
+        };
+        let whole = if unread { " (the body before was not read)" } else { "" };
+        Some(cause.map_or_else(
+            || {
+                Verdict::Failed(format!(
+                    "answer {place} has status {}{}{whole} for no allowed cause",
+                    answer.status,
+                    if answer.numbered { "" } else { ", is the server's own" }
+                ))
+            },
+            Verdict::Excused,
+        ))
+    }
+
+    fn had_few_descriptors(&self) -> bool {
+        let (from, to) = (self.record.began, self.record.ended);
+        self.history.few_descriptors.iter().any(|(begin, end)| *begin <= to && from <= end + SLACK)
+    }
+
+    /// Why the connection ended with this request unanswered.
+    fn ended_early(&self, talk: &Talk) -> Option<Cause> {
+        // Nothing excuses that a client waits for ever.
+        if self.record.end == End::Hang {
+            return None;
+        }
+        let place = self.record.answers.len();
+        let nothing_came = self.record.partial.is_none();
+        if nothing_came && self.record.answers.last().is_some_and(|answer| answer.closes) {
+            return Some(Cause::SaidClose);
+        }
+        if talk.breaks_at.is_some_and(|at| at <= place) {
+            return Some(Cause::RulesBroken);
+        }
+        if nothing_came && talk.late_from.is_some_and(|at| at <= place) && self.was_late() {
+            return Some(Cause::TooSlow);
+        }
+        if nothing_came && place > 0 && is_early(&talk.asks[place - 1]) {
+            return Some(Cause::BodyUnread);
+        }
+        let asked = self.record.asked.get(place).copied().filter(|at| *at > 0);
+        self.servers_cause(asked)
+    }
+
+    fn was_late(&self) -> bool {
+        let since = self.record.heard.max(self.record.began);
+        let limit = if self.setup.interface == Interface::Native { 30_000 } else { millis(HEADER_LIMIT) };
+        self.record.ended + SLACK >= since + limit
+    }
+
+    /// Causes that do not depend on what the client did. `asked` is when its request was sent to its end.
+    fn servers_cause(&self, asked: Option<u64>) -> Option<Cause> {
+        if self.record.end == End::Hang {
+            return None;
+        }
+        if self.was_killed() {
+            return Some(Cause::WorkerKilled);
+        }
+        if let Some(cause) = self.history.stops.iter().find_map(|stop| self.stopped(stop, asked)) {
+            return Some(cause);
+        }
+        if self.grace_over() {
+            return Some(Cause::GraceOver);
+        }
+        let (empty_from, empty_to) = self.history.emptied?;
+        let within = self.record.ended + SLACK >= empty_from && self.record.began <= empty_to;
+        let late = asked.is_none_or(|asked| asked + SLACK >= empty_from) && self.record.partial.is_none();
+        (within && late).then_some(Cause::NoWorkers)
+    }
+
+    fn was_killed(&self) -> bool {
+        match self.record.port {
+            Some(port) => self.history.lost_with(port).is_some(),
+            // The other end of a Unix socket cannot be found.
+            None => {
+                self.history.killed.iter().any(|(_, at)| self.record.began <= *at && *at <= self.record.ended)
+            }
+        }
+    }
+
+    fn stopped(&self, stop: &Stop, asked: Option<u64>) -> Option<Cause> {
+        if self.record.ended + SLACK < stop.at || self.record.began > stop.serves_again {
+            return None;
+        }
+        if !stop.graceful {
+            return Some(Cause::QuickStop);
+        }
+        if asked.is_none_or(|asked| asked + SLACK >= stop.at) && self.record.partial.is_none() {
+            return Some(Cause::Stopping);
+        }
+        (self.record.ended + SLACK >= stop.at + millis(GRACE)).then_some(Cause::GraceOver)
+    }
+
+    /// Its worker ended no sooner than it may when it was told to drain.
+    fn grace_over(&self) -> bool {
+        let gone = match self.record.port {
+            Some(port) => self.history.owner_gone(port),
+            None => self.history.gone.iter().map(|(_, at)| *at).rfind(|at| *at <= self.record.ended + SLACK),
+        };
+        // A client that reads late learns of it late.
+        gone.is_some_and(|gone| {
+            let mut since = self.history.drains.iter().copied().chain(self.retired());
+            since.any(|drain| gone + SLACK >= drain + millis(GRACE))
+        })
+    }
+
+    /// Workers that answered as many requests as they may drain at any time.
+    fn retired(&self) -> Option<u64> {
+        self.setup.max_requests.map(|_| 0)
+    }
+
+    fn not_running(&self) -> Option<Cause> {
+        let (began, ended) = (self.record.began, self.record.ended);
+        let stopped = self.history.stops.iter().any(|stop| stop.at <= ended && began <= stop.serves_again);
+        stopped.then_some(Cause::NotRunning)
+    }
+
+    /// Why a WebSocket or a storm ended.
+    fn socket_ended(&self) -> Option<Cause> {
+        let history = self.history;
+        match self.record.end {
+            End::Farewell(1001 | 1012) => {
+                let drains =
+                    !history.drains.is_empty() || !history.stops.is_empty() || self.retired().is_some();
+                drains.then_some(Cause::Farewell)
+            }
+            _ => self.servers_cause(Some(self.record.began)).or_else(|| {
+                let stopping = history.stops.iter().any(|stop| self.record.ended + SLACK >= stop.at);
+                (self.client.manner == "websocket" && stopping).then_some(Cause::Stopping)
+            }),
+        }
+    }
+}
+
+/// The answer may come before the body was read, and so end the connection.
+fn is_early(ask: &Ask) -> bool {
+    ask.early && ask.up > 0
+}
+
+fn millis(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,60 @@
+//! Draws a plan from a seed.
+
+use super::{Client, Does, Interface, Plan, Setup, Socket, misfortune, talks::Author};
+use crate::dice::Dice;
+
+/// How long clients and events may begin, in milliseconds.
+const LENGTH: u64 = 4_000;
+/// How many clients a round has.
+const CLIENTS: usize = 70;
+
+/// The plan of this seed, the same every time.
+pub(crate) fn draw(seed: u64, interface: Interface) -> Plan {
+    let mut dice = Dice::new(seed);
+    let setup = draw_setup(&mut dice, interface);
+    let events = misfortune::draw(&mut dice, &setup, LENGTH);
+    let mut author = Author::new(interface);
+    let clients = (0..CLIENTS).map(|id| draw_client(&mut dice, &mut author, id, interface)).collect();
+    Plan { seed, setup, clients, events }
+}
+
+fn draw_setup(dice: &mut Dice, interface: Interface) -> Setup {
+    let python = interface != Interface::Native;
+    Setup {
+        interface,
+        workers: usize::try_from(dice.within(1..=3)).unwrap_or(2),
+        per_worker_queues: python && dice.chance(25),
+        preload: python && dice.chance(25),
+        gathers_pipelines: python && dice.chance(25),
+        max_requests: (python && dice.chance(30)).then(|| dice.within(40..=400)),
+        full_disk: python && dice.chance(10),
+        talkative: python && dice.chance(25),
+    }
+}
+
+fn draw_client(dice: &mut Dice, author: &mut Author, id: usize, interface: Interface) -> Client {
+    let begins = dice.within(0..=LENGTH);
+    let unix = interface != Interface::Native && dice.chance(25);
+    let speaks_websocket = matches!(interface, Interface::Asgi | Interface::Rsgi);
+    // The first ones are there to be sure of them.
+    let (manner, does) = match id {
+        0 => ("storm", Does::Storm(1_000)),
+        1 if dice.chance(40) => author.huge(dice),
+        _ if speaks_websocket && dice.chance(8) => ("websocket", Does::WebSocket(draw_socket(dice, author))),
+        _ => author.talk(dice),
+    };
+    Client { id, begins, unix, manner, does }
+}
+
+fn draw_socket(dice: &mut Dice, author: &mut Author) -> Socket {
+    let at_once = dice.chance(50);
+    let longest = if at_once { 4_000 } else { 300_000 };
+    let count = dice.within(1..=12);
+    Socket {
+        number: author.number(),
+        messages: (0..count).map(|_| dice.size(1..=longest)).collect(),
+        at_once,
+        pause: dice.within(0..=300),
+        leaves: dice.chance(25),
+    }
+}

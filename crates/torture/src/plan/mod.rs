@@ -1,0 +1,192 @@
+//! What is going to happen in a round, as data: a round can be repeated, and its parts left out one by one.
+
+mod draw;
+mod misfortune;
+mod talks;
+
+pub(crate) use draw::draw;
+
+use crate::ask::Ask;
+use std::fmt;
+
+/// How the application is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interface {
+    /// ASGI.
+    Asgi,
+    /// WSGI on the worker's thread.
+    Wsgi,
+    /// WSGI on several threads.
+    WsgiThreads,
+    /// RSGI.
+    Rsgi,
+    /// A native service.
+    Native,
+}
+
+impl Interface {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Asgi, Self::Wsgi, Self::WsgiThreads, Self::Rsgi, Self::Native];
+
+    /// As the command line says it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Asgi => "asgi",
+            Self::Wsgi => "wsgi",
+            Self::WsgiThreads => "wsgi-threads",
+            Self::Rsgi => "rsgi",
+            Self::Native => "native",
+        }
+    }
+}
+
+/// What is going to happen.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) setup: Setup,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) events: Vec<Event>,
+}
+
+/// How the server is started.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) interface: Interface,
+    pub(crate) workers: usize,
+    pub(crate) per_worker_queues: bool,
+    pub(crate) preload: bool,
+    pub(crate) gathers_pipelines: bool,
+    pub(crate) max_requests: Option<u64>,
+    /// Its log goes to a file on a full disk.
+    pub(crate) full_disk: bool,
+    /// It logs much.
+    pub(crate) talkative: bool,
+}
+
+/// A client; it begins after so many milliseconds.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    pub(crate) id: usize,
+    pub(crate) begins: u64,
+    pub(crate) unix: bool,
+    pub(crate) manner: &'static str,
+    pub(crate) does: Does,
+}
+
+/// What a client does.
+#[derive(Clone, Debug)]
+pub(crate) enum Does {
+    Talk(Talk),
+    WebSocket(Socket),
+    /// So many connections that are made and left at once.
+    Storm(usize),
+}
+
+/// An HTTP connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Talk {
+    pub(crate) asks: Vec<Ask>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) reader: Reader,
+    /// The first request that is against the rules or is not sent to its end.
+    pub(crate) breaks_at: Option<usize>,
+    /// Requests before which, or in whose heads, the client is slower than the server waits.
+    pub(crate) late_from: Option<usize>,
+}
+
+/// A step of an HTTP connection. Numbers of requests are their places in the talk.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Head(usize),
+    /// A part of a head.
+    HeadPart(usize, usize, usize),
+    Body(usize, usize, usize),
+    Raw(&'static str),
+    /// From now on so many bytes at a time, with a pause of so many milliseconds between.
+    Pace(usize, u64),
+    Pause(u64),
+    /// Until so many answers are whole.
+    Await(usize),
+    /// Until the server says 100, or for so many milliseconds.
+    AwaitContinue(u64),
+    /// Until so many bytes were read.
+    AwaitBytes(usize),
+    HalfClose,
+    Close,
+    Reset,
+}
+
+/// How a client reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reader {
+    Fast,
+    /// Bytes a second.
+    Slow(usize),
+    /// Not at all for so many milliseconds, then fast.
+    Late(u64),
+    /// Stops after so many bytes for so many milliseconds.
+    Stops(usize, u64),
+}
+
+/// A WebSocket.
+#[derive(Clone, Debug)]
+pub(crate) struct Socket {
+    pub(crate) number: u64,
+    pub(crate) messages: Vec<usize>,
+    /// All messages are sent before the first echo is read.
+    pub(crate) at_once: bool,
+    pub(crate) pause: u64,
+    /// It leaves without a word.
+    pub(crate) leaves: bool,
+}
+
+/// Something that happens after so many milliseconds.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) at: u64,
+    pub(crate) act: Act,
+}
+
+/// A misfortune.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Act {
+    Signal(Target, nix::sys::signal::Signal),
+    Freeze(Target, u64),
+    /// So many descriptors more than it has, for so many milliseconds.
+    FewDescriptors(Target, u64, u64),
+    /// A stop by this signal, and a new start.
+    Restart(nix::sys::signal::Signal),
+    /// Nobody reads the log for so many milliseconds.
+    LogStuck(u64),
+    /// The log's reader is gone.
+    LogDead,
+}
+
+/// Whom it happens to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target {
+    Master,
+    /// The other master, while there are two.
+    Successor,
+    Mold,
+    /// One of the workers, counted round and round.
+    Worker(usize),
+}
+
+impl fmt::Display for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} workers", self.interface.name(), self.workers)?;
+        let flags = [
+            (self.per_worker_queues, "per-worker queues"),
+            (self.preload, "preload"),
+            (self.gathers_pipelines, "gathers pipelines"),
+            (self.full_disk, "log on a full disk"),
+        ];
+        for (_, name) in flags.iter().filter(|(set, _)| *set) {
+            write!(f, ", {name}")?;
+        }
+        self.max_requests.map_or(Ok(()), |most| write!(f, ", at most {most} requests a worker"))
+    }
+}

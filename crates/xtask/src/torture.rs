@@ -1,0 +1,63 @@
+//! `cargo xtask torture`: random clients and random misfortune against the built server.
+
+use crate::{python, tools::root};
+use anyhow::{Context, Result, bail};
+use hostler_torture::{Environment, Interface, Options};
+use std::{
+    env,
+    path::PathBuf,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// How often a plan that failed is tried in parts.
+const SHRINKS: usize = 14;
+
+/// `--seed N --seconds S --interface NAME --python X --go-on --shrinks N`, all of which may be left out.
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let mut options = Options {
+        seed: random_seed(),
+        time: Duration::from_secs(60),
+        interfaces: Interface::ALL.to_vec(),
+        goes_on: false,
+        shrinks: SHRINKS,
+    };
+    let mut program = None;
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
+        match arg.as_str() {
+            "--seed" => options.seed = value()?.parse()?,
+            "--seconds" => options.time = Duration::from_secs(value()?.parse()?),
+            "--interface" => options.interfaces = interfaces(value()?)?,
+            "--shrinks" => options.shrinks = value()?.parse()?,
+            "--python" => program = Some(PathBuf::from(value()?)),
+            "--go-on" => options.goes_on = true,
+            _ => bail!("unknown argument {arg}"),
+        }
+    }
+    hostler_torture::run(&environment(program)?, &options)
+}
+
+/// The server that `HOSTLER_BIN` names, or the one of this workspace, which is built.
+fn environment(program: Option<PathBuf>) -> Result<Environment> {
+    let python = program.map_or_else(python::newest, |program| python::Python::ask(&program))?;
+    let hostler = match env::var_os("HOSTLER_BIN") {
+        Some(named) => named.into(),
+        None => python::build(&python)?,
+    };
+    let native = root().join("target/release/torture_native");
+    Ok(Environment { hostler, native, python: python.program, apps: root().join("tests/apps") })
+}
+
+fn interfaces(name: &str) -> Result<Vec<Interface>> {
+    if name == "all" {
+        return Ok(Interface::ALL.to_vec());
+    }
+    let found = Interface::ALL.into_iter().find(|interface| interface.name() == name);
+    let names = Interface::ALL.map(Interface::name).join(", ");
+    found.map(|interface| vec![interface]).with_context(|| format!("the interfaces are {names} and all"))
+}
+
+fn random_seed() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.as_secs() * 1_000)
+}
