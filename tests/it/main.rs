@@ -17,3 +17,5 @@ mod supervision;
 mod transports;
 mod websocket;
 mod wsgi;
+mod wsgi_adverse;
+mod wsgi_waiting;

@@ -7,7 +7,7 @@ use crate::{
 };
 use hostler_wire::{
     AppSettings, DeflateSettings, HttpSettings, Interface, ListenerSettings, LogForm, LogLevel, LogSettings,
-    Preload, WebSocketSettings, WorkerSettings,
+    Preload, WebSocketSettings, WorkerSettings, WsgiSettings,
 };
 use std::{fmt, path::PathBuf, time::Duration};
 
@@ -181,6 +181,13 @@ fn app(values: &Values) -> Result<AppSettings, Error> {
         factory: values.flag("factory"),
         working_dir: values.text("working-dir").map(PathBuf::from),
         blocking_threads: values.int("blocking-threads").and_then(|n| usize::try_from(n).ok()).unwrap_or(1),
+        wsgi: WsgiSettings {
+            body_spool: values.int("wsgi-body-spool").unwrap_or(1 << 30),
+            answer_buffer: values
+                .int("wsgi-answer-buffer")
+                .and_then(|n| usize::try_from(n).ok())
+                .unwrap_or(1 << 20),
+        },
         root_path: values.text("url-path-prefix").unwrap_or_default().trim_end_matches('/').to_owned(),
         event_loop: values.text("loop").unwrap_or("auto").to_owned(),
         event_loop_chosen: values.source("loop") != Source::Default,

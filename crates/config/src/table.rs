@@ -91,6 +91,8 @@ pub(crate) const OPTIONS: &[Spec] = &[
     alias(spec("workers", IntOrAuto(1, 1024), "1", Now, "Worker processes to keep alive; auto is one per usable processor"), &[], Some('w')),
     spec("blocking-threads", Int(1, 1024), "1", Now, "Threads per worker that call a WSGI application; 1 calls it in place, one request at a time"),
     spec("blocking-threads-idle-timeout", Duration(5, 600), "30", Later, "How long an idle thread is kept; threads are persistent here"),
+    spec("wsgi-body-spool", Int(0, 1 << 50), "1073741824", Now, "How much of a request's body is stored before a WSGI application is called, in bytes: up to 1 MiB in memory, more in a file without a name in TMPDIR; a longer body is read on while the application runs, on one of at most half of the threads"),
+    spec("wsgi-answer-buffer", Int(0, 1 << 40), "1048576", Now, "How much of a streamed answer is taken from a thread of a WSGI application ahead of the client, in bytes; beyond that the thread waits for the client"),
     alias(spec("runtime-threads", Int(1, 1024), "1", Now, "Threads of the I/O runtime; a worker has one, scale with --workers"), &["threads"], None),
     spec("runtime-blocking-threads", Int(1, 1024), "", Later, "Threads for blocking I/O of the runtime"),
     alias(spec("runtime-mode", Choice(&["auto", "st", "mt", "workers", "runtime"]), "auto", Now, "How a worker runs; always st (`workers`): one thread"), &["threading-mode"], None),

@@ -16,6 +16,8 @@ const WORKERS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
 /// For a mold, before any code of the application runs: default actions, save for what it lets pass.
 pub fn for_mold() {
     crate::signal::default_actions();
+    // As CPython has it: a file that grows too large is an error to be handled.
+    crate::signal::ignore(libc::SIGXFSZ);
     MASTERS.into_iter().chain(WORKERS).for_each(let_pass);
     unblock();
 }

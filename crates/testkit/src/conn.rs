@@ -155,6 +155,14 @@ impl Conn {
         Ok(all)
     }
 
+    /// Whether there is something to read now.
+    pub fn is_readable(&mut self) -> bool {
+        self.stream.set_nonblocking(true).expect("it is open");
+        let found = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).expect("it is open");
+        !self.rest.is_empty() || found.is_ok()
+    }
+
     /// Whether the server closed or reset the connection without another byte.
     pub fn is_closed(&mut self) -> bool {
         self.to_end().map_or(true, |rest| rest.is_empty())

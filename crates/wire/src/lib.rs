@@ -25,7 +25,7 @@ pub use message::{
 pub use scoreboard::{Glance, InFlight, LATENCY_BUCKETS, PAGES, Page, PageState, SiblingPage, Totals};
 pub use settings::{
     AppSettings, DeflateSettings, HttpSettings, Identity, Interface, ListenerInfo, ListenerSettings, LogForm,
-    LogLevel, LogSettings, Preload, WebSocketSettings, WorkerSettings,
+    LogLevel, LogSettings, Preload, WebSocketSettings, WorkerSettings, WsgiSettings,
 };
 
 use serde::{Deserialize, Serialize};

@@ -52,6 +52,8 @@ pub struct AppSettings {
     pub working_dir: Option<PathBuf>,
     /// Threads that call a WSGI application; 1 calls it in place, on the thread of the event loop.
     pub blocking_threads: usize,
+    /// How much of requests and answers of a WSGI application is kept for it.
+    pub wsgi: WsgiSettings,
     /// `root_path` (ASGI) and `SCRIPT_NAME` (WSGI).
     pub root_path: String,
     /// `--loop`, as the user wrote it.
@@ -62,6 +64,15 @@ pub struct AppSettings {
     pub websocket: Option<WebSocketSettings>,
     /// Whether the application is imported before workers are forked.
     pub preload: Option<Preload>,
+}
+
+/// How much is kept so that no thread of a WSGI application waits for a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WsgiSettings {
+    /// Bytes of a request's body that are stored before the application is called.
+    pub body_spool: u64,
+    /// Bytes of an answer that are taken from the application ahead of the client.
+    pub answer_buffer: usize,
 }
 
 /// Limits and timers of WebSockets.

@@ -26,23 +26,29 @@ def _serve(jobs):
 
 
 class FileWrapper(wsgiref.util.FileWrapper):
-    """`wsgi.file_wrapper`: a regular file that is returned in it is sent without Python's help."""
+    """`wsgi.file_wrapper`: a regular file of Python's own class is sent without Python's help."""
 
 
-def open_feed(feed):
-    """A binary file object over a body that arrives."""
-    return io.BufferedReader(_Feed(feed), 64 * 1024)
+def open_feed(feed, stored):
+    """A binary file object over a body that arrives, of which the beginning is stored."""
+    return io.BufferedReader(_Feed(feed, stored), 64 * 1024)
 
 
 class _Feed(io.RawIOBase):
-    def __init__(self, feed):
+    def __init__(self, feed, stored):
         self._feed = feed
+        self._stored = stored
         self._rest = memoryview(b"")
 
     def readable(self):
         return True
 
     def readinto(self, buffer):
+        if self._stored is not None:
+            if count := self._stored.readinto(buffer):
+                return count
+            self._stored.close()
+            self._stored = None
         if not self._rest:
             self._rest = memoryview(self._feed.next_piece())
         count = min(len(buffer), len(self._rest))

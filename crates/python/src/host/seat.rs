@@ -217,9 +217,10 @@ impl WorkerSeat {
         app: Bound<'_, PyAny>,
         jobs: Option<Bound<'_, Jobs>>,
     ) -> PyResult<bool> {
-        let (root_path, threads) = self.app(py, |app| (app.root_path.clone(), app.blocking_threads))?;
-        let jobs = jobs.map(|jobs| jobs.get().clone());
-        let app = WsgiApp::new(app, root_path, jobs)?;
+        let (root_path, threads, limits) =
+            self.app(py, |app| (app.root_path.clone(), app.blocking_threads, app.wsgi))?;
+        let pool = jobs.map(|jobs| (jobs.get().clone(), threads));
+        let app = WsgiApp::new(app, root_path, limits, pool)?;
         let seat = self.take(py)?;
         let ready = FromWorker::Ready { interface: Served::Wsgi, concurrent_calls: Some(threads) };
         let runtime = gil::runtime()?;

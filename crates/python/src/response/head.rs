@@ -2,6 +2,7 @@
 
 use hyper::{
     HeaderMap, StatusCode,
+    ext::ReasonPhrase,
     header::{CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING},
 };
 use pyo3::{
@@ -15,6 +16,8 @@ use pyo3::{
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
+    /// The application's own words for the status, unless they are the usual ones (WSGI).
+    pub(crate) reason: Option<ReasonPhrase>,
     /// What the application announced as Content-Length.
     pub(crate) length: Option<u64>,
 }
@@ -23,7 +26,7 @@ impl Head {
     /// An empty head; `None` if the status is not that of a final response.
     pub(crate) fn of(code: u16) -> Option<Self> {
         let status = StatusCode::from_u16(code).ok().filter(|status| !status.is_informational())?;
-        Some(Self { status, headers: HeaderMap::new(), length: None })
+        Some(Self { status, ..Self::default() })
     }
 
     /// A head with headers as pairs of strings (RSGI).

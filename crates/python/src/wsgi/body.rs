@@ -1,27 +1,30 @@
 //! The body of a WSGI answer.
 
-use super::call::{Closing, Rest};
+use super::{Shared, answer::Rest, closing::Closing, gate::Entered, outflow, turn::Turn};
 use crate::response::FilePieces;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pyo3::Python;
 use std::{
     fmt,
+    future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    rc::Rc,
+    task::{Context, Poll, ready},
 };
-use tokio::sync::mpsc::Receiver;
 
 /// What hyper sends.
 pub(crate) enum WsgiBody {
     /// All of it.
     Whole(Option<Bytes>),
-    /// Pulled from the application's iterable, in place, whenever hyper has room.
-    Pulled { first: Option<Bytes>, rest: Option<Rest> },
+    /// Nothing, in place of a body whose length nobody knows (HEAD).
+    Unknown,
+    /// Pulled from the application's iterable, in place.
+    Pulled(Box<Pulled>),
     /// A file's content (`wsgi.file_wrapper`), whose wrapper is closed when it is sent or nobody wants it any more.
     File { pieces: FilePieces, _closing: Closing },
     /// Sent by a thread of the pool.
-    Sent(Receiver<Result<Bytes, Broken>>),
+    Sent(outflow::Receiver),
 }
 
 /// The application failed after its answer began; the connection is closed so that the client notices.
@@ -43,12 +46,10 @@ impl Body for WsgiBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let piece = match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(Ok)),
-            Self::Sent(receiver) => receiver.poll_recv(cx),
+            Self::Unknown => Poll::Ready(None),
+            Self::Sent(receiver) => receiver.poll(cx),
             Self::File { pieces, .. } => Poll::Ready(pieces.next().map(|piece| piece.map_err(|_| Broken))),
-            Self::Pulled { first, rest } => Poll::Ready(match first.take() {
-                Some(first) => Some(Ok(first)),
-                None => pull(rest),
-            }),
+            Self::Pulled(pulled) => pulled.poll(cx),
         };
         piece.map(|piece| piece.map(|piece| piece.map(Frame::data)))
     }
@@ -56,9 +57,10 @@ impl Body for WsgiBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Pulled { first, rest } => first.is_none() && rest.is_none(),
+            Self::Unknown => false,
+            Self::Pulled(pulled) => pulled.first.is_none() && pulled.rest.is_none(),
             Self::File { pieces, .. } => pieces.left() == 0,
-            Self::Sent(_) => false,
+            Self::Sent(receiver) => receiver.is_complete(),
         }
     }
 
@@ -66,17 +68,75 @@ impl Body for WsgiBody {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Self::File { pieces, .. } => SizeHint::with_exact(pieces.left()),
-            Self::Pulled { .. } | Self::Sent(_) => SizeHint::default(),
+            Self::Unknown | Self::Pulled(_) | Self::Sent(_) => SizeHint::default(),
         }
     }
 }
 
-fn pull(slot: &mut Option<Rest>) -> Option<Result<Bytes, Broken>> {
-    let rest = slot.as_mut()?;
-    let piece = Python::attach(|py| rest.next(py));
-    if !matches!(piece, Some(Ok(_))) {
-        // Dropping it calls the iterable's `close()`.
-        *slot = None;
+/// An iterable that is followed on the loop's thread. The loop turns after each piece, so that it is on its way to the
+/// client before the next one is asked for (PEP 3333 §Buffering and Streaming), and nobody else waits for all of them.
+pub(crate) struct Pulled {
+    first: Option<Bytes>,
+    rest: Option<Rest>,
+    shared: Rc<Shared>,
+    turn: Turn,
+    /// The loop has turned since the last piece.
+    turned: bool,
+    /// While another thread runs application code.
+    entering: Option<Pin<Box<dyn Future<Output = Entered>>>>,
+}
+
+impl Pulled {
+    pub(super) fn new(first: Bytes, rest: Rest, shared: Rc<Shared>) -> Box<Self> {
+        let (turn, entering) = (Turn::default(), None);
+        Box::new(Self { first: Some(first), rest: Some(rest), shared, turn, turned: false, entering })
     }
-    piece
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
+        loop {
+            let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+            if !self.turned {
+                ready!(self.turn.poll(cx));
+                self.turned = true;
+            }
+            let entered = ready!(poll_enter(&mut self.entering, &self.shared, cx));
+            self.turned = false;
+            let piece = Python::attach(|py| rest.next(py));
+            drop(entered);
+            match piece {
+                Some(Ok(piece)) if piece.is_empty() => {}
+                Some(Ok(piece)) => return Poll::Ready(Some(Ok(piece))),
+                end => {
+                    // Dropping it has the iterable closed.
+                    self.rest = None;
+                    return Poll::Ready(end);
+                }
+            }
+        }
+    }
+}
+
+fn poll_enter(
+    entering: &mut Option<Pin<Box<dyn Future<Output = Entered>>>>,
+    shared: &Shared,
+    cx: &mut Context<'_>,
+) -> Poll<Entered> {
+    if entering.is_none() {
+        let gate = shared.gate();
+        if let Some(entered) = gate.try_enter() {
+            return Poll::Ready(entered);
+        }
+        *entering = Some(Box::pin(async move { gate.enter().await }));
+    }
+    match entering {
+        Some(future) => {
+            let entered = ready!(future.as_mut().poll(cx));
+            *entering = None;
+            Poll::Ready(entered)
+        }
+        None => Poll::Pending,
+    }
 }

@@ -1,6 +1,6 @@
 //! The environ dictionary of a request (PEP 3333 §environ Variables).
 
-use super::Shared;
+use super::{Shared, queued::Queued};
 use crate::deadline::RequestDeadline;
 use crate::gil::GilCell;
 use crate::response::Head;
@@ -74,12 +74,14 @@ impl Names {
 pub(crate) struct ConnectionEnviron {
     template: PyResult<Py<PyDict>>,
     headers: GilCell<Vec<Kept>>,
+    /// Its request that may wait for a thread.
+    pub(super) queued: Queued,
 }
 
 impl ConnectionEnviron {
     pub(super) fn new(py: Python<'_>, shared: &Shared, info: &ConnectionInfo, interim: Interim) -> Self {
         let template = template(py, shared, info, interim).map(Bound::unbind);
-        Self { template, headers: GilCell::default() }
+        Self { template, headers: GilCell::default(), queued: Queued::default() }
     }
 
     /// The environ of one request.
@@ -232,7 +234,7 @@ fn template<'py>(
     environ.set_item("wsgi.url_scheme", "http")?;
     environ.set_item("wsgi.input", py.None())?;
     environ.set_item("wsgi.errors", py.import("sys")?.getattr("stderr")?)?;
-    environ.set_item("wsgi.multithread", shared.jobs.is_some())?;
+    environ.set_item("wsgi.multithread", shared.pool.is_some())?;
     environ.set_item("wsgi.multiprocess", true)?;
     environ.set_item("wsgi.run_once", false)?;
     environ.set_item("wsgi.input_terminated", true)?;

@@ -1,15 +1,22 @@
 //! `start_response` and `write` of one request, and the head they collect.
 
-use super::{body::Broken, pool::Line};
-use crate::{gil::GilCell, response::Head};
+use super::{body::Broken, line::Line};
+use crate::{
+    gil::GilCell,
+    response::{Head, wrong_length},
+};
 use bytes::Bytes;
-use hyper::{HeaderMap, StatusCode};
+use hyper::{HeaderMap, StatusCode, ext::ReasonPhrase};
 use pyo3::{
     exceptions::{PyRuntimeError, PyTypeError, PyValueError},
     intern,
     prelude::*,
     pybacked::PyBackedBytes,
     types::{PyBytes, PyList, PyString, PyTuple},
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 /// Headers that belong to the connection and so to the server (PEP 3333 §Other HTTP Features).
@@ -20,13 +27,16 @@ const HOP_BY_HOP: [&str; 6] = ["connection", "keep-alive", "proxy-authenticate",
 pub(super) struct Exchange {
     state: GilCell<State>,
     pub(super) head_request: bool,
+    /// In place: set when `write()` is used, which wants a thread of its own.
+    writes: Option<Arc<AtomicBool>>,
 }
 
+#[derive(Default)]
 struct State {
     head: Option<Head>,
-    /// The head was handed to hyper: it cannot be replaced any more.
+    /// The head is on its way to the client: it cannot be replaced any more.
     begun: bool,
-    /// What `write()` got before the application returned, in place.
+    /// What `write()` got in place, where it cannot be sent before the application returns.
     written: Vec<Bytes>,
     /// How many bytes `write()` has sent already, in the pool.
     sent: u64,
@@ -35,9 +45,15 @@ struct State {
 }
 
 impl Exchange {
-    pub(super) fn new(head_request: bool, line: Option<Line>) -> Self {
-        let state = State { head: None, begun: false, written: Vec::new(), sent: 0, line };
-        Self { state: GilCell::new(state), head_request }
+    /// For a call in place.
+    pub(super) fn in_place(head_request: bool, writes: &Arc<AtomicBool>) -> Self {
+        Self { state: GilCell::default(), head_request, writes: Some(Arc::clone(writes)) }
+    }
+
+    /// For a call on a thread of the pool.
+    pub(super) fn in_pool(head_request: bool, line: Line) -> Self {
+        let state = State { line: Some(line), ..State::default() };
+        Self { state: GilCell::new(state), head_request, writes: None }
     }
 
     /// The head, to begin the answer with; an error if `start_response` was not called.
@@ -59,18 +75,28 @@ impl Exchange {
         Ok(())
     }
 
-    /// How many bytes of the body were sent before the application returned.
+    /// Whether `write()` has sent the head, in the pool.
+    pub(super) fn is_begun(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.line.as_ref().is_some_and(Line::has_begun))
+    }
+
+    /// How many bytes of the body `write()` has sent.
     pub(super) fn sent(&self, py: Python<'_>) -> u64 {
         self.state.with(py, |state| state.sent)
     }
 
     /// Whether `write()` was not used.
     pub(super) fn has_sent_nothing(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.sent == 0 && state.written.is_empty() && !state.begun)
+        self.state.with(py, |state| !state.begun && state.written.is_empty())
     }
 
     pub(super) fn take_written(&self, py: Python<'_>) -> Vec<Bytes> {
         self.state.with(py, |state| std::mem::take(&mut state.written))
+    }
+
+    /// In the pool: whether anybody still waits for the answer.
+    pub(super) fn is_wanted(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.line.as_ref().is_some_and(Line::is_wanted))
     }
 
     /// The line to hyper, for the one who sends the answer in the pool.
@@ -78,8 +104,33 @@ impl Exchange {
         self.state.with(py, |state| state.line.take())
     }
 
-    pub(super) fn put_line(&self, py: Python<'_>, line: Line) {
+    fn put_line(&self, py: Python<'_>, line: Line) {
         self.state.with(py, |state| state.line = Some(line));
+    }
+
+    /// Keeps what is written in place, or by the iterable itself, until the application returns or yields.
+    fn keep(&self, py: Python<'_>, piece: Bytes) {
+        if let Some(writes) = &self.writes {
+            writes.store(true, Relaxed);
+        }
+        self.state.with(py, |state| {
+            state.begun = true;
+            state.written.push(piece);
+        });
+    }
+
+    fn send(&self, py: Python<'_>, line: &mut Line, piece: Bytes) -> PyResult<()> {
+        if !line.has_begun() {
+            self.begin_by_write(py, line)?;
+        }
+        let (sent, announced) = self.state.with(py, |state| {
+            state.sent += piece.len() as u64;
+            (state.sent, state.head.as_ref().and_then(|head| head.length))
+        });
+        match announced {
+            Some(announced) if sent > announced => Err(wrong_length(sent, announced)),
+            _ => Ok(line.send(py, piece)?),
+        }
     }
 }
 
@@ -113,16 +164,14 @@ impl Exchange {
         let (py, this) = (slf.py(), slf.get());
         let piece = piece(data)?;
         match this.take_line(py) {
-            None => {
-                this.state.with(py, |state| state.written.push(piece));
-                Ok(())
-            }
             Some(mut line) => {
-                let begun = if line.has_begun() { Ok(()) } else { this.begin_by_write(py, &mut line) };
-                this.state.with(py, |state| state.sent += piece.len() as u64);
-                let sent = begun.and_then(|()| line.send(py, piece));
+                let sent = this.send(py, &mut line, piece);
                 this.put_line(py, line);
                 sent
+            }
+            None => {
+                this.keep(py, piece);
+                Ok(())
             }
         }
     }
@@ -150,7 +199,9 @@ fn head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyList>) -> PyResult<H
         .and_then(|code| StatusCode::from_bytes(code.as_bytes()).ok())
         .filter(|status| !status.is_informational())
         .ok_or_else(|| PyValueError::new_err(format!("{text:?} is not a status such as \"200 OK\"")))?;
-    let mut head = Head { status, headers: HeaderMap::with_capacity(headers.len() + 2), length: None };
+    let reason = reason(status, text.get(4..).unwrap_or_default())?;
+    let capacity = headers.len() + 2;
+    let mut head = Head { status, reason, headers: HeaderMap::with_capacity(capacity), length: None };
     for pair in headers.iter() {
         let (name, value) = pair
             .extract::<(Bound<'_, PyString>, Bound<'_, PyString>)>()
@@ -158,6 +209,20 @@ fn head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyList>) -> PyResult<H
         add(&mut head, name.to_str()?, value.to_str()?)?;
     }
     Ok(head)
+}
+
+/// The application's words for a status, unless they are the usual ones. Each character is a byte (PEP 3333 §Unicode
+/// Issues).
+fn reason(status: StatusCode, text: &str) -> PyResult<Option<ReasonPhrase>> {
+    match status.canonical_reason() {
+        Some(usual) if text == usual || text.is_empty() => return Ok(None),
+        _ => {}
+    }
+    let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+    let phrase = bytes.and_then(|bytes| ReasonPhrase::try_from(bytes).ok());
+    phrase.map(Some).ok_or_else(|| {
+        PyValueError::new_err(format!("the reason phrase {text:?} has characters that it cannot have"))
+    })
 }
 
 fn add(head: &mut Head, name: &str, value: &str) -> PyResult<()> {

@@ -1,5 +1,6 @@
-//! The request's body as `wsgi.input`.
+//! The request's body as `wsgi.input`: stored before the call, or read while the application runs.
 
+use super::gate::Gate;
 use bytes::Bytes;
 use hostler_http::RequestBody;
 use http_body::Body;
@@ -15,44 +16,70 @@ use std::{
     io::{self, Seek, Write},
     os::fd::IntoRawFd,
     pin::Pin,
+    sync::{Mutex, PoisonError},
 };
-use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::{
+    mpsc::{Receiver, Sender, channel},
+    oneshot,
+};
 
 /// Bodies up to this size are kept in memory, larger ones in a temporary file.
 const IN_MEMORY: usize = 1024 * 1024;
 /// How many pieces of a body wait for a thread of the pool; hyper reads no more meanwhile.
 const PIECES_AHEAD: usize = 4;
 
-/// A body that has arrived.
+/// What has arrived of a body.
 pub(super) enum Stored {
     Memory(Vec<u8>),
     File(File),
 }
 
-/// Reads a body to its end.
-pub(super) async fn store(mut body: RequestBody) -> io::Result<Stored> {
-    let mut memory = Vec::new();
-    let mut file = None;
-    while let Some(piece) = next_piece(&mut body).await? {
+/// Why a body is not there.
+pub(super) enum Missing {
+    /// The client left, or broke the rules.
+    Client(io::Error),
+    /// There is no room for it.
+    Storage(io::Error),
+}
+
+/// A body up to the limit, and the rest of it if it is longer.
+pub(super) struct Intake {
+    pub(super) stored: Stored,
+    pub(super) rest: Option<RequestBody>,
+}
+
+/// Reads a body to its end, or until it is longer than `limit`.
+pub(super) async fn store(mut body: RequestBody, limit: u64) -> Result<Intake, Missing> {
+    let (mut memory, mut file, mut size) = (Vec::new(), None, 0);
+    let mut rest = None;
+    while let Some(piece) = next_piece(&mut body).await.map_err(Missing::Client)? {
+        size += piece.len() as u64;
         match &mut file {
-            Some(file) => Write::write_all(file, &piece)?,
+            Some(file) => Write::write_all(file, &piece).map_err(Missing::Storage)?,
             None if memory.len() + piece.len() <= IN_MEMORY => memory.extend_from_slice(&piece),
-            None => {
-                let mut made = tempfile::tempfile()?;
-                made.write_all(&memory)?;
-                made.write_all(&piece)?;
-                memory = Vec::new();
-                file = Some(made);
-            }
+            None => file = Some(spill(std::mem::take(&mut memory), &piece).map_err(Missing::Storage)?),
+        }
+        if size > limit {
+            rest = Some(body);
+            break;
         }
     }
-    Ok(match file {
+    let stored = match file {
         Some(mut file) => {
-            file.rewind()?;
+            file.rewind().map_err(Missing::Storage)?;
             Stored::File(file)
         }
         None => Stored::Memory(memory),
-    })
+    };
+    Ok(Intake { stored, rest })
+}
+
+/// A temporary file without a name, so that nothing is left over whatever happens.
+fn spill(memory: Vec<u8>, piece: &[u8]) -> io::Result<File> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(&memory)?;
+    file.write_all(piece)?;
+    Ok(file)
 }
 
 async fn next_piece(body: &mut RequestBody) -> io::Result<Option<Bytes>> {
@@ -90,42 +117,74 @@ impl Stored {
     }
 }
 
-/// A body that arrives while a thread of the pool reads it.
+/// A body that arrives while a thread reads it. Nothing of it is asked for before the application reads, so that a
+/// client that waits for a 100 gets it then and not before.
 #[pyclass(frozen, module = "hostler")]
 pub(super) struct Feed {
-    pieces: std::sync::Mutex<Option<Receiver<Result<Bytes, String>>>>,
+    source: Mutex<Source>,
+    gate: Gate,
 }
 
-/// Starts reading a body for a thread of the pool.
-pub(super) fn feed(mut body: RequestBody) -> Feed {
-    if body.is_end_stream() {
-        return Feed { pieces: std::sync::Mutex::new(None) };
-    }
-    let (sender, receiver) = channel(PIECES_AHEAD);
+struct Source {
+    wanted: Option<oneshot::Sender<()>>,
+    pieces: Receiver<Result<Bytes, String>>,
+}
+
+/// Gives the body up when dropped: a thread that waits for it is told that it ended.
+pub(super) struct Supply {
+    _open: oneshot::Sender<()>,
+}
+
+/// Reads a body for a thread, from when the thread wants it until the supply is dropped.
+pub(super) fn feed(body: RequestBody, gate: Gate) -> (Feed, Supply) {
+    let (wanted, is_wanted) = oneshot::channel();
+    let (open, closed) = oneshot::channel::<()>();
+    let (sender, pieces) = channel(PIECES_AHEAD);
     tokio::task::spawn_local(async move {
-        loop {
-            let message = match next_piece(&mut body).await {
-                Ok(Some(piece)) => Ok(piece),
-                Ok(None) => return,
-                Err(error) => Err(error.to_string()),
-            };
-            let failed = message.is_err();
-            if sender.send(message).await.is_err() || failed {
-                return;
-            }
+        tokio::select! {
+            _ = closed => {}
+            () = supply(body, is_wanted, sender) => {}
         }
     });
-    Feed { pieces: std::sync::Mutex::new(Some(receiver)) }
+    let source = Mutex::new(Source { wanted: Some(wanted), pieces });
+    (Feed { source, gate }, Supply { _open: open })
+}
+
+async fn supply(
+    mut body: RequestBody,
+    is_wanted: oneshot::Receiver<()>,
+    pieces: Sender<Result<Bytes, String>>,
+) {
+    if is_wanted.await.is_err() {
+        return;
+    }
+    loop {
+        let message = match next_piece(&mut body).await {
+            Ok(Some(piece)) => Ok(piece),
+            Ok(None) => return,
+            Err(error) => Err(error.to_string()),
+        };
+        let failed = message.is_err();
+        if pieces.send(message).await.is_err() || failed {
+            return;
+        }
+    }
 }
 
 impl Feed {
-    /// A binary file object.
-    pub(super) fn into_python(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-        if self.pieces.lock().is_ok_and(|pieces| pieces.is_none()) {
-            return Stored::Memory(Vec::new()).into_python(py);
+    /// A binary file object: what is stored, then what arrives.
+    pub(super) fn into_python(self, py: Python<'_>, stored: Stored) -> PyResult<Bound<'_, PyAny>> {
+        let (feed, stored) = (Bound::new(py, self)?, stored.into_python(py)?);
+        py.import(intern!(py, "hostler._wsgi"))?.call_method1(intern!(py, "open_feed"), (feed, stored))
+    }
+
+    fn wait(&self) -> Option<Result<Bytes, String>> {
+        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(wanted) = source.wanted.take() {
+            // A supply that was dropped has dropped the pieces' sender, too.
+            let _ = wanted.send(());
         }
-        let feed = Bound::new(py, self)?;
-        py.import(intern!(py, "hostler._wsgi"))?.call_method1(intern!(py, "open_feed"), (feed,))
+        source.pieces.blocking_recv()
     }
 }
 
@@ -133,11 +192,7 @@ impl Feed {
 impl Feed {
     /// The next piece, waiting for it without the GIL; empty at the end.
     fn next_piece<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let next = py.detach(|| {
-            let mut pieces = self.pieces.lock().ok()?;
-            pieces.as_mut()?.blocking_recv()
-        });
-        match next {
+        match self.gate.outside(py, || self.wait()) {
             None => Ok(PyBytes::new(py, b"")),
             Some(Ok(piece)) => Ok(PyBytes::new(py, &piece)),
             Some(Err(error)) => {

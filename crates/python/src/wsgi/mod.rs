@@ -1,30 +1,51 @@
 //! WSGI (PEP 3333): one call at a time in place, or several in a pool of persistent threads.
 //!
-//! In place, the request's body is read before the call, in memory or in a temporary file, because the
-//! thread that would read it is the one that the application blocks. With threads, bodies stream both ways.
+//! No thread that calls applications waits for a client if that can be helped. Bodies are stored before the call, in
+//! memory or in a temporary file; answers are taken off the thread as far as `--wsgi-answer-buffer`. In place the
+//! loop turns between the pieces of an iterable. [`aside`] tells of the requests that do wait.
 //!
 //! Files of `wsgi.file_wrapper` go from the descriptor to the connection without Python. Not with sendfile(2): hyper
 //! writes memory, so they are read in blocks.
 
+mod answer;
+mod aside;
 mod body;
 mod call;
+mod closing;
 mod environ;
 mod exchange;
+mod file;
+mod gate;
 mod input;
+mod line;
+mod outflow;
 mod pool;
+mod queued;
+mod turn;
 
 pub(crate) use pool::Jobs;
 
+use aside::Threads;
 use body::WsgiBody;
+use closing::Closer;
 use environ::ConnectionEnviron;
+use gate::Gate;
 use hostler_http::{Aborted, App, ConnectionInfo, Link, RequestBody};
+use hostler_wire::WsgiSettings;
+use http_body::Body;
 use hyper::{Request, Response};
+use input::Stored;
 use pool::Running;
 use pyo3::prelude::*;
 use std::{
+    cell::{Cell, OnceCell},
     future::Future,
     pin::Pin,
     rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll},
 };
 
@@ -35,14 +56,77 @@ pub(crate) struct Shared {
     app: Py<PyAny>,
     names: environ::Names,
     root_path: String,
-    /// The pool's queue; `None` calls in place.
-    jobs: Option<Jobs>,
+    limits: WsgiSettings,
+    /// The pool; `None` calls in place.
+    pool: Option<Threads>,
+    /// In place: threads for the few requests that may wait for their clients, once there was one.
+    beside: OnceCell<Option<Threads>>,
+    /// In place: the application has used `write()`, whose bytes cannot be sent while its thread is the loop's.
+    writes: Arc<AtomicBool>,
+    closer: Arc<Closer>,
+    closing: Cell<bool>,
+}
+
+impl Shared {
+    /// The right to run application code on the loop's thread.
+    fn gate(&self) -> Gate {
+        match self.beside.get() {
+            Some(Some(threads)) => threads.gate.clone(),
+            _ => Gate::default(),
+        }
+    }
+
+    /// Threads on which requests may wait for their clients.
+    fn threads_for_waiting(&self) -> Option<&Threads> {
+        if let Some(pool) = &self.pool {
+            return Some(pool);
+        }
+        let begin = || {
+            Python::attach(Threads::beside)
+                .inspect_err(|error| tracing::error!(%error, "no thread could be started for a WSGI request"))
+                .ok()
+        };
+        self.beside.get_or_init(begin).as_ref()
+    }
+
+    /// Threads that call the application; `None` calls it in place.
+    fn threads_for_calls(&self) -> Option<&Threads> {
+        if self.pool.is_some() || self.writes.load(Relaxed) { self.threads_for_waiting() } else { None }
+    }
+
+    fn calls_in_place(&self) -> bool {
+        self.pool.is_none() && !self.writes.load(Relaxed)
+    }
+
+    /// Starts the task that closes iterables, when there is a runtime.
+    fn start_closer(self: &Rc<Self>) {
+        if !self.closing.replace(true) {
+            let (closer, shared) = (Arc::clone(&self.closer), Rc::downgrade(self));
+            let gate = move || shared.upgrade().map(|shared| shared.gate()).unwrap_or_default();
+            tokio::task::spawn_local(closer.run(gate));
+        }
+    }
 }
 
 impl WsgiApp {
-    pub(crate) fn new(app: Bound<'_, PyAny>, root_path: String, jobs: Option<Jobs>) -> PyResult<Self> {
+    pub(crate) fn new(
+        app: Bound<'_, PyAny>,
+        root_path: String,
+        limits: WsgiSettings,
+        pool: Option<(Jobs, usize)>,
+    ) -> PyResult<Self> {
         let names = environ::Names::new(app.py())?;
-        Ok(Self(Rc::new(Shared { app: app.unbind(), names, root_path, jobs })))
+        Ok(Self(Rc::new(Shared {
+            app: app.unbind(),
+            names,
+            root_path,
+            limits,
+            pool: pool.map(|(jobs, count)| Threads::pool(jobs, count)),
+            beside: OnceCell::new(),
+            writes: Arc::default(),
+            closer: Arc::default(),
+            closing: Cell::new(false),
+        })))
     }
 }
 
@@ -52,22 +136,27 @@ impl App for WsgiApp {
     type Answer = Answer;
 
     fn connect(&self, info: ConnectionInfo, link: Link) -> ConnectionEnviron {
+        self.0.start_closer();
         Python::attach(|py| ConnectionEnviron::new(py, &self.0, &info, link.interim))
     }
 
     fn call(&self, connection: &Rc<ConnectionEnviron>, request: Request<RequestBody>) -> Self::Answer {
         let (shared, connection) = (Rc::clone(&self.0), Rc::clone(connection));
         let running = Running::default();
-        let future: Pin<Box<dyn Future<Output = _>>> = match &self.0.jobs {
-            None => Box::pin(call::in_place(shared, connection, request)),
-            Some(_) => Box::pin(call::in_pool(shared, connection, request, running.clone())),
-        };
+        let future: Pin<Box<dyn Future<Output = _>>> =
+            if shared.calls_in_place() && request.body().is_end_stream() {
+                // Most requests: nothing is to be stored.
+                let empty = Stored::Memory(Vec::new());
+                Box::pin(call::in_place(shared, connection, request.map(drop), empty))
+            } else {
+                Box::pin(call::answer(shared, connection, request, running.clone()))
+            };
         Answer { future, running }
     }
 
-    /// WSGI has no word for it; a client that shut down its side still reads.
-    fn client_finished(&self, _connection: &Rc<ConnectionEnviron>) -> bool {
-        true
+    /// WSGI has no word for it; a client that shut down its side still reads, unless it was tired of waiting.
+    fn client_finished(&self, connection: &Rc<ConnectionEnviron>) -> bool {
+        connection.queued.is_served()
     }
 
     /// Best effort: a thread that is inside C code goes on until it leaves it.

@@ -1,22 +1,20 @@
 //! The pool: persistent Python threads that call the application, one queue for all.
 
 use super::{
-    body::{Broken, WsgiBody},
-    call::{Begun, begin, internal_error, response},
+    answer::{Step, Whole, begin},
     exchange::Exchange,
+    gate::Gate,
+    line::{Line, Reply},
 };
-use crate::{calls, logging::application_error, response::Head};
-use bytes::Bytes;
-use hyper::Response;
+use crate::{calls, logging::application_error};
 use pyo3::{prelude::*, types::PyDict};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    any::Any,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
 };
-use tokio::sync::{mpsc, oneshot};
-
-/// How many pieces of an answer wait for hyper before the application's thread does.
-const PIECES_AHEAD: usize = 4;
 
 /// The queue of requests; `python/hostler/_wsgi.py` starts the threads that serve it.
 #[pyclass(frozen, module = "hostler")]
@@ -49,22 +47,36 @@ impl Jobs {
     }
 }
 
-/// Which thread runs a request's application, while one does. Looked at and changed with the GIL only.
+/// How far a request of the pool has got. Looked at and changed with the GIL only.
 #[derive(Clone, Default)]
-pub(super) struct Running(Arc<AtomicU64>);
+pub(super) struct Running(Arc<Progress>);
+
+#[derive(Default)]
+struct Progress {
+    /// Which thread runs the application, while one does.
+    thread: AtomicU64,
+    /// A thread has taken the request from the queue.
+    taken: AtomicBool,
+}
 
 impl Running {
     fn begin(&self) {
-        self.0.store(calls::thread_ident(), Relaxed);
+        self.0.taken.store(true, Relaxed);
+        self.0.thread.store(calls::thread_ident(), Relaxed);
     }
 
     fn end(&self) {
-        self.0.store(0, Relaxed);
+        self.0.thread.store(0, Relaxed);
+    }
+
+    /// Whether a thread has taken the request from the queue.
+    pub(super) fn is_taken(&self) -> bool {
+        self.0.taken.load(Relaxed)
     }
 
     /// Raises `hostler.RequestTimeout` in the thread, as soon as it runs Python code.
     pub(super) fn interrupt(&self, py: Python<'_>) {
-        let thread = self.0.load(Relaxed);
+        let thread = self.0.thread.load(Relaxed);
         if thread == 0 {
             return;
         }
@@ -77,108 +89,87 @@ impl Running {
 
 /// A request for the pool.
 pub(super) struct Job {
-    running: Running,
-    app: Py<PyAny>,
-    environ: Py<PyDict>,
-    exchange: Py<Exchange>,
+    pub(super) running: Running,
+    pub(super) app: Py<PyAny>,
+    pub(super) environ: Py<PyDict>,
+    pub(super) exchange: Py<Exchange>,
+    pub(super) gate: Gate,
+    /// What is to be given up when the application has answered: the request's body, and the right to wait for it.
+    pub(super) held: Option<Box<dyn Any + Send>>,
 }
 
 impl Job {
-    pub(super) fn new(running: Running, app: Py<PyAny>, environ: Py<PyDict>, exchange: Py<Exchange>) -> Self {
-        Self { running, app, environ, exchange }
-    }
-
     fn run(self, py: Python<'_>) {
+        let _entered = self.gate.enter_thread(py);
         let exchange = self.exchange.bind(py);
+        // Nobody waits for it any more: the client left, or was answered 504.
+        if !exchange.get().is_wanted(py) {
+            return;
+        }
         self.running.begin();
-        let begun = begin(exchange, self.app.bind(py), self.environ.bind(py));
+        let step = self.first_step(exchange);
         self.running.end();
         let Some(mut line) = exchange.get().take_line(py) else { return };
-        match begun {
-            Ok(Begun::Whole(head, body)) if !line.has_begun() => {
-                line.answer(response(head, WsgiBody::Whole(body)))
-            }
-            Ok(Begun::Whole(_, body)) => line.send_last(py, body),
-            Ok(Begun::File(head, pieces, closing)) => {
-                line.answer(response(head, WsgiBody::File { pieces, _closing: closing }));
-            }
-            Ok(Begun::Stream(head, first, mut rest)) => {
-                if !line.has_begun() {
-                    line.begin(head, exchange.get().head_request);
-                }
-                let mut next = Some(Ok(first));
-                while let Some(piece) = next {
-                    if line.send_result(py, piece).is_err() {
-                        return;
-                    }
-                    next = rest.next(py);
-                }
+        match step {
+            Ok(Some(step)) => send(py, &mut line, step, exchange.get().head_request),
+            Ok(None) => {}
+            Err(error) if line.has_begun() => {
+                application_error(py, "the WSGI application raised in the middle of its response", &error);
             }
             Err(error) => {
-                if line.has_begun() {
-                    application_error(
-                        py,
-                        "the WSGI application raised in the middle of its response",
-                        &error,
-                    );
-                    let _ = line.send_result(py, Err(Broken));
-                } else {
-                    application_error(py, "the WSGI application raised before its response began", &error);
-                    line.answer(internal_error());
-                }
+                application_error(py, "the WSGI application raised before its response began", &error);
+                line.answer(Reply::Failed);
             }
         }
+        drop(self.held);
+    }
+
+    /// Calls the application and takes its iterable up to the first piece that is not empty; `None` if the client
+    /// left meanwhile.
+    fn first_step(&self, exchange: &Bound<'_, Exchange>) -> PyResult<Option<Step>> {
+        let py = exchange.py();
+        let mut step = begin(exchange, self.app.bind(py), self.environ.bind(py), None)?;
+        while let Step::Empty(rest) = step {
+            if !exchange.get().is_wanted(py) {
+                return Ok(None);
+            }
+            self.gate.step_aside(py);
+            step = rest.begin(py)?;
+        }
+        Ok(Some(step))
     }
 }
 
-/// From a thread of the pool to hyper: first the answer's head, then pieces of its body.
-pub(super) struct Line {
-    answer: Option<oneshot::Sender<Response<WsgiBody>>>,
-    pieces: Option<mpsc::Sender<Result<Bytes, Broken>>>,
-    bodiless: bool,
-}
-
-impl Line {
-    pub(super) fn new() -> (Self, oneshot::Receiver<Response<WsgiBody>>) {
-        let (answer, receiver) = oneshot::channel();
-        (Self { answer: Some(answer), pieces: None, bodiless: false }, receiver)
-    }
-
-    pub(super) fn has_begun(&self) -> bool {
-        self.answer.is_none()
-    }
-
-    /// Begins an answer whose body comes in pieces.
-    pub(super) fn begin(&mut self, head: Head, head_request: bool) {
-        let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
-        self.bodiless = head.is_bodiless(head_request);
-        self.pieces = Some(sender);
-        self.answer(response(head, WsgiBody::Sent(receiver)));
-    }
-
-    fn answer(&mut self, answer: Response<WsgiBody>) {
-        if let Some(sender) = self.answer.take() {
-            // A client that is gone gets no answer.
-            let _ = sender.send(answer);
+/// Sends an answer to its end. What has to be closed is, once the end is on its way.
+fn send(py: Python<'_>, line: &mut Line, step: Step, head_request: bool) {
+    let mut rest = match step {
+        Step::Whole(head, body, closing) => {
+            match body {
+                Whole::Bytes(bytes) if line.has_begun() => drop(line.send(py, bytes)),
+                _ if line.has_begun() => {}
+                body => line.answer(Reply::Whole(head, body)),
+            }
+            line.complete();
+            drop(closing);
+            return;
+        }
+        Step::File(head, pieces, closing) => return line.answer(Reply::File(head, pieces, closing)),
+        Step::Stream(head, first, rest) => {
+            if !line.has_begun() {
+                line.begin(head, head_request);
+            }
+            if line.send(py, first).is_err() {
+                return;
+            }
+            rest
+        }
+        Step::Begun(rest) | Step::Empty(rest) => rest,
+    };
+    while let Some(piece) = rest.next(py) {
+        let Ok(piece) = piece else { return };
+        if line.send(py, piece).is_err() {
+            return;
         }
     }
-
-    /// Sends a piece, waiting for room without the GIL.
-    pub(super) fn send(&self, py: Python<'_>, piece: Bytes) -> PyResult<()> {
-        Ok(self.send_result(py, Ok(piece))?)
-    }
-
-    fn send_last(&self, py: Python<'_>, body: Option<Bytes>) {
-        if let Some(body) = body {
-            let _ = self.send_result(py, Ok(body));
-        }
-    }
-
-    fn send_result(&self, py: Python<'_>, piece: Result<Bytes, Broken>) -> Result<(), Broken> {
-        let Some(pieces) = &self.pieces else { return Err(Broken) };
-        if self.bodiless || matches!(&piece, Ok(bytes) if bytes.is_empty()) {
-            return Ok(());
-        }
-        py.detach(|| pieces.blocking_send(piece)).map_err(|_| Broken)
-    }
+    line.complete();
 }

@@ -1,0 +1,111 @@
+//! The duty to call `close()` of an application's iterable, whatever happened before (PEP 3333).
+//!
+//! On a thread of the pool it is called there, after the answer's last piece. In place it would hold up that piece and
+//! those of other connections, so it is left to a task that runs after they are written.
+
+use super::{gate::Gate, turn};
+use crate::logging::application_error;
+use pyo3::{
+    intern,
+    prelude::*,
+    types::{PyList, PyTuple},
+};
+use std::{
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Poll, Waker},
+};
+
+/// Has `close()` called when dropped.
+#[derive(Default)]
+pub(crate) struct Closing {
+    result: Option<Py<PyAny>>,
+    later: Option<Arc<Closer>>,
+}
+
+impl Closing {
+    /// The duty to close what an application returned; lists and tuples have no `close()`.
+    pub(super) fn of(result: &Bound<'_, PyAny>, later: Option<&Arc<Closer>>) -> Self {
+        if result.is_exact_instance_of::<PyList>() || result.is_exact_instance_of::<PyTuple>() {
+            return Self::default();
+        }
+        Self { result: Some(result.clone().unbind()), later: later.cloned() }
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let Some(result) = self.result.take() else { return };
+        match self.later.take() {
+            Some(closer) => closer.add(result),
+            None => close(result),
+        }
+    }
+}
+
+fn close(result: Py<PyAny>) {
+    Python::attach(|py| {
+        let result = result.into_bound(py);
+        let closed = match result.getattr_opt(intern!(py, "close")) {
+            Ok(Some(close)) => close.call0().map(drop),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = closed {
+            application_error(py, "close() of the WSGI application's iterable raised", &error);
+        }
+    });
+}
+
+/// Iterables that are to be closed once what is ready was sent. Those that are left at the worker's end are closed by
+/// its drop.
+#[derive(Default)]
+pub(super) struct Closer(Mutex<Due>);
+
+#[derive(Default)]
+struct Due {
+    results: Vec<Py<PyAny>>,
+    task: Option<Waker>,
+}
+
+impl Closer {
+    fn lock(&self) -> MutexGuard<'_, Due> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, result: Py<PyAny>) {
+        let task = {
+            let mut due = self.lock();
+            due.results.push(result);
+            due.task.take()
+        };
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+
+    /// Closes what is due, for ever.
+    pub(super) async fn run(self: Arc<Self>, gate: impl Fn() -> Gate) {
+        loop {
+            poll_fn(|cx| {
+                let mut due = self.lock();
+                if !due.results.is_empty() {
+                    return Poll::Ready(());
+                }
+                due.task = Some(cx.waker().clone());
+                Poll::Pending
+            })
+            .await;
+            turn::after_ready_tasks().await;
+            let _entered = gate().enter().await;
+            let due = std::mem::take(&mut self.lock().results);
+            due.into_iter().for_each(close);
+        }
+    }
+}
+
+impl Drop for Closer {
+    fn drop(&mut self) {
+        std::mem::take(&mut self.lock().results).into_iter().for_each(close);
+    }
+}

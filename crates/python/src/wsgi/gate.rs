@@ -1,0 +1,134 @@
+//! Who may run application code. With one thread it is one at a time, though a few of its requests are answered on
+//! threads beside it, because they may wait for their clients ([`super::aside`]).
+
+use crate::calls;
+use pyo3::prelude::*;
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+};
+use tokio::sync::Semaphore;
+
+/// One at a time, in the order of coming; or, without a lock, as many as there are threads.
+#[derive(Clone, Default)]
+pub(super) struct Gate(Option<Arc<Lock>>);
+
+struct Lock {
+    /// One permit, which is taken and given back by hand: a thread gives it back in the middle of a call.
+    turns: Semaphore,
+    /// Which thread of the pool runs application code; zero if it is the loop's, or nobody.
+    holder: AtomicU64,
+}
+
+impl Gate {
+    /// One at a time.
+    pub(super) fn single() -> Self {
+        Self(Some(Arc::new(Lock { turns: Semaphore::new(1), holder: AtomicU64::new(0) })))
+    }
+
+    /// Waits on the loop's thread until no other thread runs application code.
+    pub(super) async fn enter(&self) -> Entered {
+        if let Some(lock) = &self.0
+            && let Ok(permit) = lock.turns.acquire().await
+        {
+            permit.forget();
+            return Entered(self.clone());
+        }
+        Entered(Self(None))
+    }
+
+    /// Enters at once, if nobody is inside.
+    pub(super) fn try_enter(&self) -> Option<Entered> {
+        if let Some(lock) = &self.0 {
+            lock.turns.try_acquire().ok()?.forget();
+        }
+        Some(Entered(self.clone()))
+    }
+
+    /// Waits on a thread of the pool, without the GIL.
+    pub(super) fn enter_thread(&self, py: Python<'_>) -> Entered {
+        if let Some(lock) = &self.0 {
+            lock.take(py);
+        }
+        Entered(self.clone())
+    }
+
+    /// Lets others run while this thread waits for something else, without the GIL.
+    pub(super) fn outside<R: Send>(&self, py: Python<'_>, wait: impl FnOnce() -> R + Send) -> R {
+        match &self.0 {
+            Some(lock) if lock.holder.load(Relaxed) == calls::thread_ident() => {
+                lock.give_back();
+                let result = py.detach(wait);
+                lock.take(py);
+                result
+            }
+            // Without a lock, or on a thread of the application's own, which holds none.
+            _ => py.detach(wait),
+        }
+    }
+
+    /// Lets those run who wait, if any do.
+    pub(super) fn step_aside(&self, py: Python<'_>) {
+        if let Some(lock) = &self.0
+            && lock.holder.load(Relaxed) == calls::thread_ident()
+        {
+            lock.give_back();
+            lock.take(py);
+        }
+    }
+}
+
+impl Lock {
+    fn take(&self, py: Python<'_>) {
+        match self.turns.try_acquire() {
+            Ok(permit) => permit.forget(),
+            // It is never closed.
+            Err(_) => py.detach(|| {
+                if let Ok(permit) = block_on(self.turns.acquire()) {
+                    permit.forget();
+                }
+            }),
+        }
+        self.holder.store(calls::thread_ident(), Relaxed);
+    }
+
+    fn give_back(&self) {
+        self.holder.store(0, Relaxed);
+        self.turns.add_permits(1);
+    }
+}
+
+/// The right to run application code, given back when dropped.
+pub(super) struct Entered(Gate);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if let Some(lock) = &self.0.0 {
+            lock.give_back();
+        }
+    }
+}
+
+/// Waits for a future on a thread that has no runtime.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        thread::park();
+    }
+}
