@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import logging
 import os
 import signal
 import subprocess
@@ -95,3 +96,23 @@ def on_files(argument):
 def on_kill(argument):
     os.kill(os.getpid(), signal.Signals[argument])
     return "alive"
+
+
+def on_log(argument):
+    """So many lines of unconfigured logging."""
+    for number in range(int(argument)):
+        logging.getLogger("hostile").warning("line %d %s", number, "x" * 80)
+    return "logged"
+
+
+def on_close(argument):
+    """Closes every descriptor that a careless program would."""
+    os.closerange(2, 3)
+    for number in map(int, os.listdir("/proc/self/fd")):
+        try:
+            link = os.readlink(f"/proc/self/fd/{number}")
+        except OSError:
+            continue
+        if link.startswith("pipe:") or "fifo" in link:
+            os.close(number)
+    return "closed"

@@ -8,6 +8,7 @@ mod frameworks;
 mod handover;
 mod http;
 mod lifecycle;
+mod logs;
 mod native;
 mod package;
 mod rsgi;

@@ -36,6 +36,7 @@ pub(crate) fn get(socket: &Path, path: &str) -> std::io::Result<String> {
     stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").as_bytes())?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
+    assert!(text.is_empty() || text.starts_with("HTTP/1.1 200 "), "{text}");
     let body = text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
     body.ok_or_else(|| ErrorKind::UnexpectedEof.into())
 }

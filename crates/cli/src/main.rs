@@ -11,13 +11,19 @@ use hostler_config::{Config, Outcome, Workers};
 use hostler_master::{
     CommandLine, Limits, Listening, MoldCommand, Orders, Plan, Policy, Predecessor, Spawner,
 };
-use hostler_sys::pid_file;
+use hostler_sys::{
+    logging::{self, Destination},
+    pid_file,
+};
 use hostler_wire::{BootFailure, ExitStatus, ListenerSettings};
 use std::{ffi::OsString, path::Path, process::ExitCode};
 use tracing::{info, warn};
 
 fn main() -> ExitCode {
     hostler_sys::title::init();
+    // Nothing can be told if this fails; what follows is not worth less for it.
+    let _ = logging::open(Destination::StandardError);
+    logging::tell_panics();
     let args: Vec<OsString> = std::env::args_os().collect();
     // A copy for reloads: the process title is written over the original.
     let given = args.clone();
@@ -31,7 +37,7 @@ fn main() -> ExitCode {
 
 fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
     open_log(config)?;
-    hostler_sys::logging::init(config.log());
+    logging::init(config.log());
     report_settings(config);
     check_pid_file(config)?;
     let mut predecessor = Predecessor::find().map_err(lost_predecessor)?;
@@ -93,18 +99,12 @@ fn reread(args: &[OsString], listeners: &[ListenerSettings]) -> Result<Orders, B
 /// Sends log lines to the file that was asked for.
 fn open_log(config: &Config) -> Result<(), Failure> {
     let Some(path) = &config.log_file else { return Ok(()) };
-    match std::fs::File::options().create(true).append(true).open(path) {
-        Ok(file) => {
-            hostler_sys::logging::write_to(&file);
-            Ok(())
-        }
-        Err(error) => Err(Failure {
-            message: format!("cannot write the log to `{}`", path.display()),
-            causes: vec![error.to_string()],
-            hint: Some("--log-file names a file in a directory that the server may write to".into()),
-            status: ExitStatus::Config,
-        }),
-    }
+    logging::open(Destination::File(path)).map_err(|error| Failure {
+        message: format!("cannot write the log to `{}`", path.display()),
+        causes: vec![error.to_string()],
+        hint: Some("--log-file names a file in a directory that the server may write to".into()),
+        status: ExitStatus::Config,
+    })
 }
 
 /// The pid file is written when all workers serve; that it can be is seen to now.
@@ -205,8 +205,12 @@ fn read_env_file(path: &Path) -> Result<Vec<(String, String)>, Failure> {
     })
 }
 
-#[expect(clippy::print_stdout, reason = "the user asked for it")]
 fn print(text: &str) -> ExitStatus {
-    print!("{text}");
-    ExitStatus::Clean
+    use std::io::{ErrorKind, Write};
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // A reader that has seen enough, such as `head`.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => ExitStatus::Failed,
+        Ok(()) | Err(_) => ExitStatus::Clean,
+    }
 }

@@ -5,7 +5,10 @@ use bytes::Bytes;
 use hostler_master::{
     CommandLine, Limits, Listening, NativeSeat, Orders, Plan, Policy, Predecessor, Spawner,
 };
-use hostler_sys::{socket, title};
+use hostler_sys::{
+    logging::{self, Destination},
+    socket, title,
+};
 use hostler_wire::{HttpSettings, Identity, ListenerInfo, LogForm, LogLevel, LogSettings, WorkerSettings};
 use std::{
     error::Error as StdError,
@@ -23,6 +26,12 @@ use tower::Service;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// Standard error cannot be written to.
+    #[error("cannot write the log")]
+    Log {
+        /// The system's reason.
+        source: io::Error,
+    },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Bind {
@@ -195,7 +204,10 @@ impl Server {
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>> + Unpin + 'static,
     {
         title::init();
-        hostler_sys::logging::init(&self.log);
+        if let Err(error) = logging::open(Destination::StandardError) {
+            return Err(Error::Log { source: error });
+        }
+        logging::init(&self.log);
         if self.addresses.is_empty() {
             self.addresses.push("127.0.0.1:8000".into());
         }

@@ -72,6 +72,7 @@ impl Load {
         loop {
             beats.tick().await;
             self.0.own.beat(clock::now());
+            hostler_sys::logging::tell_lost();
             let requests = self.0.requests.get();
             let rests = requests == std::mem::replace(&mut seen, requests) && self.0.own.in_flight() == 0;
             let before = rested;

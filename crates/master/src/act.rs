@@ -37,9 +37,9 @@ impl Master {
     fn act(&mut self, action: Action, events: &mut VecDeque<Event>) {
         match action {
             Action::Spawn(id, seat, generation) => events.extend(self.spawn(id, seat, generation)),
-            Action::LameDuck(id) => self.fleet.tell(id, &ToWorker::LameDuck, None),
+            Action::LameDuck(id) => self.fleet.tell(id, &ToWorker::LameDuck),
             Action::Drain { worker, reason, hand_over } => self.drain(worker, reason, hand_over),
-            Action::Quit(id) => self.fleet.tell(id, &ToWorker::Quit, None),
+            Action::Quit(id) => self.fleet.tell(id, &ToWorker::Quit),
             Action::Report(id, why) => self.ask_for_stacks(id, why),
             Action::Terminate(id, why) => self.terminate(id, why),
             Action::Kill(id, why) => self.kill(id, why),
@@ -63,7 +63,7 @@ impl Master {
         if let Some(worker) = self.fleet.get(id) {
             info!(seat = %worker.post.seat, pid = worker.pid, reason = name_of_reason(reason), "worker retires");
         }
-        self.fleet.tell(id, &ToWorker::Drain { hand_over }, None);
+        self.fleet.tell(id, &ToWorker::Drain { hand_over });
     }
 
     /// Has the worker write its stacks, for [`Master::terminate`] to read.

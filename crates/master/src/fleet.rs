@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs::File,
     io,
-    os::fd::AsFd,
+    os::fd::BorrowedFd,
 };
 use tracing::debug;
 
@@ -137,10 +137,14 @@ impl Fleet {
     }
 
     /// Tells a worker something. One that is dead is reaped in its time.
-    pub(crate) fn tell(&self, id: WorkerId, message: &ToWorker, descriptor: Option<&File>) {
-        let descriptors: Vec<_> = descriptor.iter().map(|file| file.as_fd()).collect();
+    pub(crate) fn tell(&self, id: WorkerId, message: &ToWorker) {
+        self.tell_with(id, message, &[]);
+    }
+
+    /// As [`Fleet::tell`], with descriptors.
+    pub(crate) fn tell_with(&self, id: WorkerId, message: &ToWorker, descriptors: &[BorrowedFd<'_>]) {
         if let Some(worker) = self.workers.get(&id)
-            && let Err(error) = worker.channel.send(message, &descriptors)
+            && let Err(error) = worker.channel.send(message, descriptors)
         {
             debug!(worker = %id, %error, "the worker does not listen");
         }

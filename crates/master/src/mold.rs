@@ -1,11 +1,11 @@
 //! The mold's process, as the master sees it.
 
-use hostler_sys::channel::Channel;
+use hostler_sys::{channel::Channel, logging};
 use hostler_wire::{ToMold, WorkerSettings};
 use std::{
     ffi::OsString,
     io,
-    os::fd::BorrowedFd,
+    os::fd::{AsFd, BorrowedFd},
     path::PathBuf,
     process::{Command, Stdio},
 };
@@ -62,7 +62,10 @@ impl Mold {
         let child = process.spawn()?;
         // What was passed is closed here with the command; else the mold's death would go unnoticed.
         drop(process);
-        ours.send(&ToMold::Setup(Box::new(settings.clone())), shared)?;
+        let log = logging::descriptor().map_or_else(|| io::stderr().as_fd().try_clone_to_owned(), Ok)?;
+        let descriptors: Vec<BorrowedFd<'_>> =
+            [log.as_fd()].into_iter().chain(shared.iter().copied()).collect();
+        ours.send(&ToMold::Setup(Box::new(settings.clone())), &descriptors)?;
         ours.set_nonblocking(true)?;
         let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
         Ok(Self { pid, channel: ours, ready: false })

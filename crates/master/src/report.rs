@@ -21,10 +21,9 @@ pub fn text(message: &str, causes: &[&str], hint: Option<&str>, note: Option<&st
     text
 }
 
-/// Writes to standard error, whatever the log settings are: this is why there is no server.
-#[expect(clippy::print_stderr, reason = "this is the program's last word to its user")]
+/// Writes to the log, whatever its settings are: this is why there is no server.
 pub fn print(message: &str, causes: &[&str], hint: Option<&str>, note: Option<&str>) {
-    eprint!("{}", text(message, causes, hint, note));
+    hostler_sys::logging::write_last_words(&text(message, causes, hint, note));
 }
 
 pub(crate) fn print_boot_failure(failure: &BootFailure) {

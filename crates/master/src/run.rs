@@ -14,7 +14,7 @@ use crate::{
 };
 use hostler_arbiter::{Arbiter, Event, Policy};
 use hostler_sys::{
-    board::Board, channel::Channel, disposition, pid_file, process, signal::SignalPipe, title,
+    board::Board, channel::Channel, disposition, logging, pid_file, process, signal::SignalPipe, title,
 };
 use hostler_wire::{ExitStatus, Generation};
 use nix::{
@@ -28,6 +28,9 @@ use std::{
     time::{Duration, Instant},
 };
 use tracing::{info, warn};
+
+/// How often to try to tell that log lines were lost.
+const TELL_LOST: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(plan: Plan) -> ExitStatus {
     match Master::new(plan) {
@@ -145,6 +148,7 @@ impl Master {
         self.look(&mut events);
         events.push_back(Event::Tick);
         let status = self.happen_all(&mut events);
+        logging::tell_lost();
         self.announce();
         status
     }
@@ -223,7 +227,8 @@ impl Master {
     fn deadline(&self) -> Option<Instant> {
         let arbiter = self.arbiter.next_deadline().map(|due| self.started + due);
         let molds = self.molds.due().filter(|_| !self.arbiter.is_stopping());
-        let others = [molds, self.molds.next_kill(), self.next_look(), self.notifier.next_sign()];
+        let lost = logging::has_lost().then(|| Instant::now() + TELL_LOST);
+        let others = [molds, lost, self.molds.next_kill(), self.next_look(), self.notifier.next_sign()];
         arbiter.into_iter().chain(others.into_iter().flatten()).min()
     }
 

@@ -2,9 +2,10 @@
 
 use crate::run::Master;
 use hostler_arbiter::{Event, Policy};
+use hostler_sys::sink::Target;
 use hostler_wire::{Generation, ToMold, ToWorker};
 use nix::libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
-use std::{collections::VecDeque, fs::File, os::fd::AsFd};
+use std::collections::VecDeque;
 use tracing::{error, info, warn};
 
 /// What the master listens to.
@@ -87,21 +88,22 @@ impl Master {
         let Some(path) = &self.plan.log_file else {
             return info!(signal = "SIGUSR1", "there is no log file to reopen; see --log-file");
         };
-        let opened = File::options().create(true).append(true).open(path);
-        let file = match opened {
-            Ok(file) => file,
+        let target = match Target::open(path) {
+            Ok(target) => target,
             Err(error) => return warn!(path = %path.display(), %error, "the log file could not be reopened"),
         };
-        hostler_sys::logging::write_to(&file);
         for (_, mold) in self.molds.running() {
-            if let Err(error) = mold.channel.send(&ToMold::ReopenLog, &[file.as_fd()]) {
+            if let Err(error) = mold.channel.send(&ToMold::ReopenLog, &target.descriptors()) {
                 warn!(%error, "the mold does not listen");
             }
         }
         let workers: Vec<_> = self.fleet.all().map(|(id, _)| id).collect();
         for id in workers {
-            self.fleet.tell(id, &ToWorker::ReopenLog, Some(&file));
+            self.fleet.tell_with(id, &ToWorker::ReopenLog, &target.descriptors());
         }
-        info!(path = %path.display(), "log file reopened");
+        match hostler_sys::logging::write_to(target) {
+            Ok(()) => info!(path = %path.display(), "log file reopened"),
+            Err(error) => warn!(path = %path.display(), %error, "the log file could not be reopened"),
+        }
     }
 }

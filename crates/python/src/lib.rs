@@ -52,5 +52,6 @@ fn _hostler(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<rsgi::Transport>()?;
     module.add_class::<rsgi::Message>()?;
     module.add_function(wrap_pyfunction!(host::mold_main, module)?)?;
+    module.add_function(wrap_pyfunction!(logging::write_log, module)?)?;
     package::install(module)
 }

@@ -16,3 +16,9 @@ pub(crate) fn traceback(py: Python<'_>, error: &PyErr) -> String {
     };
     format().unwrap_or_else(|_| error.to_string())
 }
+
+/// Writes what Python's logging has put into a form where the server's own lines go.
+#[pyfunction]
+pub(crate) fn write_log(text: &str) {
+    hostler_sys::logging::write_text(text);
+}

@@ -8,6 +8,7 @@ use pyo3::{
 /// Every module, in an order in which each finds the ones it imports.
 const MODULES: &[(&str, &str)] = &[
     ("hostler", include_str!("../python/hostler/__init__.py")),
+    ("hostler._log", include_str!("../python/hostler/_log.py")),
     ("hostler.hooks", include_str!("../python/hostler/hooks.py")),
     ("hostler._stacks", include_str!("../python/hostler/_stacks.py")),
     ("hostler._warmup", include_str!("../python/hostler/_warmup.py")),

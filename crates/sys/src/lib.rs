@@ -20,6 +20,7 @@ pub mod pid_file;
 pub mod proc;
 pub mod process;
 pub mod signal;
+pub mod sink;
 pub mod socket;
 pub mod thread;
 pub mod title;

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 /// From the master to the mold.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToMold {
-    /// First message: what to serve. With it come the scoreboard, both ends of the handover line, and the
+    /// First message: what to serve. With it come the descriptor for log lines, the scoreboard, both ends of the handover line, and the
     /// listening sockets in the order of [`WorkerSettings::listeners`].
     Setup(Box<WorkerSettings>),
     /// Fork a worker. With the message come its end of the worker channel, the file for its stacks, and the scoreboard
     /// once more, so that it can be written: for the worker to map its own page.
     Fork(Post),
-    /// Log to the descriptor that comes with the message from now on.
+    /// Log to the descriptors that come with the message from now on: standard error, and that for log lines.
     ReopenLog,
 }
 
@@ -63,7 +63,7 @@ pub enum ToWorker {
     },
     /// Exit at once.
     Quit,
-    /// Log to the descriptor that comes with the message from now on.
+    /// Log to the descriptors that come with the message from now on: standard error, and that for log lines.
     ReopenLog,
 }
 

@@ -81,7 +81,7 @@ impl Control {
                     return Poll::Ready(Order::Drain { hand_over });
                 }
                 Ok(Some((ToWorker::ReopenLog, descriptors))) => {
-                    descriptors.into_iter().for_each(|log| hostler_sys::logging::write_to(&log));
+                    hostler_sys::logging::write_to_descriptors(descriptors);
                 }
                 Ok(Some((ToWorker::Quit, _))) => return Poll::Ready(Order::Quit),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -141,7 +141,7 @@ def _leave():
     try:
         atexit._run_exitfuncs()
     except BaseException:
-        traceback.print_exc()
+        logging.getLogger("hostler.worker").exception("a function that was registered with atexit raised")
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -7,9 +7,11 @@ use super::{preload, seat};
 use hostler_sys::{
     board::{self, OwnPage},
     channel::Channel,
-    disposition, identity, orphan, process, title,
+    disposition, identity,
+    logging::{self, Destination},
+    orphan, process, title,
 };
-use hostler_wire::{BootFailure, FailureKind, FromMold, Post, ToMold, WorkerSettings};
+use hostler_wire::{BootFailure, FailureKind, FromMold, LogSettings, Post, ToMold, WorkerSettings};
 use hostler_worker::{ORPHAN_LIMIT, Seat, Shared};
 use pyo3::{exceptions::PyOSError, prelude::*};
 use std::{
@@ -33,6 +35,16 @@ pub(crate) fn mold_main(py: Python<'_>, control: RawFd) -> PyResult<()> {
     mold.serve(py)
 }
 
+/// Lines go to the descriptor that the master has opened, which this process may not be allowed to open.
+fn start_log(py: Python<'_>, settings: &LogSettings, descriptors: &mut Vec<OwnedFd>) -> PyResult<()> {
+    if !descriptors.is_empty() {
+        logging::open(Destination::Descriptor(descriptors.remove(0)))?;
+    }
+    logging::init(settings);
+    logging::tell_panics();
+    py.import("hostler._log")?.call_method0("install").map(drop)
+}
+
 struct Mold {
     control: Channel,
     settings: WorkerSettings,
@@ -45,7 +57,8 @@ impl Mold {
         let Some((ToMold::Setup(settings), descriptors)) = control.recv()? else {
             return Err(PyOSError::new_err("the master sent no settings"));
         };
-        hostler_sys::logging::init(&settings.log);
+        let mut descriptors = descriptors;
+        start_log(py, &settings.log, &mut descriptors)?;
         // Before any of the application's code runs: the scoreboard's descriptor is closed by this.
         let shared = Shared::from_descriptors(descriptors)?;
         identity::assume(&settings.identity)?;
@@ -69,7 +82,7 @@ impl Mold {
         loop {
             match this.control.recv()? {
                 Some((ToMold::Fork(post), descriptors)) => this = this.fork(py, post, descriptors)?,
-                Some((ToMold::ReopenLog, logs)) => logs.iter().for_each(hostler_sys::logging::write_to),
+                Some((ToMold::ReopenLog, logs)) => logging::write_to_descriptors(logs),
                 Some((ToMold::Setup(_), _)) => {}
                 // The master is done with us, or dead; workers live on by themselves.
                 None => process::exit_now(0),
