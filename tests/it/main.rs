@@ -4,6 +4,7 @@
 
 mod asgi;
 mod cli;
+mod forks;
 mod frameworks;
 mod handover;
 mod http;

@@ -80,7 +80,6 @@ fn orders(config: &Config, listeners: &[ListenerSettings], spawner: Spawner) -> 
             max_memory: rules.max_memory,
             memory_interval: rules.memory_interval,
             memory_samples: rules.memory_samples,
-            slow_callback: rules.slow_callback,
         },
     }
 }

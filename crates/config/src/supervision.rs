@@ -33,8 +33,6 @@ pub struct Supervision {
     pub memory_interval: Duration,
     /// How many measurements in a row must be over the limit.
     pub memory_samples: u32,
-    /// A loop that stands still for this long is looked at.
-    pub slow_callback: Option<Duration>,
 }
 
 /// Where nothing else is said.
@@ -58,7 +56,6 @@ pub(crate) fn from_values(values: &Values) -> Result<Supervision, Error> {
         max_memory: values.int("workers-max-rss").map(|mebibytes| mebibytes.saturating_mul(1024)),
         memory_interval: values.duration("rss-sample-interval").unwrap_or(DEFAULT_GRACE),
         memory_samples: values.int("rss-samples").and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
-        slow_callback: values.int("slow-callback").filter(|millis| *millis > 0).map(Duration::from_millis),
     })
 }
 

@@ -257,6 +257,7 @@ impl Server {
             graceful_timeout: self.policy.graceful_timeout,
             stall_timeout: self.policy.stall_timeout,
             request_timeout: self.request_timeout,
+            slow_callback: None,
             warmup: None,
             identity: Identity::default(),
         }

@@ -7,7 +7,7 @@ use crate::{
     stacks,
 };
 use hostler_arbiter::{Action, Event, Reason, Why};
-use hostler_sys::{board, channel::Channel, proc, process, signal, signal::SignalPipe, title};
+use hostler_sys::{board, channel::Channel, proc, process, signal::SignalPipe, title};
 use hostler_wire::{
     BootFailure, ExitStatus, FailureKind, Generation, Post, SeatId, ToMold, ToWorker, WorkerId,
 };
@@ -74,7 +74,7 @@ impl Master {
             return;
         }
         if let Err(error) =
-            stacks::clear(&worker.stacks).and_then(|()| process::signal_raw(pid, signal::report()))
+            stacks::ask(pid, &worker.stacks)
         {
             debug!(pid, %error, why = name_of_why(why), "cannot ask the worker for its stacks");
         }
@@ -86,13 +86,8 @@ impl Master {
         let Some(pid) = worker.pid else { return };
         let page = self.fleet.page(&worker.post);
         let requests = board::describe(&page.requests_in_flight());
-        let written = stacks::read(&worker.stacks);
-        let at = stacks::place(&written);
+        let (at, stacks) = stacks::read(&worker.stacks);
         let state = proc::state(pid);
-        let stacks = match written.trim_end() {
-            "" => "(none could be obtained)".to_owned(),
-            written => format!("\n{written}"),
-        };
         // The stacks last: they are many lines.
         error!(
             seat = %worker.post.seat,

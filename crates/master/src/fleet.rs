@@ -28,10 +28,6 @@ pub(crate) struct Worker {
 pub(crate) struct Seen {
     /// Its last heartbeat.
     pub(crate) beat_at: u64,
-    /// The turn that has been reported as slow.
-    pub(crate) slow_turn: Option<u64>,
-    /// Its stacks have been asked for, for that.
-    pub(crate) sampled: bool,
     /// Measurements of memory in a row that were over the limit.
     pub(crate) over_memory: u32,
 }

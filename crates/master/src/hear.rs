@@ -1,6 +1,6 @@
 //! What comes in: exits, and what molds and workers say.
 
-use crate::{molds::MOLD_PAUSE, report, run::Master};
+use crate::{molds::MOLD_PAUSE, report, run::Master, stacks};
 use hostler_arbiter::{Event, Reason};
 use hostler_sys::process::{self, WaitStatus};
 use hostler_wire::{BootFailure, FailureKind, FromMold, FromWorker, Generation, WorkerId};
@@ -35,9 +35,12 @@ impl Master {
         let Some(worker) = self.fleet.get(id) else { return };
         let seat = worker.post.seat;
         let requests = hostler_sys::board::describe(&self.fleet.page(&worker.post).requests_in_flight());
+        let crash = stacks::of_crash(status, &worker.stacks);
         self.fleet.remove(id);
         if status == WaitStatus::Exited(0) {
             info!(%seat, pid, %status, "worker ended");
+        } else if let Some((at, stacks)) = crash {
+            error!(%seat, pid, %status, requests, at, %stacks, "worker crashed");
         } else {
             warn!(%seat, pid, %status, requests, "worker ended");
         }

@@ -108,8 +108,6 @@ pub struct Limits {
     pub memory_interval: Duration,
     /// How many measurements in a row must be over the limit.
     pub memory_samples: u32,
-    /// A loop that stands still for this long is looked at.
-    pub slow_callback: Option<Duration>,
 }
 
 /// How workers are made.

@@ -1,9 +1,9 @@
-//! Looking at the scoreboard now and then: heartbeats, loops that stand still, memory.
+//! Looking at the scoreboard now and then: heartbeats, memory.
 
-use crate::{Limits, fleet::Worker, run::Master, stacks};
+use crate::{Limits, run::Master};
 use hostler_arbiter::{Event, Reason};
-use hostler_sys::{board, clock, proc, process, signal};
-use hostler_wire::{Generation, Page, Served, WorkerId};
+use hostler_sys::proc;
+use hostler_wire::{Generation, WorkerId};
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
@@ -30,10 +30,8 @@ impl Watch {
 }
 
 /// How often to look at heartbeats; `None` if nobody wants to know.
-fn interval(limits: &Limits, stall_timeout: Option<Duration>) -> Option<Duration> {
-    let stall = stall_timeout.map(|limit| LOOK.min(limit / 4));
-    let slow = limits.slow_callback.map(|limit| LOOK.min(limit / 2));
-    stall.into_iter().chain(slow).min().map(|interval| interval.max(Duration::from_millis(10)))
+fn interval(stall_timeout: Option<Duration>) -> Option<Duration> {
+    stall_timeout.map(|limit| LOOK.min(limit / 4).max(Duration::from_millis(10)))
 }
 
 impl Master {
@@ -42,7 +40,7 @@ impl Master {
             return None;
         }
         let orders = self.molds.orders().chain([&self.plan.orders]);
-        orders.filter_map(|orders| interval(&orders.limits, orders.policy.stall_timeout)).min()
+        orders.filter_map(|orders| interval(orders.policy.stall_timeout)).min()
     }
 
     /// How often memory is to be measured, if it is.
@@ -86,19 +84,14 @@ impl Master {
     }
 
     fn look_at_loops(&mut self, events: &mut VecDeque<Event>) {
-        let now = clock::now();
         let watched: Vec<WorkerId> = self.arbiter.watched().collect();
         for id in watched {
             let Some(worker) = self.fleet.get(id) else { continue };
             let page = self.fleet.page(&worker.post);
-            let slow_callback = self.limits_of(worker.post.generation).slow_callback;
             let Some(worker) = self.fleet.get_mut(id) else { continue };
             let beat_at = page.beat_at();
             if std::mem::replace(&mut worker.seen.beat_at, beat_at) != beat_at {
                 events.push_back(Event::Beat(id));
-            }
-            if let Some(limit) = slow_callback {
-                look_for_slow_turn(worker, page, limit, now);
             }
         }
     }
@@ -124,37 +117,4 @@ impl Master {
         debug!(?left, largest, enough, "memory measured");
         events.push_back(Event::Headroom(enough));
     }
-}
-
-/// Asks a worker whose loop stands still where it is, and reports what it answered the last time.
-fn look_for_slow_turn(worker: &mut Worker, page: &'static Page, limit: Duration, now: u64) {
-    let turn = page.turns();
-    if worker.seen.sampled {
-        worker.seen.sampled = false;
-        report_slow_turn(worker, page, now);
-    }
-    let still = Duration::from_nanos(now.saturating_sub(page.turned_at()));
-    let watched = worker.interface.is_some_and(Served::is_asynchronous);
-    if !watched || page.is_parked() || still < limit || worker.seen.slow_turn == Some(turn) {
-        return;
-    }
-    worker.seen.slow_turn = Some(turn);
-    worker.seen.sampled = true;
-    if let Some(pid) = worker.pid
-        && stacks::clear(&worker.stacks).is_ok()
-        && let Err(error) = process::signal_raw(pid, signal::sample())
-    {
-        debug!(pid, %error, "cannot ask the worker where it is");
-    }
-}
-
-fn report_slow_turn(worker: &Worker, page: &'static Page, now: u64) {
-    let stacks = stacks::read(&worker.stacks);
-    let at = stacks::place(&stacks).unwrap_or_else(|| "an unknown place".into());
-    let oldest = page.requests_in_flight();
-    let still = Duration::from_nanos(now.saturating_sub(page.turned_at())).as_secs_f64();
-    let requests = board::describe(&oldest);
-    // It may have gone on meanwhile; then the time is that of another turn.
-    let still = if worker.seen.slow_turn == Some(page.turns()) { Some(still) } else { None };
-    warn!(seat = %worker.post.seat, pid = worker.pid, at, requests, seconds = still, "event loop blocked");
 }

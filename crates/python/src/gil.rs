@@ -2,11 +2,17 @@
 
 #![expect(unsafe_code, reason = "PyO3 has no safe call that outlives a scope for the two hooks")]
 
+use crate::host;
+use hostler_sys::own::{self, Claims};
 use pyo3::{ffi, prelude::*};
 use std::{
     cell::{Cell, RefCell},
-    io, ptr,
+    io,
+    ops::Deref,
+    os::fd::RawFd,
+    ptr,
     task::Waker,
+    thread::{self, ThreadId},
 };
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
@@ -21,17 +27,49 @@ thread_local! {
 /// How many tasks run before sockets are looked at again; tokio's own default, named for the record.
 const EVENT_INTERVAL: u32 = 61;
 
-/// A runtime for this thread. Its two hooks are the only places that release and take the GIL.
-pub(crate) fn runtime() -> io::Result<LocalRuntime> {
-    Builder::new_current_thread()
-        .enable_all()
-        .event_interval(EVENT_INTERVAL)
-        .on_thread_park(release)
-        .on_thread_unpark(take)
-        .build_local(LocalOptions::default())
+/// A runtime for the thread that makes it.
+pub(crate) struct Runtime {
+    runtime: LocalRuntime,
+    thread: ThreadId,
+    claims: Claims,
+}
+
+impl Runtime {
+    /// The runtime's two hooks are the only places that release and take the GIL.
+    pub(crate) fn new() -> io::Result<Self> {
+        let make = || {
+            Builder::new_current_thread()
+                .enable_all()
+                .event_interval(EVENT_INTERVAL)
+                .on_thread_park(release)
+                .on_thread_unpark(take)
+                .build_local(LocalOptions::default())
+        };
+        let (runtime, claims) = Claims::of_new(make)?;
+        Ok(Self { runtime, thread: thread::current().id(), claims })
+    }
+
+    /// Whether it is for the present thread.
+    pub(crate) fn is_of_this_thread(&self) -> bool {
+        self.thread == thread::current().id()
+    }
+
+    /// Its epoll set, which tokio does not tell.
+    pub(crate) fn epoll(&self) -> Option<RawFd> {
+        self.claims.descriptors().iter().copied().find(|number| own::is_epoll(*number))
+    }
+}
+
+impl Deref for Runtime {
+    type Target = LocalRuntime;
+
+    fn deref(&self) -> &LocalRuntime {
+        &self.runtime
+    }
 }
 
 fn release() {
+    host::stay_out_of_loop();
     // SAFETY: `block_on` is entered with the GIL (from a Python method), and only `take` ends a parking.
     PARKED.set(unsafe { ffi::PyEval_SaveThread() });
     hostler_sys::board::parked(true);

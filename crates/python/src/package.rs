@@ -10,6 +10,7 @@ const MODULES: &[(&str, &str)] = &[
     ("hostler", include_str!("../python/hostler/__init__.py")),
     ("hostler._log", include_str!("../python/hostler/_log.py")),
     ("hostler.hooks", include_str!("../python/hostler/hooks.py")),
+    ("hostler._forks", include_str!("../python/hostler/_forks.py")),
     ("hostler._stacks", include_str!("../python/hostler/_stacks.py")),
     ("hostler._warmup", include_str!("../python/hostler/_warmup.py")),
     ("hostler._loop", include_str!("../python/hostler/_loop.py")),

@@ -3,6 +3,7 @@
 use crate::{
     calls::{call_with, call_with_names},
     eventloop::LoopCore,
+    host,
 };
 use pyo3::{
     intern,
@@ -93,7 +94,7 @@ impl Tasks {
     ) -> PyResult<Started<'py>> {
         let py = app.py();
         let started = call_with(app, args).and_then(|coroutine| self.step(&coroutine));
-        match started {
+        match host::stay_out_with(py, started, task_error) {
             Ok(task) if task.call_method0(intern!(py, "done"))?.is_truthy()? => {
                 Ok(Started::Done(task_error(&task)))
             }

@@ -10,7 +10,8 @@
 //!                                                            // for at least 3 ms
 //! attendant::wake();                                         // by the serving thread, whenever it begins work that
 //!                                                            // may block it: one load of an atomic
-//! attendant::pause(); …fork…; attendant::resume();           // no thread of ours is alive in between
+//! attendant::pause(); …fork…; attendant::resume();           // no thread of ours is alive in between, nor before
+//!                                                            // the next `wake` or `start_again`
 //! ```
 //!
 //! Asleep, it costs nothing; it falls asleep when it has seen the loop wait for events twice in a row, and `wake`
@@ -88,7 +89,9 @@ pub fn wake() {
 #[cold]
 fn rouse() {
     if ASLEEP.swap(false, SeqCst) {
-        lock(&STAFF).unpark();
+        let mut staff = lock(&STAFF);
+        staff.begin();
+        staff.unpark();
     }
 }
 
@@ -106,11 +109,16 @@ pub fn pause() {
     }
 }
 
-/// Starts the thread again.
+/// Allows the thread again. It starts with [`start_again`], or with the next [`wake`].
 pub fn resume() {
     let mut staff = lock(&STAFF);
     staff.pauses = staff.pauses.saturating_sub(1);
-    staff.begin();
+    ASLEEP.store(true, SeqCst);
+}
+
+/// Starts the thread that a pause ended.
+pub fn start_again() {
+    lock(&STAFF).begin();
 }
 
 impl Staff {
@@ -191,7 +199,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ASLEEP, Standstill, add, lock, pause, resume, start, wake};
+    use super::{ASLEEP, Standstill, add, lock, pause, resume, start, start_again, wake};
     use crate::{board::Board, clock};
     use std::{
         sync::{atomic::Ordering::SeqCst, mpsc::channel},
@@ -233,10 +241,13 @@ mod tests {
 
         pause();
         pause();
+        start_again();
         while calls.try_recv().is_ok() {}
         resume();
         assert!(lock(&super::STAFF).thread.is_none(), "pauses nest");
         resume();
+        assert!(lock(&super::STAFF).thread.is_none(), "it does not start by itself");
+        wake();
         assert_eq!(calls.recv_timeout(LIMIT).unwrap().turn, 2);
 
         page.turn(clock::now());

@@ -133,7 +133,9 @@ impl OwnPage {
         let page = ManuallyDrop::new(self).0;
         // SAFETY: one page, aligned, not unmapped any more, of a file that cannot shrink; nothing but atomics is ever
         // done to it.
-        unsafe { page.as_ref() }
+        let page = unsafe { page.as_ref() };
+        crate::own::claim_mapping(page);
+        page
     }
 }
 

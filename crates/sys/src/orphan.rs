@@ -28,6 +28,7 @@ pub fn die_with(master: i32, grace: Duration) -> io::Result<()> {
     GRACE_NANOS.store(nanos, Ordering::SeqCst);
     TIMER.store(kill_timer()?, Ordering::SeqCst);
     install_handler()?;
+    crate::own::claim_handlers([death_signal()]);
     await_adoption(master)?;
     // SAFETY: prctl(2) with integer arguments only.
     let set = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, death_signal()) };

@@ -1,8 +1,9 @@
 //! Signals: as events for a loop, and as a child finds them after a fork.
 
-use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, sigprocmask};
 use signal_hook::low_level::pipe;
 use std::{
+    cell::Cell,
     io::{self, Read},
     os::{
         fd::{AsFd, BorrowedFd},
@@ -73,6 +74,10 @@ fn drained(mut reader: &UnixStream) -> bool {
     any
 }
 
+/// The signals of a crash; what handles them, such as faulthandler, stays.
+const FAULTS: [Signal; 5] =
+    [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGABRT];
+
 /// Gives a freshly forked process every signal's default action and an empty mask.
 ///
 /// For processes in which signal-hook has not been used yet: it would not install its handlers again.
@@ -84,7 +89,7 @@ pub fn reset_in_child() {
 /// Gives every signal its default action, and leaves the mask alone.
 pub(crate) fn default_actions() {
     for signal in Signal::iterator() {
-        if matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
+        if matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) || FAULTS.contains(&signal) {
             continue;
         }
         // SAFETY: the default action runs no code of ours. It fails for no signal that gets here.
@@ -106,6 +111,52 @@ pub fn report() -> i32 {
 #[must_use]
 pub fn sample() -> i32 {
     libc::SIGRTMAX() - 4
+}
+
+thread_local! {
+    /// The mask that this thread had before [`hold`].
+    static HELD: Cell<Option<SigSet>> = const { Cell::new(None) };
+}
+
+/// Keeps all signals from this thread until [`release`], so that a process that it forks gets none before it has the
+/// handlers that it should have: what comes meanwhile waits.
+pub fn hold() {
+    let mut before = SigSet::empty();
+    if pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before)).is_ok() {
+        HELD.set(Some(before));
+    }
+}
+
+/// Lets the signals in again, on either side of the fork.
+pub fn release() {
+    if let Some(before) = HELD.take() {
+        let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
+    }
+}
+
+/// What handles a signal.
+pub type Handler = unsafe extern "C" fn(i32);
+
+/// What handles a signal in this process; `None` if it is ignored or has its default action.
+#[must_use]
+pub fn handler(signal: i32) -> Option<Handler> {
+    // SAFETY: all zeroes is a valid sigaction.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: sigaction(2) only reads the present action, into a live value; a number that is none is an error.
+    let read = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
+    if read != 0 || matches!(action.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN) {
+        return None;
+    }
+    // SAFETY: the kernel calls this address with the signal's number first; more arguments do no harm to a C function
+    // that takes fewer, and those with SA_SIGINFO are not ours to call.
+    (action.sa_flags & libc::SA_SIGINFO == 0)
+        .then(|| unsafe { std::mem::transmute::<usize, Handler>(action.sa_sigaction) })
+}
+
+/// Whether a signal is one of a crash.
+#[must_use]
+pub fn is_fault(signal: i32) -> bool {
+    FAULTS.iter().any(|fault| *fault as i32 == signal)
 }
 
 /// Ignores a signal.

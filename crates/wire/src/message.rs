@@ -109,12 +109,6 @@ impl Served {
             Self::Wsgi => "wsgi",
         }
     }
-
-    /// Whether the application's callbacks run on the loop, and are to be short.
-    #[must_use]
-    pub fn is_asynchronous(self) -> bool {
-        matches!(self, Self::Asgi | Self::Rsgi)
-    }
 }
 
 /// The version of what two servers say to each other at an upgrade, the frames of the handover line included. They may

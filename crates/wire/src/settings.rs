@@ -22,6 +22,8 @@ pub struct WorkerSettings {
     pub stall_timeout: Option<Duration>,
     /// How long a request may take before it is answered with 504.
     pub request_timeout: Option<Duration>,
+    /// How long the event loop may stand still before the worker says where.
+    pub slow_callback: Option<Duration>,
     /// A path that is requested from the application before the worker counts as ready.
     pub warmup: Option<String>,
     /// Whom molds and workers run as; the master keeps what it needs to bind.

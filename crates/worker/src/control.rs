@@ -1,6 +1,6 @@
 //! What a worker listens to besides its clients: the master's channel, and signals sent to it directly.
 
-use hostler_sys::channel::Channel;
+use hostler_sys::{channel::Channel, own};
 use hostler_wire::{FromWorker, ToWorker};
 use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 use std::{
@@ -41,12 +41,14 @@ impl Control {
     pub(crate) fn new(channel: OwnedFd) -> io::Result<Self> {
         let channel = Channel::from(channel);
         channel.set_nonblocking(true)?;
-        Ok(Self {
+        let this = Self {
             readable: UnixStream::from_std(channel.try_clone()?.into_fd().into())?,
             channel,
             graceful: signal_stream(&[SIGTERM])?,
             quick: signal_stream(&[SIGINT, SIGQUIT])?,
-        })
+        };
+        own::claim_handlers([SIGTERM, SIGINT, SIGQUIT]);
+        Ok(this)
     }
 
     /// Tells the master something. A master that is gone is noticed by [`Control::next_order`].
@@ -94,6 +96,8 @@ impl Control {
 fn signal_stream(signals: &[i32]) -> io::Result<UnixStream> {
     let (reader, writer) = unix::net::UnixStream::pair()?;
     reader.set_nonblocking(true)?;
+    own::claim(&reader);
+    own::claim(&writer);
     for signal in signals {
         signal_hook::low_level::pipe::register(*signal, writer.try_clone()?)?;
     }

@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 
-from hostler import rsgi
+from hostler import _forks, rsgi
 
 
 class LoadError(Exception):
@@ -71,6 +71,7 @@ def _import(target, name):
             ) from None
         raise _raised(target, error) from None
     except (Exception, SystemExit) as error:
+        _forks.stay_out(error)
         raise _raised(target, error) from None
 
 
@@ -135,6 +136,7 @@ def _make(target, factory):
     try:
         return factory()
     except (Exception, SystemExit) as error:
+        _forks.stay_out(error)
         raise LoadError(
             f"the factory `{target}` failed",
             cause=_traceback(error),

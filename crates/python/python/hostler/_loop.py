@@ -15,7 +15,7 @@ import warnings
 from asyncio import base_events, constants, events, format_helpers, sslproto, transports, trsock
 from asyncio.log import logger
 
-from _hostler import LoopCore, SocketTransport
+from _hostler import LoopCore, SocketTransport, is_forked as _is_forked
 
 # Servers count their transports; since CPython 3.13 they keep them too.
 _SERVERS_KEEP_TRANSPORTS = base_events.Server._attach.__code__.co_argcount > 1
@@ -141,9 +141,9 @@ class EventLoop(LoopCore, _SelectorEventLoop):
     """An asyncio event loop whose wait serves HTTP connections."""
 
     def __new__(cls, *_args):
-        if cls._is_inside() and events._get_running_loop() is None:
-            # Forked by a callback. What ran there still counts as running on this thread, for tokio: it cannot
-            # run a second loop, so this process gets CPython's.
+        if _is_forked() or (cls._is_inside() and events._get_running_loop() is None):
+            # Forked by the application, or called by it without a loop of asyncio's: for tokio, another runtime runs
+            # on this thread. It cannot run a second one, so this gets CPython's.
             return _SelectorEventLoop()
         return LoopCore.__new__(cls)
 

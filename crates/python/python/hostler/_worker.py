@@ -8,12 +8,15 @@ import os
 import sys
 import traceback
 
-from hostler import _engine, _lifespan, _load, _preload, _stacks, _warmup, _wsgi, hooks, rsgi
+from hostler import _engine, _forks, _lifespan, _load, _preload, _stacks, _warmup, _wsgi, hooks, rsgi
+
+# The loop that serves, for processes that the application forks.
+loop = None
 
 
 def main(seat):
     """Loads the application and serves it; returns the process's exit code."""
-    _stacks.register(seat.stacks_descriptor, *seat.stacks_signals)
+    _stacks.register(seat.stacks_descriptor, seat.stacks_signal)
     os.environ["HOSTLER_SEAT"] = str(seat.number)
     os.environ["HOSTLER_GENERATION"] = str(seat.generation)
     try:
@@ -32,6 +35,7 @@ def main(seat):
             return _serve_rsgi(seat, app)
         return _serve_asgi(seat, app, lifespan=interface == "asgi")
     finally:
+        _forks.stay_out()
         hooks._run_all("worker_exit")
         _leave()
 
@@ -47,9 +51,11 @@ def _serve_wsgi(seat, app):
 
 
 def _make_loop(seat):
+    global loop
     loop, engine = _engine.make(seat.event_loop, is_first=seat.number == 1 and seat.generation == 0)
     asyncio.set_event_loop(loop)
     _stacks.watch(loop)
+    seat.tell_slow_callbacks(_stacks.register_samples)
     return loop, engine
 
 

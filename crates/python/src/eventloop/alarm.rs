@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "tokio has descriptors registered by number")]
 
+use hostler_sys::own::Claims;
 use nix::sys::{
     time::TimeSpec,
     timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
@@ -30,15 +31,17 @@ pub(super) struct Alarm {
     clock: AsyncFd<Clock>,
     /// When it rings, unless it has.
     set_to: Option<f64>,
+    _claims: Claims,
 }
 
 impl Alarm {
     pub(super) fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let clock = Clock(TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?);
+        let claims = Claims::of(&clock);
         // SAFETY: the descriptor is the clock's own, which lives as long as its registration.
         let clock = unsafe { AsyncFd::register_with_interest(clock, Interest::READABLE) }?;
-        Ok(Self { clock, set_to: None })
+        Ok(Self { clock, set_to: None, _claims: claims })
     }
 
     /// Has the task woken at `when`, or before.

@@ -21,10 +21,9 @@ use tokio::io::{Interest, unix::AsyncFd};
 /// Runs the loop until it is stopped or fails.
 pub(super) fn run(core: &Bound<'_, LoopCore>) -> PyResult<()> {
     let py = core.py();
-    let Some(runtime) = core.get().runtime.with(py, Option::take) else {
-        return Err(PyRuntimeError::new_err("this event loop is closed or already running"));
-    };
     let selector = core.call_method0(intern!(py, "_selector_fileno"))?.extract::<RawFd>()?;
+    LoopCore::move_to_this_thread(core)?;
+    let runtime = core.get().take_runtime(py)?;
     let core_ref = core.clone().unbind();
     let result = runtime.block_on(async move {
         let driver = Driver {
@@ -46,7 +45,7 @@ pub(super) fn run(core: &Bound<'_, LoopCore>) -> PyResult<()> {
         !state.closed
     });
     if kept {
-        core.get().runtime.with(py, |slot| *slot = Some(runtime));
+        core.get().put_back(py, runtime);
     }
     result
 }
@@ -85,6 +84,8 @@ impl Future for Driver {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<PyResult<()>> {
         let this = self.get_mut();
         Python::attach(|py| {
+            // Callbacks may block this thread.
+            hostler_sys::attendant::wake();
             let core = this.core.clone_ref(py).into_bound(py);
             if let Some(raised) = gil::raised_by_signal(cx.waker()) {
                 return Poll::Ready(Err(raised));

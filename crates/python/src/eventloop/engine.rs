@@ -4,11 +4,13 @@
 //! descriptor, and the runtime has a turn whenever something happened there, and now and then for its timers. Each
 //! turn costs system calls that our loop does not need: this is for those who need that loop, not for speed.
 
-use crate::gil::{self, GilCell};
+use crate::{
+    gil::{GilCell, Runtime},
+    host,
+};
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
-use std::{cell::RefCell, collections::BTreeSet, fs, future::Future, io, os::fd::RawFd, pin::Pin};
+use std::{cell::RefCell, future::Future, os::fd::RawFd, pin::Pin};
 use tokio::{
-    runtime::LocalRuntime,
     sync::mpsc::{UnboundedSender, unbounded_channel},
     task::yield_now,
 };
@@ -36,7 +38,7 @@ pub(crate) fn spawn_local(task: impl Future<Output = ()> + 'static) {
 #[pyclass(frozen, module = "hostler")]
 pub struct Engine {
     /// Taken out during a turn.
-    runtime: GilCell<Option<LocalRuntime>>,
+    runtime: GilCell<Option<Runtime>>,
     epoll: RawFd,
 }
 
@@ -44,11 +46,8 @@ pub struct Engine {
 impl Engine {
     #[new]
     fn new() -> PyResult<Self> {
-        let before = epoll_sets()?;
-        let runtime = gil::runtime()?;
-        // tokio does not tell which it is; nothing else is opened meanwhile.
-        let epoll = epoll_sets()?.difference(&before).next().copied();
-        let epoll = epoll.ok_or_else(|| PyRuntimeError::new_err("the runtime has no epoll set"))?;
+        let runtime = Runtime::new()?;
+        let epoll = runtime.epoll().ok_or_else(|| PyRuntimeError::new_err("the runtime has no epoll set"))?;
         let (sender, mut receiver) = unbounded_channel();
         NURSERY.set(Some(sender));
         runtime.spawn_local(async move {
@@ -74,6 +73,7 @@ impl Engine {
                 yield_now().await;
             }
         });
+        host::stay_out_of_loop();
         hostler_sys::board::parked(true);
         self.runtime.with(py, |slot| *slot = Some(runtime));
     }
@@ -90,17 +90,4 @@ impl Engine {
             None => Err(PyRuntimeError::new_err("the runtime has a turn")),
         })
     }
-}
-
-/// The epoll sets of this process.
-fn epoll_sets() -> io::Result<BTreeSet<RawFd>> {
-    let mut sets = BTreeSet::new();
-    for entry in fs::read_dir("/proc/self/fd")? {
-        let entry = entry?;
-        let is_epoll = fs::read_link(entry.path()).is_ok_and(|to| to.as_os_str() == "anon_inode:[eventpoll]");
-        if is_epoll && let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
-            sets.insert(number);
-        }
-    }
-    Ok(sets)
 }

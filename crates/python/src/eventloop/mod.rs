@@ -20,7 +20,8 @@ pub(crate) use transport::SocketTransport;
 
 use crate::{
     calls::copy_context,
-    gil::{self, GilCell},
+    gil::{GilCell, Runtime},
+    host,
 };
 use pyo3::{
     exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit},
@@ -30,14 +31,23 @@ use pyo3::{
 };
 use std::{collections::VecDeque, future::Future, task::Waker};
 use timers::Timers;
-use tokio::runtime::LocalRuntime;
 
 /// The part of the event loop that is Rust.
 #[pyclass(subclass, frozen, weakref, module = "hostler")]
 pub struct LoopCore {
     state: GilCell<State>,
-    /// Taken out while the loop runs; used by the thread that runs the loop alone.
-    runtime: GilCell<Option<LocalRuntime>>,
+    runtime: GilCell<Slot>,
+}
+
+/// Where the runtime is. It is of the thread that makes it, so it is made when the loop is used first.
+#[derive(Default)]
+enum Slot {
+    #[default]
+    Unmade,
+    Made(Runtime),
+    /// Taken out by the thread that runs the loop.
+    Running,
+    Closed,
 }
 
 #[derive(Default)]
@@ -81,7 +91,7 @@ impl LoopCore {
             Ok(ours) => ours.get().run(py),
             Err(_) => Self::run_theirs(slf, handle),
         };
-        if let Err(error) = result {
+        if let Err(error) = host::stay_out(py, result) {
             Self::report(slf, handle, error);
         }
     }
@@ -121,8 +131,7 @@ impl LoopCore {
 
     /// Has the driver send what a transport holds back; `false` if the loop does not run.
     fn send_soon(&self, py: Python<'_>, transport: Py<SocketTransport>) -> bool {
-        // A running loop has taken its runtime out.
-        if self.runtime.with(py, |runtime| runtime.is_some()) {
+        if !self.runtime.with(py, |slot| matches!(slot, Slot::Running)) {
             return false;
         }
         let idle = self.state.with(py, |state| {
@@ -137,13 +146,44 @@ impl LoopCore {
 
     /// Gives the runtime a task of ours; it runs whenever the loop runs.
     pub(crate) fn spawn(&self, py: Python<'_>, task: impl Future<Output = ()> + 'static) -> PyResult<()> {
-        self.runtime.with(py, |runtime| match runtime {
-            Some(runtime) => {
-                runtime.spawn_local(task);
-                Ok(())
-            }
-            None => Err(PyRuntimeError::new_err("the event loop is closed or already running")),
-        })
+        let runtime = self.take_runtime(py)?;
+        runtime.spawn_local(task);
+        self.put_back(py, runtime);
+        Ok(())
+    }
+
+    /// Takes the runtime out, for this thread to run; [`Self::put_back`] follows.
+    fn take_runtime(&self, py: Python<'_>) -> PyResult<Runtime> {
+        let taken = self.runtime.with(py, |slot| match slot {
+            Slot::Unmade => Ok(None),
+            Slot::Made(runtime) if runtime.is_of_this_thread() => Ok(Some(())),
+            Slot::Made(_) => Err("this event loop has open transports of another thread, and can only run there"),
+            Slot::Running | Slot::Closed => Err("this event loop is closed or already running"),
+        });
+        let is_made = taken.map_err(PyRuntimeError::new_err)?.is_some();
+        // Its hooks may not find the cell borrowed.
+        let new = if is_made { None } else { Some(Runtime::new()?) };
+        let old = self.runtime.with(py, |slot| std::mem::replace(slot, Slot::Running));
+        match (new, old) {
+            (Some(runtime), _) | (None, Slot::Made(runtime)) => Ok(runtime),
+            (None, _) => Err(PyRuntimeError::new_err("this event loop has no runtime")),
+        }
+    }
+
+    /// Gives a loop that has run in another thread a runtime of this one, unless transports need the old one.
+    fn move_to_this_thread(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let of_another = |slot: &mut Slot| matches!(slot, Slot::Made(runtime) if !runtime.is_of_this_thread());
+        if slf.get().runtime.with(py, of_another) && slf.getattr(intern!(py, "_transports"))?.len()? == 0 {
+            let old = slf.get().runtime.with(py, std::mem::take);
+            drop(old);
+        }
+        Ok(())
+    }
+
+    /// Leaves the runtime to the next run.
+    fn put_back(&self, py: Python<'_>, runtime: Runtime) {
+        self.runtime.with(py, |slot| *slot = Slot::Made(runtime));
     }
 
     fn schedule<'py>(
@@ -216,7 +256,7 @@ impl LoopCore {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, pyo3::types::PyDict>>) -> PyResult<Self> {
-        Ok(Self { state: GilCell::new(State::default()), runtime: GilCell::new(Some(gil::runtime()?)) })
+        Ok(Self { state: GilCell::new(State::default()), runtime: GilCell::default() })
     }
 
     #[pyo3(signature = (callback, *args, context = None))]
@@ -333,7 +373,7 @@ impl LoopCore {
             (std::mem::take(&mut state.ready), std::mem::take(&mut state.unsent), state.timers.take_all())
         });
         drop(queued);
-        let runtime = self.runtime.with(py, Option::take);
+        let runtime = self.runtime.with(py, |slot| std::mem::replace(slot, Slot::Closed));
         drop(runtime);
     }
 }

@@ -3,13 +3,13 @@
 //! A worker is forked twice, so that the process between exits and the worker becomes the master's child
 //! (the master is its subreaper). Both forks go through `os.fork`, which runs CPython's own sequence.
 
-use super::{preload, seat};
+use super::{forks, preload, seat};
 use hostler_sys::{
     board::{self, OwnPage},
     channel::Channel,
     disposition, identity,
     logging::{self, Destination},
-    orphan, process, title,
+    orphan, own, process, title,
 };
 use hostler_wire::{BootFailure, FailureKind, FromMold, LogSettings, Post, ToMold, WorkerSettings};
 use hostler_worker::{ORPHAN_LIMIT, Seat, Shared};
@@ -18,19 +18,21 @@ use std::{
     fs::File,
     io::{self, Read, Write},
     os::{
-        fd::{FromRawFd, OwnedFd, RawFd},
+        fd::{OwnedFd, RawFd},
         unix::net::UnixStream,
     },
 };
 
 /// Runs the mold on its end of the control channel; returns in no process.
 #[pyfunction]
-#[expect(unsafe_code, reason = "the master hands over a descriptor by number")]
 pub(crate) fn mold_main(py: Python<'_>, control: RawFd) -> PyResult<()> {
-    // SAFETY: the master opened this descriptor for us before it started this program, which owns it now.
-    let control = Channel::from(unsafe { OwnedFd::from_raw_fd(control) });
+    // It closes on exec from now on: programs that the application starts must not hold it open.
+    let control = Channel::from(process::take_descriptor(control)?);
+    own::claim(&control);
     let master = process::parent_id();
     disposition::for_mold();
+    own::claim_all_handlers();
+    py.import("hostler._forks")?.call_method0("install")?;
     let mold = Mold::set_up(py, control, master)?;
     mold.serve(py)
 }
@@ -59,6 +61,8 @@ impl Mold {
         };
         let mut descriptors = descriptors;
         start_log(py, &settings.log, &mut descriptors)?;
+        // Not the log's: processes that the application forks write there, too.
+        descriptors.iter().for_each(own::claim);
         // Before any of the application's code runs: the scoreboard's descriptor is closed by this.
         let shared = Shared::from_descriptors(descriptors)?;
         identity::assume(&settings.identity)?;
@@ -92,6 +96,7 @@ impl Mold {
 
     /// Forks a worker; in the mold this returns.
     fn fork(self, py: Python<'_>, post: Post, descriptors: Vec<OwnedFd>) -> PyResult<Self> {
+        descriptors.iter().for_each(own::claim);
         let mut descriptors = descriptors.into_iter();
         let given = (descriptors.next(), descriptors.next(), descriptors.next());
         let (Some(channel), Some(stacks), Some(board)) = given else { return Ok(self) };
@@ -129,8 +134,7 @@ enum Forked {
 }
 
 fn fork_twice(py: Python<'_>) -> PyResult<Forked> {
-    let os = py.import("os")?;
-    let fork = || os.call_method0("fork")?.extract::<i32>();
+    let fork = || forks::fork_worker(py);
     let (mut reader, mut writer) = UnixStream::pair()?;
     let between = fork()?;
     if between == 0 {

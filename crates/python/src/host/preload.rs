@@ -12,7 +12,7 @@ pub(super) fn run(py: Python<'_>, settings: &WorkerSettings) -> Result<(), BootF
     if let Err(error) = hostler_sys::process::use_small_pages() {
         tracing::debug!(%error, "huge pages stay in use");
     }
-    let problems = load(py, app).map_err(|error| failure(py, app, &error))?;
+    let problems = super::stay_out(py, load(py, app)).map_err(|error| failure(py, app, &error))?;
     if mode == Preload::Strict && !problems.is_empty() {
         return Err(BootFailure {
             kind: FailureKind::Boot,

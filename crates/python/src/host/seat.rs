@@ -1,15 +1,16 @@
 //! The worker as its Python half sees it (`python/hostler/_worker.py`): settings, and the two ways to serve.
 
+use super::{observe, stay_out};
 use crate::{
     asgi::AsgiApp,
     eventloop::{Engine, LoopCore},
-    gil::{self, GilCell},
+    gil::{GilCell, Runtime},
     logging,
     rsgi::{Errors, RsgiApp},
     wsgi::{Jobs, WsgiApp},
 };
 use hostler_http::App;
-use hostler_sys::{disposition, orphan, signal, title};
+use hostler_sys::{board, disposition, orphan, own, signal, title};
 use hostler_wire::{AppSettings, BootFailure, ExitStatus, FailureKind, FromWorker, Interface, Served};
 use hostler_worker::{Ending, ORPHAN_LIMIT, Seat, announce_failure, life};
 use pyo3::{
@@ -18,7 +19,10 @@ use pyo3::{
     prelude::*,
     types::PyDict,
 };
-use std::{io, os::fd::IntoRawFd};
+use std::{
+    io,
+    os::fd::{AsRawFd, IntoRawFd},
+};
 
 /// The longest traceback that is sent to the master, in bytes; its end matters most.
 const LONGEST_CAUSE: usize = 48 * 1024;
@@ -89,6 +93,7 @@ impl WorkerSeat {
     }
 
     fn take(&self, py: Python<'_>) -> PyResult<Seat> {
+        stay_out(py, Ok(()))?;
         self.0.with(py, Option::take).ok_or_else(|| PyRuntimeError::new_err("this worker serves already"))
     }
 }
@@ -117,10 +122,23 @@ impl WorkerSeat {
         Ok(file.into_raw_fd())
     }
 
-    /// The signals at which everything, and at which threads alone are written.
+    /// The signal at which all there is to tell is written there.
     #[getter]
-    fn stacks_signals(&self) -> (i32, i32) {
-        (signal::report(), signal::sample())
+    #[expect(clippy::unused_self, reason = "Python sees an attribute")]
+    fn stacks_signal(&self) -> i32 {
+        signal::report()
+    }
+
+    /// Has slow callbacks told from now on, if they are to be told. `register` is given the descriptor and the signal at
+    /// which faulthandler is to write the stacks of all threads there; the signal is never sent.
+    fn tell_slow_callbacks(&self, py: Python<'_>, register: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (limit, seat) = self.look(py, |seat| (seat.settings.slow_callback, seat.post.seat.0))?;
+        let Some((limit, page)) = limit.zip(board::own()) else { return Ok(()) };
+        let file = board::stacks_file()?;
+        own::claim(&file);
+        register.call1((file.as_raw_fd(), signal::sample()))?;
+        observe::slow_callbacks(seat, page, limit, file);
+        Ok(())
     }
 
     #[getter]
@@ -164,6 +182,7 @@ impl WorkerSeat {
         cause: Option<String>,
         hint: Option<String>,
     ) -> PyResult<u8> {
+        stay_out(py, Ok(()))?;
         let kind = match kind {
             "import" => FailureKind::AppImport,
             "boot" => FailureKind::Boot,
@@ -223,7 +242,7 @@ impl WorkerSeat {
         let app = WsgiApp::new(app, root_path, limits, pool)?;
         let seat = self.take(py)?;
         let ready = FromWorker::Ready { interface: Served::Wsgi, concurrent_calls: Some(threads) };
-        let runtime = gil::runtime()?;
+        let runtime = Runtime::new()?;
         let ended = runtime.block_on(life(seat, app, ready))?;
         Ok(ended == Ending::Drained)
     }

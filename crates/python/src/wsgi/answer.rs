@@ -49,7 +49,7 @@ pub(super) fn begin(
     later: Option<&Arc<Closer>>,
 ) -> PyResult<Step> {
     let (py, this) = (exchange.py(), exchange.get());
-    let result = app.call1((environ, exchange))?;
+    let result = crate::host::stay_out(py, app.call1((environ, exchange)))?;
     let closing = Closing::of(&result, later);
     let head_sent = this.is_begun(py);
     if !head_sent && let Some(pieces) = in_memory(&result)? {

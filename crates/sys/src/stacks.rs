@@ -1,0 +1,141 @@
+//! Stacks as faulthandler writes them, in a file in memory: emptying it, reading it, and finding the line that matters.
+
+use std::{fs::File, io, os::unix::fs::FileExt};
+
+/// More than this of a report is cut: it becomes one log event.
+const LONGEST: usize = 32 * 1024;
+
+/// Empties the file, so that what follows is new.
+///
+/// # Errors
+/// The kernel's.
+pub fn clear(file: &File) -> io::Result<()> {
+    use std::io::Seek;
+    file.set_len(0)?;
+    // Whoever writes has the same open file, and writes where it ends.
+    let mut file = file;
+    file.rewind()
+}
+
+/// What was written since the file was emptied.
+#[must_use]
+pub fn read(file: &File) -> String {
+    let mut bytes = vec![0; LONGEST];
+    let mut length = 0;
+    while length < LONGEST {
+        match file.read_at(&mut bytes[length..], length as u64) {
+            Ok(0) | Err(_) => break,
+            Ok(count) => length += count,
+        }
+    }
+    bytes.truncate(length);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The number by which stacks name this thread.
+#[must_use]
+pub fn this_thread() -> u64 {
+    // SAFETY: no precondition.
+    let thread = unsafe { libc::pthread_self() };
+    thread as u64
+}
+
+/// Where a thread stands: `file.py:12 in handler`, of all its lines the one that tells its author most.
+///
+/// faulthandler writes `Thread 0x… (most recent call first):`, or `Current thread` for the one that wrote, and then
+/// lines like `  File "/srv/app.py", line 12 in handler`. Without a number it is the current thread.
+#[must_use]
+pub fn place(stacks: &str, thread: Option<u64>) -> Option<String> {
+    let frames = frames_of(stacks, thread);
+    shown(applications(frames.clone()).or_else(|| frames.clone().next()))
+}
+
+/// What holds a process up: where its current thread stands, or where the application waits if that thread does nothing
+/// but wait for events.
+#[must_use]
+pub fn holdup(stacks: &str) -> Option<String> {
+    let frames = frames_of(stacks, None);
+    shown(applications(frames).or_else(|| waiting(stacks))).or_else(|| place(stacks, None))
+}
+
+/// The frames of a thread, the innermost first; ours are missing.
+fn frames_of(stacks: &str, thread: Option<u64>) -> impl Iterator<Item = Frame<'_>> + Clone {
+    let number = thread.map(|thread| format!("hread 0x{thread:016x}"));
+    let is_head = move |line: &str| match &number {
+        Some(number) => line.get(1..).is_some_and(|rest| rest.contains(number.as_str())),
+        None => line.starts_with("Current thread"),
+    };
+    let from = stacks.lines().position(is_head).map_or(usize::MAX, |head| head + 1);
+    stacks.lines().skip(from).take_while(|line| line.starts_with("  ")).filter_map(frame)
+}
+
+/// Where the application waits, as asyncio's tasks tell it (`python/hostler/_stacks.py`): tasks are separated by empty
+/// lines, and their innermost frames come last.
+fn waiting(stacks: &str) -> Option<Frame<'_>> {
+    let tasks = stacks.split("\n\n").filter(|part| part.trim_start().starts_with("Stack for "));
+    tasks.filter_map(|task| applications(task.lines().rev().filter_map(frame))).next()
+}
+
+type Frame<'a> = (&'a str, &'a str, &'a str);
+
+fn shown(frame: Option<Frame<'_>>) -> Option<String> {
+    frame.map(|(file, line, function)| format!("{file}:{line} in {function}"))
+}
+
+/// The first frame of the application itself; failing that, of the libraries that are installed for it.
+fn applications<'a>(frames: impl Iterator<Item = Frame<'a>> + Clone) -> Option<Frame<'a>> {
+    let mut telling = frames.filter(|(file, ..)| is_applications(file));
+    telling.clone().find(|(file, ..)| !is_installed(file)).or_else(|| telling.next())
+}
+
+/// Whether a file is neither ours nor of Python's library.
+fn is_applications(file: &str) -> bool {
+    is_installed(file) || !file.contains("/lib/python3.")
+}
+
+fn is_installed(file: &str) -> bool {
+    file.contains("/site-packages/") || file.contains("/dist-packages/")
+}
+
+/// A line of faulthandler, or of a traceback (`line 12, in handler`).
+fn frame(line: &str) -> Option<Frame<'_>> {
+    let (file, rest) = line.trim_start().strip_prefix("File \"")?.split_once("\", line ")?;
+    let (number, function) = rest.split_once(" in ")?;
+    (!file.starts_with('<')).then_some((file, number.trim_end_matches(','), function))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{clear, holdup, place, read};
+    use std::io::Write;
+
+    const STACKS: &str = "Thread 0x000000000000007f (most recent call first):\n  File \"/usr/lib/python3.13/threading.py\", line 5 in wait\n\nCurrent thread 0x000000000000007e (most recent call first):\n  File \"<hostler._loop>\", line 3 in run\n  File \"/usr/lib/python3.13/ssl.py\", line 9 in read\n  File \"/srv/venv/lib/python3.13/site-packages/requests.py\", line 7 in get\n  File \"/srv/shop/app.py\", line 12 in slow handler\n  File \"/srv/other.py\", line 1 in outer\n";
+
+    #[test]
+    fn the_place_is_the_applications_innermost_line() {
+        assert_eq!(place(STACKS, None).as_deref(), Some("/srv/shop/app.py:12 in slow handler"));
+        assert_eq!(place(STACKS, Some(0x7e)).as_deref(), Some("/srv/shop/app.py:12 in slow handler"));
+        let library = place(STACKS, Some(0x7f));
+        assert_eq!(library.as_deref(), Some("/usr/lib/python3.13/threading.py:5 in wait"));
+        assert_eq!(place("Thread 1\n  File \"/a.py\", line 1 in a\n", None), None);
+        assert_eq!(place("", Some(1)), None);
+    }
+
+    #[test]
+    fn a_thread_that_waits_for_events_is_held_up_by_the_applications_await() {
+        let idle = "Current thread 0x07 (most recent call first):\n  File \"/usr/lib/python3.13/asyncio/base_events.py\", line 4 in run\n  File \"<hostler._worker>\", line 2 in main\n";
+        let tasks = "\nStack for <Task 1> (most recent call last):\n  File \"<hostler._lifespan>\", line 2, in startup\n    await it\n\nStack for <Task 2> (most recent call last):\n  File \"/srv/venv/lib/python3.13/site-packages/starlette.py\", line 6, in life\n  File \"/srv/app.py\", line 8, in lifespan\n  File \"/usr/lib/python3.13/asyncio/tasks.py\", line 4, in sleep\n";
+        assert_eq!(holdup(&format!("{idle}{tasks}")).as_deref(), Some("/srv/app.py:8 in lifespan"));
+        assert_eq!(holdup(idle).as_deref(), Some("/usr/lib/python3.13/asyncio/base_events.py:4 in run"));
+        assert_eq!(holdup(STACKS).as_deref(), Some("/srv/shop/app.py:12 in slow handler"));
+    }
+
+    #[test]
+    fn only_what_is_new_is_read() {
+        let file = crate::board::stacks_file().unwrap();
+        (&file).write_all(b"old").unwrap();
+        clear(&file).unwrap();
+        (&file).write_all(b"new").unwrap();
+        assert_eq!(read(&file), "new");
+    }
+}
