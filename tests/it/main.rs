@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod asgi;
+mod blocked;
 mod cli;
 mod forks;
 mod frameworks;

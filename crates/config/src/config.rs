@@ -111,7 +111,10 @@ impl Config {
                 graceful_timeout: supervision::graceful_timeout(values),
                 stall_timeout: supervision::limit(values, "stall-timeout"),
                 request_timeout: supervision::limit(values, "request-timeout"),
-                slow_callback: values.int("slow-callback").filter(|millis| *millis > 0).map(Duration::from_millis),
+                slow_callback: values
+                    .int("slow-callback")
+                    .filter(|millis| *millis > 0)
+                    .map(Duration::from_millis),
                 warmup: warmup(values)?,
                 identity: supervision::identity(values)?,
             },

@@ -73,9 +73,7 @@ impl Master {
         if self.plan.orders.settings.app.is_none() {
             return;
         }
-        if let Err(error) =
-            stacks::ask(pid, &worker.stacks)
-        {
+        if let Err(error) = stacks::ask(pid, &worker.stacks) {
             debug!(pid, %error, why = name_of_why(why), "cannot ask the worker for its stacks");
         }
     }

@@ -1,7 +1,7 @@
 //! The processes of the fleet: which worker is which, the lines to them, and their pages.
 
 use hostler_sys::{channel::Channel, process::WaitStatus};
-use hostler_wire::{FromWorker, Page, Post, Served, ToWorker, Totals, WorkerId};
+use hostler_wire::{FromWorker, Page, Post, ToWorker, Totals, WorkerId};
 use std::{
     collections::{BTreeMap, HashMap},
     fs::File,
@@ -18,8 +18,6 @@ pub(crate) struct Worker {
     pub(crate) channel: Channel,
     /// Where it writes its stacks.
     pub(crate) stacks: File,
-    /// What its application turned out to be, once it is ready.
-    pub(crate) interface: Option<Served>,
     pub(crate) seen: Seen,
 }
 
@@ -60,7 +58,7 @@ impl Fleet {
     }
 
     pub(crate) fn add(&mut self, post: Post, channel: Channel, stacks: File, pid: Option<i32>) {
-        let worker = Worker { post, pid, channel, stacks, interface: None, seen: Seen::default() };
+        let worker = Worker { post, pid, channel, stacks, seen: Seen::default() };
         self.workers.insert(post.worker, worker);
     }
 

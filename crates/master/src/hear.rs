@@ -126,7 +126,6 @@ impl Master {
             match message {
                 FromWorker::Ready { interface, concurrent_calls } => {
                     info!(%seat, %generation, pid, interface = interface.name(), concurrent_calls, "worker ready");
-                    worker.interface = Some(interface);
                     self.tell_concurrency(concurrent_calls);
                     events.push_back(Event::Ready(id));
                 }

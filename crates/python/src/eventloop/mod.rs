@@ -157,7 +157,9 @@ impl LoopCore {
         let taken = self.runtime.with(py, |slot| match slot {
             Slot::Unmade => Ok(None),
             Slot::Made(runtime) if runtime.is_of_this_thread() => Ok(Some(())),
-            Slot::Made(_) => Err("this event loop has open transports of another thread, and can only run there"),
+            Slot::Made(_) => {
+                Err("this event loop has open transports of another thread, and can only run there")
+            }
             Slot::Running | Slot::Closed => Err("this event loop is closed or already running"),
         });
         let is_made = taken.map_err(PyRuntimeError::new_err)?.is_some();
@@ -173,7 +175,8 @@ impl LoopCore {
     /// Gives a loop that has run in another thread a runtime of this one, unless transports need the old one.
     fn move_to_this_thread(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let of_another = |slot: &mut Slot| matches!(slot, Slot::Made(runtime) if !runtime.is_of_this_thread());
+        let of_another =
+            |slot: &mut Slot| matches!(slot, Slot::Made(runtime) if !runtime.is_of_this_thread());
         if slf.get().runtime.with(py, of_another) && slf.getattr(intern!(py, "_transports"))?.len()? == 0 {
             let old = slf.get().runtime.with(py, std::mem::take);
             drop(old);
