@@ -233,6 +233,8 @@ fn http(values: &Values) -> HttpSettings {
         header_read_timeout: values
             .int("http1-header-read-timeout")
             .map_or(default.header_read_timeout, Duration::from_millis),
+        body_read_timeout: values.duration("body-read-timeout").filter(|limit| !limit.is_zero()),
+        write_timeout: values.duration("write-timeout").filter(|limit| !limit.is_zero()),
         max_buffer: values
             .int("http1-buffer-size")
             .and_then(|bytes| usize::try_from(bytes).ok())

@@ -104,6 +104,8 @@ pub(crate) const OPTIONS: &[Spec] = &[
     spec("backpressure", Int(1, 1_000_000), "", Later, "Connections per worker before it stops accepting"),
     spec("http1-buffer-size", Int(8_192, 1 << 30), "417792", Now, "The most bytes a connection buffers, and so the longest request head, in bytes"),
     spec("http1-header-read-timeout", Int(1, 60_000), "30000", Now, "How long a client may take to send a request's head, in milliseconds"),
+    spec("body-read-timeout", Duration(0, 86_400), "30", Now, "How long a client may send nothing of a request's body that the application waits for, before it is answered with 408; 0 is for ever"),
+    spec("write-timeout", Duration(0, 86_400), "30", Now, "How long a client may read nothing of its answer, before the connection is reset; 0 is for ever"),
     spec("http1-keep-alive", Flag, "true", Now, "Keep connections open between requests"),
     spec("http1-pipeline-flush", Flag, "false", Now, "Gather the answers to pipelined requests before writing them"),
     spec("http2-adaptive-window", Flag, "false", Later, "HTTP/2: adapt windows"),

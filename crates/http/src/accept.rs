@@ -10,11 +10,13 @@
 
 use crate::{
     App, ConnectionInfo, Line, PeerAddress,
-    batch::{Batch, Batched},
-    connection::{Origin, Server},
+    batch::{Batch, Overdue},
+    connection::{ConnectionState, Origin, Server},
+    connections::{Connections, Phase},
     departures::Departures,
-    drain::{Connections, Phase},
+    handover::Descriptor,
     handover::Handed,
+    io::Batched,
     load::Load,
     watch::watch,
 };
@@ -128,6 +130,11 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
     /// The application.
     pub fn app(&self) -> &A {
         &self.server.app
+    }
+
+    /// What another thread may send while the application blocks this one.
+    pub fn overdue(&self) -> Overdue {
+        self.batch.overdue()
     }
 
     /// Takes what waits in the queues, though the drain began: nobody else will.
@@ -278,9 +285,11 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
     fn spawn<S>(&self, stream: S, info: ConnectionInfo, origin: Origin, unread: Bytes)
     where
         S: AsFd + 'static,
-        TokioIo<S>: hyper::rt::Read + hyper::rt::Write + Unpin,
+        TokioIo<S>: hyper::rt::Read + hyper::rt::Write + Descriptor + Unpin,
     {
-        let io = Batched::new(TokioIo::new(stream), self.batch.clone(), unread);
+        let connections = self.server.connections.clone();
+        let state = |descriptor| ConnectionState::new(connections, descriptor);
+        let io = Batched::new(TokioIo::new(stream), self.batch.clone(), unread, state);
         let (server, builder) = (Rc::clone(&self.server), Rc::clone(&self.builder));
         tokio::task::spawn_local(server.serve(builder, io, info, origin));
     }

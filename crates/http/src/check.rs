@@ -1,20 +1,68 @@
 //! What RFC 9112 asks of a request and hyper leaves to the server.
 
-use hyper::{Method, Request, Version, header};
+use hyper::{Method, Request, StatusCode, Version, header, header::HeaderValue};
 
-/// Says why a request must be refused with 400 (RFC 9112 §3.2: exactly one `Host` in HTTP/1.1).
-pub(crate) fn refusal<B>(request: &Request<B>) -> Option<&'static str> {
+/// Why a request does not reach the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) reason: &'static str,
+}
+
+const fn bad(reason: &'static str) -> Refusal {
+    Refusal { status: StatusCode::BAD_REQUEST, reason }
+}
+
+/// Lets a request pass to the application, or says why not.
+///
+/// The host of a target in absolute form takes the place of the `Host` header (RFC 9112 §3.2.2).
+pub(crate) fn admit<B>(request: &mut Request<B>) -> Result<(), Refusal> {
+    check_host(request)?;
+    check_target(request)?;
+    if let (Some(_), Some(authority)) = (request.uri().scheme(), request.uri().authority()) {
+        let host = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host);
+        let host = HeaderValue::from_str(host).map_err(|_| bad("the target's host is malformed"))?;
+        request.headers_mut().insert(header::HOST, host);
+    }
+    Ok(())
+}
+
+/// RFC 9112 §3.2: exactly one `Host` in HTTP/1.1, and none that is malformed.
+fn check_host<B>(request: &Request<B>) -> Result<(), Refusal> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
-    let refusal = match (hosts.next(), hosts.next()) {
-        (None, _) if request.version() == Version::HTTP_11 => Some("the Host header is missing"),
-        (Some(_), Some(_)) => Some("there is more than one Host header"),
-        (Some(host), None) if !is_host(host.as_bytes()) => Some("the Host header is malformed"),
-        _ => None,
-    };
-    refusal.or_else(|| {
-        let asterisk = request.uri().path() == "*";
-        (asterisk && request.method() != Method::OPTIONS).then_some("`*` is for OPTIONS alone")
-    })
+    match (hosts.next(), hosts.next()) {
+        (None, _) if request.version() == Version::HTTP_11 => Err(bad("the Host header is missing")),
+        (Some(_), Some(_)) => Err(bad("there is more than one Host header")),
+        (Some(host), None) if !is_host(host.as_bytes()) => Err(bad("the Host header is malformed")),
+        _ => Ok(()),
+    }
+}
+
+/// RFC 9112 §3.2.1 to §3.2.4: the four forms of a target, each for its methods.
+fn check_target<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let (method, uri) = (request.method(), request.uri());
+    if method == Method::CONNECT {
+        return Err(Refusal {
+            status: StatusCode::NOT_IMPLEMENTED,
+            reason: "CONNECT is for proxies, and this is an origin server",
+        });
+    }
+    match (uri.scheme(), uri.authority()) {
+        (None, Some(_)) => return Err(bad("a target without a path is for CONNECT alone")),
+        (Some(scheme), _) if !matches!(scheme.as_str(), "http" | "https") => {
+            return Err(bad("the target's scheme is neither http nor https"));
+        }
+        _ => {}
+    }
+    let path = uri.path();
+    if path == "*" && method != Method::OPTIONS {
+        return Err(bad("`*` is for OPTIONS alone"));
+    }
+    // An absolute target may lack a path (RFC 9112 §3.2.2), others begin with one.
+    if !path.starts_with('/') && path != "*" && uri.scheme().is_none() {
+        return Err(bad("the target does not begin with `/`"));
+    }
+    Ok(())
 }
 
 /// `uri-host [":" port]` of RFC 3986 §3.2.2, judged by its characters; empty is allowed.
@@ -24,30 +72,55 @@ fn is_host(host: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::refusal;
-    use hyper::{Request, Version};
+    use super::admit;
+    use hyper::{Method, Request, Version, header::HOST};
 
-    fn with_hosts(version: Version, hosts: &[&str]) -> Option<&'static str> {
-        let mut request = Request::builder().version(version).uri("/");
+    fn admitted(version: Version, method: Method, target: &str, hosts: &[&str]) -> Result<String, u16> {
+        let mut request = Request::builder().version(version).method(method).uri(target);
         for host in hosts {
             request = request.header("host", *host);
         }
-        refusal(&request.body(()).unwrap())
+        let mut request = request.body(()).unwrap();
+        admit(&mut request).map_err(|refusal| refusal.status.as_u16())?;
+        Ok(request.headers().get(HOST).map(|host| host.to_str().unwrap().to_owned()).unwrap_or_default())
+    }
+
+    fn with_hosts(version: Version, hosts: &[&str]) -> bool {
+        admitted(version, Method::GET, "/", hosts).is_ok()
     }
 
     #[test]
     fn one_host_is_needed_in_http_11_and_not_in_http_10() {
-        assert!(with_hosts(Version::HTTP_11, &[]).is_some());
-        assert!(with_hosts(Version::HTTP_10, &[]).is_none());
-        assert!(with_hosts(Version::HTTP_11, &["a.example:80"]).is_none());
-        assert!(with_hosts(Version::HTTP_11, &["[::1]:80"]).is_none());
+        assert!(!with_hosts(Version::HTTP_11, &[]));
+        assert!(with_hosts(Version::HTTP_10, &[]));
+        assert!(with_hosts(Version::HTTP_11, &["a.example:80"]));
+        assert!(with_hosts(Version::HTTP_11, &["[::1]:80"]));
     }
 
     #[test]
     fn two_hosts_and_strange_hosts_are_refused() {
-        assert!(with_hosts(Version::HTTP_11, &["a", "b"]).is_some());
-        assert!(with_hosts(Version::HTTP_11, &["a b"]).is_some());
-        assert!(with_hosts(Version::HTTP_11, &["a/b"]).is_some());
-        assert!(with_hosts(Version::HTTP_11, &["user@a"]).is_some());
+        assert!(!with_hosts(Version::HTTP_11, &["a", "b"]));
+        assert!(!with_hosts(Version::HTTP_11, &["a b"]));
+        assert!(!with_hosts(Version::HTTP_11, &["a/b"]));
+        assert!(!with_hosts(Version::HTTP_11, &["user@a"]));
+    }
+
+    #[test]
+    fn a_target_has_the_form_that_its_method_needs() {
+        let ask = |method, target| admitted(Version::HTTP_11, method, target, &["a"]);
+        assert_eq!(ask(Method::GET, "example.com:80"), Err(400));
+        assert_eq!(ask(Method::GET, "*"), Err(400));
+        assert!(ask(Method::OPTIONS, "*").is_ok());
+        assert_eq!(ask(Method::CONNECT, "example.com:80"), Err(501));
+        assert_eq!(ask(Method::GET, "ftp://example.com/"), Err(400));
+    }
+
+    #[test]
+    fn the_host_of_an_absolute_target_counts() {
+        let ask = |target| admitted(Version::HTTP_11, Method::GET, target, &["other"]);
+        assert_eq!(ask("http://example.com:81/path"), Ok("example.com:81".into()));
+        assert_eq!(ask("http://user@example.com/"), Ok("example.com".into()));
+        assert_eq!(ask("http://example.com"), Ok("example.com".into()));
+        assert_eq!(ask("/path"), Ok("other".into()));
     }
 }

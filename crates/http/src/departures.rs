@@ -4,14 +4,13 @@
 //! nobody reads for ever. Connections that wait for their applications are therefore looked at, all with one system
 //! call, as long as there are any.
 
-use crate::drain::Activity;
+use crate::connection::ConnectionState;
 use hostler_sys::socket::{self, Departure};
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
     os::fd::RawFd,
     rc::Rc,
-    task::Waker,
     time::Duration,
 };
 
@@ -24,23 +23,22 @@ pub(crate) struct Departures(Rc<Watched>);
 
 #[derive(Default)]
 struct Watched {
-    connections: RefCell<HashMap<RawFd, (Waker, Rc<Activity>)>>,
+    connections: RefCell<HashMap<RawFd, Rc<ConnectionState>>>,
     looking: Cell<bool>,
 }
 
 impl Departures {
     /// Looks at a connection from now on; its task is woken when its client has left.
-    pub(crate) fn watch(&self, connection: RawFd, waker: &Waker, activity: &Rc<Activity>) {
-        let entry = (waker.clone(), Rc::clone(activity));
-        self.0.connections.borrow_mut().insert(connection, entry);
+    pub(crate) fn watch(&self, connection: &Rc<ConnectionState>) {
+        self.0.connections.borrow_mut().insert(connection.descriptor(), Rc::clone(connection));
         if !self.0.looking.replace(true) {
             tokio::task::spawn_local(self.clone().look());
         }
     }
 
     /// Looks at it no more; before its descriptor is closed.
-    pub(crate) fn forget(&self, connection: RawFd) {
-        self.0.connections.borrow_mut().remove(&connection);
+    pub(crate) fn forget(&self, connection: &ConnectionState) {
+        self.0.connections.borrow_mut().remove(&connection.descriptor());
     }
 
     async fn look(self) {
@@ -61,10 +59,10 @@ impl Departures {
 
     fn tell(&self, connection: RawFd, departure: Departure) {
         let watched = self.0.connections.borrow();
-        if let Some((waker, activity)) = watched.get(&connection)
-            && activity.client_left(departure)
+        if let Some(connection) = watched.get(&connection)
+            && connection.client_left(departure)
         {
-            waker.wake_by_ref();
+            connection.wake();
         }
     }
 }

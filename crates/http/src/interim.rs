@@ -13,29 +13,13 @@ pub struct Interim(Weak<dyn Outlet>);
 
 /// A connection's way out.
 pub(crate) trait Outlet {
-    /// Sends these bytes after all that hyper has written, unless hyper holds an answer back or no request waits.
+    /// Sends these bytes after all that was written, unless hyper holds an answer back or no request waits.
     fn insert(&self, bytes: &[u8]);
-    /// A request waits for its answer from now on.
-    fn asked(&self);
-    /// hyper was given the answer: it holds it until it flushes.
-    fn answered(&self);
 }
 
 impl Interim {
     pub(crate) fn new(outlet: Weak<dyn Outlet>) -> Self {
         Self(outlet)
-    }
-
-    pub(crate) fn asked(&self) {
-        if let Some(outlet) = self.0.upgrade() {
-            outlet.asked();
-        }
-    }
-
-    pub(crate) fn answered(&self) {
-        if let Some(outlet) = self.0.upgrade() {
-            outlet.answered();
-        }
     }
 
     /// Sends a 103 (RFC 8297) with these `Link` headers. Hints may be lost: those of a request that follows another

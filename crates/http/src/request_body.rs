@@ -34,10 +34,9 @@ pub struct RequestBody {
 impl RequestBody {
     /// Reports to `told`, unless there is no body.
     pub(crate) fn new(incoming: Incoming, told: &Arc<BodyReport>) -> Self {
-        let reporter = (!incoming.is_end_stream()).then(|| {
-            told.0.store(HELD, Relaxed);
-            Arc::clone(told)
-        });
+        let held = !incoming.is_end_stream();
+        told.0.store(if held { HELD } else { ENDED }, Relaxed);
+        let reporter = held.then(|| Arc::clone(told));
         Self { incoming, reporter: Reporter(reporter) }
     }
 }
@@ -106,7 +105,6 @@ const MALFORMED: u8 = 4;
 pub(crate) struct BodyReport(AtomicU8);
 
 impl BodyReport {
-    #[expect(dead_code, reason = "read by the state machine that follows")]
     pub(crate) fn fate(&self) -> BodyFate {
         match self.0.load(Acquire) {
             HELD => BodyFate::Held { wanted: false },

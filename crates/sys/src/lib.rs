@@ -25,4 +25,5 @@ pub mod sink;
 pub mod socket;
 pub mod stacks;
 pub mod thread;
+pub mod stream;
 pub mod title;

@@ -147,6 +147,10 @@ pub struct HttpSettings {
     pub keep_alive: bool,
     /// How long a client may take to send a request's head (RFC 9112 §2.1).
     pub header_read_timeout: Duration,
+    /// How long a client may send nothing of a body that somebody waits for; `None` is for ever.
+    pub body_read_timeout: Option<Duration>,
+    /// How long a client may read nothing of what it is sent; `None` is for ever.
+    pub write_timeout: Option<Duration>,
     /// The most bytes a connection buffers, and so the longest request head, in bytes.
     pub max_buffer: usize,
     /// Whether answers to pipelined requests are gathered before they are written.
@@ -194,6 +198,8 @@ impl Default for HttpSettings {
         Self {
             keep_alive: true,
             header_read_timeout: Duration::from_secs(30),
+            body_read_timeout: Some(Duration::from_secs(30)),
+            write_timeout: Some(Duration::from_secs(30)),
             max_buffer: 417_792,
             pipeline_flush: false,
         }

@@ -56,7 +56,7 @@ pub async fn life<A: App<Body: Unpin>>(seat: Seat, app: A, ready: FromWorker) ->
     );
     let heartbeat = settings.stall_timeout.map_or(HEARTBEAT, |limit| HEARTBEAT.min(limit / 4));
     tokio::task::spawn_local(load.clone().beat(heartbeat.max(Duration::from_millis(10))));
-    tokio::task::spawn_local(connections.clone().sweep(settings.http.header_read_timeout));
+    tokio::task::spawn_local(connections.clone().sweep(settings.http.clone()));
     tokio::task::spawn_local(connections.clone().quieten());
     acceptor.start();
     page.set_state(PageState::Serving);

@@ -1,39 +1,43 @@
-//! One connection: hyper's HTTP/1 state machine, our checks before the application, and the drain.
+//! One connection: a task that gives it to hyper, rests it, hands it over, lets another protocol have it, and ends it.
+//!
+//! Where the connection stands is kept by [`state`], a pure state machine; what the socket, hyper's calls and the
+//! request's body have to say about it goes through [`shared::ConnectionState`]. This module acts on it: hyper is taken
+//! apart only while the connection is idle, because its buffers are lost with it.
+
+mod closing;
+mod reply;
+mod service;
+mod shared;
+mod state;
+
+pub(crate) use shared::ConnectionState;
+pub(crate) use state::{Event, WaitsFor};
 
 use crate::{
-    Aborted, App, ConnectionInfo, Interim, Line, Link, PeerAddress, ReplyBody, Upgraded, Upgrades,
-    batch::Batched,
-    check::refusal,
-    deadline::Timer,
+    App, ConnectionInfo, Line, Link, PeerAddress, Upgraded, Upgrades,
+    connections::{Connections, Guard, Phase},
     departures::Departures,
-    drain::{Activity, Connections, Guard, Phase},
     handover::Descriptor,
-    load::{Load, Tracked},
-    request_body::{BodyReport, RequestBody},
+    io::Batched,
+    load::Load,
 };
 use bytes::Bytes;
+use closing::Closing;
 use hostler_sys::socket::Departure;
-use http_body_util::Full;
 use hyper::{
-    Request, Response, StatusCode,
-    body::Incoming,
-    header::{CONNECTION, CONTENT_TYPE, HeaderValue},
     rt::{Read, Write},
     server::conn::http1,
-    service::Service,
 };
 use hyper_util::rt::TokioIo;
+use service::AppService;
 use std::{
     future::Future,
-    net::SocketAddr,
-    os::fd::RawFd,
     pin::Pin,
     rc::Rc,
-    sync::Arc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
-use tracing::{debug, warn};
+use tracing::debug;
 
 /// How much of a request is read before hyper has the connection: most requests' heads.
 const FIRST_READ: usize = 1024;
@@ -73,137 +77,128 @@ impl<A: App<Body: Unpin>> Server<A> {
             PeerAddress::Tcp(peer) => Some(peer),
             PeerAddress::Unix(_) => None,
         };
-        let activity = Rc::new(Activity::default());
         let upgrades = Upgrades::default();
-        let interim = io.interim();
-        let link = Link { upgrades: upgrades.clone(), interim: interim.clone() };
+        let link = Link { upgrades: upgrades.clone(), interim: io.interim() };
         let application = Rc::new(self.app.connect(info, link));
-        let descriptor = io.descriptor_number();
+        let state = Rc::clone(io.state());
         let _counted = self.load.connection();
-        let body = Arc::default();
-        let service = AppService { connection: application, server: self, activity, body, interim, peer };
-        let ended = UntilEnded {
-            wire: Wire::Resting(io),
+        let service = AppService { connection: application, server: self, state, peer };
+        ConnectionTask {
+            carrier: Carrier::Resting(io),
             builder,
             service,
             upgrades,
-            protocol: None,
             origin,
-            descriptor,
             watched: false,
-            guard: None,
             refused: None,
+            guard: None,
         }
         .await;
-        if let Err(error) = ended {
-            debug!(?peer, %error, "connection failed");
-        }
     }
 }
 
-/// Who has the connection.
-enum Wire<S: Read + Write + Descriptor + Unpin + 'static, A: App<Body: Unpin>> {
+/// Who has the socket.
+enum Carrier<S: Read + Write + Descriptor + Unpin + 'static, A: App<Body: Unpin>> {
     /// Nobody: the client has said nothing for a while, or nothing yet. hyper's buffers are half of what a connection
     /// takes, and most connections rest most of the time.
     Resting(Batched<S>),
     /// hyper. In a box, so that a resting connection is small.
-    Speaking(Box<http1::Connection<Batched<S>, AppService<A>>>),
-    /// Another protocol, or another worker.
+    Http(Box<http1::Connection<Batched<S>, AppService<A>>>),
+    /// What is spoken after a 101.
+    Upgraded(Pin<Box<dyn Future<Output = ()>>>),
+    /// Nobody any more.
+    Closing(Box<Closing<S>>),
+    /// Another worker, or nobody: the task is over.
     Gone,
 }
 
-/// The connection's future, which also hears of the drain.
-struct UntilEnded<S: Read + Write + Descriptor + Unpin + 'static, A: App<Body: Unpin>> {
-    wire: Wire<S, A>,
+/// The connection's future.
+struct ConnectionTask<S: Read + Write + Descriptor + Unpin + 'static, A: App<Body: Unpin>> {
+    carrier: Carrier<S, A>,
     builder: Rc<http1::Builder>,
     /// What hyper calls; it gets a copy whenever it takes the connection.
     service: AppService<A>,
     upgrades: Upgrades,
-    /// What is spoken after a 101.
-    protocol: Option<Pin<Box<dyn Future<Output = ()>>>>,
     origin: Origin,
-    /// The socket's, to look whether the client has left.
-    descriptor: RawFd,
+    /// Its client is watched, in case it leaves.
     watched: bool,
-    guard: Option<Guard>,
-    /// When it could not be handed over.
+    /// When other workers could not take it.
     refused: Option<Instant>,
+    guard: Option<Guard>,
 }
 
-impl<S: Read + Write + Descriptor + Unpin + 'static, A: App<Body: Unpin>> UntilEnded<S, A> {
-    /// Has the client watched by this task, or no more.
-    fn watch(&mut self, task: Option<&Waker>) {
-        match (task, self.watched) {
-            (Some(waker), false) => {
-                self.service.server.departures.watch(self.descriptor, waker, &self.service.activity)
-            }
-            (None, true) => self.service.server.departures.forget(self.descriptor),
-            _ => return,
-        }
-        self.watched = task.is_some();
-    }
-}
-
-impl<S: Read + Write + Descriptor + Unpin + 'static, A: App<Body: Unpin>> Drop for UntilEnded<S, A> {
+impl<S: Read + Write + Descriptor + Unpin + 'static, A: App<Body: Unpin>> Drop for ConnectionTask<S, A> {
     fn drop(&mut self) {
-        self.watch(None);
+        self.watch(false);
+        // A protocol that was never spoken may hold the application's connection, which holds this.
+        drop(self.upgrades.take());
     }
 }
 
-impl<S, A> Future for UntilEnded<S, A>
+impl<S, A> Future for ConnectionTask<S, A>
 where
     A: App<Body: Unpin>,
     S: Read + Write + Descriptor + Unpin + 'static,
 {
-    type Output = Result<(), hyper::Error>;
+    type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let connections = &this.service.server.connections;
+        let state = &this.service.state;
         if this.guard.is_none() {
-            this.guard = Some(connections.register(cx.waker().clone(), Rc::clone(&this.service.activity)));
+            state.set_task(cx.waker());
+            this.guard = Some(this.service.server.connections.register(Rc::clone(state)));
         }
-        if this.protocol.is_some() {
-            return this.poll_protocol(cx);
-        }
-        if let Poll::Ready(false) = this.poll_begin(cx) {
-            return Poll::Ready(Ok(()));
-        }
-        if let Wire::Speaking(connection) = &mut this.wire {
-            match Pin::new(&mut **connection).poll(cx) {
-                Poll::Ready(Ok(())) if this.upgrade() => return this.poll_protocol(cx),
-                Poll::Pending => {}
-                ended @ Poll::Ready(_) => return ended,
-            }
-        }
-        if !this.service.activity.is_idle() {
-            return if this.client_is_served(cx.waker()) { Poll::Pending } else { Poll::Ready(Ok(())) };
-        }
-        this.watch(None);
-        match this.service.server.connections.phase() {
-            Phase::HandingOver if this.may_offer() && this.hand_over(cx) => Poll::Ready(Ok(())),
-            Phase::Closing => Poll::Ready(Ok(())),
-            _ if this.service.activity.has_expired() => Poll::Ready(Ok(())),
-            _ => {
-                if this.service.activity.should_rest() {
-                    this.rest();
-                    // The socket is to wake this task from now on, not hyper.
-                    cx.waker().wake_by_ref();
-                }
-                Poll::Pending
-            }
-        }
+        this.poll_on(cx)
     }
 }
 
-impl<S, A> UntilEnded<S, A>
+/// What becomes of a connection that is idle.
+enum Idle {
+    /// Its client is waited for.
+    Stays,
+    /// Somebody else has it now.
+    Changed,
+    /// It ends, or another worker has it.
+    Over,
+}
+
+impl<S, A> ConnectionTask<S, A>
 where
     A: App<Body: Unpin>,
     S: Read + Write + Descriptor + Unpin + 'static,
 {
+    fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let pending = match &mut self.carrier {
+                Carrier::Resting(_) => match self.poll_begin(cx) {
+                    Poll::Ready(false) => return Poll::Ready(()),
+                    polled => polled.is_pending(),
+                },
+                Carrier::Http(_) => self.poll_http(cx).is_pending(),
+                Carrier::Upgraded(_) if self.service.state.expired().is_some() => return Poll::Ready(()),
+                Carrier::Upgraded(protocol) => return protocol.as_mut().poll(cx),
+                Carrier::Closing(closing) => return closing.poll(cx),
+                Carrier::Gone => return Poll::Ready(()),
+            };
+            if !pending {
+                continue;
+            }
+            if !self.service.state.life().is_idle() {
+                return if self.is_client_served() { Poll::Pending } else { Poll::Ready(()) };
+            }
+            self.watch(false);
+            match self.idle() {
+                Idle::Stays => return Poll::Pending,
+                Idle::Changed => {}
+                Idle::Over => return Poll::Ready(()),
+            }
+        }
+    }
+
     /// Gives the connection to hyper when the client says something; false when it leaves instead.
     fn poll_begin(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let Wire::Resting(io) = &mut self.wire else { return Poll::Ready(true) };
+        let Carrier::Resting(io) = &mut self.carrier else { return Poll::Ready(true) };
         let mut storage = [0; FIRST_READ];
         let mut first = hyper::rt::ReadBuf::new(&mut storage);
         if ready!(Pin::new(&mut *io).poll_read(cx, first.unfilled())).is_err() || first.filled().is_empty() {
@@ -215,107 +210,167 @@ where
     }
 
     fn speak(&mut self) {
-        if let Wire::Resting(io) = std::mem::replace(&mut self.wire, Wire::Gone) {
+        if let Carrier::Resting(io) = std::mem::replace(&mut self.carrier, Carrier::Gone) {
             let connection = self.builder.serve_connection(io, self.service.clone());
-            self.wire = Wire::Speaking(Box::new(connection));
+            self.carrier = Carrier::Http(Box::new(connection));
+            self.service.state.on(Event::Spoken);
         }
     }
 
-    /// Takes the connection back from hyper, with its buffers.
-    fn rest(&mut self) {
-        let Some((io, unread)) = self.take_apart() else { return };
+    /// Lets hyper work; ready when it is done with the connection, which somebody else has by then.
+    fn poll_http(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Carrier::Http(connection) = &mut self.carrier else { return Poll::Ready(()) };
+        let state = &self.service.state;
+        state.hear_of_body();
+        let given_up = state.life().body_is_given_up();
+        let Poll::Ready(ended) = Pin::new(&mut **connection).poll(cx) else {
+            // hyper knew of it, and would have ended the connection with the answer.
+            if given_up {
+                state.on(Event::BodyDrained);
+            }
+            state.hear_of_body();
+            return Poll::Pending;
+        };
+        if let Err(error) = &ended {
+            debug!(%error, "connection ended");
+        }
+        if !(ended.is_ok() && self.upgrade()) {
+            self.close(ended.is_ok());
+        }
+        Poll::Ready(())
+    }
+
+    /// Decides on a connection on which neither side owes the other a byte.
+    fn idle(&mut self) -> Idle {
+        let (expired, rests) = (self.service.state.expired(), self.service.state.should_rest());
+        match self.service.server.connections.phase() {
+            Phase::HandingOver if self.may_offer() => match self.hand_over() {
+                true => Idle::Over,
+                false => Idle::Changed,
+            },
+            Phase::Closing if !self.resume_if_asked() => Idle::Over,
+            Phase::Closing => Idle::Changed,
+            _ if expired == Some(WaitsFor::Head) => Idle::Over,
+            _ if rests => {
+                if let Some(io) = self.take_apart() {
+                    self.rest(io);
+                }
+                Idle::Changed
+            }
+            _ => Idle::Stays,
+        }
+    }
+
+    /// Keeps a connection that was taken apart until its client says something. It goes back to hyper at once if a
+    /// request has begun.
+    fn rest(&mut self, io: Batched<S>) {
         io.shrink();
-        let begun = !unread.is_empty() || !io.unread().is_empty();
-        self.wire = Wire::Resting(io);
-        if let Wire::Resting(io) = &mut self.wire
-            && begun
-        {
-            // The beginning of a request is not nothing.
-            io.unread_first(unread);
+        let begun = !io.unread().is_empty();
+        io.state().on(Event::Rested);
+        self.carrier = Carrier::Resting(io);
+        if begun {
             self.speak();
         }
     }
 
-    /// The connection itself, and what hyper has read beyond the last request.
-    fn take_apart(&mut self) -> Option<(Batched<S>, Bytes)> {
-        match std::mem::replace(&mut self.wire, Wire::Gone) {
-            Wire::Speaking(connection) => {
-                let http1::Parts { io, read_buf, .. } = connection.into_parts();
-                Some((io, read_buf))
+    /// Goes on with a connection that is about to be closed if a whole request has come in the last moment.
+    fn resume_if_asked(&mut self) -> bool {
+        let Some(io) = self.take_apart() else { return false };
+        let asked = has_whole_head(io.unread());
+        if asked {
+            self.rest(io);
+        }
+        asked
+    }
+
+    /// The connection itself, with what was read beyond the last request. Only from a connection that is idle, or with
+    /// which hyper is done.
+    fn take_apart(&mut self) -> Option<Batched<S>> {
+        match std::mem::replace(&mut self.carrier, Carrier::Gone) {
+            Carrier::Http(connection) => {
+                let http1::Parts { mut io, read_buf, .. } = connection.into_parts();
+                io.unread_first(read_buf);
+                Some(io)
             }
-            Wire::Resting(io) => Some((io, Bytes::new())),
-            Wire::Gone => None,
+            Carrier::Resting(io) => Some(io),
+            Carrier::Upgraded(_) | Carrier::Closing(_) | Carrier::Gone => None,
         }
     }
 
     /// Lets another protocol have the connection, if the application answered with one.
     fn upgrade(&mut self) -> bool {
+        // hyper does not wait until its 101 has left it, behind answers that the client does not read.
+        if self.service.state.life().is_in_hyper() {
+            return false;
+        }
         let Some(protocol) = self.upgrades.take() else { return false };
-        let Some((mut io, unread)) = self.take_apart() else { return false };
-        io.unread_first(unread);
-        // A request without an end, for those who look whether the connection is idle.
-        self.service.activity.request_began();
-        self.watch(None);
-        self.protocol = Some(protocol(Upgraded::new(TokioIo::new(io))));
+        let Some(io) = self.take_apart() else { return false };
+        self.service.state.on(Event::Upgraded);
+        self.watch(false);
+        self.carrier = Carrier::Upgraded(protocol(Upgraded::new(TokioIo::new(io))));
         true
     }
 
-    fn poll_protocol(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
-        match &mut self.protocol {
-            Some(protocol) => protocol.as_mut().poll(cx).map(Ok),
-            None => Poll::Ready(Ok(())),
+    /// Ends the connection when the client has its last answer.
+    fn close(&mut self, well: bool) {
+        self.watch(false);
+        let heard_out = well && self.service.state.life().is_heard_out();
+        let Some(io) = self.take_apart() else { return };
+        let heard_out = heard_out && io.unread().is_empty();
+        self.carrier = Carrier::Closing(Box::new(Closing::new(io, heard_out)));
+    }
+
+    /// Has the client watched, which may leave while an application works for it, or no more.
+    fn watch(&mut self, watched: bool) {
+        if self.watched != watched {
+            self.watched = watched;
+            let departures = &self.service.server.departures;
+            match watched {
+                true => departures.watch(&self.service.state),
+                false => departures.forget(&self.service.state),
+            }
         }
     }
 
     /// Looks whether the client of the request in flight is there; false if nobody is left to be answered.
-    fn client_is_served(&mut self, waker: &Waker) -> bool {
-        match self.service.activity.departure() {
-            None => {
-                self.watch(Some(waker));
+    fn is_client_served(&mut self) -> bool {
+        let state = Rc::clone(&self.service.state);
+        let awaited = state.life().awaits_application();
+        match (state.expired(), state.departure()) {
+            (Some(WaitsFor::Reader), _) => {
+                debug!("the client does not read its answer: --write-timeout");
+                state.reset_on_close(true);
+                false
+            }
+            // Whoever had not begun to answer has answered 408 by now.
+            (Some(WaitsFor::Body), _) if awaited => false,
+            (_, Some(Departure::Broken)) => false,
+            (_, Some(Departure::Finished)) if awaited => {
+                self.service.server.app.client_finished(&self.service.connection)
+            }
+            _ => {
+                self.watch(awaited);
                 true
             }
-            Some(Departure::Finished) => self.service.server.app.client_finished(&self.service.connection),
-            Some(Departure::Broken) => false,
         }
     }
 
     /// Sends the idle connection to another worker; whether that was possible.
-    fn hand_over(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some((io, read)) = self.take_apart() else { return false };
-        // Nothing can be left to send: hyper has flushed, and only a client that reads nothing fills a socket.
-        if !io.is_emptied(cx) {
-            debug!("a connection whose client does not read cannot be handed over and is closed");
-            return true;
-        }
-        let unread = [read.as_ref(), io.unread()].concat();
+    fn hand_over(&mut self) -> bool {
+        let Some(io) = self.take_apart() else { return false };
         let listener = u16::try_from(self.origin.listener).unwrap_or_default();
-        let offered = io.with_descriptor(|socket| self.service.server.line.offer(listener, &unread, socket));
-        if let Err(error) = offered {
-            debug!(%error, "a connection cannot be handed over and is served on");
-            self.serve_on(io, read, cx);
-            return false;
-        }
-        true
-    }
-
-    /// Goes on with a connection that was taken apart; it is offered again after a while.
-    fn serve_on(&mut self, io: Batched<S>, read: Bytes, cx: &mut Context<'_>) {
-        let begun = !read.is_empty() || !io.unread().is_empty();
-        self.wire = Wire::Resting(io);
-        if let Wire::Resting(io) = &mut self.wire
-            && begun
-        {
-            io.unread_first(read);
-            self.speak();
-        }
+        let line = &self.service.server.line;
+        let offered = io.with_descriptor(|socket| line.offer(listener, io.unread(), socket));
+        let Err(error) = offered else { return true };
+        debug!(%error, "a connection cannot be handed over and is served on");
+        self.rest(io);
         self.refused = Some(Instant::now());
-        // The socket is to wake this task from now on; and later, time.
-        cx.waker().wake_by_ref();
-        let waker = cx.waker().clone();
+        let state = Rc::clone(&self.service.state);
         tokio::task::spawn_local(async move {
             tokio::time::sleep(OFFER_AGAIN).await;
-            waker.wake();
+            state.wake();
         });
+        false
     }
 
     fn may_offer(&self) -> bool {
@@ -323,164 +378,7 @@ where
     }
 }
 
-/// What hyper sends.
-type Reply<A> = Response<ReplyBody<InFlight<<A as App>::Body>>>;
-
-/// The application as hyper calls it.
-struct AppService<A: App> {
-    server: Rc<Server<A>>,
-    connection: Rc<A::Connection>,
-    activity: Rc<Activity>,
-    body: Arc<BodyReport>,
-    interim: Interim,
-    peer: Option<SocketAddr>,
-}
-
-impl<A: App> Clone for AppService<A> {
-    fn clone(&self) -> Self {
-        Self {
-            server: Rc::clone(&self.server),
-            connection: Rc::clone(&self.connection),
-            activity: Rc::clone(&self.activity),
-            body: Arc::clone(&self.body),
-            interim: self.interim.clone(),
-            peer: self.peer,
-        }
-    }
-}
-
-impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {
-    type Response = Reply<A>;
-    type Error = Aborted;
-    type Future = Answer<A>;
-
-    fn call(&self, mut request: Request<Incoming>) -> Answer<A> {
-        if let Some(reason) = refusal(&request) {
-            self.interim.answered();
-            return Answer(Stage::Refused(reason));
-        }
-        let server = &self.server;
-        let count = Counted {
-            tracked: server.load.begin(request.method(), request.uri(), self.peer),
-            activity: Rc::clone(&self.activity),
-        };
-        self.activity.request_began();
-        self.interim.asked();
-        let timer = server.request_timeout.map(|limit| {
-            let timer = Timer::new(limit);
-            request.extensions_mut().insert(timer.deadline());
-            timer
-        });
-        Answer(Stage::Called(Called {
-            answer: server.app.call(&self.connection, request.map(|body| RequestBody::new(body, &self.body))),
-            timer,
-            count: Some(count),
-            connections: server.connections.clone(),
-            interim: self.interim.clone(),
-        }))
-    }
-}
-
-struct Answer<A: App>(Stage<A>);
-
-enum Stage<A: App> {
-    Refused(&'static str),
-    Called(Called<A>),
-}
-
-struct Called<A: App> {
-    answer: A::Answer,
-    timer: Option<Timer>,
-    count: Option<Counted>,
-    connections: Connections,
-    interim: Interim,
-}
-
-impl<A: App<Body: Unpin>> Future for Answer<A> {
-    type Output = Result<Reply<A>, Aborted>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.get_mut().0 {
-            Stage::Refused(reason) => Poll::Ready(Ok(own_answer(StatusCode::BAD_REQUEST, reason))),
-            Stage::Called(called) => called.poll(cx),
-        }
-    }
-}
-
-impl<A: App<Body: Unpin>> Called<A> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply<A>, Aborted>> {
-        let polled = Pin::new(&mut self.answer).poll(cx);
-        if polled.is_pending()
-            && let Some(timer) = &mut self.timer
-        {
-            ready!(timer.poll_expired(cx));
-            A::time_out(&mut self.answer);
-            self.interim.answered();
-            if let Some(mut count) = self.count.take() {
-                warn!(request = count.tracked.describe(), "request timeout: answered with 504");
-                count.tracked.status = StatusCode::GATEWAY_TIMEOUT.as_u16();
-            }
-            let text = "the application took longer than --request-timeout";
-            return Poll::Ready(Ok(own_answer(StatusCode::GATEWAY_TIMEOUT, text)));
-        }
-        let answer = ready!(polled)?;
-        self.interim.answered();
-        let mut count = self.count.take();
-        if let Some(count) = &mut count {
-            count.tracked.status = answer.status().as_u16();
-        }
-        let mut answer = answer.map(|body| ReplyBody::App(InFlight { body, _count: count }));
-        let upgrades = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if self.connections.phase().ends_connections() && !upgrades {
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        Poll::Ready(Ok(answer))
-    }
-}
-
-/// A request from the call until its answer is sent or dropped.
-struct Counted {
-    tracked: Tracked,
-    activity: Rc<Activity>,
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.activity.request_ended();
-    }
-}
-
-/// The application's body, counted as in flight until hyper lets go of it.
-pub(crate) struct InFlight<B> {
-    body: B,
-    _count: Option<Counted>,
-}
-
-impl<B: http_body::Body + Unpin> http_body::Body for InFlight<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// An answer of the server's own, after which the connection ends.
-fn own_answer<B>(status: StatusCode, text: &'static str) -> Response<ReplyBody<B>> {
-    let mut response = Response::new(ReplyBody::Own(Full::new(Bytes::from_static(text.as_bytes()))));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    response
+/// Whether a request's head ends in these bytes (RFC 9112 §2.1, §2.2).
+fn has_whole_head(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|pair| pair == b"\n\n") || bytes.windows(3).any(|three| three == b"\n\r\n")
 }

@@ -1,6 +1,7 @@
-//! The open connections of a worker, and how they are told to end: at a drain, or for sending nothing.
+//! The open connections of a worker, and how they are told to end: at a drain, or for keeping the server waiting.
 
-use hostler_sys::socket::Departure;
+use crate::connection::{ConnectionState, WaitsFor};
+use hostler_wire::HttpSettings;
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
@@ -9,6 +10,15 @@ use std::{
     task::{Poll, Waker},
     time::Duration,
 };
+use tokio::time::{Interval, MissedTickBehavior};
+
+/// How long a client may still send after its connection's last answer. Closing earlier would reset the connection, and
+/// the client might lose the answer (RFC 9112 §9.6).
+const GOODBYE: Duration = Duration::from_secs(5);
+/// How often connections are looked at within the shortest of their limits.
+const LOOKS: u32 = 8;
+/// A connection on which nothing was said in one to two of these rests.
+const REST: Duration = Duration::from_millis(500);
 
 /// How far the worker has got towards its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,73 +47,6 @@ impl Phase {
     }
 }
 
-/// Since when nothing was said on a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Quiet {
-    /// A request was in flight since the last look.
-    #[default]
-    No,
-    /// The last look.
-    Since,
-    /// Longer: its task is to know.
-    Long,
-    /// Its task knows.
-    Resting,
-}
-
-/// What a connection is doing, for those who look at it from outside.
-#[derive(Default)]
-pub(crate) struct Activity {
-    /// Requests whose answers are not sent yet.
-    in_flight: Cell<usize>,
-    /// Looks of the sweeper since a request was last in flight.
-    idle_looks: Cell<u32>,
-    quiet: Cell<Quiet>,
-    /// The client took too long to send a request's head.
-    expired: Cell<bool>,
-    departure: Cell<Option<Departure>>,
-}
-
-impl Activity {
-    /// The client left; whether that is news.
-    pub(crate) fn client_left(&self, departure: Departure) -> bool {
-        self.departure.replace(Some(departure)) != Some(departure)
-    }
-
-    /// How the client left, if it did.
-    pub(crate) fn departure(&self) -> Option<Departure> {
-        self.departure.get()
-    }
-
-    pub(crate) fn request_began(&self) {
-        self.quiet.set(Quiet::No);
-        self.in_flight.set(self.in_flight.get() + 1);
-    }
-
-    pub(crate) fn request_ended(&self) {
-        self.in_flight.set(self.in_flight.get() - 1);
-        self.idle_looks.set(0);
-    }
-
-    pub(crate) fn is_idle(&self) -> bool {
-        self.in_flight.get() == 0
-    }
-
-    /// The client has said nothing for a while; told once.
-    pub(crate) fn should_rest(&self) -> bool {
-        let rests = self.quiet.get() == Quiet::Long;
-        if rests {
-            self.quiet.set(Quiet::Resting);
-        }
-        rests
-    }
-
-    /// The client took too long to send a request's head.
-    pub(crate) fn has_expired(&self) -> bool {
-        self.expired.get()
-    }
-}
-
 /// All connections of a worker; cheap to clone, for one thread.
 #[derive(Clone)]
 pub struct Connections(Rc<Shared>);
@@ -111,8 +54,8 @@ pub struct Connections(Rc<Shared>);
 struct Shared {
     phase: Cell<Phase>,
     next: Cell<u64>,
-    /// The task of each connection; a connection removes itself when it ends, by dropping its [`Guard`].
-    tasks: RefCell<HashMap<u64, (Waker, Rc<Activity>)>>,
+    /// A connection removes itself when it ends, by dropping its [`Guard`].
+    open: RefCell<HashMap<u64, Rc<ConnectionState>>>,
     /// Who waits for a change of the phase (acceptors) or for the last connection to end.
     watchers: RefCell<Vec<Waker>>,
 }
@@ -122,7 +65,7 @@ impl Default for Connections {
         Self(Rc::new(Shared {
             phase: Cell::new(Phase::Serving),
             next: Cell::new(0),
-            tasks: RefCell::default(),
+            open: RefCell::default(),
             watchers: RefCell::default(),
         }))
     }
@@ -152,12 +95,12 @@ impl Connections {
     /// How many connections are open.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.0.tasks.borrow().len()
+        self.0.open.borrow().len()
     }
 
     /// Waits until no connection is open.
     pub async fn all_ended(&self) {
-        self.watch(|shared| shared.tasks.borrow().is_empty()).await;
+        self.watch(|shared| shared.open.borrow().is_empty()).await;
     }
 
     /// Waits until the drain began.
@@ -169,45 +112,44 @@ impl Connections {
         self.0.phase.get()
     }
 
-    /// Registers the task of a connection.
-    pub(crate) fn register(&self, waker: Waker, activity: Rc<Activity>) -> Guard {
+    /// Counts a connection until the guard is dropped.
+    pub(crate) fn register(&self, connection: Rc<ConnectionState>) -> Guard {
         let id = self.0.next.get();
         self.0.next.set(id + 1);
-        self.0.tasks.borrow_mut().insert(id, (waker, activity));
+        self.0.open.borrow_mut().insert(id, connection);
         Guard { connections: self.clone(), id }
     }
 
     fn enter(&self, phase: Phase) {
         self.0.phase.set(self.0.phase.get().max(phase));
-        let tasks: Vec<Waker> = self.0.tasks.borrow().values().map(|(waker, _)| waker.clone()).collect();
-        tasks.into_iter().for_each(Waker::wake);
+        self.each(ConnectionState::wake);
         self.wake_watchers();
     }
 
-    /// Ends connections on which no request has been in flight for `limit`, for ever.
+    fn each(&self, visit: impl Fn(&ConnectionState)) {
+        self.0.open.borrow().values().for_each(|connection| visit(connection));
+    }
+
+    /// Ends connections whose clients keep the server waiting for too long, for ever.
     ///
-    /// One look at all connections now and then costs less than a timer that is set for every request; in
-    /// return a connection may live up to an eighth longer than the limit.
-    pub async fn sweep(self, limit: Duration) {
-        const LOOKS: u32 = 8;
-        let mut looks = tokio::time::interval((limit / LOOKS).max(Duration::from_millis(1)));
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    /// One look at all connections now and then costs less than timers that are set for every request; in return
+    /// a client may have up to a quarter more than its time. Looks are counted, not seconds: while the application
+    /// blocks the thread, or the machine stands still, no client can be heard.
+    pub async fn sweep(self, settings: HttpSettings) {
+        let limits = Limits::new(&settings);
+        let mut looks = every(limits.interval);
         loop {
             looks.tick().await;
-            let expired: Vec<Waker> =
-                self.0.tasks.borrow().values().filter_map(|task| look(task, LOOKS)).collect();
-            expired.into_iter().for_each(Waker::wake);
+            self.each(|connection| connection.look(|waits_for| limits.looks(waits_for)));
         }
     }
 
     /// Has connections rest on which nothing was said for half a second or more, for ever.
     pub async fn quieten(self) {
-        let mut looks = tokio::time::interval(Duration::from_millis(500));
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut looks = every(REST);
         loop {
             looks.tick().await;
-            let quiet: Vec<Waker> = self.0.tasks.borrow().values().filter_map(listen).collect();
-            quiet.into_iter().for_each(Waker::wake);
+            self.each(ConnectionState::listen);
         }
     }
 
@@ -232,34 +174,40 @@ impl Connections {
     }
 }
 
-/// Counts a look at a connection; its task, if it is to end.
-fn look((waker, activity): &(Waker, Rc<Activity>), most: u32) -> Option<Waker> {
-    if !activity.is_idle() {
-        return None;
-    }
-    activity.idle_looks.set(activity.idle_looks.get() + 1);
-    if activity.idle_looks.get() <= most {
-        return None;
-    }
-    activity.expired.set(true);
-    Some(waker.clone())
+fn every(interval: Duration) -> Interval {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
-/// Listens to a connection; its task, if it should rest.
-fn listen((waker, activity): &(Waker, Rc<Activity>)) -> Option<Waker> {
-    if !activity.is_idle() {
-        return None;
+/// How long clients may keep the server waiting, and how often to look.
+struct Limits {
+    head: Duration,
+    body: Option<Duration>,
+    reader: Option<Duration>,
+    interval: Duration,
+}
+
+impl Limits {
+    fn new(settings: &HttpSettings) -> Self {
+        let HttpSettings {
+            header_read_timeout: head, body_read_timeout: body, write_timeout: reader, ..
+        } = *settings;
+        let shortest = [Some(head), body, reader, Some(GOODBYE)].into_iter().flatten().min();
+        let interval = (shortest.unwrap_or(GOODBYE) / LOOKS).max(Duration::from_millis(1));
+        Self { head, body, reader, interval }
     }
-    match activity.quiet.get() {
-        Quiet::No => {
-            activity.quiet.set(Quiet::Since);
-            None
-        }
-        Quiet::Since => {
-            activity.quiet.set(Quiet::Long);
-            Some(waker.clone())
-        }
-        Quiet::Long | Quiet::Resting => None,
+
+    /// How many looks in a row may show that nothing moves.
+    fn looks(&self, waits_for: WaitsFor) -> Option<u32> {
+        let limit = match waits_for {
+            WaitsFor::Head => Some(self.head),
+            WaitsFor::Body => self.body,
+            WaitsFor::Reader => self.reader,
+            WaitsFor::Goodbye => Some(GOODBYE),
+        }?;
+        let looks = limit.as_nanos().div_ceil(self.interval.as_nanos());
+        Some(u32::try_from(looks).unwrap_or(u32::MAX - 1))
     }
 }
 
@@ -271,7 +219,8 @@ pub(crate) struct Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.connections.0.tasks.borrow_mut().remove(&self.id);
+        let ended = self.connections.0.open.borrow_mut().remove(&self.id);
+        drop(ended);
         if self.connections.phase().is_drain() {
             self.connections.wake_watchers();
         }
@@ -280,12 +229,14 @@ impl Drop for Guard {
 
 #[cfg(test)]
 mod tests {
-    use super::Connections;
+    use super::{Connections, Limits, WaitsFor};
+    use hostler_wire::HttpSettings;
     use std::{
         future::Future,
         pin::pin,
         sync::Arc,
         task::{Context, Wake, Waker},
+        time::Duration,
     };
 
     struct Nobody;
@@ -304,5 +255,20 @@ mod tests {
         assert_eq!(connections.0.watchers.borrow().len(), 1);
         connections.drain();
         assert!(connections.0.watchers.borrow().is_empty());
+    }
+
+    #[test]
+    fn every_limit_is_kept_whatever_the_shortest_is() {
+        let settings = HttpSettings {
+            header_read_timeout: Duration::from_millis(800),
+            body_read_timeout: Some(Duration::from_secs(30)),
+            write_timeout: None,
+            ..HttpSettings::default()
+        };
+        let limits = Limits::new(&settings);
+        assert_eq!(limits.interval, Duration::from_millis(100));
+        assert_eq!(limits.looks(WaitsFor::Head), Some(8));
+        assert_eq!(limits.looks(WaitsFor::Body), Some(300));
+        assert_eq!(limits.looks(WaitsFor::Reader), None);
     }
 }

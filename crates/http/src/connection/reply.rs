@@ -1,0 +1,130 @@
+//! What hyper sends: an application's answer or a few words of our own, and the request that it ends.
+
+use super::{shared::ConnectionState, state::Event};
+use crate::{App, load::Tracked};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::{
+    Response, StatusCode,
+    header::{CONNECTION, CONTENT_TYPE, HeaderValue},
+};
+use std::{
+    error::Error,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+/// What hyper sends.
+pub(super) type Reply<A> = Response<ReplyBody<<A as App>::Body>>;
+
+/// A request from hyper's call until hyper has the whole answer. Dropping it says that hyper has it, or never will.
+pub(super) struct InFlight {
+    state: Rc<ConnectionState>,
+    tracked: Option<Tracked>,
+}
+
+impl InFlight {
+    pub(super) fn new(state: Rc<ConnectionState>) -> Self {
+        Self { state, tracked: None }
+    }
+
+    /// The request is counted as in flight.
+    pub(super) fn counted(mut self, tracked: Tracked) -> Self {
+        self.tracked = Some(tracked);
+        self
+    }
+
+    /// The answer begins with this status.
+    pub(super) fn begins(&mut self, status: StatusCode) {
+        if let Some(tracked) = &mut self.tracked {
+            tracked.status = status.as_u16();
+        }
+        self.state.on(Event::AnswerBegan);
+    }
+
+    /// Method, path and age, for the log.
+    pub(super) fn describe(&self) -> String {
+        self.tracked.as_ref().map(Tracked::describe).unwrap_or_default()
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.state.answered(self.tracked.take());
+    }
+}
+
+/// The body of an answer.
+pub(super) struct ReplyBody<B> {
+    source: Source<B>,
+    exchange: Option<InFlight>,
+}
+
+enum Source<B> {
+    /// The server's own words.
+    Own(Full<Bytes>),
+    /// What the application sends.
+    App(B),
+}
+
+impl<B> ReplyBody<B> {
+    pub(super) fn of_app(body: B, exchange: Option<InFlight>) -> Self {
+        Self { source: Source::App(body), exchange }
+    }
+}
+
+impl<B> Body for ReplyBody<B>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
+{
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = self.get_mut();
+        let polled = match &mut this.source {
+            Source::Own(body) => return Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Source::App(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+        };
+        if let (Poll::Ready(Some(Err(_))), Some(exchange)) = (&polled, &this.exchange) {
+            exchange.state.on(Event::AnswerBroken);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Own(body) => body.is_end_stream(),
+            Source::App(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Own(body) => body.size_hint(),
+            Source::App(body) => body.size_hint(),
+        }
+    }
+}
+
+/// An answer of the server's own, after which the connection ends.
+pub(super) fn own_answer<B>(
+    status: StatusCode,
+    text: &'static str,
+    mut exchange: Option<InFlight>,
+) -> Response<ReplyBody<B>> {
+    if let Some(exchange) = &mut exchange {
+        exchange.begins(status);
+    }
+    let source = Source::Own(Full::new(Bytes::from_static(text.as_bytes())));
+    let mut response = Response::new(ReplyBody { source, exchange });
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}

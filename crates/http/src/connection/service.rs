@@ -1,0 +1,150 @@
+//! The application as hyper calls it: our checks before it, the request's time, and the count of requests in flight.
+
+use super::{
+    reply::{InFlight, Reply, ReplyBody, own_answer},
+    shared::ConnectionState,
+    state::{Event, WaitsFor},
+};
+use crate::{
+    Aborted, App,
+    check::{self, Refusal},
+    deadline::Timer,
+    request_body::{BodyFate, RequestBody},
+};
+use hyper::{
+    Request, StatusCode,
+    body::Incoming,
+    header::{CONNECTION, HeaderValue},
+    service::Service,
+};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+use tracing::warn;
+
+/// What hyper calls for each request of a connection.
+pub(super) struct AppService<A: App> {
+    pub(super) server: Rc<super::Server<A>>,
+    pub(super) connection: Rc<A::Connection>,
+    pub(super) state: Rc<ConnectionState>,
+    pub(super) peer: Option<SocketAddr>,
+}
+
+impl<A: App> Clone for AppService<A> {
+    fn clone(&self) -> Self {
+        Self {
+            server: Rc::clone(&self.server),
+            connection: Rc::clone(&self.connection),
+            state: Rc::clone(&self.state),
+            peer: self.peer,
+        }
+    }
+}
+
+impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {
+    type Response = Reply<A>;
+    type Error = Aborted;
+    type Future = Answer<A>;
+
+    fn call(&self, request: Request<Incoming>) -> Answer<A> {
+        let mut request = request.map(|body| RequestBody::new(body, &self.state.body));
+        self.state.on(Event::Head { body: self.state.body.fate() != BodyFate::Ended });
+        let exchange = InFlight::new(Rc::clone(&self.state));
+        if let Err(refusal) = check::admit(&mut request) {
+            return Answer(Stage::Refused(refusal, Some(exchange)));
+        }
+        let server = &self.server;
+        let exchange = exchange.counted(server.load.begin(request.method(), request.uri(), self.peer));
+        let timer = server.request_timeout.map(|limit| {
+            let timer = Timer::new(limit);
+            request.extensions_mut().insert(timer.deadline());
+            timer
+        });
+        Answer(Stage::Called(Called {
+            answer: server.app.call(&self.connection, request),
+            timer,
+            exchange: Some(exchange),
+            state: Rc::clone(&self.state),
+            ends_connections: server.connections.clone(),
+        }))
+    }
+}
+
+/// An answer under way.
+pub(super) struct Answer<A: App>(Stage<A>);
+
+enum Stage<A: App> {
+    Refused(Refusal, Option<InFlight>),
+    Called(Called<A>),
+}
+
+struct Called<A: App> {
+    answer: A::Answer,
+    timer: Option<Timer>,
+    exchange: Option<InFlight>,
+    state: Rc<ConnectionState>,
+    ends_connections: crate::Connections,
+}
+
+impl<A: App<Body: Unpin>> Future for Answer<A> {
+    type Output = Result<Reply<A>, Aborted>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.get_mut().0 {
+            Stage::Refused(refusal, exchange) => {
+                Poll::Ready(Ok(own_answer(refusal.status, refusal.reason, exchange.take())))
+            }
+            Stage::Called(called) => called.poll(cx),
+        }
+    }
+}
+
+impl<A: App<Body: Unpin>> Called<A> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply<A>, Aborted>> {
+        match Pin::new(&mut self.answer).poll(cx) {
+            Poll::Ready(answered) => Poll::Ready(self.answered(answered)),
+            Poll::Pending if self.state.expired() == Some(WaitsFor::Body) => {
+                let text = "the request's body did not come within --body-read-timeout";
+                Poll::Ready(Ok(self.give_up(StatusCode::REQUEST_TIMEOUT, text)))
+            }
+            Poll::Pending if self.timer.as_mut().is_some_and(|timer| timer.poll_expired(cx).is_ready()) => {
+                let text = "the application took longer than --request-timeout";
+                Poll::Ready(Ok(self.give_up(StatusCode::GATEWAY_TIMEOUT, text)))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Answers in the application's place, which is told to stop.
+    fn give_up(&mut self, status: StatusCode, text: &'static str) -> Reply<A> {
+        A::time_out(&mut self.answer);
+        if let Some(exchange) = &mut self.exchange {
+            warn!(request = exchange.describe(), "{text}: answered with {}", status.as_u16());
+        }
+        own_answer(status, text, self.exchange.take())
+    }
+
+    fn answered(&mut self, answered: Result<hyper::Response<A::Body>, Aborted>) -> Result<Reply<A>, Aborted> {
+        let failed =
+            answered.as_ref().map_or(true, |answer| answer.status() == StatusCode::INTERNAL_SERVER_ERROR);
+        if failed && self.state.body.fate() == BodyFate::Malformed {
+            let text = "the body's framing is malformed";
+            return Ok(own_answer(StatusCode::BAD_REQUEST, text, self.exchange.take()));
+        }
+        let answer = answered?;
+        let mut exchange = self.exchange.take();
+        if let Some(exchange) = &mut exchange {
+            exchange.begins(answer.status());
+        }
+        let mut answer = answer.map(|body| ReplyBody::of_app(body, exchange));
+        let upgrades = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if self.ends_connections.phase().ends_connections() && !upgrades {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(answer)
+    }
+}
