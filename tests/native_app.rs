@@ -17,6 +17,14 @@ async fn answer(request: Request) -> Result<Response<String>, Infallible> {
     match request.uri().path() {
         "/block" => thread::sleep(Duration::from_secs(1_000_000)),
         "/wait" => tokio::time::sleep(Duration::from_secs(60)).await,
+        // Its body is left unread for a while.
+        "/early" => {
+            let body = request.into_body();
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                drop(body);
+            });
+        }
         _ => {}
     }
     Ok(Response::new(process::id().to_string()))

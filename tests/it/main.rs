@@ -6,6 +6,7 @@ mod asgi;
 mod blocked;
 mod cli;
 mod forks;
+mod connection;
 mod frameworks;
 mod handover;
 mod http;

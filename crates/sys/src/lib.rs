@@ -24,6 +24,6 @@ pub mod signal;
 pub mod sink;
 pub mod socket;
 pub mod stacks;
-pub mod thread;
 pub mod stream;
+pub mod thread;
 pub mod title;

@@ -139,6 +139,12 @@ impl Conn {
         }
     }
 
+    /// The connection once more, to be written from another thread.
+    #[must_use]
+    pub fn clone_stream(&self) -> TcpStream {
+        self.stream.try_clone().expect("a descriptor is left")
+    }
+
     /// The connection itself; what was read of it beyond the last reply is lost.
     #[must_use]
     pub fn into_stream(self) -> TcpStream {

@@ -22,6 +22,9 @@ const IDLE_LINGER: Duration = Duration::from_millis(500);
 /// How often the heart beats, unless stalls are to be found sooner.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
+/// How often answers that wait for the loop are sent while it stands still.
+const OVERDUE: Duration = Duration::from_millis(3);
+
 /// How a worker's service ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -59,6 +62,8 @@ pub async fn life<A: App<Body: Unpin>>(seat: Seat, app: A, ready: FromWorker) ->
     tokio::task::spawn_local(connections.clone().sweep(settings.http.clone()));
     tokio::task::spawn_local(connections.clone().quieten());
     acceptor.start();
+    let overdue = acceptor.overdue();
+    hostler_sys::attendant::add(OVERDUE, move |_| overdue.send());
     page.set_state(PageState::Serving);
     control.tell(&ready);
     let worker = Worker { acceptor, connections, control, line, load, settings };

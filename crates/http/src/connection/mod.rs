@@ -184,6 +184,10 @@ where
             if !pending {
                 continue;
             }
+            if self.service.state.is_over_early() {
+                self.close(false);
+                continue;
+            }
             if !self.service.state.life().is_idle() {
                 return if self.is_client_served() { Poll::Pending } else { Poll::Ready(()) };
             }

@@ -44,6 +44,11 @@ impl InFlight {
         self.state.on(Event::AnswerBegan);
     }
 
+    /// The connection ends with this answer.
+    fn is_last(&self) {
+        self.state.ends_with_answer();
+    }
+
     /// Method, path and age, for the log.
     pub(super) fn describe(&self) -> String {
         self.tracked.as_ref().map(Tracked::describe).unwrap_or_default()
@@ -120,6 +125,7 @@ pub(super) fn own_answer<B>(
 ) -> Response<ReplyBody<B>> {
     if let Some(exchange) = &mut exchange {
         exchange.begins(status);
+        exchange.is_last();
     }
     let source = Source::Own(Full::new(Bytes::from_static(text.as_bytes())));
     let mut response = Response::new(ReplyBody { source, exchange });

@@ -34,6 +34,8 @@ pub(crate) struct ConnectionState {
     writes: Cell<u32>,
     /// Rises with every beginning of a request or of a wait for one.
     turns: Cell<u32>,
+    /// The answer under way is the connection's last.
+    last: Cell<bool>,
     /// Closing the socket resets the connection.
     resets: Cell<bool>,
     task: RefCell<Option<Waker>>,
@@ -80,6 +82,7 @@ impl ConnectionState {
             reads: Cell::default(),
             writes: Cell::default(),
             turns: Cell::default(),
+            last: Cell::default(),
             resets: Cell::default(),
             task: RefCell::default(),
             seen: Cell::default(),
@@ -111,7 +114,7 @@ impl ConnectionState {
             Event::HyperFlushed | Event::OutboxEmpty if life.owes_no_bytes() => {
                 self.all_sent();
                 self.turns.set(self.turns.get().wrapping_add(1));
-                if self.connections.phase().is_drain() {
+                if self.ends_soon() {
                     self.wake();
                 }
             }
@@ -126,6 +129,20 @@ impl ConnectionState {
         if self.life.get() != Life::Closing {
             self.unsent.borrow_mut().extend(request);
         }
+    }
+
+    /// The connection ends with the answer under way, whatever becomes of the request's body.
+    pub(crate) fn ends_with_answer(&self) {
+        self.last.set(true);
+    }
+
+    fn ends_soon(&self) -> bool {
+        self.last.get() || self.connections.phase().is_drain()
+    }
+
+    /// Whether the connection is to be closed although a part of its request is still to be read.
+    pub(crate) fn is_over_early(&self) -> bool {
+        self.life.get().is_answered_early() && self.ends_soon()
     }
 
     /// Notes what became of the request's body.

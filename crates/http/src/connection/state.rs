@@ -248,6 +248,19 @@ impl Life {
         }
     }
 
+    /// The kernel has the whole answer, and the client still owes the rest of the request.
+    #[must_use]
+    pub(crate) fn is_answered_early(self) -> bool {
+        match self {
+            Self::Http(Exchange { request, answer, output }) => {
+                matches!(request, Request::Body | Request::GivenUp)
+                    && answer == Answer::Complete
+                    && output == Output::Written
+            }
+            Self::Resting | Self::Upgraded | Self::Closing => false,
+        }
+    }
+
     /// hyper has bytes to write.
     #[must_use]
     pub(crate) fn is_in_hyper(self) -> bool {
