@@ -45,9 +45,11 @@ impl<S: Read + Write + Unpin + 'static> Batched<S> {
 
     /// Puts bytes that were read already before those that are still to be read.
     pub(crate) fn unread_first(&mut self, read: Bytes) {
-        self.unread = match self.unread.is_empty() {
-            true => read,
-            false => [read, std::mem::take(&mut self.unread)].concat().into(),
+        self.unread = match (read.is_empty(), self.unread.is_empty()) {
+            // It may hold a large buffer all the same.
+            (true, _) => return,
+            (false, true) => read,
+            (false, false) => [read, std::mem::take(&mut self.unread)].concat().into(),
         };
     }
 

@@ -26,6 +26,24 @@ use std::{
 };
 use tracing::warn;
 
+/// Who was waited for too long, and what is said of it.
+struct Late {
+    status: StatusCode,
+    event: &'static str,
+    text: &'static str,
+}
+
+const LATE_BODY: Late = Late {
+    status: StatusCode::REQUEST_TIMEOUT,
+    event: "body read timeout: answered with 408",
+    text: "the request's body did not come within --body-read-timeout",
+};
+const LATE_ANSWER: Late = Late {
+    status: StatusCode::GATEWAY_TIMEOUT,
+    event: "request timeout: answered with 504",
+    text: "the application took longer than --request-timeout",
+};
+
 /// What hyper calls for each request of a connection.
 pub(super) struct AppService<A: App> {
     pub(super) server: Rc<super::Server<A>>,
@@ -108,24 +126,22 @@ impl<A: App<Body: Unpin>> Called<A> {
         match Pin::new(&mut self.answer).poll(cx) {
             Poll::Ready(answered) => Poll::Ready(self.answered(answered)),
             Poll::Pending if self.state.expired() == Some(WaitsFor::Body) => {
-                let text = "the request's body did not come within --body-read-timeout";
-                Poll::Ready(Ok(self.give_up(StatusCode::REQUEST_TIMEOUT, text)))
+                Poll::Ready(Ok(self.give_up(&LATE_BODY)))
             }
             Poll::Pending if self.timer.as_mut().is_some_and(|timer| timer.poll_expired(cx).is_ready()) => {
-                let text = "the application took longer than --request-timeout";
-                Poll::Ready(Ok(self.give_up(StatusCode::GATEWAY_TIMEOUT, text)))
+                Poll::Ready(Ok(self.give_up(&LATE_ANSWER)))
             }
             Poll::Pending => Poll::Pending,
         }
     }
 
     /// Answers in the application's place, which is told to stop.
-    fn give_up(&mut self, status: StatusCode, text: &'static str) -> Reply<A> {
+    fn give_up(&mut self, late: &Late) -> Reply<A> {
         A::time_out(&mut self.answer);
         if let Some(exchange) = &mut self.exchange {
-            warn!(request = exchange.describe(), "{text}: answered with {}", status.as_u16());
+            warn!(request = exchange.describe(), "{}", late.event);
         }
-        own_answer(status, text, self.exchange.take())
+        own_answer(late.status, late.text, self.exchange.take())
     }
 
     fn answered(&mut self, answered: Result<hyper::Response<A::Body>, Aborted>) -> Result<Reply<A>, Aborted> {
