@@ -103,12 +103,13 @@ fn two_thousand_pipelined_answers_are_read_late() {
     let mut conn = server.connect();
     let requests: String = (0..COUNT).map(|number| get(&format!("/{number:0>5000}"))).collect();
     let mut stream = conn.clone_stream();
-    let sender = std::thread::spawn(move || stream.write_all(requests.as_bytes()).unwrap());
-    sleep(Duration::from_secs(3));
-    for number in 0..COUNT {
-        assert_eq!(conn.reply().unwrap().text(), format!("/{number:0>5000}"));
-    }
-    sender.join().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| stream.write_all(requests.as_bytes()).unwrap());
+        sleep(Duration::from_secs(3));
+        for number in 0..COUNT {
+            assert_eq!(conn.reply().unwrap().text(), format!("/{number:0>5000}"));
+        }
+    });
     server.stop();
 }
 
