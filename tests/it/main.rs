@@ -5,8 +5,8 @@
 mod asgi;
 mod blocked;
 mod cli;
-mod forks;
 mod connection;
+mod forks;
 mod frameworks;
 mod handover;
 mod http;
