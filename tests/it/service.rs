@@ -53,6 +53,7 @@ fn systemd_is_told_of_readiness_reload_health_and_stop() {
         .option("workers", 2)
         .env("NOTIFY_SOCKET", path.to_str().unwrap())
         .env("WATCHDOG_USEC", "400000")
+        .wrapped(&["sh", "-c", "WATCHDOG_PID=$$ exec \"$@\"", "sh"])
         .start();
     let said = receive(&manager, "READY=1");
     assert!(said.contains("STATUS=2 of 2 workers serve"), "{said}");
@@ -66,9 +67,28 @@ fn systemd_is_told_of_readiness_reload_health_and_stop() {
     let mut server = server;
     assert_eq!(server.wait_exit_of_master().code(), Some(0));
     let successor = server.processes().into_iter().min().unwrap();
+    // What the old one said while it left is about itself, and would be taken for the service's state.
+    let left = received(&manager);
+    assert!(!left.contains("STOPPING"), "{left}");
+    // The new one has the watchdog, although the variable named the old one.
+    let said = receive(&manager, "WATCHDOG=1");
+    assert!(!said.contains("STOPPING"), "{said}");
     kill(Pid::from_raw(successor), Signal::SIGTERM).unwrap();
     receive(&manager, "STOPPING=1");
     server.wait_empty();
+}
+
+/// All that has come.
+fn received(manager: &UnixDatagram) -> String {
+    manager.set_nonblocking(true).unwrap();
+    let mut all = String::new();
+    let mut block = [0; 4096];
+    while let Ok(count) = manager.recv(&mut block) {
+        all.push_str(&String::from_utf8_lossy(&block[..count]));
+        all.push('\n');
+    }
+    manager.set_nonblocking(false).unwrap();
+    all
 }
 
 #[test]

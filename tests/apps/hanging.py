@@ -1,0 +1,19 @@
+"""Hangs or fails while it is imported, as a file next to its settings says; serves otherwise."""
+
+import os
+import time
+
+STATE = os.environ["STATE_FILE"]
+
+with open(STATE) as file:
+    state = file.read().strip()
+if state == "hang":
+    time.sleep(1_000_000)
+if state == "fail":
+    raise RuntimeError("not today")
+
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
