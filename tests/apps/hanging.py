@@ -1,5 +1,6 @@
 """Hangs or fails while it is imported, as a file next to its settings says; serves otherwise."""
 
+import asyncio
 import os
 import time
 
@@ -15,5 +16,7 @@ if state == "fail":
 
 async def app(scope, receive, send):
     assert scope["type"] == "http"
+    if scope["path"].startswith("/wait/"):
+        await asyncio.sleep(float(scope["path"].removeprefix("/wait/")))
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": str(os.getpid()).encode()})

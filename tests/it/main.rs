@@ -18,6 +18,7 @@ mod package;
 mod rsgi;
 mod safety;
 mod service;
+mod states;
 mod supervision;
 mod transports;
 mod upgrade;

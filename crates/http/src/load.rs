@@ -18,8 +18,6 @@ const BUSY_AFTER: u64 = Duration::from_millis(5).as_nanos() as u64;
 const SILENT_AFTER: u64 = Duration::from_secs(3).as_nanos() as u64;
 /// A worker without requests for this long gives memory back. Idle connections have given up their buffers by then.
 const GIVE_BACK_AFTER: Duration = Duration::from_secs(2);
-/// Pages are given out from the first on: behind this many vacant ones in a row there is nobody.
-const LONGEST_GAP: usize = 32;
 
 /// This worker's page, and its siblings'; cheap to clone, for one thread.
 #[derive(Clone)]
@@ -109,12 +107,9 @@ impl Load {
 
     fn siblings(&self) -> impl Iterator<Item = &'static SiblingPage> {
         let own: *const SiblingPage = &raw const self.0.pages[self.0.number];
-        let mut gap = 0;
-        let used = self.0.pages.iter().take_while(move |page| {
-            gap = if page.state() == PageState::Vacant { gap + 1 } else { 0 };
-            gap <= LONGEST_GAP
-        });
-        used.filter(move |page| page.state() == PageState::Serving && !std::ptr::eq(*page, own))
+        hostler_wire::used(self.0.pages)
+            .iter()
+            .filter(move |page| page.state() == PageState::Serving && !std::ptr::eq(*page, own))
     }
 
     /// A request began.
@@ -180,5 +175,35 @@ impl Drop for Tracked {
     fn drop(&mut self) {
         let nanos = clock::now().saturating_sub(self.began);
         self.page.request_ended(self.slot, self.status, nanos);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Load;
+    use hostler_sys::{board, clock};
+    use hostler_wire::PageState;
+
+    #[test]
+    fn siblings_are_seen_behind_any_number_of_vacant_pages() {
+        let board = board::Board::create().unwrap();
+        let pages = board::map_all(board.for_reading().try_clone_to_owned().unwrap()).unwrap();
+        // As after a reload of a hundred workers.
+        for number in [201u16, 202] {
+            let page = &board.pages()[usize::from(number)];
+            board.pages()[0].will_use(number);
+            page.set_state(PageState::Serving);
+            page.set_seat(number);
+            page.beat(clock::now());
+            page.set_parked(true);
+        }
+        let own = &board.pages()[201];
+        let load = Load::new(own, pages, 201, None);
+        assert!(load.is_seat_served(202));
+        assert!(!load.is_seat_served(201), "its own page is no sibling's");
+        assert!(load.is_least());
+        own.connection_opened();
+        own.connection_opened();
+        assert!(!load.is_least(), "the sibling has less to do");
     }
 }

@@ -45,12 +45,14 @@ impl Fleet {
         Self { workers: BTreeMap::new(), strangers: HashMap::new(), pages, ended: Totals::default() }
     }
 
-    /// A page that no worker has, from the first on.
+    /// A page that no worker has, from the second on; what is said on the first lets workers find each other.
     pub(crate) fn free_page(&self) -> io::Result<u16> {
         let taken = |page: &u16| self.workers.values().any(|worker| worker.post.page == *page);
         let count = u16::try_from(self.pages.len()).unwrap_or(u16::MAX);
-        let free = (0..count).find(|page| !taken(page));
-        free.ok_or_else(|| io::Error::other("there are more workers than the scoreboard has pages"))
+        let full = || io::Error::other("there are more workers than the scoreboard has pages");
+        let free = (1..count).find(|page| !taken(page)).ok_or_else(full)?;
+        self.pages[0].will_use(free);
+        Ok(free)
     }
 
     pub(crate) fn page(&self, post: &Post) -> &'static Page {

@@ -43,6 +43,8 @@ pub struct Page {
     seat: AtomicU32,
     /// The loop waits for events.
     parked: AtomicU32,
+    /// On the first page, which is no worker's: how many pages have ever been given out, that one included.
+    used: AtomicU32,
     /// Nanoseconds of the monotonic clock: when the loop's heartbeat timer fired last.
     beat_at: AtomicU64,
     /// The same clock: when the loop last came around.
@@ -70,9 +72,24 @@ struct Slot {
 
 const _: () = assert!(size_of::<Page>() == 4096, "a page has the size of a page");
 
+impl Page {
+    /// Says on the first page that this page, too, may be a worker's from now on.
+    pub fn will_use(&self, page: u16) {
+        self.used.fetch_max(u32::from(page) + 1, Relaxed);
+    }
+}
+
 /// The page of another worker, mapped for reading alone: a write would end the process.
 #[repr(transparent)]
 pub struct SiblingPage(Page);
+
+/// Those of these pages that have ever been a worker's. Where they end is said on the first one, which is no worker's.
+#[must_use]
+pub fn used(pages: &[SiblingPage]) -> &[SiblingPage] {
+    let Some((first, rest)) = pages.split_first() else { return pages };
+    let used = usize::try_from(first.0.used.load(Relaxed)).unwrap_or(0);
+    &rest[..used.saturating_sub(1).min(rest.len())]
+}
 
 impl SiblingPage {
     /// What the worker is doing.
@@ -425,6 +442,7 @@ mod tests {
             state: 0.into(),
             seat: 0.into(),
             parked: 0.into(),
+            used: 0.into(),
             beat_at: 0.into(),
             turned_at: 0.into(),
             turns: 0.into(),

@@ -1,0 +1,263 @@
+//! Each signal, a kill and a stop of each process, in each state of a server: it serves on or ends, and nothing is left.
+
+use hostler_testkit::{Conn, LIMIT, Server, root};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+const SIGNALS: [Signal; 10] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGHUP,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGTTIN,
+    Signal::SIGTTOU,
+    Signal::SIGWINCH,
+    Signal::SIGCHLD,
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Booting,
+    HungBoot,
+    Serving,
+    Reloading,
+    HungReload,
+    Upgrading,
+    Draining,
+}
+
+/// A server in a state.
+struct Scene {
+    server: Server,
+    address: SocketAddr,
+    /// A request in flight, where that makes the state.
+    _long: Option<Conn>,
+}
+
+fn state_file(name: &str) -> PathBuf {
+    let dir = root().join("target/tmp");
+    fs::create_dir_all(&dir).unwrap();
+    dir.join(format!("state-{name}-{}", std::process::id()))
+}
+
+impl Scene {
+    /// Brings a server there; `name` is the test's.
+    fn set(state: State, name: &str) -> Self {
+        let file = state_file(name);
+        let write = |text| fs::write(&file, text).unwrap();
+        write(if state == State::HungBoot { "hang" } else { "serve" });
+        let server = Server::app("hanging:app")
+            .option("port", 0)
+            .option("workers", 1)
+            .option("graceful-timeout", 3)
+            .option("workers-kill-timeout", 3)
+            .env("STATE_FILE", file.to_str().unwrap())
+            .launch();
+        server.wait_for("mold ready", 1);
+        let log = server.log();
+        let address = log.split("address=").nth(1).unwrap().split_ascii_whitespace().next().unwrap();
+        let address = address.parse().unwrap();
+        if !matches!(state, State::Booting | State::HungBoot) {
+            server.wait_for("worker ready", 1);
+        }
+        let mut long = None;
+        match state {
+            State::Booting | State::HungBoot | State::Serving => {}
+            State::Reloading | State::HungReload => {
+                write(if state == State::HungReload { "hang" } else { "serve" });
+                server.signal(Signal::SIGHUP);
+                server.wait_for("mold ready generation=1", 1);
+                write("serve");
+            }
+            State::Upgrading => {
+                server.signal(Signal::SIGUSR2);
+                server.wait_for("upgrading", 1);
+            }
+            State::Draining => {
+                let mut conn = Conn::to(address);
+                conn.send("GET /wait/1 HTTP/1.1\r\nhost: t\r\n\r\n");
+                assert_eq!(Conn::to(address).get("/").status, 200);
+                server.signal(Signal::SIGTERM);
+                server.wait_for("worker draining", 1);
+                long = Some(conn);
+            }
+        }
+        Self { server, address, _long: long }
+    }
+
+    fn masters(&self) -> Vec<i32> {
+        let is_master = |pid: &i32| {
+            fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("hostler"))
+        };
+        self.server.processes().into_iter().filter(is_master).collect()
+    }
+
+    /// Whether somebody answers; false when the server has ended instead.
+    fn is_served(&mut self, what: &str) -> bool {
+        let limit = Instant::now() + LIMIT;
+        loop {
+            if self.masters().is_empty() {
+                return false;
+            }
+            if Conn::try_to(self.address).is_ok_and(|mut conn| answers(&mut conn)) {
+                return true;
+            }
+            assert!(Instant::now() < limit, "{what}: nobody answers\n{}", self.server.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Whatever happened, it can be stopped, and nothing is left.
+    fn ends(&mut self, what: &str) {
+        for _ in 0..2 {
+            for pid in self.masters() {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+            }
+            // Two signals at once are one.
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let limit = Instant::now() + LIMIT;
+        while !self.server.processes().is_empty() {
+            assert!(Instant::now() < limit, "{what}: {:?} are left\n{}", self.server.processes(), self.server.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let status = self.server.wait_exit_of_master().code();
+        // 3: the start failed, for what was killed was part of it.
+        assert!(matches!(status, Some(0 | 3)), "{what}: {status:?}\n{}", self.server.log());
+    }
+}
+
+fn answers(conn: &mut Conn) -> bool {
+    conn.try_get("/", false).is_ok_and(|reply| reply.status == 200)
+}
+
+fn signals_in(state: State) {
+    for signal in SIGNALS {
+        let what = format!("{signal} while {state:?}");
+        let mut scene = Scene::set(state, &format!("signals-{state:?}"));
+        scene.server.signal(signal);
+        let stops = matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT);
+        let served = !stops
+            && signal != Signal::SIGWINCH
+            && !matches!(state, State::HungBoot | State::HungReload | State::Draining);
+        if served {
+            assert!(scene.is_served(&what), "{what}: it ended\n{}", scene.server.log());
+        }
+        scene.ends(&what);
+    }
+}
+
+#[test]
+fn signals_while_booting() {
+    signals_in(State::Booting);
+}
+
+#[test]
+fn signals_while_a_boot_hangs() {
+    signals_in(State::HungBoot);
+}
+
+#[test]
+fn signals_while_serving() {
+    signals_in(State::Serving);
+}
+
+#[test]
+fn signals_while_reloading() {
+    signals_in(State::Reloading);
+}
+
+#[test]
+fn signals_while_a_reload_hangs() {
+    signals_in(State::HungReload);
+}
+
+#[test]
+fn signals_while_upgrading() {
+    signals_in(State::Upgrading);
+}
+
+#[test]
+fn signals_while_draining() {
+    signals_in(State::Draining);
+}
+
+const STATES: [State; 7] = [
+    State::Booting,
+    State::HungBoot,
+    State::Serving,
+    State::Reloading,
+    State::HungReload,
+    State::Upgrading,
+    State::Draining,
+];
+
+/// Does something to each process but the master, newest first, in each state.
+fn to_each_process(name: &str, signal: Signal) {
+    for state in STATES {
+        let processes = {
+            let mut scene = Scene::set(state, name);
+            let count = scene.server.processes().len();
+            scene.ends("as it is");
+            count
+        };
+        for number in 1..processes {
+            let what = format!("{signal} to process {number} while {state:?}");
+            let mut scene = Scene::set(state, name);
+            let mut all = scene.server.processes();
+            all.sort_unstable();
+            let Some(pid) = all.get(number) else { continue };
+            let _ = kill(Pid::from_raw(*pid), signal);
+            let hangs = matches!(state, State::HungBoot | State::HungReload | State::Draining);
+            if signal == Signal::SIGKILL && !hangs {
+                scene.is_served(&what);
+            }
+            scene.ends(&what);
+        }
+    }
+}
+
+#[test]
+fn each_process_is_killed_in_each_state() {
+    to_each_process("kills", Signal::SIGKILL);
+}
+
+#[test]
+fn each_process_is_stopped_in_each_state() {
+    to_each_process("stops", Signal::SIGSTOP);
+}
+
+#[test]
+fn the_master_is_killed_in_each_state() {
+    for state in STATES {
+        let mut scene = Scene::set(state, "masters");
+        scene.server.signal(Signal::SIGKILL);
+        scene.server.wait_exit_of_master();
+        if state == State::Upgrading {
+            assert!(scene.is_served("the successor") || scene.masters().is_empty());
+            for pid in scene.masters() {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+            }
+        }
+        let limit = Instant::now() + LIMIT;
+        while !scene.server.processes().is_empty() {
+            assert!(
+                Instant::now() < limit,
+                "{state:?}: {:?} are left\n{}",
+                scene.server.processes(),
+                scene.server.log()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
