@@ -96,9 +96,8 @@ impl Scene {
     }
 
     fn masters(&self) -> Vec<i32> {
-        let is_master = |pid: &i32| {
-            fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("hostler"))
-        };
+        let is_master =
+            |pid: &i32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("hostler"));
         self.server.processes().into_iter().filter(is_master).collect()
     }
 
@@ -128,7 +127,12 @@ impl Scene {
         }
         let limit = Instant::now() + LIMIT;
         while !self.server.processes().is_empty() {
-            assert!(Instant::now() < limit, "{what}: {:?} are left\n{}", self.server.processes(), self.server.log());
+            assert!(
+                Instant::now() < limit,
+                "{what}: {:?} are left\n{}",
+                self.server.processes(),
+                self.server.log()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         let status = self.server.wait_exit_of_master().code();

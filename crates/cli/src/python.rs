@@ -1,12 +1,14 @@
 //! Which Python runs the application, and which of our extensions fits it.
 
 use crate::failure::Failure;
+use hostler_sys::process::output_within;
 use hostler_wire::ExitStatus;
 use serde::Deserialize;
 use std::{
     env, fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 /// What the chosen interpreter says of itself.
@@ -16,6 +18,8 @@ const PROBE: &str = "import json, sys, sysconfig; print(json.dumps({\
     'free_threaded': bool(sysconfig.get_config_var('Py_GIL_DISABLED'))}))";
 /// In every extension; behind it stand the Python it was built for and the version of hostler.
 const MARKER: &[u8] = b"hostler-extension-for:";
+/// How long an interpreter may take to say what it is: at a reload the master waits for it.
+const PATIENCE: Duration = Duration::from_secs(10);
 const OLDEST: (u32, u32) = (3, 10);
 
 /// A Python that can run applications.
@@ -64,7 +68,7 @@ pub(crate) fn choose(asked: Option<&Path>) -> Result<Python, Failure> {
 }
 
 fn ask(program: &Path) -> Result<Answer, Failure> {
-    let output = Command::new(program).args(["-I", "-S", "-c", PROBE]).output();
+    let output = output_within(Command::new(program).args(["-I", "-S", "-c", PROBE]), PATIENCE);
     let output = output.map_err(|error| unusable(program, error.to_string()))?;
     if !output.status.success() {
         let last = String::from_utf8_lossy(&output.stderr).trim().to_owned();

@@ -58,6 +58,8 @@ impl Mold {
             process.env_remove(name);
         }
         hostler_sys::disposition::hold_back(&mut process);
+        // Until it sees to that itself.
+        hostler_sys::process::die_with_parent(&mut process);
         hostler_sys::process::pass_descriptor(&mut process, theirs.into_fd(), CONTROL_DESCRIPTOR);
         let child = process.spawn()?;
         // What was passed is closed here with the command; else the mold's death would go unnoticed.

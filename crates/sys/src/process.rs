@@ -4,7 +4,10 @@ use nix::{
     sys::wait::{WaitPidFlag, waitpid},
     unistd::{ForkResult, Pid},
 };
-use std::{fmt, io};
+use std::{
+    fmt, io,
+    time::{Duration, Instant},
+};
 
 /// Which side of a fork this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,4 +189,85 @@ pub fn own_session(command: &mut std::process::Command) {
     let hook = || Ok(nix::unistd::setsid().map(drop)?);
     // SAFETY: the hook runs between fork and exec and makes one async-signal-safe call (signal-safety(7)).
     unsafe { command.pre_exec(hook) };
+}
+
+/// Has the kernel kill the program that `command` starts when this process dies, even if it is stopped then
+/// (PR_SET_PDEATHSIG, prctl(2)). The program may choose otherwise.
+pub fn die_with_parent(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    let parent = std::process::id().cast_signed();
+    let hook = move || {
+        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+        // It died before the kernel was told.
+        if parent_id() == parent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+    };
+    // SAFETY: the hook runs between fork and exec and makes two async-signal-safe calls (signal-safety(7)).
+    unsafe { command.pre_exec(hook) };
+}
+
+/// Runs a program that says little, and waits for its end, but not for long.
+///
+/// # Errors
+/// Those of starting it; `TimedOut` if it took longer, and was killed.
+pub fn output_within(
+    command: &mut std::process::Command,
+    limit: Duration,
+) -> io::Result<std::process::Output> {
+    use std::{io::Read, process::Stdio};
+    die_with_parent(command);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let ended = child.stdout.take().map(|stdout| until_end(stdout, Instant::now() + limit));
+    let stdout = match ended.transpose() {
+        Ok(text) => text.unwrap_or_default(),
+        Err(error) => {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(error);
+        }
+    };
+    let mut stderr = Vec::new();
+    if let Some(mut pipe) = child.stderr.take() {
+        pipe.read_to_end(&mut stderr)?;
+    }
+    Ok(std::process::Output { status: child.wait()?, stdout, stderr })
+}
+
+fn until_end(mut pipe: impl std::io::Read + std::os::fd::AsFd, limit: Instant) -> io::Result<Vec<u8>> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let mut text = Vec::new();
+    loop {
+        let left = PollTimeout::try_from(limit.saturating_duration_since(Instant::now()));
+        let ready =
+            poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], left.unwrap_or(PollTimeout::MAX));
+        match ready {
+            Ok(0) => return Err(io::Error::new(io::ErrorKind::TimedOut, "it did not answer in time")),
+            Ok(_) => {}
+            Err(nix::Error::EINTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        let mut block = [0; 4096];
+        match pipe.read(&mut block)? {
+            0 => return Ok(text),
+            count => text.extend_from_slice(&block[..count]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::output_within;
+    use std::{io::ErrorKind, process::Command, time::Duration};
+
+    #[test]
+    fn a_program_that_says_nothing_is_not_waited_for() {
+        let limit = Duration::from_secs(20);
+        let said =
+            output_within(Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]), limit).unwrap();
+        assert_eq!(
+            (said.stdout, said.stderr, said.status.code()),
+            (b"out\n".into(), b"err\n".into(), Some(3))
+        );
+        let error = output_within(Command::new("sleep").arg("1000"), Duration::from_millis(50)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
 }

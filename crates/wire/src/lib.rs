@@ -22,9 +22,7 @@ pub use message::{
     BootFailure, FailureKind, FromMold, FromSuccessor, FromWorker, Inheritance, InheritedListener, Post,
     Served, ToMold, ToSuccessor, ToWorker, UPGRADE_VERSION,
 };
-pub use scoreboard::{
-    Glance, InFlight, LATENCY_BUCKETS, PAGES, Page, PageState, SiblingPage, Totals, used,
-};
+pub use scoreboard::{Glance, InFlight, LATENCY_BUCKETS, PAGES, Page, PageState, SiblingPage, Totals, used};
 pub use settings::{
     AppSettings, DeflateSettings, HttpSettings, Identity, Interface, ListenerInfo, ListenerSettings, LogForm,
     LogLevel, LogSettings, Preload, WebSocketSettings, WorkerSettings, WsgiSettings,
