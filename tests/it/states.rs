@@ -81,7 +81,8 @@ impl Scene {
             }
             State::Upgrading => {
                 server.signal(Signal::SIGUSR2);
-                server.wait_for("upgrading", 1);
+                // Not before: a process that is stopped between fork and exec has no parent to die with yet.
+                server.wait_for("python chosen", 2);
             }
             State::Draining => {
                 let mut conn = Conn::to(address);
@@ -139,6 +140,14 @@ impl Scene {
         // 3: the start failed, for what was killed was part of it.
         assert!(matches!(status, Some(0 | 3)), "{what}: {status:?}\n{}", self.server.log());
     }
+}
+
+/// For the message of a test that fails.
+fn describe(pid: i32) -> String {
+    let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let status = read("status");
+    let lines = status.lines().filter(|line| line.starts_with("State") || line.starts_with("PPid"));
+    format!("{pid} {:?} {:?}", lines.collect::<Vec<_>>(), read("cmdline"))
 }
 
 fn answers(conn: &mut Conn) -> bool {
