@@ -128,12 +128,8 @@ impl Scene {
         }
         let limit = Instant::now() + LIMIT;
         while !self.server.processes().is_empty() {
-            assert!(
-                Instant::now() < limit,
-                "{what}: {:?} are left\n{}",
-                self.server.processes(),
-                self.server.log()
-            );
+            let left: Vec<_> = self.server.processes().into_iter().map(describe).collect();
+            assert!(Instant::now() < limit, "{what}: {left:?} are left\n{}", self.server.log());
             std::thread::sleep(Duration::from_millis(20));
         }
         let status = self.server.wait_exit_of_master().code();
