@@ -42,10 +42,25 @@ fn the_master_is_one_small_thread_without_python() {
     assert_eq!(fs::read_dir(format!("/proc/{master}/task")).unwrap().count(), 1);
     let maps = fs::read_to_string(format!("/proc/{master}/maps")).unwrap();
     assert!(!maps.contains("libpython") && !maps.contains("hostler_python"));
-    let status = fs::read_to_string(format!("/proc/{master}/status")).unwrap();
+    assert!(resident(master) <= 6 * 1024, "{} KiB", resident(master));
+}
+
+fn resident(pid: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let rss: u64 = rss.trim().trim_end_matches(" kB").parse().unwrap();
-    assert!(rss <= 6 * 1024, "{rss} KiB");
+    rss.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Each reload looks again for the extension, which is large.
+#[test]
+fn the_master_stays_small_when_it_reloads() {
+    let server = Server::app("asgi_app:app").start();
+    for reload in 1..=2 {
+        server.signal(Signal::SIGHUP);
+        server.wait_for("reloaded", reload);
+    }
+    assert!(resident(server.master()) <= 6 * 1024, "{} KiB", resident(server.master()));
+    server.stop();
 }
 
 #[test]

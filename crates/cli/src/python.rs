@@ -6,6 +6,7 @@ use hostler_wire::ExitStatus;
 use serde::Deserialize;
 use std::{
     env, fs,
+    io::Read,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -96,7 +97,7 @@ pub(crate) fn extension_for(python: &Python) -> Result<PathBuf, Failure> {
     let here = here.parent().unwrap_or(Path::new(".")).to_owned();
     let mut found = Vec::new();
     for path in candidates(&here) {
-        let Some(built_for) = fs::read(&path).ok().and_then(|file| built_for(&file)) else { continue };
+        let Some(built_for) = fs::File::open(&path).ok().and_then(built_for) else { continue };
         let version = env!("CARGO_PKG_VERSION");
         if [python.tag.as_str(), "abi3"].iter().any(|tag| built_for == format!("{tag}/{version}")) {
             return Ok(path);
@@ -130,11 +131,28 @@ fn candidates(here: &Path) -> Vec<PathBuf> {
     paths
 }
 
-fn built_for(file: &[u8]) -> Option<String> {
-    let start = file.windows(MARKER.len()).position(|window| window == MARKER)? + MARKER.len();
-    let rest = &file[start..file.len().min(start + 64)];
-    let end = rest.iter().position(|byte| *byte == b';')?;
-    String::from_utf8(rest[..end].to_vec()).ok()
+/// What an extension is for. It is looked for in blocks: the master asks at each reload, and a whole extension in memory
+/// would be many times what the master has otherwise.
+fn built_for(mut file: impl Read) -> Option<String> {
+    const BLOCK: u64 = 64 << 10;
+    /// The marker and what stands behind it are no longer than this.
+    const LONGEST: usize = 128;
+    let mut seen = Vec::new();
+    loop {
+        let read = file.by_ref().take(BLOCK).read_to_end(&mut seen).ok()?;
+        let start = seen.windows(MARKER.len()).position(|window| window == MARKER);
+        if let Some(start) = start.filter(|start| read == 0 || start + LONGEST <= seen.len()) {
+            let rest = &seen[start + MARKER.len()..seen.len().min(start + LONGEST)];
+            let end = rest.iter().position(|byte| *byte == b';')?;
+            return String::from_utf8(rest[..end].to_vec()).ok();
+        }
+        if read == 0 {
+            return None;
+        }
+        // A marker may have begun at the end of this block.
+        let keep = start.unwrap_or(seen.len().saturating_sub(LONGEST));
+        seen.drain(..keep);
+    }
 }
 
 #[cfg(test)]
@@ -144,9 +162,19 @@ mod tests {
     #[test]
     fn the_marker_tells_what_an_extension_is_for() {
         assert_eq!(
-            built_for(b"\0..hostler-extension-for:cpython-313/0.1.0;\0"),
+            built_for(&b"\0..hostler-extension-for:cpython-313/0.1.0;\0"[..]),
             Some("cpython-313/0.1.0".into())
         );
-        assert_eq!(built_for(b"nothing"), None);
+        assert_eq!(built_for(&b"nothing"[..]), None);
+    }
+
+    #[test]
+    fn the_marker_is_found_wherever_blocks_end() {
+        for before in (65_536 - 60..65_536 + 10).chain([0, 200_000]) {
+            let file =
+                [&vec![b'.'; before][..], b"hostler-extension-for:abi3/1;", &vec![b'.'; 100_000]].concat();
+            assert_eq!(built_for(&file[..]), Some("abi3/1".into()), "{before} bytes before it");
+        }
+        assert_eq!(built_for(&vec![b'.'; 300_000][..]), None);
     }
 }

@@ -18,6 +18,9 @@ const SETTLES: Duration = Duration::from_secs(20);
 const MASTER_GROWS: u64 = 2 << 10;
 const OTHERS_GROW: u64 = 128 << 10;
 
+/// Descriptors that a worker keeps in reserve once it was handed a connection (`http/handover.rs`): copies of a socket.
+const RESERVE: usize = 2;
+
 /// What each role has at rest: the most of its processes.
 #[derive(Clone, Debug)]
 pub(crate) struct Inventory(BTreeMap<Role, Rest>);
@@ -42,6 +45,9 @@ pub(crate) fn inventory(server: &Server) -> Inventory {
             let known = most.descriptors.entry(kind).or_default();
             *known = (*known).max(count);
         }
+    }
+    if let Some(sockets) = roles.get_mut(&Role::Worker).and_then(|rest| rest.descriptors.get_mut("socket:")) {
+        *sockets += RESERVE;
     }
     Inventory(roles)
 }

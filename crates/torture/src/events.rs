@@ -128,8 +128,11 @@ impl Hand<'_> {
                 send(pid, signal);
                 return send(pid, Signal::SIGCONT);
             }
-            (Target::Worker(_), Signal::SIGTERM)
-            | (Target::Master, Signal::SIGHUP | Signal::SIGUSR2 | Signal::SIGTTOU) => {
+            (Target::Worker(_), Signal::SIGTERM) => self.world.note(|history| {
+                history.drains.push(now);
+                history.told.push((pid, now));
+            }),
+            (Target::Master, Signal::SIGHUP | Signal::SIGUSR2 | Signal::SIGTTOU) => {
                 self.world.note(|history| history.drains.push(now));
             }
             (Target::Master, Signal::SIGWINCH) => self.world.note(|history| {

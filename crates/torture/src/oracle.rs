@@ -28,6 +28,9 @@ pub(crate) enum Cause {
     WorkerKilled,
     /// Its worker drained for longer than its grace.
     GraceOver,
+    /// Its worker alone was told to stop, so that resting connections were closed, and the request was sent as that
+    /// happened. (The whole service manager's group gets SIGTERM at a stop, and then nobody takes them over.)
+    WorkerStopped,
     /// The server was told to stop before the request was sent.
     Stopping,
     /// The server was told to stop quickly.
@@ -185,6 +188,9 @@ impl Case<'_> {
         if self.grace_over() {
             return Some(Cause::GraceOver);
         }
+        if self.worker_told(asked) {
+            return Some(Cause::WorkerStopped);
+        }
         let (empty_from, empty_to) = self.history.emptied?;
         let within = self.record.ended + SLACK >= empty_from && self.record.began <= empty_to;
         let late = asked.is_none_or(|asked| asked + SLACK >= empty_from) && self.record.partial.is_none();
@@ -199,6 +205,15 @@ impl Case<'_> {
                 self.history.killed.iter().any(|(_, at)| self.record.began <= *at && *at <= self.record.ended)
             }
         }
+    }
+
+    fn worker_told(&self, asked: Option<u64>) -> bool {
+        let told = match self.record.port {
+            Some(port) => self.history.owner_told(port),
+            None => self.history.told.iter().map(|(_, at)| *at).rfind(|at| *at <= self.record.ended),
+        };
+        let crossed = asked.is_none_or(|asked| asked + SLACK >= self.record.ended);
+        crossed && self.record.partial.is_none() && told.is_some_and(|told| told <= self.record.ended + SLACK)
     }
 
     fn stopped(&self, stop: &Stop, asked: Option<u64>) -> Option<Cause> {

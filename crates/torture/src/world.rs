@@ -29,6 +29,8 @@ pub(crate) struct History {
     pub(crate) killed: Vec<(i32, u64)>,
     /// Workers that are gone, and when that was seen.
     pub(crate) gone: Vec<(i32, u64)>,
+    /// Workers that the harness told to stop, and when.
+    pub(crate) told: Vec<(i32, u64)>,
     /// When something began that has workers drain.
     pub(crate) drains: Vec<u64>,
     /// When the server was told to stop, whether gracefully, and when it served again.
@@ -106,6 +108,12 @@ impl History {
     pub(crate) fn lost_with(&self, port: u16) -> Option<u64> {
         let pid = self.lost.get(&port)?;
         self.killed.iter().find(|(killed, _)| killed == pid).map(|(_, at)| *at)
+    }
+
+    /// When the process that had this client last was told to stop, if it was.
+    pub(crate) fn owner_told(&self, port: u16) -> Option<u64> {
+        let pid = self.owners.get(&port)?;
+        self.told.iter().find(|(told, _)| told == pid).map(|(_, at)| *at)
     }
 
     /// When the process that had this client last was gone, if it is.

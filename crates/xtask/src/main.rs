@@ -5,6 +5,7 @@
 
 mod bench;
 mod eventloop;
+mod instructions;
 mod python;
 mod serve;
 mod tools;
@@ -21,6 +22,7 @@ cargo xtask test [--python X]    prepare and run every test (on X alone, or on e
 cargo xtask build [--python X]   build the server and the extension for X
 cargo xtask bench [NAME] [--python X]   measure against other servers and print the table
 cargo xtask eventloop [--python X] [--suites]   run CPython's tests for asyncio, and libraries', on our loop
+cargo xtask instructions [--check | --update] [NAME]   count the instructions of a request
 cargo xtask torture [--seed N] [--seconds S] [--interface NAME]   random clients and random misfortune
 cargo xtask generate             write the files that are printed by the program
 cargo xtask ci                   what must pass before a change lands";
@@ -42,6 +44,7 @@ fn main() -> Result<()> {
             let (suites, others): (Vec<String>, _) = rest.into_iter().partition(|arg| arg == "--suites");
             eventloop::run(asked_python(&others)?, !suites.is_empty())
         }
+        "instructions" => instructions::run(&rest),
         "torture" => torture::run(&rest),
         "generate" => generate(),
         "ci" => ci(),
@@ -109,5 +112,7 @@ fn ci() -> Result<()> {
     }
     section("storms of events for the arbiter");
     Cmd::cargo(&["test", "--release", "--package", "hostler-arbiter"]).env("PROPTEST_CASES", STORMS).run()?;
-    test(None)
+    test(None)?;
+    section("instructions of a request");
+    instructions::count(&python, &["--check".to_owned()])
 }

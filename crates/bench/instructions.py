@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""Counts the user-space instructions of a request, which a busy machine does not change, and holds them to bounds.
+
+    instructions.py --hostler BIN --native BIN [--check | --update] [--requests 2000] [NAME ...]
+
+Each server runs under callgrind twice, at once, with N and with 3 N requests on kept-alive connections; the difference
+of what all of its processes executed, divided by 2 N, has neither start-up nor warm-up in it. The bounds stand in
+instructions.toml beside this file, by the Python that runs this script. Needs valgrind.
+"""
+
+import argparse
+import concurrent.futures
+import glob
+import os
+import pathlib
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+
+HERE = pathlib.Path(__file__).resolve().parent
+BOUNDS = HERE / "instructions.toml"
+PYTHON = "python-%d-%d" % sys.version_info[:2]
+# Name, section of the bounds, command.
+CASES = {
+    "asgi-body": (PYTHON, "{hostler} body:asgi --interface asgi --no-log --port {port} --python {python}"),
+    "wsgi-hello": (PYTHON, "{hostler} hello:wsgi --interface wsgi --no-log --port {port} --python {python}"),
+    "native-hello": ("native", "valgrind --tool=callgrind {native} {port}"),
+}
+CONNECTIONS = 8
+START_LIMIT = 240
+ASK = b"GET / HTTP/1.1\r\nHost: bench\r\nAccept: */*\r\nUser-Agent: bench\r\n\r\n"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def read_answer(sock):
+    data = b""
+    while b"\r\n\r\n" not in data:
+        got = sock.recv(65536)
+        if not got:
+            raise ConnectionError("closed before an answer")
+        data += got
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = int(re.search(rb"(?i)content-length: *(\d+)", head)[1])
+    while len(body) < length:
+        body += sock.recv(65536)
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise ConnectionError(head[:60])
+
+
+def request(port, count):
+    socks = [socket.create_connection(("127.0.0.1", port), 60) for _ in range(CONNECTIONS)]
+    for sock in socks:
+        sock.settimeout(120)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for _ in range(count // CONNECTIONS):
+        for sock in socks:
+            sock.sendall(ASK)
+        for sock in socks:
+            read_answer(sock)
+    for sock in socks:
+        sock.close()
+
+
+def wait_ready(server, port, log):
+    end = time.monotonic() + START_LIMIT
+    while True:
+        try:
+            return request(port, CONNECTIONS)
+        except OSError:
+            if time.monotonic() > end or server.poll() is not None:
+                server.kill()
+                sys.exit(f"the server does not start:\n{pathlib.Path(log).read_text()[-2000:]}")
+            time.sleep(0.2)
+
+
+def executed(a, command, count):
+    """What a server's processes execute for so many requests, start and stop included."""
+    with tempfile.TemporaryDirectory(prefix="instructions-") as folder:
+        # In a file, because the server writes titles over its arguments, which are valgrind's, too.
+        options = f"--trace-children=yes\n--callgrind:callgrind-out-file={folder}/out.%p\n"
+        pathlib.Path(folder, ".valgrindrc").write_text(options)
+        # Workers are forked from the interpreter; the master has no part in a request.
+        python = pathlib.Path(folder, "python")
+        python.write_text(f'#!/bin/sh\nexec valgrind --tool=callgrind {shlex.quote(sys.executable)} "$@"\n')
+        python.chmod(0o755)
+        port = free_port()
+        line = command.format(hostler=a.hostler, native=a.native, python=python, port=port)
+        log = f"{folder}/log"
+        with open(log, "w") as output:
+            server = subprocess.Popen(
+                shlex.split(line),
+                cwd=HERE / "apps",
+                env={**os.environ, "HOME": folder, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            wait_ready(server, port, log)
+            request(port, count)
+        finally:
+            server.terminate()
+            server.wait(120)
+        totals = [re.search(r"^(?:totals|summary): (\d+)", pathlib.Path(file).read_text(errors="replace"), re.M)
+                  for file in glob.glob(f"{folder}/out.*")]
+        return sum(int(total[1]) for total in totals if total)
+
+
+def measure(a, command):
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        many, few = pool.map(lambda count: executed(a, command, count), (3 * a.requests, a.requests))
+    return round((many - few) / (2 * a.requests))
+
+
+def write(bounds):
+    lines = BOUNDS.read_text().splitlines()
+    comments = [line for line in lines if line.startswith("#")]
+    tables = [f"\n[{section}]\n" + "".join(f"{name} = {count}\n" for name, count in sorted(counts.items()))
+              for section, counts in sorted(bounds.items()) if isinstance(counts, dict)]
+    head = [*comments, f"tolerance-percent = {bounds['tolerance-percent']}", ""]
+    BOUNDS.write_text("\n".join(head) + "".join(tables))
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--hostler", required=True)
+    p.add_argument("--native", required=True)
+    p.add_argument("--requests", type=int, default=2000)
+    p.add_argument("--check", action="store_true", help="fail if a bound is exceeded")
+    p.add_argument("--update", action="store_true", help="make what is measured the bounds")
+    p.add_argument("names", nargs="*", default=[])
+    a = p.parse_args()
+    bounds = tomllib.loads(BOUNDS.read_text())
+    tolerance = bounds["tolerance-percent"] / 100
+    exceeded = []
+    for name in a.names or CASES:
+        section, command = CASES[name]
+        bound = bounds.get(section, {}).get(name)
+        most = bound and bound * (1 + tolerance)
+        count = measure(a, command)
+        for _ in range(2):
+            # Once may be chance; three times are not.
+            if a.check and most and count > most:
+                count = min(count, measure(a, command))
+        told = f"the bound is {bound}" if bound else f"there is no bound for {section}"
+        print(f"{name:14} {count:8} instructions a request; {told}", flush=True)
+        if most and count > most:
+            exceeded.append(f"{name}: {count}, which is {count / bound - 1:.1%} more than {bound}")
+        if a.update:
+            bounds.setdefault(section, {})[name] = count
+    if a.update:
+        write(bounds)
+    elif a.check and exceeded:
+        sys.exit("a request has become dearer by more than %g %%:\n  %s\nmake it cheaper; or, if it is worth it, say so "
+                 "in the commit that runs `cargo xtask instructions --update`" % (tolerance * 100, "\n  ".join(exceeded)))
+
+
+if __name__ == "__main__":
+    main()
