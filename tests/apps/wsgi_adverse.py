@@ -86,6 +86,44 @@ def on_write_wait(environ, start_response):
     return [b"three"]
 
 
+def on_write_until_flag(environ, start_response):
+    STATE["flag"] = False
+    write = start_response("200 OK", [])
+    wait = time.monotonic() + LIMIT
+    while not STATE["flag"]:
+        if time.monotonic() > wait:
+            raise RuntimeError("waited in vain")
+        time.sleep(0.01)
+        write(b".")
+    write(b"end")
+    return []
+
+
+def on_write(environ, start_response):
+    write = start_response("200 OK", [("x-own", "yes")])
+    write(b"writ")
+    write(b"")
+    return iter([b"", b"ten"])
+
+
+def on_write_length(environ, start_response):
+    write = start_response("200 OK", [("x-own", "yes"), ("content-length", "7")])
+    write(b"writ")
+    return [b"ten"]
+
+
+def on_write_raises(environ, start_response):
+    start_response("200 OK", [])(b"half of it")
+    if environ["REQUEST_METHOD"] == "HEAD":
+        return []
+    raise RuntimeError("raised after write()")
+
+
+def on_write_empty(environ, start_response):
+    start_response("200 OK", [])(b"")
+    return [b"rest"]
+
+
 def on_close_waits(environ, start_response):
     start_response("200 OK", [("content-length", "3")])
     return Closing([b"all"], lambda: wait_for(query_file(environ)))

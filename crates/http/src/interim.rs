@@ -15,6 +15,8 @@ pub struct Interim(Weak<dyn Outlet>);
 pub(crate) trait Outlet {
     /// Sends these bytes after all that was written, unless hyper holds an answer back or no request waits.
     fn insert(&self, bytes: &[u8]);
+    /// Sends these bytes of a final answer likewise; false if it may not be now. What the socket does not take is kept.
+    fn append(&self, bytes: &[u8]) -> bool;
 }
 
 impl Interim {
@@ -36,5 +38,14 @@ impl Interim {
         }
         bytes.extend_from_slice(b"\r\n");
         outlet.insert(&bytes);
+    }
+
+    /// Sends bytes of a final answer that hyper does not know of: the head first, then the body as it is framed. False,
+    /// and nothing is sent, while an earlier answer has not left hyper, or if nobody waits for one.
+    ///
+    /// The connection must end with this answer: it is given up ([`crate::Aborted`]) when all of it was sent.
+    #[must_use]
+    pub fn answer_in_part(&self, bytes: &[u8]) -> bool {
+        self.0.upgrade().is_some_and(|outlet| outlet.append(bytes))
     }
 }

@@ -198,11 +198,19 @@ impl<S: Write + Unpin> Flush for Outbox<S> {
 
 impl<S: Write + Unpin> Outlet for Outbox<S> {
     fn insert(&self, bytes: &[u8]) {
-        if self.state.life().may_send_interim() && !self.state.is_blocked() {
-            self.buffer.lock().bytes.extend_from_slice(bytes);
-            self.state.on(Event::OutboxFilled);
-            self.flush(&mut Context::from_waker(Waker::noop()));
+        if !self.state.is_blocked() {
+            self.append(bytes);
         }
+    }
+
+    fn append(&self, bytes: &[u8]) -> bool {
+        if !self.state.life().may_send_interim() {
+            return false;
+        }
+        self.buffer.lock().bytes.extend_from_slice(bytes);
+        self.state.on(Event::OutboxFilled);
+        self.flush(&mut Context::from_waker(Waker::noop()));
+        true
     }
 }
 

@@ -28,8 +28,10 @@ pub(super) enum Step {
     File(Head, FilePieces, Closing),
     /// The first piece; more may follow.
     Stream(Head, Bytes, Rest),
-    /// `write()` has begun it already, on a thread of the pool.
+    /// `write()` has begun it already.
     Begun(Rest),
+    /// It failed after `write()` had begun it in place.
+    Broken,
 }
 
 /// A body that is there.
@@ -158,6 +160,15 @@ impl Rest {
     fn follow(&mut self, head: &Head, exchange: &Exchange) {
         self.announced = head.length;
         self.bodiless = head.is_bodiless(exchange.head_request);
+    }
+
+    /// Sends the next piece of an answer that `write()` has begun in place; whether there may be more.
+    pub(super) fn go_on(&mut self, py: Python<'_>) -> bool {
+        match self.next(py) {
+            Some(Ok(piece)) => self.exchange.get().go_on(py, Some(&piece)),
+            None => self.exchange.get().go_on(py, None),
+            Some(Err(Broken)) => false,
+        }
     }
 
     /// The next piece, which may be empty; failures are logged here.

@@ -2,11 +2,11 @@
 
 use super::{
     Shared,
-    answer::{Step, Whole, begin},
+    answer::{Rest, Step, Whole, begin},
     aside::Threads,
     body::{Pulled, WsgiBody},
     environ::ConnectionEnviron,
-    exchange::Exchange,
+    exchange::{Exchange, InPlace},
     input::{self, Intake, Missing, Stored},
     line::{Line, Reply},
     pool::{Job, Running},
@@ -18,7 +18,7 @@ use hostler_http::{Aborted, RequestBody};
 use http_body::Body;
 use hyper::{Method, Request, Response, StatusCode, Version, header};
 use pyo3::prelude::*;
-use std::{io, rc::Rc};
+use std::{io, rc::Rc, sync::Arc};
 use tokio::sync::OwnedSemaphorePermit;
 
 type Answered = Result<Response<WsgiBody>, Aborted>;
@@ -82,9 +82,24 @@ pub(super) async fn in_place(
     let mut step = {
         let _entered = shared.gate().enter().await;
         Python::attach(|py| {
-            let exchange = Bound::new(py, Exchange::in_place(head_request, &shared.writes))?;
+            let in_place = InPlace {
+                writes: Arc::clone(&shared.writes),
+                interim: connection.interim.clone(),
+                http_10: request.version() == Version::HTTP_10,
+            };
+            let exchange = Bound::new(py, Exchange::in_place(head_request, in_place))?;
             let environ = connection.of(py, &shared, &request, stored.into_python(py)?)?;
-            begin(&exchange, shared.app.bind(py), &environ, Some(&shared.closer))
+            match begin(&exchange, shared.app.bind(py), &environ, Some(&shared.closer)) {
+                Err(error) if exchange.get().is_begun(py) => {
+                    application_error(
+                        py,
+                        "the WSGI application raised in the middle of its response",
+                        &error,
+                    );
+                    Ok(Step::Broken)
+                }
+                step => step,
+            }
         })
     };
     while let Ok(Step::Empty(rest)) = step {
@@ -98,8 +113,11 @@ pub(super) async fn in_place(
         Ok(Step::Stream(head, first, rest)) => {
             response(head, WsgiBody::Pulled(Pulled::new(first, rest, shared)))
         }
-        // Only threads begin by `write()`, and the loop above ends with something.
-        Ok(Step::Begun(_) | Step::Empty(_)) => internal_error(),
+        Ok(Step::Begun(rest)) => return go_on(&shared, rest).await,
+        // What was sent is not whole, and the connection's end tells the client.
+        Ok(Step::Broken) => return Err(Aborted),
+        // The loop above ends with something else.
+        Ok(Step::Empty(_)) => internal_error(),
         Err(error) => {
             Python::attach(|py| {
                 application_error(py, "the WSGI application raised before its response began", &error);
@@ -107,6 +125,17 @@ pub(super) async fn in_place(
             internal_error()
         }
     })
+}
+
+/// Follows an answer that `write()` has begun in place. hyper knows nothing of it, so the connection ends with it.
+async fn go_on(shared: &Shared, mut rest: Rest) -> Answered {
+    loop {
+        Turn::pass().await;
+        let _entered = shared.gate().enter().await;
+        if !Python::attach(|py| rest.go_on(py)) {
+            return Err(Aborted);
+        }
+    }
 }
 
 /// The request's body, as far as it is there.

@@ -74,14 +74,16 @@ impl Names {
 pub(crate) struct ConnectionEnviron {
     template: PyResult<Py<PyDict>>,
     headers: GilCell<Vec<Kept>>,
+    /// Where `write()` sends to, in place.
+    pub(super) interim: Interim,
     /// Its request that may wait for a thread.
     pub(super) queued: Queued,
 }
 
 impl ConnectionEnviron {
     pub(super) fn new(py: Python<'_>, shared: &Shared, info: &ConnectionInfo, interim: Interim) -> Self {
-        let template = template(py, shared, info, interim).map(Bound::unbind);
-        Self { template, headers: GilCell::default(), queued: Queued::default() }
+        let template = template(py, shared, info, interim.clone()).map(Bound::unbind);
+        Self { template, headers: GilCell::default(), interim, queued: Queued::default() }
     }
 
     /// The environ of one request.

@@ -1,11 +1,12 @@
 //! `start_response` and `write` of one request, and the head they collect.
 
-use super::{body::Broken, line::Line};
+use super::{body::Broken, direct::Direct, line::Line};
 use crate::{
     gil::GilCell,
     response::{Head, wrong_length},
 };
 use bytes::Bytes;
+use hostler_http::Interim;
 use hyper::{HeaderMap, StatusCode, ext::ReasonPhrase};
 use pyo3::{
     exceptions::{PyRuntimeError, PyTypeError, PyValueError},
@@ -27,8 +28,14 @@ const HOP_BY_HOP: [&str; 6] = ["connection", "keep-alive", "proxy-authenticate",
 pub(super) struct Exchange {
     state: GilCell<State>,
     pub(super) head_request: bool,
-    /// In place: set when `write()` is used, which wants a thread of its own.
-    writes: Option<Arc<AtomicBool>>,
+}
+
+/// What `write()` in place needs.
+pub(super) struct InPlace {
+    /// Set when it is used, which wants a thread of its own.
+    pub(super) writes: Arc<AtomicBool>,
+    pub(super) interim: Interim,
+    pub(super) http_10: bool,
 }
 
 #[derive(Default)]
@@ -36,24 +43,28 @@ struct State {
     head: Option<Head>,
     /// The head is on its way to the client: it cannot be replaced any more.
     begun: bool,
-    /// What `write()` got in place, where it cannot be sent before the application returns.
+    /// What `write()` got where it cannot be sent before the application returns.
     written: Vec<Bytes>,
-    /// How many bytes `write()` has sent already, in the pool.
+    /// How many bytes `write()` has sent already.
     sent: u64,
+    in_place: Option<InPlace>,
+    /// In place: the answer that `write()` has begun.
+    direct: Option<Direct>,
     /// In the pool: where `write()` sends to.
     line: Option<Line>,
 }
 
 impl Exchange {
     /// For a call in place.
-    pub(super) fn in_place(head_request: bool, writes: &Arc<AtomicBool>) -> Self {
-        Self { state: GilCell::default(), head_request, writes: Some(Arc::clone(writes)) }
+    pub(super) fn in_place(head_request: bool, in_place: InPlace) -> Self {
+        let state = State { in_place: Some(in_place), ..State::default() };
+        Self { state: GilCell::new(state), head_request }
     }
 
     /// For a call on a thread of the pool.
     pub(super) fn in_pool(head_request: bool, line: Line) -> Self {
         let state = State { line: Some(line), ..State::default() };
-        Self { state: GilCell::new(state), head_request, writes: None }
+        Self { state: GilCell::new(state), head_request }
     }
 
     /// The head, to begin the answer with; an error if `start_response` was not called.
@@ -75,9 +86,22 @@ impl Exchange {
         Ok(())
     }
 
-    /// Whether `write()` has sent the head, in the pool.
+    /// Whether `write()` has sent the head.
     pub(super) fn is_begun(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.line.as_ref().is_some_and(Line::has_begun))
+        self.state
+            .with(py, |state| state.direct.is_some() || state.line.as_ref().is_some_and(Line::has_begun))
+    }
+
+    /// In place: sends the next piece of an answer that `write()` has begun, or ends it; whether more can be sent.
+    pub(super) fn go_on(&self, py: Python<'_>, piece: Option<&Bytes>) -> bool {
+        self.state.with(py, |state| match (&state.direct, piece) {
+            (Some(direct), Some(piece)) => direct.send(piece),
+            (Some(direct), None) => {
+                direct.end();
+                false
+            }
+            (None, _) => false,
+        })
     }
 
     /// How many bytes of the body `write()` has sent.
@@ -108,28 +132,43 @@ impl Exchange {
         self.state.with(py, |state| state.line = Some(line));
     }
 
-    /// Keeps what is written in place, or by the iterable itself, until the application returns or yields.
-    fn keep(&self, py: Python<'_>, piece: Bytes) {
-        if let Some(writes) = &self.writes {
-            writes.store(true, Relaxed);
-        }
-        self.state.with(py, |state| {
-            state.begun = true;
-            state.written.push(piece);
-        });
-    }
-
     fn send(&self, py: Python<'_>, line: &mut Line, piece: Bytes) -> PyResult<()> {
         if !line.has_begun() {
             self.begin_by_write(py, line)?;
         }
-        let (sent, announced) = self.state.with(py, |state| {
-            state.sent += piece.len() as u64;
-            (state.sent, state.head.as_ref().and_then(|head| head.length))
-        });
-        match announced {
-            Some(announced) if sent > announced => Err(wrong_length(sent, announced)),
-            _ => Ok(line.send(py, piece)?),
+        self.state.with(py, |state| state.count(&piece))?;
+        Ok(line.send(py, piece)?)
+    }
+}
+
+impl State {
+    /// Sends a piece in place, or keeps it if that is not possible.
+    fn write_in_place(&mut self, piece: Bytes, head_request: bool) -> PyResult<()> {
+        self.begun = true;
+        if self.direct.is_none()
+            && self.written.is_empty()
+            && let (Some(way), Some(head)) = (&self.in_place, &self.head)
+        {
+            way.writes.store(true, Relaxed);
+            self.direct = Direct::begin(&way.interim, head, way.http_10, head_request);
+        }
+        if self.direct.is_none() {
+            self.written.push(piece);
+            return Ok(());
+        }
+        self.count(&piece)?;
+        match &self.direct {
+            Some(direct) if !direct.send(&piece) => Err(Broken.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts what `write()` sends against Content-Length.
+    fn count(&mut self, piece: &Bytes) -> PyResult<()> {
+        self.sent += piece.len() as u64;
+        match self.head.as_ref().and_then(|head| head.length) {
+            Some(announced) if self.sent > announced => Err(wrong_length(self.sent, announced)),
+            _ => Ok(()),
         }
     }
 }
@@ -169,10 +208,7 @@ impl Exchange {
                 this.put_line(py, line);
                 sent
             }
-            None => {
-                this.keep(py, piece);
-                Ok(())
-            }
+            None => this.state.with(py, |state| state.write_in_place(piece, this.head_request)),
         }
     }
 }

@@ -12,6 +12,7 @@ mod aside;
 mod body;
 mod call;
 mod closing;
+mod direct;
 mod environ;
 mod exchange;
 mod file;

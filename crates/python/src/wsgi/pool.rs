@@ -164,6 +164,7 @@ fn send(py: Python<'_>, line: &mut Line, step: Step, head_request: bool) {
             rest
         }
         Step::Begun(rest) | Step::Empty(rest) => rest,
+        Step::Broken => return,
     };
     while let Some(piece) = rest.next(py) {
         let Ok(piece) = piece else { return };

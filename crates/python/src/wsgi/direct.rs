@@ -1,0 +1,100 @@
+//! `write()` in place: an answer that leaves while the application runs, past hyper.
+//!
+//! hyper gets an answer when the application returns, and `write()` has to send before. So the first answer of a worker
+//! that uses it goes straight to the connection's outbox, and ends the connection; the requests after it
+//! are called on threads beside the loop ([`super::aside`]).
+
+use crate::response::Head;
+use bytes::Bytes;
+use hostler_http::Interim;
+use hostler_sys::{board, clock};
+use hyper::header::{CONNECTION, DATE, HeaderValue, TRANSFER_ENCODING};
+use std::time::SystemTime;
+
+/// An answer that was begun this way.
+pub(super) struct Direct {
+    interim: Interim,
+    framing: Framing,
+}
+
+/// How the client finds the end of the body (RFC 9112 §6).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    /// There is none.
+    Bodiless,
+    /// By the length, or by the end of the connection.
+    Plain,
+    Chunked,
+}
+
+impl Direct {
+    /// Sends a head; `None` while an answer before it has not left hyper.
+    pub(super) fn begin(interim: &Interim, head: &Head, http_10: bool, head_request: bool) -> Option<Self> {
+        let framing = match (head.is_bodiless(head_request), head.length, http_10) {
+            (true, ..) => Framing::Bodiless,
+            (false, None, false) => Framing::Chunked,
+            (false, ..) => Framing::Plain,
+        };
+        interim
+            .answer_in_part(&rendered(head, http_10, framing))
+            .then(|| Self { interim: interim.clone(), framing })
+    }
+
+    /// Sends a piece of the body; false if the client is gone.
+    pub(super) fn send(&self, piece: &Bytes) -> bool {
+        // The loop stands still, but the worker does not.
+        if let Some(page) = board::own() {
+            let now = clock::now();
+            page.turn(now);
+            page.beat(now);
+        }
+        match self.framing {
+            Framing::Chunked if !piece.is_empty() => {
+                let mut chunk = format!("{:x}\r\n", piece.len()).into_bytes();
+                chunk.extend_from_slice(piece);
+                chunk.extend_from_slice(b"\r\n");
+                self.interim.answer_in_part(&chunk)
+            }
+            Framing::Plain => self.interim.answer_in_part(piece),
+            Framing::Chunked | Framing::Bodiless => true,
+        }
+    }
+
+    /// Ends the body.
+    pub(super) fn end(&self) {
+        if self.framing == Framing::Chunked {
+            // A client that is gone misses nothing.
+            let _ = self.interim.answer_in_part(b"0\r\n\r\n");
+        }
+    }
+}
+
+/// A head as hyper would send it, on the last answer of a connection.
+fn rendered(head: &Head, http_10: bool, framing: Framing) -> Vec<u8> {
+    let reason = match &head.reason {
+        Some(reason) => reason.as_bytes(),
+        None => head.status.canonical_reason().unwrap_or_default().as_bytes(),
+    };
+    let version = if http_10 { "HTTP/1.0" } else { "HTTP/1.1" };
+    let mut bytes = format!("{version} {} ", head.status.as_str()).into_bytes();
+    bytes.extend_from_slice(reason);
+    bytes.extend_from_slice(b"\r\n");
+    let mut headers = head.headers.clone();
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    if framing == Framing::Chunked {
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    if !headers.contains_key(DATE)
+        && let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(SystemTime::now()))
+    {
+        headers.insert(DATE, date);
+    }
+    for (name, value) in &headers {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes
+}
