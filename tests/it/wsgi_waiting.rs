@@ -288,3 +288,43 @@ fn requests_of_clients_that_left_do_not_run() {
     assert_eq!(server.connect().get("/state?marks").text(), "1");
     server.stop();
 }
+
+#[test]
+fn a_client_that_reads_nothing_gives_its_thread_back_after_the_write_timeout() {
+    let server = with_threads(2).option("write-timeout", "1s").start();
+    let mut slow: Vec<_> = (0..2).map(|_| server.connect()).collect();
+    for conn in &mut slow {
+        send_get(conn, "/blocks?1000000");
+        conn.exactly(1).unwrap();
+    }
+    until("a thread waits on", || server.connect().get("/state?closed").text() == "2");
+    assert_eq!(server.workers().len(), 1);
+    server.stop();
+}
+
+#[test]
+fn a_client_that_sends_nothing_gives_its_thread_back_after_the_body_timeout() {
+    for threads in [1, 2] {
+        let server = with_threads(threads).option("body-read-timeout", "1s").start();
+        for _ in 0..2 {
+            // One that is stored first, and those that are read while the application runs.
+            let mut plain = server.connect();
+            plain.send("POST /echo HTTP/1.1\r\nhost: t\r\ncontent-length: 5\r\n\r\nhe");
+            let mut slow: Vec<_> = (0..4).map(|_| server.connect()).collect();
+            for conn in &mut slow {
+                send_expecting(conn, "/echo", 5);
+                assert_eq!(conn.exactly(25).unwrap(), b"HTTP/1.1 100 Continue\r\n\r\n");
+            }
+            for conn in slow.iter_mut().chain([&mut plain]) {
+                assert_eq!(conn.reply().unwrap().status, 408);
+            }
+        }
+        // A thread is free for one that keeps its word.
+        let mut conn = server.connect();
+        send_expecting(&mut conn, "/echo", 5);
+        assert_eq!(conn.exactly(25).unwrap(), b"HTTP/1.1 100 Continue\r\n\r\n");
+        conn.send("hello");
+        assert_eq!(conn.reply().unwrap().text(), "hello");
+        server.stop();
+    }
+}
