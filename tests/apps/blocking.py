@@ -1,9 +1,13 @@
 """Blocks the serving thread in every way: in C code with and without the GIL, in Python code, in system calls."""
 
 import asyncio
+import atexit
 import ctypes
+import faulthandler
+import logging.config
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -87,6 +91,11 @@ def exit(code):
     raise SystemExit(int(code))
 
 
+def own_faulthandler(_):
+    faulthandler.enable(file=open(os.environ["FAULTS"], "w"))
+    return "enabled"
+
+
 def leave(code):
     os._exit(int(code))
 
@@ -94,6 +103,47 @@ def leave(code):
 def close_all(_):
     os.closerange(3, 200)
     return "closed"
+
+
+def quiet(_):
+    """Configures logging as most applications do, which silences the loggers that exist."""
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": True, "root": {"level": "WARNING"}})
+    return "configured"
+
+
+def mute(_):
+    """Prints to a standard output that is closed."""
+    sys.stdout.close()
+    os.close(1)
+    try:
+        print("to nobody")
+    except ValueError as error:
+        return error
+
+
+def own_loop(_):
+    """Runs a loop of its own in a thread."""
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(asyncio.run(asyncio.sleep(0.01, "slept"))))
+    thread.start()
+    thread.join()
+    return answers[0]
+
+
+def linger(_):
+    """Starts a thread that nobody ends."""
+    threading.Thread(target=time.sleep, args=(3600,)).start()
+    return "started"
+
+
+def at_exit(seconds):
+    atexit.register(time.sleep, seconds)
+    return "registered"
+
+
+def broken_exit(_):
+    atexit.register(lambda: 1 / 0)
+    return "registered"
 
 
 def signals(_):
@@ -126,7 +176,13 @@ async def lifespan(receive, send):
     await receive()
     if os.environ.get("HANG") == "shutdown":
         await prepare()
+    if os.environ.get("FAIL") == "shutdown":
+        raise ValueError("failed in shutdown")
     await send({"type": "lifespan.shutdown.complete"})
+
+
+if os.environ.get("HANG") == "import":
+    threading.Event().wait()  # the import's line
 
 
 async def prepare():

@@ -6,6 +6,7 @@ mod asgi;
 mod blocked;
 mod cli;
 mod connection;
+mod faults;
 mod forks;
 mod frameworks;
 mod generations;

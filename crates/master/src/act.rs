@@ -79,7 +79,7 @@ impl Master {
     }
 
     /// One event that says all that is known of a worker that hangs, and SIGTERM.
-    fn terminate(&self, id: WorkerId, why: Why) {
+    fn terminate(&mut self, id: WorkerId, why: Why) {
         let Some(worker) = self.fleet.get(id) else { return };
         let Some(pid) = worker.pid else { return };
         let page = self.fleet.page(&worker.post);
@@ -94,11 +94,14 @@ impl Master {
             state,
             in_flight = page.in_flight(),
             requests,
-            at,
+            at = at.as_deref(),
             %stacks,
             "worker hangs: it is replaced and terminated"
         );
         self.signal(pid, SIGTERM);
+        if let Some(worker) = self.fleet.get_mut(id).filter(|_| why == Why::BootTimeout) {
+            worker.seen.hung_at = Some(at.unwrap_or_else(|| "an unknown place".into()));
+        }
     }
 
     fn kill(&self, id: WorkerId, why: Why) {

@@ -22,10 +22,12 @@ pub(crate) struct Worker {
 }
 
 /// What the watch remembers of a worker.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     /// Its last heartbeat.
     pub(crate) beat_at: u64,
+    /// Where it stood when its boot had taken too long.
+    pub(crate) hung_at: Option<String>,
     /// Measurements of memory in a row that were over the limit.
     pub(crate) over_memory: u32,
 }

@@ -36,8 +36,8 @@ impl Master {
         let seat = worker.post.seat;
         let requests = hostler_sys::board::describe(&self.fleet.page(&worker.post).requests_in_flight());
         let crash = stacks::of_crash(status, &worker.stacks);
-        self.fleet.remove(id);
-        if status == WaitStatus::Exited(0) {
+        let hung_at = self.fleet.remove(id).and_then(|worker| worker.seen.hung_at);
+        if status == WaitStatus::Exited(0) && requests.is_empty() {
             info!(%seat, pid, %status, "worker ended");
         } else if let Some((at, stacks)) = crash {
             error!(%seat, pid, %status, requests, at, %stacks, "worker crashed");
@@ -45,7 +45,7 @@ impl Master {
             warn!(%seat, pid, %status, requests, "worker ended");
         }
         if !self.arbiter.ever_served() && !self.arbiter.is_stopping() {
-            self.boot_failed(id, &died_booting(status), events);
+            self.boot_failed(id, &died_booting(status, hung_at), events);
         }
         events.push_back(Event::Exited(id));
     }
@@ -204,7 +204,15 @@ impl Master {
     }
 }
 
-fn died_booting(status: WaitStatus) -> BootFailure {
+fn died_booting(status: WaitStatus, hung_at: Option<String>) -> BootFailure {
+    if let Some(at) = hung_at {
+        return BootFailure {
+            kind: FailureKind::Boot,
+            message: "a worker was not ready within --boot-timeout".into(),
+            cause: Some(format!("it was held up at {at}")),
+            hint: Some("the log above has all stacks; a larger --boot-timeout allows more time".into()),
+        };
+    }
     let how = match status {
         WaitStatus::Exited(_) => status.to_string(),
         WaitStatus::Signaled { .. } => format!("was {status}"),

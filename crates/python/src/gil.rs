@@ -3,14 +3,18 @@
 #![expect(unsafe_code, reason = "PyO3 has no safe call that outlives a scope for the two hooks")]
 
 use crate::host;
-use hostler_sys::own::{self, Claims};
+use hostler_sys::{
+    own::{self, Claims},
+    process,
+};
+use hostler_wire::ExitStatus;
 use pyo3::{ffi, prelude::*};
 use std::{
     cell::{Cell, RefCell},
     io,
     ops::Deref,
     os::fd::RawFd,
-    ptr,
+    panic, ptr,
     task::Waker,
     thread::{self, ThreadId},
 };
@@ -66,6 +70,24 @@ impl Deref for Runtime {
     fn deref(&self) -> &LocalRuntime {
         &self.runtime
     }
+}
+
+/// Ends the process when the wait itself fails: nothing that Python owns may be dropped without the GIL.
+///
+/// For the worker, once. What fails the wait is an application that closes descriptors which are not its own.
+pub(crate) fn end_with_failed_waits() {
+    let tell = panic::take_hook();
+    panic::set_hook(Box::new(move |panicked| {
+        let lost = own::has_lost();
+        if lost {
+            tracing::error!("the application has closed descriptors that are not its own: the worker ends");
+        } else {
+            tell(panicked);
+        }
+        if lost || !PARKED.get().is_null() {
+            process::exit_now(ExitStatus::Failed.code());
+        }
+    }));
 }
 
 fn release() {

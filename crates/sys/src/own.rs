@@ -88,6 +88,12 @@ pub fn claim_all_handlers() {
     claim_handlers((1..=SIGNALS).filter(|number| !crate::signal::is_fault(*number)).filter(handled));
 }
 
+/// Whether a descriptor of ours was closed by somebody else, or is another one by now.
+#[must_use]
+pub fn has_lost() -> bool {
+    own().numbered.iter().any(|(number, kind)| anonymous(*number).as_ref() != Some(kind))
+}
+
 /// The epoll sets and eventfds of this process, to find out what a library opened.
 #[must_use]
 pub fn pollers() -> BTreeSet<RawFd> {

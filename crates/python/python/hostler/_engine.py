@@ -1,11 +1,11 @@
 """Loops: our own, and others with our engine beside them (--loop asyncio, --loop uvloop)."""
 
 import asyncio
-import logging
 
 from _hostler import Engine
+from hostler import _log
 
-log = logging.getLogger("hostler.loop")
+log = _log.logger("hostler.loop")
 
 # The engine's timers are timeouts and heartbeats; this is how late they may ring, in seconds.
 TICK = 0.01

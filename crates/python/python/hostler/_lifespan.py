@@ -2,9 +2,10 @@
 
 import asyncio
 import contextvars
-import logging
 
-log = logging.getLogger("hostler.lifespan")
+from hostler import _log
+
+log = _log.logger("hostler.lifespan")
 
 
 class Failed(Exception):

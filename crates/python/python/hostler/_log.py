@@ -27,7 +27,25 @@ class _Handler(logging.Handler):
             pass
 
 
+class _Logger(logging.Logger):
+    """One that `disable_existing_loggers`, which is meant for libraries' chatter, does not silence."""
+
+    disabled = property(lambda self: False, lambda self, value: None)
+
+
+def logger(name):
+    """A logger of ours; its level and its handlers are the application's to set, as those of any other."""
+    usual = logging.getLoggerClass()
+    logging.setLoggerClass(_Logger)
+    try:
+        return logging.getLogger(name)
+    finally:
+        logging.setLoggerClass(usual)
+
+
 def install():
     """Takes the place of `logging.lastResort`, in the mold and so in its workers."""
+    # The module that uses it is also imported where the server is not.
+    logger("hostler.hooks")
     if logging.lastResort is not None:
         logging.lastResort = _Handler(logging.lastResort)

@@ -3,12 +3,11 @@
 import asyncio
 import atexit
 import contextvars
-import logging
 import os
 import sys
 import traceback
 
-from hostler import _engine, _forks, _lifespan, _load, _preload, _stacks, _warmup, _wsgi, hooks, rsgi
+from hostler import _engine, _forks, _lifespan, _load, _log, _preload, _stacks, _warmup, _wsgi, hooks, rsgi
 
 # The loop that serves, for processes that the application forks.
 loop = None
@@ -81,7 +80,7 @@ def _serve_rsgi(seat, app):
         try:
             context.run(app.__rsgi_del__, loop)
         except Exception:
-            logging.getLogger("hostler.rsgi").exception("`__rsgi_del__` raised")
+            _log.logger("hostler.rsgi").exception("`__rsgi_del__` raised")
     _close(loop)
     return 0
 
@@ -147,7 +146,7 @@ def _leave():
     try:
         atexit._run_exitfuncs()
     except BaseException:
-        logging.getLogger("hostler.worker").exception("a function that was registered with atexit raised")
+        _log.logger("hostler.worker").exception("a function that was registered with atexit raised")
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -4,7 +4,7 @@ use super::{observe, stay_out};
 use crate::{
     asgi::AsgiApp,
     eventloop::{Engine, LoopCore},
-    gil::{GilCell, Runtime},
+    gil::{self, GilCell, Runtime},
     logging,
     rsgi::{Errors, RsgiApp},
     wsgi::{Jobs, WsgiApp},
@@ -14,7 +14,7 @@ use hostler_sys::{board, disposition, orphan, own, signal, title};
 use hostler_wire::{AppSettings, BootFailure, ExitStatus, FailureKind, FromWorker, Interface, Served};
 use hostler_worker::{Ending, ORPHAN_LIMIT, Seat, announce_failure, life};
 use pyo3::{
-    exceptions::{PyRuntimeError, PyValueError},
+    exceptions::{PyRuntimeError, PySystemExit, PyValueError},
     intern,
     prelude::*,
     types::PyDict,
@@ -30,6 +30,7 @@ const LONGEST_CAUSE: usize = 48 * 1024;
 /// Lives a worker's life; returns its exit code.
 pub(super) fn run(py: Python<'_>, seat: Seat) -> u8 {
     disposition::for_worker();
+    gil::end_with_failed_waits();
     seat.take();
     let app = seat.settings.app.as_ref().map_or("", |app| app.target.as_str());
     let role = title::Role::Worker(seat.post.seat.0);
@@ -38,9 +39,16 @@ pub(super) fn run(py: Python<'_>, seat: Seat) -> u8 {
         return ExitStatus::Failed.code();
     }
     let line = seat.channel.try_clone();
-    let code = Bound::new(py, WorkerSeat(GilCell::new(Some(seat))))
-        .and_then(|seat| py.import("hostler._worker")?.call_method1("main", (seat,))?.extract::<u8>());
+    let mut served = false;
+    let code = Bound::new(py, WorkerSeat(GilCell::new(Some(seat)))).and_then(|seat| {
+        let code = py.import("hostler._worker")?.call_method1("main", (&seat,));
+        served = seat.get().0.with(py, |seat| seat.is_none());
+        code?.extract::<u8>()
+    });
     code.unwrap_or_else(|error| {
+        if served {
+            return failed_serving(py, &error);
+        }
         let failure = BootFailure {
             kind: FailureKind::Boot,
             message: "a worker failed".into(),
@@ -53,6 +61,19 @@ pub(super) fn run(py: Python<'_>, seat: Seat) -> u8 {
         }
         ExitStatus::Boot.code()
     })
+}
+
+/// Reports what ended a worker that has served; the exit code.
+fn failed_serving(py: Python<'_>, error: &PyErr) -> u8 {
+    let traceback = logging::traceback(py, error);
+    let what = if error.is_instance_of::<PySystemExit>(py) {
+        "the application ended the worker"
+    } else {
+        "the worker failed"
+    };
+    tracing::error!("{what}\n{}", traceback.trim_end());
+    let code = error.value(py).getattr(intern!(py, "code")).and_then(|code| code.extract::<u8>());
+    code.ok().filter(|code| *code != 0).unwrap_or_else(|| ExitStatus::Failed.code())
 }
 
 /// A worker process that has not begun to serve; serving uses it up.
