@@ -115,7 +115,6 @@ fn a_worker_that_stalls_in_any_way_is_replaced_and_its_line_told() {
         ("spin", "in spin"),
         ("lock", "in lock"),
         ("wait", "in wait"),
-        ("poll_with_the_gil", "in <lambda>"),
         ("fork_and_wait", "in fork_and_wait"),
     ];
     let server = Server::app("blocking:app").option("workers", 1).option("stall-timeout", 1).start();
