@@ -306,7 +306,7 @@ fn applications_that_never_answer_or_swallow_their_cancellation_are_answered_for
     let mut never = server.connect();
     never.send("GET /never HTTP/1.1\r\nhost: t\r\n\r\n");
     assert_eq!(server.connect().get("/stubborn").status, 504);
-    server.wait_for("stubborn: OSError", 1);
+    server.wait_for("stubborn: ClientDisconnected", 1);
     assert_eq!(never.reply().unwrap().status, 504);
     assert_eq!(server.connect().get("/pid").status, 200);
     server.wait_for("request timeout: answered with 504", 2);

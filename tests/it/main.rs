@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod asgi;
+mod background;
 mod blocked;
 mod cli;
 mod connection;
@@ -23,6 +24,8 @@ mod states;
 mod supervision;
 mod transports;
 mod upgrade;
+mod uploads;
+mod waits;
 mod websocket;
 mod wsgi;
 mod wsgi_adverse;

@@ -1,6 +1,6 @@
 //! What an application is to the server.
 
-use crate::{Interim, RequestBody, Upgrades};
+use crate::{Interim, RequestBody, Upgrades, Works};
 use bytes::Bytes;
 use hyper::{Request, Response};
 use std::{error::Error, fmt, future::Future, net::SocketAddr, path::PathBuf, rc::Rc};
@@ -52,6 +52,8 @@ pub struct Link {
     pub upgrades: Upgrades,
     /// Where interim answers go.
     pub interim: Interim,
+    /// Where it says that it goes on after an answer.
+    pub works: Works,
 }
 
 /// The two ends of a connection.

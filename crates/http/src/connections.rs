@@ -1,6 +1,9 @@
 //! The open connections of a worker, and how they are told to end: at a drain, or for keeping the server waiting.
 
-use crate::connection::{ConnectionState, WaitsFor};
+use crate::{
+    connection::{ConnectionState, WaitsFor},
+    work::UnderWay,
+};
 use hostler_wire::HttpSettings;
 use std::{
     cell::{Cell, RefCell},
@@ -51,13 +54,15 @@ impl Phase {
 #[derive(Clone)]
 pub struct Connections(Rc<Shared>);
 
-struct Shared {
+pub(crate) struct Shared {
     phase: Cell<Phase>,
     next: Cell<u64>,
     /// A connection removes itself when it ends, by dropping its [`Guard`].
     open: RefCell<HashMap<u64, Rc<ConnectionState>>>,
     /// Who waits for a change of the phase (acceptors) or for the last connection to end.
     watchers: RefCell<Vec<Waker>>,
+    /// What applications go on with after their answers.
+    pub(crate) works: RefCell<UnderWay>,
 }
 
 impl Default for Connections {
@@ -67,6 +72,7 @@ impl Default for Connections {
             next: Cell::new(0),
             open: RefCell::default(),
             watchers: RefCell::default(),
+            works: RefCell::default(),
         }))
     }
 }
@@ -98,9 +104,9 @@ impl Connections {
         self.0.open.borrow().len()
     }
 
-    /// Waits until no connection is open.
+    /// Waits until no connection is open and no work under way.
     pub async fn all_ended(&self) {
-        self.watch(|shared| shared.open.borrow().is_empty()).await;
+        self.watch(|shared| shared.open.borrow().is_empty() && !shared.has_work()).await;
     }
 
     /// Waits until the drain began.
@@ -153,12 +159,16 @@ impl Connections {
         }
     }
 
-    fn wake_watchers(&self) {
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0
+    }
+
+    pub(crate) fn wake_watchers(&self) {
         let watchers = std::mem::take(&mut *self.0.watchers.borrow_mut());
         watchers.into_iter().for_each(Waker::wake);
     }
 
-    async fn watch(&self, done: impl Fn(&Shared) -> bool) {
+    pub(crate) async fn watch(&self, done: impl Fn(&Shared) -> bool) {
         poll_fn(|cx| {
             if done(&self.0) {
                 return Poll::Ready(());

@@ -28,6 +28,7 @@ mod request_body;
 mod tower_app;
 mod upgrade;
 mod watch;
+mod work;
 
 pub use accept::{Acceptor, Listener};
 pub use app::{Aborted, App, ConnectionInfo, Link, PeerAddress};
@@ -40,3 +41,4 @@ pub use load::Load;
 pub use request_body::RequestBody;
 pub use tower_app::TowerApp;
 pub use upgrade::{Protocol, Upgraded, Upgrades};
+pub use work::{Work, Works};

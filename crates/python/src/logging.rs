@@ -8,6 +8,23 @@ pub(crate) fn application_error(py: Python<'_>, what: &str, error: &PyErr) {
     tracing::error!("{what}\n{}", traceback.trim_end());
 }
 
+/// How deep an error is searched for its causes.
+const MAX_CAUSES: usize = 16;
+
+/// Whether an exception is of this class, or was made of one that is (PEP 3134).
+pub(crate) fn comes_of(py: Python<'_>, error: &PyErr, class: &Bound<'_, PyAny>) -> bool {
+    let mut next = Some(error.value(py).clone().into_any());
+    for _ in 0..MAX_CAUSES {
+        let Some(error) = next.take() else { return false };
+        if error.is_instance(class).unwrap_or(false) {
+            return true;
+        }
+        let cause = |name| error.getattr(name).ok().filter(|cause| !cause.is_none());
+        next = cause("__cause__").or_else(|| cause("__context__"));
+    }
+    false
+}
+
 /// The traceback as Python prints it.
 pub(crate) fn traceback(py: Python<'_>, error: &PyErr) -> String {
     let format = || -> PyResult<String> {

@@ -1,8 +1,9 @@
 //! Starting an application's coroutine as an asyncio task whose first step runs at once.
 
 use crate::{
+    awaitable::resolve,
     calls::{call_with, call_with_names},
-    eventloop::LoopCore,
+    eventloop::{LoopCore, spawn_local},
     host,
 };
 use pyo3::{
@@ -80,6 +81,16 @@ impl Tasks {
     /// A future of the loop.
     pub(crate) fn future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.event_loop.object(py).call_method0(intern!(py, "create_future"))
+    }
+
+    /// A future that is finished in the loop's next turn, for whoever would else never be suspended.
+    pub(crate) fn turn<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let future = self.future(py)?;
+        let turned = future.clone().unbind();
+        spawn_local(async move {
+            Python::attach(|py| resolve(turned.bind(py), py.None().into_bound(py)));
+        });
+        Ok(future)
     }
 
     /// Calls the application and runs it until its first real suspension. `done` is called with the task when a

@@ -301,7 +301,7 @@ impl Page {
         self.connections.load(Relaxed)
     }
 
-    /// Requests whose answers are not sent yet.
+    /// Requests whose answers are not sent yet, and work that goes on after answers.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
         self.in_flight.load(Relaxed)
@@ -333,6 +333,14 @@ impl Page {
         add(&self.requests, 1);
         add(&self.statuses[usize::from(status / 100).min(5)], 1);
         add(&self.latencies[bucket(nanos)], 1);
+        if let Some(slot) = slot {
+            self.ring[slot].sequence.store(0, Relaxed);
+        }
+    }
+
+    /// Work that went on after an answer ended; it began as a request does.
+    pub fn work_ended(&self, slot: Option<usize>) {
+        add(&self.in_flight, u64::MAX);
         if let Some(slot) = slot {
             self.ring[slot].sequence.store(0, Relaxed);
         }

@@ -19,6 +19,8 @@ use tracing::{debug, info, warn};
 /// How long idle connections may still send a request when the server stops; it is answered, and the
 /// connection ends with the answer. An HTTP/1 connection cannot be closed without this risk to the client.
 const IDLE_LINGER: Duration = Duration::from_millis(500);
+/// How long work that is cancelled may take to end, of the time until the master kills.
+const CANCEL_LIMIT: Duration = Duration::from_millis(300);
 /// How often the heart beats, unless stalls are to be found sooner.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -114,6 +116,18 @@ impl<A: App<Body: Unpin>> Worker<A> {
     }
 
     async fn drain(&self, order: Order) -> Ending {
+        let ending = self.finish_in_time(order).await;
+        if ending == Ending::Cut
+            && let Some(work) = self.connections.stop_works()
+        {
+            warn!(work, "work that went on after its answer is cancelled");
+            // What it does about that comes before the end of the application.
+            let _ = timeout(CANCEL_LIMIT, self.connections.works_ended()).await;
+        }
+        ending
+    }
+
+    async fn finish_in_time(&self, order: Order) -> Ending {
         info!(?order, open = self.connections.open(), "draining");
         self.control.tell(&FromWorker::Draining);
         let graceful = self.settings.graceful_timeout;
@@ -128,16 +142,26 @@ impl<A: App<Body: Unpin>> Worker<A> {
                 Ending::Drained
             }
             () = sleep(grace) => {
-                let requests = in_flight(&self.load);
-                warn!(open = self.connections.open(), requests, "graceful timeout: requests in flight are cut");
+                if self.connections.open() > 0 {
+                    let requests = self.in_flight();
+                    warn!(open = self.connections.open(), requests, "graceful timeout: requests in flight are cut");
+                }
                 Ending::Cut
             }
             order = self.second_order(order) => {
-                let requests = in_flight(&self.load);
+                let requests = self.in_flight();
                 warn!(?order, open = self.connections.open(), requests, "told to leave at once: requests in flight are cut");
                 Ending::Cut
             }
         }
+    }
+
+    /// The requests in flight, for the log: method, path and age in seconds.
+    fn in_flight(&self) -> String {
+        let works = self.connections.works_since();
+        let mut requests = self.load.page().requests_in_flight();
+        requests.retain(|request| !works.contains(&request.started_at));
+        hostler_sys::board::describe(&requests)
     }
 
     async fn finish(&self, hand_over: bool, grace: Duration) {
@@ -186,11 +210,6 @@ impl<A: App<Body: Unpin>> Worker<A> {
             }
         }
     }
-}
-
-/// The requests in flight, for the log: method, path and age in seconds.
-fn in_flight(load: &Load) -> String {
-    hostler_sys::board::describe(&load.page().requests_in_flight())
 }
 
 /// Tells the master why this worker cannot boot.

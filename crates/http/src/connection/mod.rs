@@ -14,7 +14,7 @@ pub(crate) use shared::ConnectionState;
 pub(crate) use state::{Event, WaitsFor};
 
 use crate::{
-    App, ConnectionInfo, Line, Link, PeerAddress, Upgraded, Upgrades,
+    App, ConnectionInfo, Line, Link, PeerAddress, Upgraded, Upgrades, Works,
     connections::{Connections, Guard, Phase},
     departures::Departures,
     handover::Descriptor,
@@ -78,7 +78,8 @@ impl<A: App<Body: Unpin>> Server<A> {
             PeerAddress::Unix(_) => None,
         };
         let upgrades = Upgrades::default();
-        let link = Link { upgrades: upgrades.clone(), interim: io.interim() };
+        let works = Works::new(self.connections.clone(), self.load.clone());
+        let link = Link { upgrades: upgrades.clone(), interim: io.interim(), works };
         let application = Rc::new(self.app.connect(info, link));
         let state = Rc::clone(io.state());
         let _counted = self.load.connection();

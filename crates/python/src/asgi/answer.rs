@@ -4,6 +4,7 @@ use super::{Shared, callables, cycle::Cycle, scope::ConnectionScope, websocket};
 use crate::{
     logging::application_error,
     response::ResponseBody,
+    running::Purpose,
     task::Started,
     websocket::{Session, asks_for_websocket},
 };
@@ -79,7 +80,7 @@ impl Future for Answer {
             if polled.is_pending() {
                 this.0 = stage;
             }
-            polled.map(Ok)
+            polled
         })
     }
 }
@@ -87,7 +88,7 @@ impl Future for Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         match &self.0 {
-            Stage::Called(cycle) => Python::attach(|py| cycle.bind(py).get().answer_dropped(py, false)),
+            Stage::Called(cycle) => Python::attach(|py| cycle.get().answer_dropped(py)),
             Stage::Handshake(session) => Python::attach(|py| session.abandoned(py)),
             Stage::New { .. } | Stage::Refused(_) | Stage::Over => {}
         }
@@ -110,14 +111,16 @@ fn begin(
     let scope = connection.of(py, shared, &request)?;
     let head_request = request.method() == Method::HEAD;
     let interim = (request.version() == Version::HTTP_11).then(|| connection.link().interim.clone());
-    let cycle = Cycle::new(Rc::clone(shared), request.into_body(), head_request, interim);
+    let (head, body) = request.into_parts();
+    let cycle = Cycle::new(Rc::clone(shared), body, head_request, interim);
     let cycle = Bound::new(py, cycle)?;
     let (receive, send) = (callables::receive(&cycle)?, callables::send(&cycle)?);
     let args = [scope.as_any(), &receive, &send];
     match shared.tasks.start(shared.app.bind(py), args, || cycle.getattr(intern!(py, "_task_done")))? {
         Started::Done(error) => cycle.get().application_ended(py, error),
         Started::Suspended(task) => {
-            cycle.get().keep_task(py, task);
+            let works = connection.link().works.clone();
+            cycle.get().runs(py, task, Purpose { method: head.method, uri: head.uri, works });
             connection.set_current(py, Some(cycle.clone().unbind()));
         }
     }

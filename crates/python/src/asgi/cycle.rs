@@ -4,20 +4,24 @@
 //! Open ──response.start──► Headed ──body, more──► Streaming ──body, last──► Complete
 //!                            └──body, last─────────────────────────────────►┘
 //! Streaming ──body, last──► Trailing ──trailers──► Complete     (if the start announced trailers)
-//! any ──client gone──► Gone            (events sent then raise OSError)
+//! any ──client gone, body cut──► Gone            (events sent then raise OSError)
 //! ```
-//! The application's task and hyper's answer look at the same state; whoever changes it wakes the other.
+//! The application's task and hyper's answer look at the same state; whoever changes it wakes the other. hyper may have
+//! all of an answer before the application has said all: it lets go of a body at its Content-Length, and has no use for
+//! one to HEAD. That is a delivery, not the end of the client, and what the application still sends is taken.
 
 use super::{Shared, events};
 use crate::{
-    awaitable::{reject, resolve},
     gil::GilCell,
-    response::{Head, Owner, ResponseBody, Slot, Stream, internal_error},
+    intake::Intake,
+    line::Line,
+    response::{Answered, Head, Owner, ResponseBody, Slot, Stream, internal_error},
+    running::{Purpose, Running, cancel},
     task::task_error,
 };
-use hostler_http::{Interim, RequestBody};
+use hostler_http::{Aborted, Interim, RequestBody};
 use hyper::{HeaderMap, Response};
-use pyo3::{intern, prelude::*};
+use pyo3::prelude::*;
 use std::{
     rc::Rc,
     task::{Context, Poll},
@@ -27,29 +31,29 @@ use std::{
 #[pyclass(frozen, module = "hostler")]
 pub(crate) struct Cycle {
     pub(super) state: GilCell<State>,
+    /// `receive` calls that wait.
+    pub(super) receivers: Line,
     pub(super) shared: GilCell<Rc<Shared>>,
 }
 
 pub(super) struct State {
-    /// The request's body, until its end was handed out.
-    pub(super) body: Option<RequestBody>,
-    /// A task of the runtime is waiting for the body on behalf of `receivers`.
-    pub(super) pumping: bool,
-    /// Futures of `receive` calls that wait.
-    pub(super) receivers: Vec<Py<PyAny>>,
+    /// The request's body.
+    pub(super) intake: Intake,
     pub(super) phase: Phase,
     /// A response to HEAD has the headers alone.
     pub(super) head_request: bool,
     pub(super) sent: u64,
     /// The client sends no more.
     pub(super) departed: bool,
+    /// hyper has the whole answer, and has let go of it.
+    delivered: bool,
     pub(super) answer: Slot,
     /// Trailers as far as they came, if the application announced some.
     pub(super) trailers: Option<HeaderMap>,
     /// Where interim answers go; not to clients of HTTP/1.0.
     pub(super) interim: Option<Interim>,
-    /// The application's task: asyncio itself keeps only a weak reference.
-    task: Option<Py<PyAny>>,
+    /// The application, if it is suspended.
+    running: Option<Running>,
 }
 
 pub(super) enum Phase {
@@ -68,6 +72,13 @@ pub(super) enum Phase {
     Gone,
 }
 
+impl Phase {
+    /// Nothing more is sent.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self, Self::Complete | Self::Gone)
+    }
+}
+
 impl Cycle {
     pub(super) fn new(
         shared: Rc<Shared>,
@@ -76,35 +87,45 @@ impl Cycle {
         interim: Option<Interim>,
     ) -> Self {
         let state = State {
-            body: Some(body),
-            pumping: false,
-            receivers: Vec::new(),
+            intake: Intake::new(body),
             phase: Phase::Open,
             head_request,
             sent: 0,
             departed: false,
+            delivered: false,
             answer: Slot::default(),
             trailers: None,
             interim,
-            task: None,
+            running: None,
         };
-        Self { state: GilCell::new(state), shared: GilCell::new(shared) }
+        Self { state: GilCell::new(state), receivers: Line::default(), shared: GilCell::new(shared) }
     }
 
     /// The answer, once there is one; otherwise `cx` is woken for it.
-    pub(super) fn poll_answer(&self, py: Python<'_>, cx: &Context<'_>) -> Poll<Response<ResponseBody>> {
-        self.state.with(py, |state| state.answer.poll(cx))
+    pub(super) fn poll_answer(&self, py: Python<'_>, cx: &Context<'_>) -> Poll<Answered> {
+        let (polled, over) = self.state.with(py, |state| (state.answer.poll(cx), state.phase.is_over()));
+        if polled.is_ready() && over {
+            self.goes_on(py);
+        }
+        polled
     }
 
-    /// Keeps the task alive while the application is suspended.
-    pub(super) fn keep_task(&self, py: Python<'_>, task: Bound<'_, PyAny>) {
-        self.state.with(py, |state| state.task = Some(task.unbind()));
+    /// The application is suspended.
+    pub(super) fn runs(&self, py: Python<'_>, task: Bound<'_, PyAny>, request: Purpose) {
+        self.state.with(py, |state| state.running = Some(Running::new(task, request)));
+    }
+
+    /// The client has its answer or is gone: if the application goes on, that is work in flight.
+    fn goes_on(&self, py: Python<'_>) {
+        let Some(mut running) = self.state.with(py, |state| state.running.take()) else { return };
+        running.goes_on(py);
+        self.state.with(py, |state| state.running = Some(running));
     }
 
     /// The application returned (`None`) or raised.
     pub(super) fn application_ended(&self, py: Python<'_>, error: Option<PyErr>) {
-        let task = self.state.with(py, |state| state.task.take());
-        drop(task);
+        let running = self.state.with(py, |state| state.running.take());
+        drop(running);
         let (place, unfinished) = self.state.with(py, |state| match &state.phase {
             Phase::Open => ("before it sent a response", true),
             Phase::Headed(_) => ("before it sent a body", true),
@@ -114,7 +135,7 @@ impl Cycle {
             Phase::Gone => ("after the client had gone", false),
         });
         match error {
-            Some(error) if !unfinished && is_expected(py, &error) => {}
+            Some(error) if !unfinished && events::is_departure(py, &error) => {}
             Some(error) => {
                 crate::logging::application_error(
                     py,
@@ -133,71 +154,87 @@ impl Cycle {
 
     /// The client got no whole answer: 500 if none was begun, else an aborted connection.
     fn break_off(&self, py: Python<'_>) {
-        let (stream, waiting) = self.state.with(py, |state| {
-            let stream = match &state.phase {
-                Phase::Streaming { stream, .. } | Phase::Trailing { stream } => Some(Rc::clone(stream)),
-                Phase::Open | Phase::Headed(_) | Phase::Complete | Phase::Gone => None,
-            };
-            let waiting = if stream.is_none() { state.answer.put(internal_error()) } else { None };
-            (stream, waiting)
-        });
-        if let Some(stream) = stream {
-            stream.fail(py);
+        match self.stream(py) {
+            Some(stream) => stream.fail(py),
+            None => self.put(py, Ok(internal_error())),
         }
-        if let Some(waiting) = waiting {
+    }
+
+    /// The body of the answer, while it is sent.
+    fn stream(&self, py: Python<'_>) -> Option<Rc<Stream>> {
+        self.state.with(py, |state| match &state.phase {
+            Phase::Streaming { stream, .. } | Phase::Trailing { stream } => Some(Rc::clone(stream)),
+            Phase::Open | Phase::Headed(_) | Phase::Complete | Phase::Gone => None,
+        })
+    }
+
+    fn put(&self, py: Python<'_>, answer: Answered) {
+        if let Some(waiting) = self.state.with(py, |state| state.answer.put(answer)) {
             waiting.wake();
         }
     }
 
-    /// hyper let go of the answer; before its end that means that the client is gone.
-    pub(super) fn answer_dropped(&self, py: Python<'_>, complete: bool) {
-        self.end(py, if complete { Phase::Complete } else { Phase::Gone });
+    /// Gives hyper the answer.
+    pub(super) fn deliver(&self, py: Python<'_>, answer: Response<ResponseBody>, phase: Phase) {
+        self.state.with(py, |state| state.phase = phase);
+        self.put(py, Ok(answer));
+    }
+
+    /// hyper let go of the answer before its end: the client is gone.
+    pub(super) fn answer_dropped(&self, py: Python<'_>) {
+        let unsent = self.state.with(py, |state| state.answer.clear());
+        drop(unsent);
+        self.end(py, Phase::Gone);
+        self.goes_on(py);
+    }
+
+    /// The request's body was cut: its client left in the middle of it, or broke the rules. There is nobody to answer
+    /// as the application would; what becomes of the connection is the server's affair.
+    pub(super) fn body_cut(&self, py: Python<'_>) {
+        let over = self.state.with(py, |state| state.phase.is_over());
+        match self.stream(py) {
+            Some(stream) => stream.fail(py),
+            None if !over => self.put(py, Err(Aborted)),
+            None => {}
+        }
+        self.end(py, Phase::Gone);
     }
 
     /// Cancels the application's task, whose client is answered otherwise.
     pub(super) fn cancel(&self, py: Python<'_>) {
         self.end(py, Phase::Gone);
-        let task = self.state.with(py, |state| state.task.as_ref().map(|task| task.clone_ref(py)));
-        if let Some(task) = task
-            && let Err(error) = task.bind(py).call_method0(intern!(py, "cancel"))
-        {
-            crate::logging::application_error(py, "a request's task could not be cancelled", &error);
+        let task = self.state.with(py, |state| state.running.as_ref().map(|running| running.task(py)));
+        if let Some(task) = task {
+            cancel(task.bind(py));
         }
     }
 
     /// The client sends no more. Who waits in `receive` is told so; what is sent still goes out.
     pub(super) fn client_finished(&self, py: Python<'_>) {
-        let (body_done, receivers) = self.state.with(py, |state| {
-            state.departed = true;
-            let done = state.body.is_none();
-            (done, if done { std::mem::take(&mut state.receivers) } else { Vec::new() })
-        });
+        self.state.with(py, |state| state.departed = true);
         // What was sent of the body comes first; its end is found by whoever reads it.
-        if body_done {
-            self.disconnect(py, receivers);
+        self.receivers.wake_first(py);
+    }
+
+    /// The connection ended a while ago, and a delivered answer to HEAD still has no end.
+    pub(super) fn connection_ended(&self, py: Python<'_>) {
+        if self.outlives_answer(py) {
+            self.end(py, Phase::Gone);
         }
     }
 
-    fn disconnect(&self, py: Python<'_>, receivers: Vec<Py<PyAny>>) {
-        if !receivers.is_empty() {
-            self.receives_no_more(py);
-        }
-        for receiver in receivers {
-            if let Ok(event) = events::disconnect(py) {
-                resolve(receiver.bind(py), event);
-            }
-        }
+    /// Whether hyper has the whole answer, to HEAD, and the application has not said all of it.
+    pub(super) fn outlives_answer(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| {
+            state.delivered && matches!(state.phase, Phase::Streaming { bodiless: true, .. })
+        })
     }
 
     /// Tells an application that streams and waits in `receive` that it should end.
     pub(super) fn end_stream(&self, py: Python<'_>) {
-        let receivers = self.state.with(py, |state| match state.phase {
-            Phase::Streaming { .. } => std::mem::take(&mut state.receivers),
-            Phase::Open | Phase::Headed(_) | Phase::Trailing { .. } | Phase::Complete | Phase::Gone => {
-                Vec::new()
-            }
-        });
-        self.disconnect(py, receivers);
+        if self.state.with(py, |state| matches!(state.phase, Phase::Streaming { .. })) {
+            self.receivers.wake_first(py);
+        }
     }
 
     pub(super) fn receives_no_more(&self, py: Python<'_>) {
@@ -206,29 +243,19 @@ impl Cycle {
         drop(gone);
     }
 
-    /// Nothing more will be sent: tells the application that waits to receive or to send.
+    /// Nothing more will be sent: tells those that wait to receive.
     pub(super) fn end(&self, py: Python<'_>, phase: Phase) {
-        let gone = matches!(phase, Phase::Gone);
-        let (old, body, receivers) = self.state.with(py, |state| {
-            let keep = matches!(state.phase, Phase::Gone | Phase::Complete);
-            let old = if keep { None } else { Some(std::mem::replace(&mut state.phase, phase)) };
-            // A pump that holds receivers ends when it finds the body gone.
-            (old, state.body.take(), std::mem::take(&mut state.receivers))
+        let (old, (leftovers, pump)) = self.state.with(py, |state| {
+            let old =
+                if state.phase.is_over() { None } else { Some(std::mem::replace(&mut state.phase, phase)) };
+            (old, state.intake.close())
         });
-        drop(body);
-        if !receivers.is_empty() {
-            self.receives_no_more(py);
+        drop((old, leftovers));
+        if let Some(pump) = pump {
+            pump.wake();
         }
-        if gone && let Some(Phase::Streaming { stream, .. }) = old {
-            for writer in stream.abandon(py) {
-                reject(writer.bind(py), events::gone());
-            }
-        }
-        for receiver in receivers {
-            if let Ok(event) = events::disconnect(py) {
-                resolve(receiver.bind(py), event);
-            }
-        }
+        // Each wakes the next one when it goes.
+        self.receivers.wake_first(py);
     }
 
     pub(super) fn future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -238,8 +265,17 @@ impl Cycle {
 }
 
 impl Owner for Py<Cycle> {
-    fn let_go(&self, py: Python<'_>, complete: bool) {
-        self.get().answer_dropped(py, complete);
+    fn let_go(&self, py: Python<'_>, delivered: bool) {
+        let cycle = self.get();
+        if !delivered {
+            return cycle.answer_dropped(py);
+        }
+        cycle.state.with(py, |state| state.delivered = true);
+        cycle.goes_on(py);
+    }
+
+    fn gone(&self, _py: Python<'_>) -> PyErr {
+        events::gone()
     }
 }
 
@@ -249,10 +285,4 @@ impl Cycle {
     fn _task_done(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) {
         slf.get().application_ended(slf.py(), task_error(task));
     }
-}
-
-/// What an application may well raise when its client is gone: the error of `send`, or its cancellation.
-fn is_expected(py: Python<'_>, error: &PyErr) -> bool {
-    error.is_instance_of::<pyo3::exceptions::PyOSError>(py)
-        || error.is_instance_of::<pyo3::exceptions::asyncio::CancelledError>(py)
 }

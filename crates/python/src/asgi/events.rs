@@ -1,12 +1,15 @@
 //! The event dictionaries that pass between server and application.
 
-use crate::response::Head;
+use crate::{logging::comes_of, response::Head};
 use pyo3::{
-    exceptions::{PyOSError, PyTypeError, PyValueError},
+    create_exception,
+    exceptions::{PyOSError, PyTypeError, PyValueError, asyncio::CancelledError},
     intern,
     prelude::*,
     types::{PyBytes, PyDict, PyString},
 };
+
+create_exception!(hostler, ClientDisconnected, PyOSError, "The client has disconnected.");
 
 /// `http.request`: a piece of the request's body.
 pub(super) fn request<'py>(py: Python<'py>, body: &[u8], more: bool) -> PyResult<Bound<'py, PyAny>> {
@@ -26,7 +29,14 @@ pub(super) fn disconnect(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 
 /// What `send` raises once the client is gone (spec 2.4: a subclass of OSError).
 pub(super) fn gone() -> PyErr {
-    PyOSError::new_err("the client has disconnected")
+    ClientDisconnected::new_err("the client has disconnected")
+}
+
+/// Whether an application may well raise this when nobody waits for it any more: our own error, one that it made of
+/// that, or its cancellation. Any other error is one to know about, an `OSError` of a background task, too.
+pub(super) fn is_departure(py: Python<'_>, error: &PyErr) -> bool {
+    let class = py.get_type::<ClientDisconnected>();
+    error.is_instance_of::<CancelledError>(py) || comes_of(py, error, class.as_any())
 }
 
 /// A required key of an event.

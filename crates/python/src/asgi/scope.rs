@@ -1,7 +1,9 @@
 //! The scope dictionary of a request: a copy of the connection's, with what is new replaced.
 
 use super::{Shared, cycle::Cycle};
-use crate::{calls::bytes_pair, deadline::RequestDeadline, gil::GilCell};
+use crate::{
+    calls::bytes_pair, deadline::RequestDeadline, eventloop::spawn_local, gil::GilCell, response::HEAD_LIMIT,
+};
 use hostler_http::{ConnectionInfo, Link, PeerAddress};
 use hyper::{
     HeaderMap, Request,
@@ -12,6 +14,7 @@ use pyo3::{
     prelude::*,
     types::{PyBytes, PyDict, PyList, PyString, PyTuple},
 };
+use tokio::time::sleep;
 
 /// What a connection's requests have in common.
 pub(crate) struct ConnectionScope {
@@ -21,13 +24,16 @@ pub(crate) struct ConnectionScope {
     headers: GilCell<Vec<(HeaderName, HeaderValue, Py<PyTuple>)>>,
     /// The request whose application is suspended.
     current: GilCell<Option<Py<Cycle>>>,
+    /// Earlier ones whose applications answer HEAD without an end.
+    endless: GilCell<Vec<Py<Cycle>>>,
     link: Link,
 }
 
 impl ConnectionScope {
     pub(super) fn new(py: Python<'_>, shared: &Shared, info: &ConnectionInfo, link: Link) -> Self {
         let template = template(py, shared, info).map(Bound::unbind);
-        Self { template, headers: GilCell::new(Vec::new()), current: GilCell::new(None), link }
+        let (headers, current, endless) = (GilCell::default(), GilCell::default(), GilCell::default());
+        Self { template, headers, current, endless, link }
     }
 
     /// What can be done with the connection beside answering.
@@ -62,7 +68,14 @@ impl ConnectionScope {
     /// Names the request whose application is suspended.
     pub(super) fn set_current(&self, py: Python<'_>, cycle: Option<Py<Cycle>>) {
         let before = self.current.with(py, |current| std::mem::replace(current, cycle));
-        drop(before);
+        if let Some(before) = before
+            && before.get().outlives_answer(py)
+        {
+            let mut endless = self.endless.with(py, std::mem::take);
+            endless.retain(|cycle| cycle.get().outlives_answer(py));
+            endless.push(before);
+            self.endless.with(py, |kept| *kept = endless);
+        }
     }
 
     /// The scope of one request (ASGI HTTP connection scope).
@@ -86,11 +99,12 @@ impl ConnectionScope {
             scope.set_item(&names.query_string, PyBytes::new(py, query.as_bytes()))?;
         }
         scope.set_item(&names.headers, self.headers(py, shared, request.headers())?)?;
+        scope.set_item(&names.asgi, names.asgi(py)?)?;
+        let extensions = names.extensions(py)?;
         if let Some(deadline) = RequestDeadline::of(py, request)? {
-            let extensions = extensions(py)?;
             extensions.set_item("hostler.deadline", deadline)?;
-            scope.set_item("extensions", extensions)?;
         }
+        scope.set_item(&names.extensions, extensions)?;
         if let Some(state) = &shared.state {
             scope.set_item(&names.state, state.bind(py).copy()?)?;
         }
@@ -146,13 +160,27 @@ impl ConnectionScope {
     }
 }
 
+impl Drop for ConnectionScope {
+    fn drop(&mut self) {
+        let cycles: Vec<Py<Cycle>> = Python::attach(|py| {
+            let mut cycles = self.endless.with(py, std::mem::take);
+            cycles.extend(self.current.with(py, Option::take));
+            cycles.retain(|cycle| cycle.get().outlives_answer(py));
+            cycles
+        });
+        if !cycles.is_empty() {
+            spawn_local(async move {
+                sleep(HEAD_LIMIT).await;
+                Python::attach(|py| cycles.iter().for_each(|cycle| cycle.get().connection_ended(py)));
+            });
+        }
+    }
+}
+
 fn template<'py>(py: Python<'py>, shared: &Shared, info: &ConnectionInfo) -> PyResult<Bound<'py, PyDict>> {
     let scope = PyDict::new(py);
-    let asgi = PyDict::new(py);
-    asgi.set_item("version", "3.0")?;
-    asgi.set_item("spec_version", "2.5")?;
     scope.set_item("type", "http")?;
-    scope.set_item("asgi", asgi)?;
+    scope.set_item("asgi", py.None())?;
     scope.set_item("http_version", "1.1")?;
     scope.set_item("method", "GET")?;
     scope.set_item("scheme", "http")?;
@@ -163,20 +191,11 @@ fn template<'py>(py: Python<'py>, shared: &Shared, info: &ConnectionInfo) -> PyR
     scope.set_item("headers", py.None())?;
     scope.set_item("client", address(py, &info.peer, true)?)?;
     scope.set_item("server", address(py, &info.local, false)?)?;
-    scope.set_item("extensions", extensions(py)?)?;
+    scope.set_item("extensions", py.None())?;
     if shared.state.is_some() {
         scope.set_item("state", py.None())?;
     }
     Ok(scope)
-}
-
-/// What every HTTP request can do beyond the specification's core.
-fn extensions(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
-    let extensions = PyDict::new(py);
-    for name in ["http.response.pathsend", "http.response.early_hint", "http.response.trailers"] {
-        extensions.set_item(name, PyDict::new(py))?;
-    }
-    Ok(extensions)
 }
 
 fn address(py: Python<'_>, address: &PeerAddress, client: bool) -> PyResult<Py<PyAny>> {

@@ -5,8 +5,10 @@ use super::{
     events,
 };
 use crate::{
-    awaitable::Finished,
-    response::{FilePieces, Head, ResponseBody, Stream, Streaming, bytes_of, response, wrong_length},
+    awaitable::{Finished, Waiting},
+    response::{
+        FilePieces, HIGH_WATER, Head, ResponseBody, Stream, Streaming, bytes_of, response, wrong_length,
+    },
 };
 use bytes::Bytes;
 use hyper::{
@@ -119,18 +121,18 @@ impl Cycle {
         }
         // To HEAD, the length is that of the body that GET would get (RFC 9110 §9.3.2).
         let body = if bodiless && head.length.is_some() { None } else { Some(body) };
-        self.deliver(py, head, ResponseBody::Whole(body), Phase::Complete);
+        self.deliver(py, response(head, ResponseBody::Whole(body)), Phase::Complete);
         self.end(py, Phase::Complete);
         Ok(())
     }
 
     fn answer_in_pieces(slf: &Bound<'_, Self>, head: Head) {
         let (py, this) = (slf.py(), slf.get());
-        let (stream, head_request) = (Stream::new(), this.state.with(py, |state| state.head_request));
-        let bodiless = head.is_bodiless(head_request);
+        let bodiless = head.is_bodiless(this.state.with(py, |state| state.head_request));
+        let stream = Stream::new(if bodiless { Some(0) } else { head.length });
         let phase = Phase::Streaming { stream: Rc::clone(&stream), left: head.length, bodiless };
         let body = ResponseBody::Stream(Streaming { stream, owner: Box::new(slf.clone().unbind()) });
-        this.deliver(py, head, body, phase);
+        this.deliver(py, response(head, body), phase);
     }
 
     /// Sends a file as the whole body (ASGI extension "Path Send").
@@ -159,20 +161,9 @@ impl Cycle {
             true => ResponseBody::Whole(None),
             false => ResponseBody::File(pieces),
         };
-        self.deliver(py, head, body, Phase::Complete);
+        self.deliver(py, response(head, body), Phase::Complete);
         self.end(py, Phase::Complete);
         Ok(())
-    }
-
-    fn deliver(&self, py: Python<'_>, head: Head, body: ResponseBody, phase: Phase) {
-        let answer = response(head, body);
-        let waiting = self.state.with(py, |state| {
-            state.phase = phase;
-            state.answer.put(answer)
-        });
-        if let Some(waiting) = waiting {
-            waiting.wake();
-        }
     }
 
     fn body_piece<'py>(
@@ -182,7 +173,7 @@ impl Cycle {
         more: bool,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let size = piece.len() as u64;
-        let (stream, bodiless) = self.state.with(py, |state| match &mut state.phase {
+        let (stream, bodiless, blocks) = self.state.with(py, |state| match &mut state.phase {
             Phase::Streaming { stream, left, bodiless } => {
                 if let Some(left) = left.as_mut().filter(|_| !*bodiless) {
                     let sent = state.sent;
@@ -192,8 +183,9 @@ impl Cycle {
                         return Err(wrong_length(sent + size, announced));
                     }
                 }
+                let blocks = (state.sent + size) / HIGH_WATER as u64 - state.sent / HIGH_WATER as u64;
                 state.sent += size;
-                Ok((Rc::clone(stream), *bodiless))
+                Ok((Rc::clone(stream), *bodiless, blocks))
             }
             Phase::Open | Phase::Headed(_) | Phase::Trailing { .. } | Phase::Complete | Phase::Gone => {
                 Err(events::gone())
@@ -204,12 +196,17 @@ impl Cycle {
             self.end_body(py, stream);
             return Ok(None);
         }
-        if !full {
-            return Ok(None);
+        if full {
+            let future = self.future(py)?;
+            stream.await_room(py, future.clone().unbind());
+            return Waiting::alone(&future).map(Some);
         }
-        let future = self.future(py)?;
-        stream.await_room(py, future.clone().unbind());
-        Ok(Some(future))
+        // Nobody takes what is sent for HEAD, so nothing else would ever suspend who sends without an end.
+        if bodiless && blocks > 0 {
+            let shared = self.shared.with(py, |shared| Rc::clone(shared));
+            return Waiting::alone(&shared.tasks.turn(py)?).map(Some);
+        }
+        Ok(None)
     }
 
     /// The body is complete: so is the response, unless trailers follow.

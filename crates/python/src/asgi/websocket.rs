@@ -6,6 +6,7 @@ use crate::{
     gil::GilCell,
     logging::application_error,
     response::{Head, ResponseBody, bytes_of, response},
+    running::Purpose,
     task::{Started, task_error},
     websocket::{Handshake, NotSent, Received, Session, Stage, status_alone},
 };
@@ -14,7 +15,7 @@ use hostler_http::RequestBody;
 use hostler_websocket::Opcode;
 use hyper::{Request, Response, StatusCode};
 use pyo3::{
-    exceptions::{PyOSError, PyRuntimeError, PyTypeError},
+    exceptions::{PyRuntimeError, PyTypeError},
     intern,
     prelude::*,
     types::{PyBytes, PyDict, PyString},
@@ -33,7 +34,8 @@ pub(super) fn begin(
         Err(refusal) => return Ok(Err(refusal.answer())),
     };
     let (sockets, tasks) = (Rc::clone(&shared.sockets), Rc::clone(&shared.tasks));
-    let session = Session::new(sockets, tasks, connection.link().upgrades.clone(), handshake, present);
+    let upgrades = connection.link().upgrades.clone();
+    let session = Session::new(sockets, tasks, upgrades, handshake, present, Box::new(|_| events::gone()));
     let scope = connection.of_websocket(py, shared, request, session.subprotocols())?;
     let socket = Socket { session: GilCell::new(Rc::clone(&session)), state: GilCell::default() };
     let socket = Bound::new(py, socket)?;
@@ -41,7 +43,7 @@ pub(super) fn begin(
     let args = [scope.as_any(), &receive, &send];
     match shared.tasks.start(shared.app.bind(py), args, || socket.getattr(intern!(py, "_task_done")))? {
         Started::Done(error) => socket.get().application_ended(py, error),
-        Started::Suspended(task) => session.keep_task(py, task),
+        Started::Suspended(task) => session.runs(py, task, Purpose::of(request, &connection.link().works)),
     }
     Ok(Ok(session))
 }
@@ -71,7 +73,7 @@ impl Socket {
         let stage = self.session(py).application_ended(py, error.is_some());
         match (error, stage) {
             // What `send` raises once the client is gone.
-            (Some(error), Stage::Closed) if error.is_instance_of::<PyOSError>(py) => {}
+            (Some(error), Stage::Closed) if events::is_departure(py, &error) => {}
             (Some(error), _) => application_error(py, "the ASGI application raised in a WebSocket", &error),
             (None, Stage::Connecting) => {
                 tracing::error!("the ASGI application returned without accepting the WebSocket");
@@ -89,10 +91,7 @@ impl Socket {
             event.set_item(intern!(py, "type"), intern!(py, "websocket.connect"))?;
             return Finished::with(py, event.into_any());
         }
-        match this.session(py).receive(py)? {
-            Ok(event) => Finished::with(py, event),
-            Err(future) => Ok(future),
-        }
+        this.session(py).receive(py)
     }
 
     /// ASGI's `send`.

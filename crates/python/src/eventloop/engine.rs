@@ -25,13 +25,17 @@ thread_local! {
     static NURSERY: RefCell<Option<UnboundedSender<Task>>> = const { RefCell::new(None) };
 }
 
-/// Gives this thread's runtime a task, from inside a turn or from outside.
-pub(crate) fn spawn_local(task: impl Future<Output = ()> + 'static) {
-    NURSERY.with_borrow(|nursery| match nursery {
-        // Nobody receives any more once the runtime is closed, and then nobody waits for the task either.
-        Some(nursery) => drop(nursery.send(Box::pin(task))),
-        None => drop(tokio::task::spawn_local(task)),
-    });
+/// Gives this thread's runtime a task, from inside a turn or from outside; false in a thread that has none.
+pub(crate) fn spawn_local(task: impl Future<Output = ()> + 'static) -> bool {
+    NURSERY.with_borrow(|nursery| {
+        match nursery {
+            // Nobody receives any more once the runtime is closed, and then nobody waits for the task either.
+            Some(nursery) => drop(nursery.send(Box::pin(task))),
+            None if tokio::runtime::Handle::try_current().is_err() => return false,
+            None => drop(tokio::task::spawn_local(task)),
+        }
+        true
+    })
 }
 
 /// A runtime that another loop drives: `python/hostler/_engine.py`.

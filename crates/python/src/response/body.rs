@@ -1,6 +1,9 @@
 //! The body of an answer of an asynchronous application: whole, a file, or a stream with a bounded buffer.
 
-use crate::gil::GilCell;
+use crate::{
+    awaitable::{reject, resolve},
+    gil::GilCell,
+};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::HeaderMap;
@@ -31,7 +34,7 @@ pub(crate) enum ResponseBody {
     Whole(Option<Bytes>),
     /// A file's content (`http.response.pathsend`).
     File(FilePieces),
-    /// Sent piece by piece; its owner is told when hyper drops it early, which means the client is gone.
+    /// Sent piece by piece; its owner is told when hyper lets go of it.
     Stream(Streaming),
 }
 
@@ -113,8 +116,12 @@ pub(crate) struct Streaming {
 
 /// Whoever sends a streamed body.
 pub(crate) trait Owner {
-    /// hyper let go of the body; if it was not complete, the client is gone.
-    fn let_go(&self, py: Python<'_>, complete: bool);
+    /// hyper let go of the body. Either all of it was delivered, though its sender may not have said so yet, or the
+    /// client is gone.
+    fn let_go(&self, py: Python<'_>, delivered: bool);
+
+    /// What those get who wait to send to a client that is gone.
+    fn gone(&self, py: Python<'_>) -> PyErr;
 }
 
 /// Pieces on their way from the application to hyper.
@@ -124,6 +131,9 @@ pub(crate) struct Stream(GilCell<State>);
 struct State {
     pieces: VecDeque<Bytes>,
     buffered: usize,
+    /// How many bytes hyper takes before it has all, if that is known: none of an answer to HEAD.
+    expected: Option<u64>,
+    taken: u64,
     end: Option<End>,
     /// What follows the last piece.
     trailers: Option<HeaderMap>,
@@ -151,8 +161,9 @@ impl fmt::Display for Broken {
 impl std::error::Error for Broken {}
 
 impl Stream {
-    pub(crate) fn new() -> Rc<Self> {
-        Rc::new(Self(GilCell::new(State::default())))
+    /// A stream of which hyper takes so many bytes, if that is known.
+    pub(crate) fn new(expected: Option<u64>) -> Rc<Self> {
+        Rc::new(Self(GilCell::new(State { expected, ..State::default() })))
     }
 
     /// Adds a piece; true if the application should wait before it sends more.
@@ -185,9 +196,13 @@ impl Stream {
         self.change(py, |state| state.end = state.end.or(Some(End::Broken)));
     }
 
-    /// The futures that wait for room, which nobody will make any more.
-    pub(crate) fn abandon(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
-        self.0.with(py, |state| std::mem::take(&mut state.writers))
+    /// hyper lets go: whether all was delivered, and the futures that wait for room.
+    fn let_go(&self, py: Python<'_>) -> (bool, Vec<Py<PyAny>>) {
+        self.0.with(py, |state| {
+            let delivered = state.is_complete() || state.expected == Some(state.taken);
+            state.pieces.clear();
+            (delivered, std::mem::take(&mut state.writers))
+        })
     }
 
     fn change<R>(&self, py: Python<'_>, change: impl FnOnce(&mut State) -> R) -> R {
@@ -202,6 +217,7 @@ impl Stream {
         let (polled, writers) = self.0.with(py, |state| {
             if let Some(piece) = state.pieces.pop_front() {
                 state.buffered -= piece.len();
+                state.taken += piece.len() as u64;
                 let room = state.buffered <= LOW_WATER;
                 let writers = if room { std::mem::take(&mut state.writers) } else { Vec::new() };
                 return (Poll::Ready(Some(Ok(Frame::data(piece)))), writers);
@@ -219,15 +235,19 @@ impl Stream {
             (polled, Vec::new())
         });
         for writer in writers {
-            crate::awaitable::resolve(writer.bind(py), py.None().into_bound(py));
+            resolve(writer.bind(py), py.None().into_bound(py));
         }
         polled
     }
 
     fn is_complete(&self, py: Python<'_>) -> bool {
-        self.0.with(py, |state| {
-            state.pieces.is_empty() && state.end == Some(End::Complete) && state.trailers.is_none()
-        })
+        self.0.with(py, |state| state.is_complete())
+    }
+}
+
+impl State {
+    fn is_complete(&self) -> bool {
+        self.pieces.is_empty() && self.end == Some(End::Complete) && self.trailers.is_none()
     }
 }
 
@@ -262,6 +282,15 @@ impl Body for ResponseBody {
 
 impl Drop for Streaming {
     fn drop(&mut self) {
-        Python::attach(|py| self.owner.let_go(py, self.stream.is_complete(py)));
+        Python::attach(|py| {
+            let (delivered, writers) = self.stream.let_go(py);
+            self.owner.let_go(py, delivered);
+            for writer in writers {
+                match delivered {
+                    true => resolve(writer.bind(py), py.None().into_bound(py)),
+                    false => reject(writer.bind(py), self.owner.gone(py)),
+                }
+            }
+        });
     }
 }

@@ -5,13 +5,18 @@ mod bytes;
 mod head;
 mod slot;
 
-pub(crate) use body::{FilePieces, Owner, ResponseBody, Stream, Streaming};
+pub(crate) use body::{FilePieces, HIGH_WATER, Owner, ResponseBody, Stream, Streaming};
 pub(crate) use bytes::bytes_of;
 pub(crate) use head::{Head, wrong_length};
-pub(crate) use slot::Slot;
+pub(crate) use slot::{Answered, Slot};
 
 use ::bytes::Bytes;
 use hyper::{Response, StatusCode, header};
+use std::time::Duration;
+
+/// How long an application may go on with a stream that answers HEAD when its connection has ended. The client has the
+/// answer, so nothing was lost; but a stream without an end would never hear of it.
+pub(crate) const HEAD_LIMIT: Duration = Duration::from_secs(5);
 
 /// An answer as hyper wants it.
 pub(crate) fn response(head: Head, body: ResponseBody) -> Response<ResponseBody> {

@@ -4,6 +4,7 @@ use super::{connection::Connection, exchange::Exchange, scope::Scope, websocket}
 use crate::{
     logging::application_error,
     response::ResponseBody,
+    running::Purpose,
     task::Started,
     websocket::{Session, asks_for_websocket},
 };
@@ -68,7 +69,7 @@ impl Future for Answer {
             if polled.is_pending() {
                 this.0 = stage;
             }
-            polled.map(Ok)
+            polled
         })
     }
 }
@@ -76,7 +77,7 @@ impl Future for Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         match &self.0 {
-            Stage::Called(exchange) => Python::attach(|py| exchange.get().client_gone(py)),
+            Stage::Called(exchange) => Python::attach(|py| exchange.get().answer_dropped(py)),
             Stage::Handshake(session) => Python::attach(|py| session.abandoned(py)),
             Stage::New(..) | Stage::Refused(_) | Stage::Over => {}
         }
@@ -96,12 +97,13 @@ fn begin(py: Python<'_>, connection: &Rc<Connection>, request: Request<RequestBo
         });
     }
     let head_request = head.method() == Method::HEAD;
+    let request = Purpose::of(&head, &connection.link.works);
     let scope = Bound::new(py, Scope::new("http", head, Rc::clone(connection)))?;
     let exchange = Bound::new(py, Exchange::new(Rc::clone(connection), body, head_request))?;
     let args = [scope.as_any(), exchange.as_any()];
     match shared.tasks.start(shared.app.bind(py), args, || exchange.getattr(intern!(py, "_task_done")))? {
         Started::Done(error) => exchange.get().application_ended(py, error),
-        Started::Suspended(task) => exchange.get().keep_task(py, task),
+        Started::Suspended(task) => exchange.get().runs(py, task, request),
     }
     Ok(Stage::Called(exchange.unbind()))
 }

@@ -1,29 +1,44 @@
 //! What the requests of a connection have in common.
 
 use super::{Exchange, Shared};
-use crate::{awaitable::resolve, gil::GilCell};
-use hostler_http::{ConnectionInfo, PeerAddress, Upgrades};
+use crate::{awaitable::resolve, eventloop::spawn_local, gil::GilCell, response::HEAD_LIMIT};
+use hostler_http::{ConnectionInfo, Link, PeerAddress};
 use pyo3::{intern, prelude::*};
 use std::rc::Rc;
+use tokio::time::sleep;
 
-/// A connection.
+/// A connection; applications may keep it longer than it lives.
 pub(crate) struct Connection {
     pub(super) shared: Rc<Shared>,
     pub(super) server: Rc<str>,
     pub(super) client: Rc<str>,
-    pub(super) upgrades: Upgrades,
+    pub(super) link: Link,
     watchers: Rc<Watchers>,
+    /// Requests whose applications answer HEAD without an end.
+    endless: GilCell<Vec<Py<Exchange>>>,
 }
 
+/// A connection as the server holds it: as long as it lives.
+pub(crate) struct Alive(pub(super) Rc<Connection>);
+
 impl Connection {
-    pub(super) fn new(shared: Rc<Shared>, info: &ConnectionInfo, upgrades: Upgrades) -> Self {
+    pub(super) fn new(shared: Rc<Shared>, info: &ConnectionInfo, link: Link) -> Self {
         Self {
             shared,
             server: text(&info.local).into(),
             client: text(&info.peer).into(),
-            upgrades,
+            link,
             watchers: Rc::default(),
+            endless: GilCell::default(),
         }
+    }
+
+    /// Has the end of the connection told to a request that was answered before its application had said all of it.
+    pub(super) fn end_with_it(&self, py: Python<'_>, exchange: Py<Exchange>) {
+        let mut endless = self.endless.with(py, std::mem::take);
+        endless.retain(|exchange| exchange.get().outlives_answer(py));
+        endless.push(exchange);
+        self.endless.with(py, |kept| *kept = endless);
     }
 
     pub(super) fn watchers(&self) -> &Rc<Watchers> {
@@ -40,12 +55,22 @@ fn text(address: &PeerAddress) -> String {
     }
 }
 
-impl Drop for Connection {
+impl Drop for Alive {
     fn drop(&mut self) {
-        let address = Rc::as_ptr(&self.watchers) as usize;
-        let watched = self.shared.watched.borrow_mut().remove(&address);
-        if watched.is_some() {
-            Python::attach(|py| self.watchers.tell_all(py));
+        let connection = &self.0;
+        let address = Rc::as_ptr(&connection.watchers) as usize;
+        let watched = connection.shared.watched.borrow_mut().remove(&address);
+        let endless = Python::attach(|py| {
+            if watched.is_some() {
+                connection.watchers.tell_all(py);
+            }
+            connection.endless.with(py, std::mem::take)
+        });
+        if !endless.is_empty() {
+            spawn_local(async move {
+                sleep(HEAD_LIMIT).await;
+                Python::attach(|py| endless.iter().for_each(|exchange| exchange.get().connection_ended(py)));
+            });
         }
     }
 }

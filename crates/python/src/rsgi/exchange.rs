@@ -2,80 +2,101 @@
 //!
 //! ```text
 //! Open ──response_*──► Answered        (further answers are ignored, and logged)
-//!   └──response_stream──► Streaming ──transport dropped──► Answered
-//! any ──client gone──► Gone
+//!   └──response_stream──► Streaming ──hyper has all──► Delivered
+//! any ──client gone, body cut──► Gone
 //! ```
 
 use super::{
     connection::Connection,
-    request_body::{Cut, Next, RequestBody, Whole, poll_piece},
+    request_body::{Mode, Pieces, Whole},
     stream::StreamTransport,
 };
 use crate::{
-    awaitable::{Finished, reject, resolve},
-    eventloop::spawn_local,
+    awaitable::{Waiting, resolve},
     gil::GilCell,
+    intake::Intake,
+    line::Line,
     logging::application_error,
     response::{
-        FilePieces, Head, Owner, ResponseBody, Slot, Stream, Streaming, bytes_of, internal_error, plain,
-        response,
+        Answered, FilePieces, Head, Owner, ResponseBody, Slot, Stream, Streaming, bytes_of, internal_error,
+        plain, response,
     },
+    running::{Purpose, Running, cancel},
     task::task_error,
 };
 use bytes::Bytes;
-use hostler_http::RequestBody as Incoming;
+use hostler_http::{Aborted, RequestBody};
 use hyper::{Response, StatusCode, header::CONTENT_LENGTH};
-use pyo3::{
-    exceptions::{PyStopAsyncIteration, PyValueError, asyncio::CancelledError},
-    intern,
-    prelude::*,
-    types::{PyBytes, PyString},
-};
+use pyo3::{exceptions::PyValueError, prelude::*, types::PyString};
 use std::{
-    future::poll_fn,
     path::{Path, PathBuf},
     rc::Rc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 /// `protocol` of a request.
 #[pyclass(frozen, name = "HTTPProtocol", module = "hostler.rsgi")]
 pub(crate) struct Exchange {
     state: GilCell<State>,
-    body: RequestBody,
+    /// Those who wait for the body, or for a piece of it.
+    pub(super) readers: Line,
     connection: GilCell<Rc<Connection>>,
 }
 
 struct State {
     phase: Phase,
+    /// The request's body, and how it is read.
+    intake: Intake,
+    mode: Mode,
     answer: Slot,
     /// A response to HEAD has the headers alone.
     head_request: bool,
-    /// The application's task: asyncio itself keeps only a weak reference.
-    task: Option<Py<PyAny>>,
+    /// The application, if it is suspended.
+    running: Option<Running>,
 }
 
 enum Phase {
     Open,
     Streaming(Rc<Stream>),
+    /// hyper has all of the stream, though it may not have ended yet.
+    Delivered,
     Answered,
     Gone,
 }
 
 impl Exchange {
-    pub(super) fn new(connection: Rc<Connection>, body: Incoming, head_request: bool) -> Self {
-        let state = State { phase: Phase::Open, answer: Slot::default(), head_request, task: None };
+    pub(super) fn new(connection: Rc<Connection>, body: RequestBody, head_request: bool) -> Self {
+        let state = State {
+            phase: Phase::Open,
+            intake: Intake::new(body),
+            mode: Mode::Untouched,
+            answer: Slot::default(),
+            head_request,
+            running: None,
+        };
         let connection = GilCell::new(connection);
-        Self { state: GilCell::new(state), body: RequestBody::new(body), connection }
+        Self { state: GilCell::new(state), readers: Line::default(), connection }
     }
 
     /// The answer, once there is one; otherwise `cx` is woken for it.
-    pub(super) fn poll_answer(&self, py: Python<'_>, cx: &Context<'_>) -> Poll<Response<ResponseBody>> {
-        self.state.with(py, |state| state.answer.poll(cx))
+    pub(super) fn poll_answer(&self, py: Python<'_>, cx: &Context<'_>) -> Poll<Answered> {
+        let polled = self.state.with(py, |state| state.answer.poll(cx));
+        if polled.is_ready() && !self.is_streaming(py) {
+            self.goes_on(py);
+        }
+        polled
     }
 
-    pub(super) fn keep_task(&self, py: Python<'_>, task: Bound<'_, PyAny>) {
-        self.state.with(py, |state| state.task = Some(task.unbind()));
+    /// The application is suspended.
+    pub(super) fn runs(&self, py: Python<'_>, task: Bound<'_, PyAny>, request: Purpose) {
+        self.state.with(py, |state| state.running = Some(Running::new(task, request)));
+    }
+
+    /// The client has its answer or is gone: if the application goes on, that is work in flight.
+    fn goes_on(&self, py: Python<'_>) {
+        let Some(mut running) = self.state.with(py, |state| state.running.take()) else { return };
+        running.goes_on(py);
+        self.state.with(py, |state| state.running = Some(running));
     }
 
     pub(super) fn connection(&self, py: Python<'_>) -> Rc<Connection> {
@@ -86,14 +107,24 @@ impl Exchange {
         self.state.with(py, |state| matches!(state.phase, Phase::Streaming(_)))
     }
 
+    /// Whether what the application sends is taken.
+    pub(super) fn takes_pieces(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| matches!(state.phase, Phase::Streaming(_) | Phase::Delivered))
+    }
+
+    /// Whether the application goes on with an answer that was delivered.
+    pub(super) fn outlives_answer(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| matches!(state.phase, Phase::Delivered) && state.running.is_some())
+    }
+
     /// The application returned (`None`) or raised.
     pub(super) fn application_ended(&self, py: Python<'_>, error: Option<PyErr>) {
-        let task = self.state.with(py, |state| state.task.take());
-        drop(task);
+        let running = self.state.with(py, |state| state.running.take());
+        drop(running);
         let (place, stream) = self.state.with(py, |state| match &state.phase {
             Phase::Open => ("before it sent a response", None),
             Phase::Streaming(stream) => ("in the middle of its response", Some(Rc::clone(stream))),
-            Phase::Answered => ("after its response was complete", None),
+            Phase::Delivered | Phase::Answered => ("after its response was complete", None),
             Phase::Gone => ("after the client had gone", None),
         });
         if let Some(error) = &error
@@ -113,45 +144,115 @@ impl Exchange {
         }
     }
 
-    /// What an application may well raise when its client is gone.
+    /// What an application may well raise when nobody waits for it any more.
     fn is_expected(&self, py: Python<'_>, error: &PyErr) -> bool {
-        let gone = self.state.with(py, |state| matches!(state.phase, Phase::Gone));
-        let connection = self.connection(py);
-        gone && (connection.shared.errors.is_gone(py, error) || error.is_instance_of::<CancelledError>(py))
+        let over = self.state.with(py, |state| !matches!(state.phase, Phase::Open | Phase::Streaming(_)));
+        over && self.connection(py).shared.errors.is_departure(py, error)
     }
 
-    /// hyper let go of the answer before it was complete: the client is gone.
+    /// The client is gone, or what it sent is cut.
     pub(super) fn client_gone(&self, py: Python<'_>) {
         let before = self.state.with(py, |state| std::mem::replace(&mut state.phase, Phase::Gone));
-        if let Phase::Streaming(stream) = before {
-            for writer in stream.abandon(py) {
-                reject(writer.bind(py), self.connection(py).shared.errors.gone(py));
-            }
+        drop(before);
+        self.close_intake(py);
+    }
+
+    /// The connection ended a while ago, and a delivered answer to HEAD still has no end.
+    pub(super) fn connection_ended(&self, py: Python<'_>) {
+        if self.outlives_answer(py) {
+            self.client_gone(py);
+        }
+    }
+
+    /// hyper let go of the answer before its end: the client is gone.
+    pub(super) fn answer_dropped(&self, py: Python<'_>) {
+        let unsent = self.state.with(py, |state| state.answer.clear());
+        drop(unsent);
+        self.client_gone(py);
+        self.goes_on(py);
+    }
+
+    /// The request's body was cut: its client left in the middle of it, or broke the rules. There is nobody to answer
+    /// as the application would; what becomes of the connection is the server's affair.
+    pub(super) fn body_cut(&self, py: Python<'_>) {
+        let (open, stream) = self.state.with(py, |state| match &state.phase {
+            Phase::Open => (true, None),
+            Phase::Streaming(stream) => (false, Some(Rc::clone(stream))),
+            Phase::Delivered | Phase::Answered | Phase::Gone => (false, None),
+        });
+        if let Some(stream) = stream {
+            stream.fail(py);
+        }
+        if open && let Some(waiting) = self.state.with(py, |state| state.answer.put(Err(Aborted))) {
+            waiting.wake();
+        }
+        self.client_gone(py);
+    }
+
+    /// Nobody reads any more: what holds the body holds up the connection.
+    fn close_intake(&self, py: Python<'_>) {
+        let (leftovers, pump) = self.state.with(py, |state| state.intake.close());
+        drop(leftovers);
+        if let Some(pump) = pump {
+            pump.wake();
+        }
+        // Each wakes the next one when it goes.
+        self.readers.wake_first(py);
+    }
+
+    pub(super) fn with_intake<R>(&self, py: Python<'_>, work: impl FnOnce(&mut Intake) -> R) -> R {
+        self.state.with(py, |state| work(&mut state.intake))
+    }
+
+    pub(super) fn mode(&self, py: Python<'_>) -> Mode {
+        self.state.with(py, |state| state.mode)
+    }
+
+    pub(super) fn set_mode(&self, py: Python<'_>, mode: Mode) {
+        self.state.with(py, |state| state.mode = mode);
+    }
+
+    /// The error for who reads what was read.
+    pub(super) fn read_already(&self, py: Python<'_>) -> PyErr {
+        self.connection(py).shared.errors.wrong(py, "the request's body was read already")
+    }
+
+    /// The error for who reads when there is nothing to be read any more.
+    pub(super) fn unreadable(&self, py: Python<'_>) -> PyErr {
+        let connection = self.connection(py);
+        match self.state.with(py, |state| matches!(state.phase, Phase::Gone)) {
+            true => connection.shared.errors.gone(py),
+            false => connection
+                .shared
+                .errors
+                .wrong(py, "the request is answered: its body cannot be read any more"),
         }
     }
 
     /// Cancels the application's task, whose client is answered otherwise.
     pub(super) fn cancel(&self, py: Python<'_>) {
         self.client_gone(py);
-        let task = self.state.with(py, |state| state.task.as_ref().map(|task| task.clone_ref(py)));
-        if let Some(task) = task
-            && let Err(error) = task.bind(py).call_method0(intern!(py, "cancel"))
-        {
-            application_error(py, "a request's task could not be cancelled", &error);
+        let task = self.state.with(py, |state| state.running.as_ref().map(|running| running.task(py)));
+        if let Some(task) = task {
+            cancel(task.bind(py));
         }
     }
 
-    fn future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    pub(super) fn future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.connection(py).shared.tasks.future(py)
     }
 
     fn put(&self, py: Python<'_>, answer: Response<ResponseBody>, phase: Phase) {
+        let answered = matches!(phase, Phase::Answered);
         let waiting = self.state.with(py, |state| {
             state.phase = phase;
-            state.answer.put(answer)
+            state.answer.put(Ok(answer))
         });
         if let Some(waiting) = waiting {
             waiting.wake();
+        }
+        if answered {
+            self.close_intake(py);
         }
     }
 
@@ -160,7 +261,7 @@ impl Exchange {
         let (open, mistake) = self.state.with(py, |state| match state.phase {
             Phase::Open => (true, false),
             Phase::Gone => (false, false),
-            Phase::Streaming(_) | Phase::Answered => (false, true),
+            Phase::Streaming(_) | Phase::Delivered | Phase::Answered => (false, true),
         });
         if mistake {
             tracing::warn!("the RSGI application answered a request twice: the second answer is ignored");
@@ -222,35 +323,6 @@ impl Exchange {
         self.put(py, response(head, body), Phase::Answered);
         Ok(())
     }
-
-    /// Reads the next piece for whoever waits for it then, in a task of the runtime.
-    async fn read_on(slf: Py<Self>, mut body: Incoming) {
-        let piece = poll_fn(|cx| poll_piece(&mut body, cx)).await;
-        Python::attach(|py| {
-            let this = slf.get();
-            let body = if matches!(piece, Some(Ok(_))) { Some(body) } else { None };
-            let read = piece.as_ref().and_then(|piece| piece.as_ref().ok());
-            let Some(future) = this.body.give_back(py, body, read) else { return };
-            match piece {
-                Some(Ok(piece)) => resolve(future.bind(py), PyBytes::new(py, &piece).into_any()),
-                Some(Err(Cut)) => reject(future.bind(py), this.connection(py).shared.errors.gone(py)),
-                None => reject(future.bind(py), PyStopAsyncIteration::new_err(())),
-            }
-        });
-    }
-
-    /// Reads the rest of a body for `future`, in a task of the runtime.
-    async fn collect_for(slf: Py<Self>, mut whole: Whole, future: Py<PyAny>) {
-        let arrived = whole.arrive().await;
-        Python::attach(|py| {
-            let future = future.bind(py);
-            match arrived.map(|()| whole.join(py)) {
-                Ok(Ok(body)) => resolve(future, body.into_any()),
-                Ok(Err(error)) => reject(future, error),
-                Err(Cut) => reject(future, slf.get().connection(py).shared.errors.gone(py)),
-            }
-        });
-    }
 }
 
 fn head(status: u16, headers: Option<&Bound<'_, PyAny>>) -> PyResult<Head> {
@@ -262,10 +334,25 @@ fn head(status: u16, headers: Option<&Bound<'_, PyAny>>) -> PyResult<Head> {
 }
 
 impl Owner for Py<Exchange> {
-    fn let_go(&self, py: Python<'_>, complete: bool) {
-        if !complete {
-            self.get().client_gone(py);
+    fn let_go(&self, py: Python<'_>, delivered: bool) {
+        let exchange = self.get();
+        if !delivered {
+            return exchange.answer_dropped(py);
         }
+        let before = exchange.state.with(py, |state| match state.phase {
+            Phase::Streaming(_) => Some(std::mem::replace(&mut state.phase, Phase::Delivered)),
+            Phase::Open | Phase::Delivered | Phase::Answered | Phase::Gone => None,
+        });
+        drop(before);
+        exchange.close_intake(py);
+        exchange.goes_on(py);
+        if exchange.head_request(py) {
+            exchange.connection(py).end_with_it(py, self.clone_ref(py));
+        }
+    }
+
+    fn gone(&self, py: Python<'_>) -> PyErr {
+        self.get().connection(py).shared.errors.gone(py)
     }
 }
 
@@ -274,52 +361,29 @@ impl Exchange {
     /// Awaits the whole body.
     fn __call__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let (py, this) = (slf.py(), slf.get());
-        let Some(mut whole) = this.body.take(py) else {
-            let errors = &this.connection(py).shared.errors;
-            return Err(errors.wrong(py, "the request's body was read already"));
-        };
-        match whole.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(())) => Finished::with(py, whole.join(py)?.into_any()),
-            Poll::Ready(Err(Cut)) => Err(this.connection(py).shared.errors.gone(py)),
-            Poll::Pending => {
-                let future = this.future(py)?;
-                let task = Self::collect_for(slf.clone().unbind(), whole, future.clone().unbind());
-                spawn_local(task);
-                Ok(future)
-            }
+        match this.mode(py) {
+            Mode::Untouched => this.set_mode(py, Mode::Whole),
+            Mode::Whole => {}
+            Mode::Pieces | Mode::Taken => return Err(this.read_already(py)),
         }
+        Waiting::at(py, Whole(slf.clone().unbind()))
     }
 
     /// Iterates over the body's pieces as they arrive.
     fn __aiter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
         let (py, this) = (slf.py(), slf.get());
-        match this.body.iterate(py) {
-            true => Ok(slf.clone()),
-            false => Err(this.connection(py).shared.errors.wrong(py, "the request's body was read already")),
+        match this.mode(py) {
+            Mode::Untouched => this.set_mode(py, Mode::Pieces),
+            Mode::Pieces => {}
+            Mode::Whole | Mode::Taken => return Err(this.read_already(py)),
         }
+        Ok(slf.clone())
     }
 
     fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let (py, this) = (slf.py(), slf.get());
-        match this.body.next(py) {
-            Next::Piece(piece) => Finished::with(py, PyBytes::new(py, &piece).into_any()),
-            Next::End => Err(PyStopAsyncIteration::new_err(())),
-            Next::Cut => Err(this.connection(py).shared.errors.gone(py)),
-            Next::Later => {
-                let future = this.future(py)?;
-                if let Some(body) = this.body.lend(py, future.clone().unbind()) {
-                    spawn_local(Self::read_on(slf.clone().unbind(), body));
-                }
-                Ok(future)
-            }
-            Next::Busy => {
-                let future = this.future(py)?;
-                if this.body.wait_instead(py, &future) {
-                    return Ok(future);
-                }
-                let text = "the next piece of the request's body is awaited already";
-                Err(this.connection(py).shared.errors.wrong(py, text))
-            }
+        match slf.get().mode(slf.py()) {
+            Mode::Pieces => Waiting::at(slf.py(), Pieces(slf.clone().unbind())),
+            Mode::Untouched | Mode::Whole | Mode::Taken => Err(slf.get().read_already(slf.py())),
         }
     }
 
@@ -413,7 +477,7 @@ impl Exchange {
         }
         let head = head(status, headers)?;
         let bodiless = head.is_bodiless(this.head_request(py));
-        let stream = Stream::new();
+        let stream = Stream::new(if bodiless { Some(0) } else { head.length });
         let transport = StreamTransport::new(Rc::clone(&stream), slf.clone().unbind(), head.length, bodiless);
         let owner = Box::new(slf.clone().unbind());
         let body = ResponseBody::Stream(Streaming { stream: Rc::clone(&stream), owner });

@@ -17,13 +17,13 @@ pub(crate) use scope::{Headers, Scope};
 pub(crate) use stream::StreamTransport;
 pub(crate) use websocket::{Message, Socket, Transport};
 
-use crate::{response::ResponseBody, task::Tasks, websocket::Sockets};
+use crate::{logging::comes_of, response::ResponseBody, task::Tasks, websocket::Sockets};
 use answer::Answer;
-use connection::Connection;
+use connection::{Alive, Connection};
 use hostler_http::{App, ConnectionInfo, Link, RequestBody};
 use hostler_wire::WebSocketSettings;
 use hyper::Request;
-use pyo3::prelude::*;
+use pyo3::{exceptions::asyncio::CancelledError, prelude::*};
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 /// An RSGI application and what every request of it needs.
@@ -60,8 +60,10 @@ impl Errors {
         error.map_or_else(|error| error, PyErr::from_value)
     }
 
-    fn is_gone(&self, py: Python<'_>, error: &PyErr) -> bool {
-        error.matches(py, self.closed.bind(py)).unwrap_or(false)
+    /// Whether an application may well raise this when nobody waits for it any more: our own error, one that it made
+    /// of that, or its cancellation.
+    fn is_departure(&self, py: Python<'_>, error: &PyErr) -> bool {
+        error.is_instance_of::<CancelledError>(py) || comes_of(py, error, self.closed.bind(py))
     }
 }
 
@@ -84,15 +86,15 @@ impl RsgiApp {
 
 impl App for RsgiApp {
     type Body = ResponseBody;
-    type Connection = Connection;
+    type Connection = Alive;
     type Answer = Answer;
 
-    fn connect(&self, info: ConnectionInfo, link: Link) -> Connection {
-        Connection::new(Rc::clone(&self.0), &info, link.upgrades)
+    fn connect(&self, info: ConnectionInfo, link: Link) -> Alive {
+        Alive(Rc::new(Connection::new(Rc::clone(&self.0), &info, link)))
     }
 
-    fn call(&self, connection: &Rc<Connection>, request: Request<RequestBody>) -> Answer {
-        Answer::new(Rc::clone(connection), request)
+    fn call(&self, connection: &Rc<Alive>, request: Request<RequestBody>) -> Answer {
+        Answer::new(Rc::clone(&connection.0), request)
     }
 
     fn time_out(answer: &mut Answer) {
@@ -100,8 +102,8 @@ impl App for RsgiApp {
     }
 
     /// Whoever watches is told, and may answer all the same: a client that shut down its side still reads.
-    fn client_finished(&self, connection: &Rc<Connection>) -> bool {
-        Python::attach(|py| connection.watchers().tell_all(py));
+    fn client_finished(&self, connection: &Rc<Alive>) -> bool {
+        Python::attach(|py| connection.0.watchers().tell_all(py));
         true
     }
 

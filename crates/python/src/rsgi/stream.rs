@@ -2,9 +2,9 @@
 
 use super::Exchange;
 use crate::{
-    awaitable::Finished,
+    awaitable::{Finished, Waiting},
     gil::GilCell,
-    response::{Stream, bytes_of},
+    response::{HIGH_WATER, Stream, bytes_of},
 };
 use bytes::Bytes;
 use pyo3::{prelude::*, types::PyString};
@@ -38,24 +38,30 @@ impl StreamTransport {
     fn send<'py>(&self, py: Python<'py>, piece: Bytes) -> PyResult<Bound<'py, PyAny>> {
         let connection = self.exchange.get().connection(py);
         let errors = &connection.shared.errors;
-        if !self.exchange.get().is_streaming(py) {
+        if !self.exchange.get().takes_pieces(py) {
             return Err(errors.gone(py));
         }
-        let (stream, bodiless, announced) = self.state.with(py, |state| {
+        let (stream, bodiless, announced, blocks) = self.state.with(py, |state| {
+            let before = state.sent;
             state.sent += piece.len() as u64;
             let announced = state.announced.filter(|announced| !state.bodiless && state.sent > *announced);
-            (Rc::clone(&state.stream), state.bodiless, announced)
+            let blocks = state.sent / HIGH_WATER as u64 - before / HIGH_WATER as u64;
+            (Rc::clone(&state.stream), state.bodiless, announced, blocks)
         });
         if let Some(announced) = announced {
             let text = format!("the response body is longer than Content-Length says, which is {announced}");
             return Err(errors.wrong(py, &text));
+        }
+        // Nobody takes what is sent for HEAD, so nothing else would ever suspend who sends without an end.
+        if bodiless && blocks > 0 {
+            return Waiting::alone(&connection.shared.tasks.turn(py)?);
         }
         if bodiless || !stream.push(py, piece) {
             return Finished::none(py);
         }
         let future = connection.shared.tasks.future(py)?;
         stream.await_room(py, future.clone().unbind());
-        Ok(future)
+        Waiting::alone(&future)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     gil::GilCell,
     logging::application_error,
     response::{Head, ResponseBody, bytes_of},
+    running::Purpose,
     task::{Started, task_error},
     websocket::{Handshake, NotSent, Received, Session, Stage, status_alone},
 };
@@ -30,14 +31,17 @@ pub(super) fn begin(
     };
     let shared = &connection.shared;
     let (sockets, tasks) = (Rc::clone(&shared.sockets), Rc::clone(&shared.tasks));
-    let session = Session::new(sockets, tasks, connection.upgrades.clone(), handshake, present);
+    let kept = Rc::clone(connection);
+    let gone = Box::new(move |py: Python<'_>| kept.shared.errors.gone(py));
+    let session = Session::new(sockets, tasks, connection.link.upgrades.clone(), handshake, present, gone);
+    let request = Purpose::of(&head, &connection.link.works);
     let scope = Bound::new(py, Scope::new("ws", head, Rc::clone(connection)))?;
     let ends = || Ends { session: Rc::clone(&session), connection: Rc::clone(connection) };
     let socket = Bound::new(py, Socket(GilCell::new(ends())))?;
     let args = [scope.as_any(), socket.as_any()];
     match shared.tasks.start(shared.app.bind(py), args, || socket.getattr(intern!(py, "_task_done")))? {
         Started::Done(error) => socket.get().application_ended(py, error),
-        Started::Suspended(task) => session.keep_task(py, task),
+        Started::Suspended(task) => session.runs(py, task, request),
     }
     Ok(Ok(session))
 }
@@ -79,7 +83,7 @@ impl Socket {
         let ends = self.ends(py);
         let stage = ends.session.application_ended(py, error.is_some());
         match (error, stage) {
-            (Some(error), Stage::Closed) if ends.errors().is_gone(py, &error) => {}
+            (Some(error), Stage::Closed) if ends.errors().is_departure(py, &error) => {}
             (Some(error), _) => application_error(py, "the RSGI application raised in a WebSocket", &error),
             (None, Stage::Connecting) => {
                 tracing::error!("the RSGI application returned without accepting the WebSocket");
@@ -137,11 +141,7 @@ impl Transport {
 impl Transport {
     /// Awaits the next message; after the end that is a close message, however often it is asked for.
     fn receive<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let session = self.0.with(py, |ends| Rc::clone(&ends.session));
-        match session.receive(py)? {
-            Ok(message) => Finished::with(py, message),
-            Err(future) => Ok(future),
-        }
+        self.0.with(py, |ends| Rc::clone(&ends.session)).receive(py)
     }
 
     fn send_bytes<'py>(&self, py: Python<'py>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {

@@ -1,4 +1,8 @@
 //! Moving messages between a session and its connection.
+//!
+//! A client that answers no ping is given up, but only for what it could be heard saying: while the session has no room
+//! for its messages nothing is read, and that time does not count. Nor does the time in which it takes what is sent,
+//! however slowly; one that takes nothing at all is given up after the same time as one that says nothing.
 
 use super::{ABNORMAL, session::Session};
 use bytes::BytesMut;
@@ -45,6 +49,9 @@ pub(super) async fn drive(
         timer: Box::pin(sleep_until(Instant::now() + settings.ping_interval)),
         settings,
         waits_for_pong: false,
+        deaf: false,
+        stalled: None,
+        taken: 0,
         closing: false,
         answered: false,
     };
@@ -73,6 +80,12 @@ struct Driver {
     timer: Pin<Box<Sleep>>,
     settings: WebSocketSettings,
     waits_for_pong: bool,
+    /// Nothing is read, because there is no room for it: a pong may be behind that.
+    deaf: bool,
+    /// Since when the client has taken nothing of what is to be sent.
+    stalled: Option<Instant>,
+    /// How many bytes it has taken.
+    taken: u64,
     /// Our close is on its way: data of the client is of no interest any more.
     closing: bool,
     /// The client's close is answered: the connection ends with that.
@@ -83,10 +96,16 @@ impl Driver {
     fn poll(&mut self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<End> {
         self.session.driven_by(py, cx.waker());
         loop {
+            if !self.closing && self.session.is_closed_by_us(py) {
+                self.closing = true;
+                self.wait(CLOSE_LIMIT);
+            }
+            let taken = self.taken;
             match self.poll_write(py, cx) {
                 Poll::Ready(Err(_)) => return Poll::Ready(End::Gone),
                 Poll::Ready(Ok(())) if self.answered => return Poll::Ready(End::Gone),
-                _ => {}
+                Poll::Ready(Ok(())) => self.flows(),
+                Poll::Pending => self.stalls(self.taken > taken),
             }
             match self.poll_read(py, cx) {
                 // An answer to write came up.
@@ -111,7 +130,35 @@ impl Driver {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += count;
+            self.taken += count as u64;
         }
+    }
+
+    /// The client has taken all.
+    fn flows(&mut self) {
+        if self.stalled.take().is_some() && !self.is_ending() {
+            let settings = &self.settings;
+            self.wait(if self.waits_for_pong { settings.ping_timeout } else { settings.ping_interval });
+        }
+    }
+
+    /// The client takes no more now; whether it took something.
+    fn stalls(&mut self, progress: bool) {
+        if progress && self.is_ending() {
+            self.wait(CLOSE_LIMIT);
+        }
+        if progress || self.stalled.is_none() {
+            self.stalled = Some(Instant::now());
+        }
+    }
+
+    /// Nothing follows what is to be sent.
+    fn is_ending(&self) -> bool {
+        self.closing || self.answered
+    }
+
+    fn wait(&mut self, limit: Duration) {
+        self.timer.as_mut().reset(Instant::now() + limit);
     }
 
     fn refill(&mut self, py: Python<'_>) {
@@ -121,16 +168,15 @@ impl Driver {
             self.output = Vec::new();
         }
         self.session.take_outgoing(py, &mut self.output);
-        if !self.closing && self.session.is_closed_by_us(py) {
-            self.closing = true;
-            self.timer.as_mut().reset(Instant::now() + CLOSE_LIMIT);
-        }
     }
 
     /// Takes what the client has sent, as far as the session has room for it. Ready without an end when there is
     /// something to write.
     fn poll_read(&mut self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<Option<End>> {
         while self.output.len() - self.written < MOST_OUTPUT && (self.closing || self.session.has_room(py)) {
+            if std::mem::take(&mut self.deaf) && self.waits_for_pong && !self.is_ending() {
+                self.wait(self.settings.ping_timeout);
+            }
             match self.reader.next(&mut self.input) {
                 Ok(None) => {
                     if let Some(end) = ready!(self.poll_fill(cx)) {
@@ -138,7 +184,6 @@ impl Driver {
                     }
                 }
                 Ok(Some(event)) => {
-                    self.heard();
                     if self.take(py, event) {
                         return Poll::Ready(None);
                     }
@@ -149,6 +194,7 @@ impl Driver {
                 }
             }
         }
+        self.deaf = true;
         Poll::Pending
     }
 
@@ -157,7 +203,10 @@ impl Driver {
         self.input.reserve(READ);
         let read = pin!(self.stream.read_buf(&mut self.input)).poll(cx);
         match read {
-            Poll::Ready(Ok(count)) if count > 0 => Poll::Ready(None),
+            Poll::Ready(Ok(count)) if count > 0 => {
+                self.heard();
+                Poll::Ready(None)
+            }
             Poll::Ready(_) => Poll::Ready(Some(End::Gone)),
             Poll::Pending => {
                 // An idle connection keeps no buffer.
@@ -186,6 +235,7 @@ impl Driver {
                     write_close(&mut self.output, code, "");
                 }
                 self.answered = true;
+                self.wait(CLOSE_LIMIT);
                 self.session.closed(py, code, reason);
                 return true;
             }
@@ -195,21 +245,33 @@ impl Driver {
 
     /// The client lives.
     fn heard(&mut self) {
-        if !self.closing && std::mem::take(&mut self.waits_for_pong) {
-            self.timer.as_mut().reset(Instant::now() + self.settings.ping_interval);
+        if std::mem::take(&mut self.waits_for_pong) && !self.is_ending() {
+            self.wait(self.settings.ping_interval);
         }
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         ready!(self.timer.as_mut().poll(cx));
-        if self.closing || self.waits_for_pong {
+        let WebSocketSettings { ping_interval, ping_timeout, .. } = self.settings;
+        if self.is_ending() {
+            return Poll::Ready(End::Silent);
+        }
+        // Polled again, to write the ping and to wait for the new time.
+        cx.waker().wake_by_ref();
+        if let Some(since) = self.stalled {
+            let due = since + ping_interval + ping_timeout;
+            if due <= Instant::now() {
+                return Poll::Ready(End::Silent);
+            }
+            self.timer.as_mut().reset(due);
+            return Poll::Pending;
+        }
+        if self.waits_for_pong && !self.deaf {
             return Poll::Ready(End::Silent);
         }
         self.waits_for_pong = true;
-        self.timer.as_mut().reset(Instant::now() + self.settings.ping_timeout);
+        self.wait(if self.deaf { ping_interval } else { ping_timeout });
         write_frame(&mut self.output, Opcode::Ping, &[]);
-        // Polled again, to write it and to wait for the new time.
-        cx.waker().wake_by_ref();
         Poll::Pending
     }
 
@@ -235,10 +297,10 @@ impl Driver {
             write_close(&mut self.output, code, "");
         }
         let told = matches!(end, End::Failed(_));
+        Python::attach(|py| self.session.closed(py, code, String::new()));
         // A client that does not read is not waited for.
         if timeout(CLOSE_LIMIT, self.say_goodbye(told)).await.is_err() {
             tracing::debug!("a WebSocket's client did not read to the end");
         }
-        Python::attach(|py| self.session.closed(py, code, String::new()));
     }
 }

@@ -5,13 +5,15 @@
 //!     └──refuse──► Closed
 //! ```
 //! Messages that the application sends are framed at once, into a buffer that the driver empties; messages of the
-//! client go to a `receive` that waits, or into a queue.
+//! client go into a queue with a limit, from which `receive` takes them.
 
 use super::{ABNORMAL, Handshake, Sockets, driver};
 use crate::{
-    awaitable::{reject, resolve},
+    awaitable::{Source, Waiting, reject, resolve},
     gil::GilCell,
-    response::{Head, ResponseBody, Slot},
+    line::Line,
+    response::{Answered, Head, ResponseBody, Slot},
+    running::{Purpose, Running},
     task::Tasks,
 };
 use bytes::Bytes;
@@ -27,18 +29,17 @@ use hyper::{
         UPGRADE,
     },
 };
-use pyo3::{
-    exceptions::{PyOSError, PyValueError},
-    prelude::*,
-};
+use pyo3::{exceptions::PyValueError, prelude::*};
 use std::{
     collections::VecDeque,
     rc::Rc,
     task::{Context, Poll, Waker},
 };
 
-/// So many messages wait for the application before the client has to.
-const MOST_INCOMING: usize = 32;
+/// So many bytes of messages wait for the application before the client has to; the last message may exceed it.
+const MOST_INCOMING: usize = 64 * 1024;
+/// What a waiting message takes beside its bytes, so that empty ones are limited, too.
+const MESSAGE: usize = 64;
 /// So many bytes wait for the client before the application has to.
 const MOST_OUTGOING: usize = 64 * 1024;
 /// Waiting messages up to this size are copied, so that they do not keep the buffer they were read into.
@@ -55,6 +56,8 @@ pub(crate) enum Received<'a> {
 
 /// Makes the interface's own object of it.
 pub(crate) type Present = for<'py> fn(Python<'py>, Received<'_>) -> PyResult<Bound<'py, PyAny>>;
+/// The interface's own error for those who send to a client that is gone.
+pub(crate) type Gone = Box<dyn Fn(Python<'_>) -> PyErr>;
 
 /// A message of the client that waits.
 enum Incoming {
@@ -68,6 +71,12 @@ impl Incoming {
             Self::Text(text) => Received::Text(text),
             Self::Binary(data) => Received::Binary(data),
         }
+    }
+
+    /// What it counts for while it waits.
+    fn weight(&self) -> usize {
+        let (Self::Text(data) | Self::Binary(data)) = self;
+        data.len() + MESSAGE
     }
 }
 
@@ -87,27 +96,30 @@ pub(crate) enum NotSent {
 /// One WebSocket.
 pub(crate) struct Session {
     state: GilCell<State>,
+    /// `receive` calls that wait.
+    receivers: Line,
     sockets: Rc<Sockets>,
     tasks: Rc<Tasks>,
     upgrades: Upgrades,
     handshake: Handshake,
     present: Present,
+    gone: Gone,
 }
 
 struct State {
     phase: Phase,
     answer: Slot,
+    /// Messages that wait for the application, and what they weigh.
     incoming: VecDeque<Incoming>,
-    /// Futures of `receive` calls that wait.
-    receivers: VecDeque<Py<PyAny>>,
+    waiting: usize,
     /// Frames for the client.
     outgoing: Vec<u8>,
     deflater: Option<Deflater>,
     /// Futures of `send` calls that wait for room.
     senders: Vec<Py<PyAny>>,
     driver: Option<Waker>,
-    /// The application's task: asyncio itself keeps only a weak reference.
-    task: Option<Py<PyAny>>,
+    /// The application, if it is suspended.
+    running: Option<Running>,
 }
 
 enum Phase {
@@ -131,34 +143,47 @@ impl Session {
         upgrades: Upgrades,
         handshake: Handshake,
         present: Present,
+        gone: Gone,
     ) -> Rc<Self> {
         let state = State {
             phase: Phase::Connecting,
             answer: Slot::default(),
             incoming: VecDeque::new(),
-            receivers: VecDeque::new(),
+            waiting: 0,
             outgoing: Vec::new(),
             deflater: None,
             senders: Vec::new(),
             driver: None,
-            task: None,
+            running: None,
         };
-        Rc::new(Self { state: GilCell::new(state), sockets, tasks, upgrades, handshake, present })
+        let (state, receivers) = (GilCell::new(state), Line::default());
+        Rc::new(Self { state, receivers, sockets, tasks, upgrades, handshake, present, gone })
     }
 
     /// The answer to the handshake, once there is one; otherwise `cx` is woken for it.
-    pub(crate) fn poll_answer(&self, py: Python<'_>, cx: &Context<'_>) -> Poll<Response<ResponseBody>> {
+    pub(crate) fn poll_answer(&self, py: Python<'_>, cx: &Context<'_>) -> Poll<Answered> {
         self.state.with(py, |state| state.answer.poll(cx))
     }
 
-    pub(crate) fn keep_task(&self, py: Python<'_>, task: Bound<'_, PyAny>) {
-        self.state.with(py, |state| state.task = Some(task.unbind()));
+    /// The application is suspended.
+    pub(crate) fn runs(&self, py: Python<'_>, task: Bound<'_, PyAny>, request: Purpose) {
+        self.state.with(py, |state| state.running = Some(Running::new(task, request)));
+        if self.stage(py) == Stage::Closed {
+            self.goes_on(py);
+        }
+    }
+
+    /// The socket is closed: if the application goes on, that is work in flight.
+    fn goes_on(&self, py: Python<'_>) {
+        let Some(mut running) = self.state.with(py, |state| state.running.take()) else { return };
+        running.goes_on(py);
+        self.state.with(py, |state| state.running = Some(running));
     }
 
     /// The application returned or raised: what it left undone is done for it. Says how far it had come.
     pub(crate) fn application_ended(&self, py: Python<'_>, failed: bool) -> Stage {
-        let task = self.state.with(py, |state| state.task.take());
-        drop(task);
+        let running = self.state.with(py, |state| state.running.take());
+        drop(running);
         let stage = self.stage(py);
         match stage {
             Stage::Connecting => self.refuse(py, status_alone(StatusCode::INTERNAL_SERVER_ERROR)),
@@ -207,21 +232,19 @@ impl Session {
 
     /// Nothing more comes: tells those that wait.
     fn end(&self, py: Python<'_>, phase: Phase) {
-        let (receivers, senders) = self.state.with(py, |state| {
+        let senders = self.state.with(py, |state| {
             if !matches!(state.phase, Phase::Closed { .. }) {
                 state.phase = phase;
             }
-            (std::mem::take(&mut state.receivers), std::mem::take(&mut state.senders))
+            std::mem::take(&mut state.senders)
         });
         self.sockets.remove(self);
-        for receiver in receivers {
-            if let Ok(end) = self.present_end(py) {
-                resolve(receiver.bind(py), end);
-            }
-        }
+        // Each wakes the next one when it goes.
+        self.receivers.wake_first(py);
         for sender in senders {
-            reject(sender.bind(py), PyOSError::new_err("the client has disconnected"));
+            reject(sender.bind(py), (self.gone)(py));
         }
+        self.goes_on(py);
     }
 
     fn present_end<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -264,7 +287,7 @@ impl Session {
         let waiting = self.state.with(py, |state| {
             state.phase = Phase::Open;
             state.deflater = agreement.as_ref().map(Agreement::deflater);
-            state.answer.put(answer)
+            state.answer.put(Ok(answer))
         });
         if let Some(waiting) = waiting {
             waiting.wake();
@@ -309,7 +332,7 @@ impl Session {
 
     /// Answers the handshake with anything but a 101.
     pub(crate) fn refuse(&self, py: Python<'_>, answer: Response<ResponseBody>) {
-        let waiting = self.state.with(py, |state| state.answer.put(answer));
+        let waiting = self.state.with(py, |state| state.answer.put(Ok(answer)));
         if let Some(waiting) = waiting {
             waiting.wake();
         }
@@ -347,7 +370,7 @@ impl Session {
         }
         let future = self.tasks.future(py)?;
         self.state.with(py, |state| state.senders.push(future.clone().unbind()));
-        Ok(Ok(Some(future)))
+        Waiting::alone(&future).map(|waiting| Ok(Some(waiting)))
     }
 
     /// Closes an open session. A code that may not be sent becomes 1000.
@@ -362,29 +385,43 @@ impl Session {
         Ok(())
     }
 
-    /// The next message: itself, or a future of it (`Err`).
-    pub(crate) fn receive<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<Result<Bound<'py, PyAny>, Bound<'py, PyAny>>> {
+    /// Awaits the next message; after the end that is the end, however often it is asked for.
+    pub(crate) fn receive(self: Rc<Self>, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        Waiting::at(py, self)
+    }
+}
+
+impl Source for Rc<Session> {
+    fn line(&self) -> &Line {
+        &self.receivers
+    }
+
+    fn look<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let (message, over, driver) = self.state.with(py, |state| {
             let message = state.incoming.pop_front();
-            // There is room for another one.
-            let driver = if message.is_some() { state.driver.take() } else { None };
+            let before = state.waiting;
+            state.waiting -= message.as_ref().map_or(0, Incoming::weight);
+            let room = before >= MOST_INCOMING && state.waiting < MOST_INCOMING;
+            let driver = if room { state.driver.take() } else { None };
             (message, matches!(state.phase, Phase::Closed { .. }), driver)
         });
         if let Some(driver) = driver {
             driver.wake();
         }
         match message {
-            Some(message) => (self.present)(py, message.received()).map(Ok),
-            None if over => self.present_end(py).map(Ok),
-            None => {
-                let future = self.tasks.future(py)?;
-                self.state.with(py, |state| state.receivers.push_back(future.clone().unbind()));
-                Ok(Err(future))
-            }
+            Some(message) => (self.present)(py, message.received()).map(Some),
+            None if over => self.present_end(py).map(Some),
+            None => Ok(None),
         }
+    }
+
+    fn future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.tasks.future(py)
+    }
+
+    fn fetch(&self, _py: Python<'_>) -> PyResult<()> {
+        // The driver reads whenever there is room.
+        Ok(())
     }
 }
 
@@ -399,7 +436,7 @@ impl Session {
     }
 
     pub(super) fn has_room(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.incoming.len() < MOST_INCOMING)
+        self.state.with(py, |state| state.waiting < MOST_INCOMING)
     }
 
     /// Whether the application is done with the connection.
@@ -420,26 +457,15 @@ impl Session {
 
     /// Gives the application a message.
     pub(super) fn deliver(&self, py: Python<'_>, text: bool, data: Bytes) {
+        // Nobody waits who would take it in the loop's next turn.
+        let stays = self.receivers.is_empty(py);
         let message = if text { Incoming::Text(data) } else { Incoming::Binary(data) };
-        match self.next_receiver(py) {
-            Some(receiver) => match (self.present)(py, message.received()) {
-                Ok(event) => resolve(receiver.bind(py), event),
-                Err(error) => reject(receiver.bind(py), error),
-            },
-            None => self.state.with(py, |state| state.incoming.push_back(message.alone())),
-        }
-    }
-
-    /// The first `receive` that still waits; a cancelled one would lose the message.
-    fn next_receiver(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        loop {
-            let first = self.state.with(py, |state| state.receivers.pop_front())?;
-            let done =
-                first.bind(py).call_method0(pyo3::intern!(py, "done")).and_then(|done| done.is_truthy());
-            if !done.unwrap_or(true) {
-                return Some(first);
-            }
-        }
+        let message = if stays { message.alone() } else { message };
+        self.state.with(py, |state| {
+            state.waiting += message.weight();
+            state.incoming.push_back(message);
+        });
+        self.receivers.wake_first(py);
     }
 }
 
