@@ -80,11 +80,11 @@ fn work_after_an_answer_is_finished_before_a_stop() {
     let mut server = app().start();
     let mut conn = server.connect();
     let paths = [
-        "/both?seconds=0.5",
-        "/fastapi/sync?seconds=0.5",
-        "/fastapi/async?seconds=0.5",
-        "/work?seconds=0.7&name=eager",
-        "/work?seconds=0.7&name=late&late=1",
+        "/both?seconds=1.5",
+        "/fastapi/sync?seconds=1.5",
+        "/fastapi/async?seconds=1.5",
+        "/work?seconds=2&name=eager",
+        "/work?seconds=2&name=late&late=1",
     ];
     for path in paths {
         assert_eq!(conn.get(path).text().trim_matches('"'), "answered");
@@ -116,7 +116,7 @@ fn work_after_an_answer_is_finished_before_a_reload_and_a_recycle() {
     for recycle in [false, true] {
         let mut server = if recycle { app().option("max-requests", 1) } else { app() }.start();
         let mut conn = server.connect();
-        assert_eq!(conn.get("/work?seconds=1&name=old").text(), "answered");
+        assert_eq!(conn.get("/work?seconds=4&name=old").text(), "answered");
         let old = server.workers()[0].to_string();
         if !recycle {
             server.signal(Signal::SIGHUP);

@@ -135,6 +135,12 @@ pub(crate) fn stop_iteration(value: Bound<'_, PyAny>) -> PyErr {
     PyErr::fetch(py)
 }
 
+/// How many references to an object there are.
+pub(crate) fn references(object: &Bound<'_, PyAny>) -> isize {
+    // SAFETY: the GIL is held and the object is alive.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) }
+}
+
 /// The number by which Python knows this thread.
 pub(crate) fn thread_ident() -> u64 {
     // SAFETY: no precondition.

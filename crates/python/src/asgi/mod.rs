@@ -5,6 +5,7 @@
 //! Most applications finish inside the answer's first poll, without a turn of the asyncio loop.
 //! A WebSocket is a [`websocket::Socket`] over a session of `crate::websocket`.
 
+mod abilities;
 mod answer;
 mod callables;
 mod cycle;
@@ -16,6 +17,7 @@ mod send;
 mod websocket;
 
 use crate::{response::ResponseBody, task::Tasks, websocket::Sockets};
+use abilities::Abilities;
 use answer::Answer;
 use cycle::Cycle;
 use hostler_http::{App, ConnectionInfo, Link, RequestBody};
@@ -39,6 +41,7 @@ pub(crate) struct Shared {
     state: Option<Py<PyDict>>,
     root_path: String,
     names: Names,
+    abilities: Abilities,
     tasks: Rc<Tasks>,
     /// Requests whose applications wait in `receive`, by the addresses of their cycles.
     waiting: RefCell<HashMap<usize, Py<Cycle>>>,
@@ -61,6 +64,7 @@ impl AsgiApp {
             state: state.map(Bound::unbind),
             root_path,
             names: Names::new(py)?,
+            abilities: Abilities::new(py),
             tasks: Rc::new(Tasks::new(event_loop)?),
             waiting: RefCell::default(),
             ending: Cell::new(false),

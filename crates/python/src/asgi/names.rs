@@ -3,7 +3,7 @@
 use hyper::{Method, Version, header::HeaderName};
 use pyo3::{
     prelude::*,
-    types::{PyBytes, PyDict, PyString},
+    types::{PyBytes, PyString},
 };
 use std::{cell::RefCell, collections::HashMap};
 
@@ -36,10 +36,7 @@ names! {
     http_10 = "1.0", http_11 = "1.1",
     http_version = "http_version", method = "method", path = "path", raw_path = "raw_path",
     query_string = "query_string", headers = "headers", state = "state",
-    asgi = "asgi", extensions = "extensions", version = "version", spec_version = "spec_version",
-    asgi_version = "3.0", spec = "2.5",
-    pathsend = "http.response.pathsend", early_hint = "http.response.early_hint",
-    trailers = "http.response.trailers",
+    asgi = "asgi", extensions = "extensions",
     slash = "/",
 }
 
@@ -61,23 +58,6 @@ impl Names {
 
     pub(super) fn version(&self, version: Version) -> &Py<PyString> {
         if version == Version::HTTP_10 { &self.http_10 } else { &self.http_11 }
-    }
-
-    /// `scope["asgi"]`, new for each request, because applications may change it.
-    pub(super) fn asgi<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let asgi = PyDict::new(py);
-        asgi.set_item(&self.version, &self.asgi_version)?;
-        asgi.set_item(&self.spec_version, &self.spec)?;
-        Ok(asgi)
-    }
-
-    /// `scope["extensions"]`: what every HTTP request can do beyond the specification's core. New for each request.
-    pub(super) fn extensions<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let extensions = PyDict::new(py);
-        for name in [&self.pathsend, &self.early_hint, &self.trailers] {
-            extensions.set_item(name, PyDict::new(py))?;
-        }
-        Ok(extensions)
     }
 
     /// A header name as bytes, lower-cased as hyper has it.

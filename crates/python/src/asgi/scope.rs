@@ -99,12 +99,13 @@ impl ConnectionScope {
             scope.set_item(&names.query_string, PyBytes::new(py, query.as_bytes()))?;
         }
         scope.set_item(&names.headers, self.headers(py, shared, request.headers())?)?;
-        scope.set_item(&names.asgi, names.asgi(py)?)?;
-        let extensions = names.extensions(py)?;
-        if let Some(deadline) = RequestDeadline::of(py, request)? {
-            extensions.set_item("hostler.deadline", deadline)?;
-        }
-        scope.set_item(&names.extensions, extensions)?;
+        shared.abilities.with(py, |abilities| {
+            scope.set_item(&names.asgi, &abilities.asgi)?;
+            if let Some(deadline) = RequestDeadline::of(py, request)? {
+                abilities.extensions.bind(py).set_item("hostler.deadline", deadline)?;
+            }
+            scope.set_item(&names.extensions, &abilities.extensions)
+        })?;
         if let Some(state) = &shared.state {
             scope.set_item(&names.state, state.bind(py).copy()?)?;
         }

@@ -1,0 +1,83 @@
+//! `scope["asgi"]` and `scope["extensions"]`: what the server can, in dictionaries that are each request's own.
+//!
+//! Applications may change them, and keep them. Most do neither, and five dictionaries are a twentieth of what a small
+//! request costs: those of a request that is over are given to the next one, if nobody holds them and nobody wrote into
+//! them.
+
+use crate::{calls::references, gil::GilCell};
+use pyo3::{
+    prelude::*,
+    types::{PyDict, PyString},
+};
+
+const EXTENSIONS: [&str; 3] =
+    ["http.response.pathsend", "http.response.early_hint", "http.response.trailers"];
+
+/// Where requests get theirs.
+pub(super) struct Abilities {
+    asgi: [(Py<PyString>, Py<PyString>); 2],
+    extensions: [Py<PyString>; 3],
+    /// Those of a request that may be over.
+    last: GilCell<Option<Set>>,
+}
+
+/// The dictionaries of one request.
+pub(super) struct Set {
+    pub(super) asgi: Py<PyDict>,
+    pub(super) extensions: Py<PyDict>,
+    each: [Py<PyDict>; 3],
+}
+
+impl Abilities {
+    pub(super) fn new(py: Python<'_>) -> Self {
+        let text = |text| PyString::intern(py, text).unbind();
+        let asgi = [(text("version"), text("3.0")), (text("spec_version"), text("2.5"))];
+        Self { asgi, extensions: EXTENSIONS.map(text), last: GilCell::default() }
+    }
+
+    /// A set for one request; `use_it` may not keep it.
+    pub(super) fn with<R>(&self, py: Python<'_>, use_it: impl FnOnce(&Set) -> PyResult<R>) -> PyResult<R> {
+        let set = match self.last.with(py, Option::take) {
+            Some(set) if self.is_untouched(py, &set)? => set,
+            _ => self.make(py)?,
+        };
+        let used = use_it(&set);
+        let before = self.last.with(py, |last| last.replace(set));
+        drop(before);
+        used
+    }
+
+    fn make(&self, py: Python<'_>) -> PyResult<Set> {
+        let (asgi, extensions) = (PyDict::new(py), PyDict::new(py));
+        for (name, value) in &self.asgi {
+            asgi.set_item(name, value)?;
+        }
+        let each = [PyDict::new(py), PyDict::new(py), PyDict::new(py)];
+        for (name, ability) in self.extensions.iter().zip(&each) {
+            extensions.set_item(name, ability)?;
+        }
+        Ok(Set { asgi: asgi.unbind(), extensions: extensions.unbind(), each: each.map(Bound::unbind) })
+    }
+
+    /// Whether a set is as it was made, and nobody but us can change it.
+    fn is_untouched(&self, py: Python<'_>, set: &Set) -> PyResult<bool> {
+        let (asgi, extensions) = (set.asgi.bind(py), set.extensions.bind(py));
+        let held = references(asgi) > 1 || references(extensions) > 1;
+        if held || asgi.len() != self.asgi.len() || extensions.len() != set.each.len() {
+            return Ok(false);
+        }
+        for (name, value) in &self.asgi {
+            if !asgi.get_item(name)?.is_some_and(|found| found.is(value)) {
+                return Ok(false);
+            }
+        }
+        for (name, ability) in self.extensions.iter().zip(&set.each) {
+            // One reference is ours, one that of the dictionary around it.
+            let alone = references(ability.bind(py)) == 2 && ability.bind(py).is_empty();
+            if !alone || !extensions.get_item(name)?.is_some_and(|found| found.is(ability)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
