@@ -17,6 +17,7 @@ mod lifecycle;
 mod logs;
 mod native;
 mod package;
+mod pressure;
 mod rsgi;
 mod safety;
 mod service;

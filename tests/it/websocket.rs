@@ -105,6 +105,11 @@ fn handshake(server: &Server, path: &str, key: &str, version: &str) -> hostler_t
     conn.reply().unwrap()
 }
 
+/// Asks for a WebSocket.
+pub(crate) fn handshake_of(conn: &mut Conn, path: &str) {
+    send_handshake(conn, path, "dGhlIHNhbXBsZSBub25jZQ==", "13");
+}
+
 fn send_handshake(conn: &mut Conn, path: &str, key: &str, version: &str) {
     conn.send(format!(
         "GET {path} HTTP/1.1\r\nhost: t\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\

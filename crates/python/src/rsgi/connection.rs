@@ -60,10 +60,9 @@ impl Drop for Alive {
         let connection = &self.0;
         let address = Rc::as_ptr(&connection.watchers) as usize;
         let watched = connection.shared.watched.borrow_mut().remove(&address);
+        drop(watched);
         let endless = Python::attach(|py| {
-            if watched.is_some() {
-                connection.watchers.tell_all(py);
-            }
+            connection.watchers.tell_all(py);
             connection.endless.with(py, std::mem::take)
         });
         if !endless.is_empty() {
