@@ -102,12 +102,12 @@ enum State {
 impl Waiting {
     /// Waits in the line of `source`.
     pub(crate) fn at(py: Python<'_>, source: impl Source) -> PyResult<Bound<'_, PyAny>> {
-        Self::new(py, State::Line(Box::new(source), None))
+        Self::make(py, State::Line(Box::new(source), None))
     }
 
     /// Waits for a future of the loop.
     pub(crate) fn alone<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        Self::new(future.py(), State::Alone(future.clone().unbind(), false))
+        Self::make(future.py(), State::Alone(future.clone().unbind(), false))
     }
 
     fn new(py: Python<'_>, state: State) -> PyResult<Bound<'_, PyAny>> {

@@ -64,7 +64,7 @@ impl Source for Py<Cycle> {
 
     fn fetch(&self, py: Python<'_>) -> PyResult<()> {
         let address = std::ptr::from_ref(self.get()) as usize;
-        let cycle = Py::clone_ref(self, py);
+        let cycle = self.clone_ref(py);
         let before = self.get().shared.with(py, |shared| shared.waiting.borrow_mut().insert(address, cycle));
         drop(before);
         self.pump(py)
@@ -93,6 +93,6 @@ impl Reader for Py<Cycle> {
     }
 
     fn duplicate(&self, py: Python<'_>) -> Self {
-        Py::clone_ref(self, py)
+        self.clone_ref(py)
     }
 }
