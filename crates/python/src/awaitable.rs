@@ -110,7 +110,7 @@ impl Waiting {
         Self::make(future.py(), State::Alone(future.clone().unbind(), false))
     }
 
-    fn new(py: Python<'_>, state: State) -> PyResult<Bound<'_, PyAny>> {
+    fn make(py: Python<'_>, state: State) -> PyResult<Bound<'_, PyAny>> {
         Ok(Bound::new(py, Self(GilCell::new(state)))?.into_any())
     }
 
