@@ -41,6 +41,8 @@ async def asgi(scope, receive, send):
             got += len(event.get("body", b""))
             more = event.get("more_body", False)
         body, pieces = str(got).encode(), 1
+    elif scope["path"] == "/host":
+        body, pieces = dict(scope["headers"])[b"host"], 1
     else:
         body, pieces = plan(scope["path"], scope["query_string"].decode())
     headers = [] if pieces > 1 else [(b"content-length", str(len(body)).encode())]

@@ -251,3 +251,58 @@ fn quick_answers_leave_while_another_handler_blocks_the_thread() {
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     server.stop();
 }
+
+#[test]
+fn requests_that_others_may_read_differently_are_refused() {
+    let server = app("asgi").start();
+    let answer = |request: &str| {
+        let mut conn = server.connect();
+        conn.send(request);
+        let status = conn.reply().unwrap().status;
+        (status, conn.is_closed())
+    };
+    let get =
+        |target: &str| answer(&format!("GET {target} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n")).0;
+    for target in ["example.com:80", "foo", "/a#b", "http://", "*", "?q", "ftp://a/"] {
+        assert_eq!(get(target), 400, "{target}");
+    }
+    for target in ["/a", "http://other/a", "/%41"] {
+        assert_eq!(get(target), 200, "{target}");
+    }
+    assert_eq!(answer("CONNECT example.com:80 HTTP/1.1\r\nhost: t\r\n\r\n"), (501, true));
+    let post = |rest: &str| answer(&format!("POST /read HTTP/1.1\r\nhost: t\r\n{rest}")).0;
+    for chunks in ["5 \r\nhello\r\n0\r\n\r\n", "5\t\r\nhello\r\n0\r\n\r\n", "5;a=\u{1}\r\nhello\r\n0\r\n\r\n"]
+    {
+        assert_eq!(post(&format!("transfer-encoding: chunked\r\n\r\n{chunks}")), 400, "{chunks:?}");
+    }
+    let chunks = "5\r\nhello\r\n0\r\n\r\n";
+    assert_eq!(post(&format!("content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n{chunks}")), 400);
+    assert_eq!(post(&format!("transfer-encoding: chunked, chunked\r\n\r\n{chunks}")), 400);
+    assert_eq!(post(&format!("transfer-encoding: gzip, chunked\r\n\r\n{chunks}")), 501);
+    assert_eq!(post(&format!("transfer-encoding: chunked\r\nconnection: close\r\n\r\n{chunks}")), 200);
+    server.stop();
+}
+
+#[test]
+fn the_host_of_an_absolute_target_replaces_the_header() {
+    let server = app("asgi").start();
+    let mut conn = server.connect();
+    conn.send("GET http://real.example:81/host HTTP/1.1\r\nhost: other\r\n\r\n");
+    assert_eq!(conn.reply().unwrap().text(), "real.example:81");
+    server.stop();
+}
+
+#[test]
+fn an_answer_that_ends_with_its_connection_does_not_seem_whole_when_it_is_not() {
+    let server = app("asgi").option("workers", 1).start();
+    let mut conn = server.connect();
+    conn.send("GET /bytes?n=12000000&pieces=40 HTTP/1.0\r\n\r\n");
+    conn.exactly(100_000).unwrap();
+    let worker = server.workers()[0];
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(worker), Signal::SIGKILL).unwrap();
+    assert!(conn.to_end().is_err(), "the connection ended as if all had been sent");
+    let mut conn = server.connect();
+    conn.send("GET /bytes?n=12000000&pieces=40 HTTP/1.0\r\n\r\n");
+    assert!(is_pattern(&conn.reply().unwrap().body));
+    server.stop();
+}

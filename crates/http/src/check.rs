@@ -1,5 +1,6 @@
 //! What RFC 9112 asks of a request and hyper leaves to the server.
 
+use crate::framing::{Follows, Malformed};
 use hyper::{Method, Request, StatusCode, Version, header, header::HeaderValue};
 
 /// Why a request does not reach the application.
@@ -16,7 +17,15 @@ const fn bad(reason: &'static str) -> Refusal {
 /// Lets a request pass to the application, or says why not.
 ///
 /// The host of a target in absolute form takes the place of the `Host` header (RFC 9112 §3.2.2).
-pub(crate) fn admit<B>(request: &mut Request<B>) -> Result<(), Refusal> {
+pub(crate) fn admit<B>(
+    request: &mut Request<B>,
+    framed: Result<(), Malformed>,
+    follows: Follows,
+) -> Result<(), Refusal> {
+    framed.map_err(|Malformed(rule)| bad(rule))?;
+    if follows == Follows::Chunks {
+        check_coding(request)?;
+    }
     check_host(request)?;
     check_target(request)?;
     if let (Some(_), Some(authority)) = (request.uri().scheme(), request.uri().authority()) {
@@ -25,6 +34,22 @@ pub(crate) fn admit<B>(request: &mut Request<B>) -> Result<(), Refusal> {
         request.headers_mut().insert(header::HOST, host);
     }
     Ok(())
+}
+
+/// RFC 9112 §6.1: a coding that is not understood is answered with 501, and `chunked` is applied once.
+fn check_coding<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (Some(coding), None) if coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        (Some(coding), None) if coding.as_bytes().to_ascii_lowercase().ends_with(b"chunked, chunked") => {
+            Err(bad("the body is chunked twice"))
+        }
+        (Some(_), Some(_)) => Err(bad("there is more than one Transfer-Encoding")),
+        _ => Err(Refusal {
+            status: StatusCode::NOT_IMPLEMENTED,
+            reason: "the only transfer coding that is understood is chunked",
+        }),
+    }
 }
 
 /// RFC 9112 §3.2: exactly one `Host` in HTTP/1.1, and none that is malformed.
@@ -72,7 +97,7 @@ fn is_host(host: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::admit;
+    use super::{Follows, admit};
     use hyper::{Method, Request, Version, header::HOST};
 
     fn admitted(version: Version, method: Method, target: &str, hosts: &[&str]) -> Result<String, u16> {
@@ -81,7 +106,7 @@ mod tests {
             request = request.header("host", *host);
         }
         let mut request = request.body(()).unwrap();
-        admit(&mut request).map_err(|refusal| refusal.status.as_u16())?;
+        admit(&mut request, Ok(()), Follows::Bytes(0)).map_err(|refusal| refusal.status.as_u16())?;
         Ok(request.headers().get(HOST).map(|host| host.to_str().unwrap().to_owned()).unwrap_or_default())
     }
 

@@ -1,16 +1,17 @@
 //! A connection's socket as hyper, or the protocol after it, reads and writes it.
 
 use crate::{
-    batch::Batch, connection::ConnectionState, handover::Descriptor, interim::Interim, outbox::Outbox,
+    batch::Batch, connection::ConnectionState, framing::Malformed, handover::Descriptor, interim::Interim,
+    outbox::Outbox,
 };
-use bytes::{Buf, Bytes};
-use hyper::rt::{Read, ReadBufCursor, Write};
+use bytes::Bytes;
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use std::{
     io::{self, IoSlice},
     os::fd::{AsRawFd, BorrowedFd, RawFd},
     pin::Pin,
     rc::{Rc, Weak},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 /// A socket that writes through an outbox.
@@ -82,19 +83,30 @@ impl<S: Read + Write + Unpin> Read for Batched<S> {
         mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buf.remaining();
         if !this.unread.is_empty() {
-            let count = this.unread.len().min(before);
-            buf.put_slice(&this.unread[..count]);
-            this.unread.advance(count);
-            this.outbox.state().has_read();
-            return Poll::Ready(Ok(()));
+            let read = this.unread.split_to(this.unread.len().min(buf.remaining()));
+            buf.put_slice(&read);
+            return Poll::Ready(this.seen(&read));
         }
-        let polled = Pin::new(&mut *this.outbox.stream.borrow_mut()).poll_read(cx, buf);
-        if matches!(polled, Poll::Ready(Ok(()))) {
-            this.outbox.state().has_read();
+        #[expect(unsafe_code, reason = "the bytes are looked at on their way into a buffer of hyper's")]
+        // SAFETY: only the socket writes to the buffer, and it initializes what it fills.
+        let mut read = ReadBuf::uninit(unsafe { buf.as_mut() });
+        ready!(Pin::new(&mut *this.outbox.stream.borrow_mut()).poll_read(cx, read.unfilled()))?;
+        let (count, seen) = (read.filled().len(), this.seen(read.filled()));
+        #[expect(unsafe_code, reason = "the bytes are looked at on their way into a buffer of hyper's")]
+        // SAFETY: so many bytes have been filled.
+        unsafe {
+            buf.advance(count);
         }
-        polled
+        Poll::Ready(seen)
+    }
+}
+
+impl<S> Batched<S> {
+    /// Tells the connection what was read.
+    fn seen(&self, bytes: &[u8]) -> io::Result<()> {
+        let seen = self.outbox.state.has_read(bytes);
+        seen.map_err(|Malformed(rule)| io::Error::new(io::ErrorKind::InvalidData, rule))
     }
 }
 

@@ -19,6 +19,7 @@ mod connection;
 mod connections;
 mod deadline;
 mod departures;
+mod framing;
 mod handover;
 mod interim;
 mod io;

@@ -35,7 +35,7 @@ pub(crate) struct Outbox<S> {
     listed: Cell<bool>,
     /// The socket failed outside the connection's own task.
     failure: RefCell<Option<io::Error>>,
-    state: Rc<ConnectionState>,
+    pub(crate) state: Rc<ConnectionState>,
 }
 
 /// The bytes of an outbox, which two threads may send.

@@ -319,6 +319,12 @@ where
     /// Ends the connection when the client has its last answer.
     fn close(&mut self, well: bool) {
         self.watch(false);
+        let state = &self.service.state;
+        if state.life().is_broken() && state.resets_on_close() {
+            self.carrier = Carrier::Gone;
+            return;
+        }
+        state.reset_on_close(false);
         let heard_out = well && self.service.state.life().is_heard_out();
         let Some(io) = self.take_apart() else { return };
         let heard_out = heard_out && io.unread().is_empty();

@@ -9,12 +9,14 @@ use crate::{
     Aborted, App,
     check::{self, Refusal},
     deadline::Timer,
+    framing::Follows,
     request_body::{BodyFate, RequestBody},
 };
+use http_body::Body as _;
 use hyper::{
-    Request, StatusCode,
+    Request, StatusCode, Version,
     body::Incoming,
-    header::{CONNECTION, HeaderValue},
+    header::{CONNECTION, CONTENT_LENGTH, HeaderValue},
     service::Service,
 };
 use std::{
@@ -72,7 +74,9 @@ impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {
         let mut request = request.map(|body| RequestBody::new(body, &self.state.body));
         self.state.on(Event::Head { body: self.state.body.fate() != BodyFate::Ended });
         let exchange = InFlight::new(Rc::clone(&self.state));
-        if let Err(refusal) = check::admit(&mut request) {
+        let follows = request.body().size_hint().exact().map_or(Follows::Chunks, Follows::Bytes);
+        let framed = self.state.framing.borrow_mut().head(follows);
+        if let Err(refusal) = check::admit(&mut request, framed, follows) {
             return Answer(Stage::Refused(refusal, Some(exchange)));
         }
         let server = &self.server;
@@ -83,6 +87,7 @@ impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {
             timer
         });
         Answer(Stage::Called(Called {
+            old: request.version() == Version::HTTP_10,
             answer: server.app.call(&self.connection, request),
             timer,
             exchange: Some(exchange),
@@ -101,6 +106,8 @@ enum Stage<A: App> {
 }
 
 struct Called<A: App> {
+    /// The client speaks HTTP/1.0: an answer without a length ends with the connection.
+    old: bool,
     answer: A::Answer,
     timer: Option<Timer>,
     exchange: Option<InFlight>,
@@ -152,6 +159,12 @@ impl<A: App<Body: Unpin>> Called<A> {
             return Ok(own_answer(StatusCode::BAD_REQUEST, text, self.exchange.take()));
         }
         let answer = answered?;
+        let sized =
+            answer.body().size_hint().exact().is_some() || answer.headers().contains_key(CONTENT_LENGTH);
+        if self.old && !sized {
+            // Should this process die in the middle, the client is not to take what it got for all there is.
+            self.state.reset_on_close(true);
+        }
         let mut exchange = self.exchange.take();
         if let Some(exchange) = &mut exchange {
             exchange.begins(answer.status());

@@ -3,6 +3,7 @@
 use super::state::{Event, Life, WaitsFor};
 use crate::{
     connections::Connections,
+    framing::{Framing, Malformed},
     load::Tracked,
     request_body::{BodyFate, BodyReport},
 };
@@ -22,6 +23,8 @@ pub(crate) struct ConnectionState {
     connections: Connections,
     /// The socket's, which is open as long as the connection's task lives.
     descriptor: RawFd,
+    /// Where the client's requests begin and end.
+    pub(crate) framing: RefCell<Framing>,
     /// What becomes of the body of the current request.
     pub(crate) body: Arc<BodyReport>,
     /// Requests that were answered, and whose answers the kernel does not have yet: they are in flight.
@@ -75,6 +78,7 @@ impl ConnectionState {
             life: Cell::new(Life::Resting),
             connections,
             descriptor,
+            framing: RefCell::default(),
             body: Arc::default(),
             unsent: RefCell::default(),
             departure: Cell::default(),
@@ -118,7 +122,12 @@ impl ConnectionState {
                     self.wake();
                 }
             }
-            Event::Upgraded => self.all_sent(),
+            // What was read and not used is read again.
+            Event::Spoken | Event::Rested => drop(self.framing.take()),
+            Event::Upgraded => {
+                self.framing.take();
+                self.all_sent();
+            }
             _ => {}
         }
     }
@@ -154,10 +163,14 @@ impl ConnectionState {
         }
     }
 
-    /// The client sent something.
-    pub(crate) fn has_read(&self) {
+    /// The client sent these bytes, or its end if there are none.
+    pub(crate) fn has_read(&self, bytes: &[u8]) -> Result<(), Malformed> {
         self.reads.set(self.reads.get().wrapping_add(1));
+        if !matches!(self.life.get(), Life::Http(_)) {
+            return Ok(());
+        }
         self.on(Event::BytesRead);
+        self.framing.borrow_mut().read(bytes)
     }
 
     /// The socket took something.
@@ -187,6 +200,11 @@ impl ConnectionState {
             // A connection that cannot be told so is one that is broken already.
             let _ = hostler_sys::stream::reset_on_close(self.descriptor, reset);
         }
+    }
+
+    /// Whether closing the socket resets the connection.
+    pub(crate) fn resets_on_close(&self) -> bool {
+        self.resets.get()
     }
 
     /// The socket's descriptor, for system calls that only look.

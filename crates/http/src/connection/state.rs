@@ -261,6 +261,12 @@ impl Life {
         }
     }
 
+    /// The answer stopped in the middle.
+    #[must_use]
+    pub(crate) fn is_broken(self) -> bool {
+        matches!(self, Self::Http(Exchange { answer: Answer::Broken, .. }))
+    }
+
     /// hyper has bytes to write.
     #[must_use]
     pub(crate) fn is_in_hyper(self) -> bool {

@@ -1,0 +1,323 @@
+//! Where one request ends and the next begins, told from the bytes themselves, for the rules that hyper does not enforce.
+//!
+//! hyper takes white space behind a chunk's size, cuts a fragment off a target, and resolves a request that has both a
+//! length and chunks. A proxy before us may read such a request differently, and then one's body is the other's next
+//! request (RFC 9112 §11.2). So bytes are looked at on their way to hyper: heads for what is in them, chunked bodies by their
+//! framing. Bodies with a length are only counted.
+//!
+//! Not here: everything that hyper checks itself.
+
+use memchr::memchr;
+
+/// The request breaks a rule of RFC 9112.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed(pub(crate) &'static str);
+
+/// What follows a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Follows {
+    /// So many bytes of body, or none.
+    Bytes(u64),
+    /// Chunks.
+    Chunks,
+}
+
+/// Follows the requests of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Framing {
+    stage: Stage,
+    /// Bytes of heads that hyper has not reported yet.
+    heads: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
+    Heads,
+    Body(u64),
+    Chunks(Chunks),
+}
+
+impl Framing {
+    /// hyper is given these bytes.
+    ///
+    /// # Errors
+    /// If they are part of a chunked body whose framing is wrong.
+    pub(crate) fn read(&mut self, mut bytes: &[u8]) -> Result<(), Malformed> {
+        while !bytes.is_empty() {
+            match &mut self.stage {
+                Stage::Heads => {
+                    self.heads.extend_from_slice(bytes);
+                    return Ok(());
+                }
+                Stage::Body(left) => {
+                    let skipped = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                    *left -= skipped as u64;
+                    bytes = &bytes[skipped..];
+                    if *left == 0 {
+                        self.stage = Stage::Heads;
+                    }
+                }
+                Stage::Chunks(chunks) => {
+                    let taken = chunks.read(bytes)?;
+                    bytes = &bytes[taken..];
+                    if chunks.ended() {
+                        self.stage = Stage::Heads;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// hyper has read a head, and says what follows it.
+    ///
+    /// # Errors
+    /// If the head breaks a rule, or what is known of a chunked body does.
+    pub(crate) fn head(&mut self, follows: Follows) -> Result<(), Malformed> {
+        let end = head_end(&self.heads);
+        let checked = check_head(&self.heads[..end], follows);
+        if end == self.heads.len() {
+            self.heads.clear();
+            self.stage = Stage::after(follows);
+            return checked;
+        }
+        let rest = self.heads.split_off(end);
+        self.heads.clear();
+        self.stage = Stage::after(follows);
+        checked.and(self.read(&rest))
+    }
+}
+
+impl Stage {
+    fn after(follows: Follows) -> Self {
+        match follows {
+            Follows::Bytes(0) => Self::Heads,
+            Follows::Bytes(count) => Self::Body(count),
+            Follows::Chunks => Self::Chunks(Chunks::default()),
+        }
+    }
+}
+
+/// Where the first head ends: behind its first empty line. hyper has read one, so there is one.
+fn head_end(bytes: &[u8]) -> usize {
+    // Empty lines before a request are skipped (RFC 9112 §2.2).
+    let mut line = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
+    // Lines may end with a bare LF, too; hyper takes both.
+    while let Some(length) = memchr(b'\n', &bytes[line..]) {
+        line += length + 1;
+        match &bytes[line..] {
+            [b'\n', ..] => return line + 1,
+            [b'\r', b'\n', ..] => return line + 2,
+            _ => {}
+        }
+    }
+    bytes.len()
+}
+
+fn check_head(head: &[u8], follows: Follows) -> Result<(), Malformed> {
+    let line = &head[..memchr(b'\n', head).unwrap_or(head.len())];
+    if memchr(b'#', line).is_some() {
+        return Err(Malformed("the target has a fragment"));
+    }
+    if follows == Follows::Chunks && has_field(head, b"content-length") {
+        return Err(Malformed("there are both Content-Length and Transfer-Encoding"));
+    }
+    Ok(())
+}
+
+fn has_field(head: &[u8], name: &[u8]) -> bool {
+    head.split(|byte| *byte == b'\n').any(|line| {
+        let field = &line[..memchr(b':', line).unwrap_or(0)];
+        field.eq_ignore_ascii_case(name)
+    })
+}
+
+/// The framing of a chunked body (RFC 9112 §7.1), strictly.
+#[derive(Debug, Default)]
+struct Chunks(Chunk);
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Chunk {
+    /// Before the first digit of a size.
+    #[default]
+    Size,
+    /// Digits of the size.
+    Digits(u64),
+    /// White space behind the size, which an extension must follow.
+    BeforeExtension(u64),
+    Extension(u64),
+    /// The line feed of a size's line.
+    LineEnd(u64),
+    Data(u64),
+    DataEnd(&'static [u8]),
+    /// Trailers, up to an empty line; how many bytes the current line has.
+    Trailers(u32),
+    Ended,
+}
+
+impl Chunks {
+    fn ended(&self) -> bool {
+        self.0 == Chunk::Ended
+    }
+
+    /// Reads as much as belongs to the body; how much that is.
+    fn read(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+        let mut at = 0;
+        while at < bytes.len() && !self.ended() {
+            if let Chunk::Data(left) = &mut self.0 {
+                let rest = bytes.len() - at;
+                let skipped = usize::try_from(*left).map_or(rest, |left| left.min(rest));
+                *left -= skipped as u64;
+                at += skipped;
+                if *left == 0 {
+                    self.0 = Chunk::DataEnd(b"\r\n");
+                }
+                continue;
+            }
+            self.0 = self.0.step(bytes[at])?;
+            at += 1;
+        }
+        Ok(at)
+    }
+}
+
+impl Chunk {
+    fn step(&self, byte: u8) -> Result<Self, Malformed> {
+        Ok(match (self, byte) {
+            (Self::Size, _) => Self::Digits(digit(byte)?),
+            (Self::Digits(size) | Self::BeforeExtension(size), b';') => Self::Extension(*size),
+            (Self::Digits(size) | Self::BeforeExtension(size), b' ' | b'\t') => Self::BeforeExtension(*size),
+            (Self::Digits(size) | Self::Extension(size), b'\r') => Self::LineEnd(*size),
+            (Self::Digits(size), _) => {
+                let longer = size.checked_mul(16).and_then(|size| size.checked_add(digit(byte).ok()?));
+                Self::Digits(longer.ok_or(Malformed("a chunk's size is malformed"))?)
+            }
+            (Self::BeforeExtension(_), _) => {
+                return Err(Malformed("there is white space behind a chunk's size"));
+            }
+            (Self::Extension(_), 0..=8 | 10..=31 | 127) => {
+                return Err(Malformed("a chunk's extension is malformed"));
+            }
+            (Self::Extension(size), _) => Self::Extension(*size),
+            (Self::LineEnd(0), b'\n') => Self::Trailers(0),
+            (Self::LineEnd(size), b'\n') => Self::Data(*size),
+            (Self::DataEnd([expected, rest @ ..]), _) if *expected == byte => match rest {
+                [] => Self::Size,
+                rest => Self::DataEnd(rest),
+            },
+            (Self::LineEnd(_) | Self::DataEnd(_), _) => return Err(Malformed("a chunk's end is malformed")),
+            // hyper checks what is in them.
+            (Self::Trailers(0), b'\n') => Self::Ended,
+            (Self::Trailers(_), b'\n') => Self::Trailers(0),
+            (Self::Trailers(length), b'\r') => Self::Trailers(*length),
+            (Self::Trailers(length), _) => Self::Trailers(length.saturating_add(1)),
+            (Self::Data(_) | Self::Ended, _) => return Err(Malformed("a chunk is malformed")),
+        })
+    }
+}
+
+fn digit(byte: u8) -> Result<u64, Malformed> {
+    char::from(byte).to_digit(16).map(u64::from).ok_or(Malformed("a chunk's size is malformed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Follows, Framing, Malformed};
+    use proptest::prelude::*;
+
+    const HEAD: &[u8] = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+
+    /// Reads a head and this chunked body, cut at one place.
+    fn chunked(body: &[u8], cut: usize) -> Result<(), Malformed> {
+        let all = [HEAD, body].concat();
+        let cut = HEAD.len() + cut.min(body.len());
+        let mut framing = Framing::default();
+        framing.read(&all[..cut])?;
+        framing.head(Follows::Chunks)?;
+        framing.read(&all[cut..])
+    }
+
+    #[test]
+    fn chunks_are_framed_strictly() {
+        for good in [
+            "5\r\nhello\r\n0\r\n\r\n",
+            "005;a=b\r\nhello\r\n0\r\nx: y\r\n\r\n",
+            "5 ;a=\"b c\"\r\nhello\r\n0\r\n\r\n",
+        ] {
+            (0..good.len()).for_each(|cut| assert_eq!(chunked(good.as_bytes(), cut), Ok(()), "{good:?}"));
+        }
+        for bad in [
+            "5 \r\nhello\r\n0\r\n\r\n",
+            "5\t\r\nhello",
+            " 5\r\nhello",
+            "+5\r\nhello",
+            "0x5\r\nhello",
+            "5\nhello",
+            "5\r\nhelloX\r\n",
+            "5\r\nhello\n0",
+            "5;a\nb\r\n",
+            "\r\nhello",
+            "FFFFFFFFFFFFFFFFF\r\n",
+        ] {
+            (0..bad.len())
+                .for_each(|cut| assert!(chunked(bad.as_bytes(), cut).is_err(), "{bad:?} cut at {cut}"));
+        }
+    }
+
+    #[test]
+    fn a_fragment_and_two_lengths_are_malformed() {
+        let head = |head: &str, follows| {
+            let mut framing = Framing::default();
+            framing.read(head.as_bytes()).unwrap();
+            framing.head(follows)
+        };
+        assert!(head("GET /a#b HTTP/1.1\r\nhost: a\r\n\r\n", Follows::Bytes(0)).is_err());
+        assert!(head("GET /a HTTP/1.1\r\nreferer: /a#b\r\n\r\n", Follows::Bytes(0)).is_ok());
+        let both = "POST / HTTP/1.1\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n";
+        assert!(head(both, Follows::Chunks).is_err());
+        assert!(head(both, Follows::Bytes(5)).is_ok());
+    }
+
+    proptest! {
+        /// However the bytes are cut, a broken chunk behind any requests is found, and nothing else is.
+        #[test]
+        fn requests_are_told_apart(
+            kinds in prop::collection::vec((0u8..4, 0usize..40), 0..8),
+            cuts in prop::collection::vec(1usize..50, 1..60),
+            broken: bool,
+        ) {
+            let mut all: Vec<(Vec<u8>, Vec<u8>, Follows)> = kinds.iter().map(|(kind, size)| {
+                let body = vec![b'\n'; *size];
+                match kind {
+                    0 => (b"GET / HTTP/1.1\r\n\r\n".to_vec(), vec![], Follows::Bytes(0)),
+                    1 => (b"\r\nGET / HTTP/1.1\nhost: a\n\n".to_vec(), vec![], Follows::Bytes(0)),
+                    2 => (b"POST / HTTP/1.1\r\n\r\n".to_vec(), body, Follows::Bytes(*size as u64)),
+                    _ => (HEAD.to_vec(), [format!("{:x}\r\n", size + 1).as_bytes(), &body, b"x\r\n0\r\n\r\n"].concat(), Follows::Chunks),
+                }
+            }).collect();
+            let end: &[u8] = if broken { b"1 \r\nx\r\n0\r\n\r\n" } else { b"1\r\nx\r\n0\r\n\r\n" };
+            all.push((HEAD.to_vec(), end.to_vec(), Follows::Chunks));
+            let bytes: Vec<u8> = all.iter().flat_map(|(head, body, _)| [&head[..], body].concat()).collect();
+            // hyper reports a head when it has all of it, and no head before the body of the last one is read.
+            let (mut framing, mut given, mut result) = (Framing::default(), 0, Ok(()));
+            let (mut heads, mut position) = (all.iter(), 0);
+            let mut next = heads.next();
+            let mut cuts = cuts.iter().cycle();
+            while given < bytes.len() && result.is_ok() {
+                let until = (given + cuts.next().copied().unwrap_or(1)).min(bytes.len());
+                result = framing.read(&bytes[given..until]);
+                given = until;
+                while let Some((head, body, follows)) = next
+                    && result.is_ok()
+                    && given >= position + head.len()
+                {
+                    result = framing.head(*follows);
+                    position += head.len() + body.len();
+                    next = heads.next();
+                }
+            }
+            prop_assert_eq!(result.is_err(), broken);
+        }
+    }
+}
