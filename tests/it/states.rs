@@ -102,6 +102,12 @@ impl Scene {
         self.server.processes().into_iter().filter(is_master).collect()
     }
 
+    /// How many workers there are, ready or not.
+    fn hung(&self) -> usize {
+        let title = |pid: i32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        self.server.processes().into_iter().filter(|pid| title(*pid).contains("hostler: worker")).count()
+    }
+
     /// Whether somebody answers; false when the server has ended instead.
     fn is_served(&mut self, what: &str) -> bool {
         let limit = Instant::now() + LIMIT;
@@ -199,6 +205,60 @@ fn signals_while_upgrading() {
 #[test]
 fn signals_while_draining() {
     signals_in(State::Draining);
+}
+
+/// One signal after the other, or in the same moment.
+#[test]
+fn pairs_of_signals() {
+    use Signal::{SIGHUP, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR2};
+    let stops =
+        [(SIGTERM, SIGUSR2), (SIGUSR2, SIGTERM), (SIGTERM, SIGHUP), (SIGHUP, SIGTERM), (SIGTERM, SIGTERM)];
+    for (first, second) in stops {
+        let what = format!("{first}, then {second}");
+        let mut scene = Scene::set(State::Serving, "pairs");
+        scene.server.signal(first);
+        scene.server.signal(second);
+        assert_eq!(scene.server.wait_exit().code(), Some(0), "{what}\n{}", scene.server.log());
+        scene.ends(&what);
+    }
+    let others =
+        [(SIGHUP, SIGUSR2), (SIGUSR2, SIGHUP), (SIGUSR2, SIGUSR2), (SIGTTIN, SIGHUP), (SIGHUP, SIGTTOU)];
+    for (first, second) in others {
+        for state in [State::Booting, State::Serving, State::Reloading] {
+            let what = format!("{first}, then {second} while {state:?}");
+            let mut scene = Scene::set(state, "pairs");
+            scene.server.signal(first);
+            scene.server.signal(second);
+            assert!(scene.is_served(&what), "{what}: it ended\n{}", scene.server.log());
+            scene.ends(&what);
+        }
+    }
+}
+
+/// A worker that nobody wants any more is no failure of the start.
+#[test]
+fn who_is_told_to_leave_before_anything_served_fails_nothing() {
+    for signals in [[Signal::SIGTTIN, Signal::SIGTTOU], [Signal::SIGHUP, Signal::SIGHUP]] {
+        let mut scene = Scene::set(State::HungBoot, "nofault");
+        for signal in signals {
+            scene.server.signal(signal);
+            let told = if signal == Signal::SIGHUP { "reloading" } else { "number of workers changed" };
+            scene.server.wait_for(told, 1);
+            if signal != Signal::SIGTTOU {
+                // Another one hangs by now: in its import, as a worker of its own.
+                let limit = Instant::now() + LIMIT;
+                while scene.hung() < 2 {
+                    assert!(Instant::now() < limit, "{}", scene.server.log());
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            }
+        }
+        scene.server.wait_for("worker ended", 1);
+        fs::write(state_file("nofault"), "serve").unwrap();
+        scene.server.signal(Signal::SIGHUP);
+        assert!(scene.is_served("a corrected application"), "{}", scene.server.log());
+        scene.ends("after that");
+    }
 }
 
 const STATES: [State; 7] = [

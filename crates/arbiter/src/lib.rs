@@ -260,6 +260,12 @@ impl Arbiter {
         self.workers.values().filter(|worker| worker.is_serving()).count()
     }
 
+    /// Whether the worker ends because it was told to, and not for a fault of its own.
+    #[must_use]
+    pub fn was_told_to_leave(&self, id: WorkerId) -> bool {
+        self.workers.get(&id).is_none_or(Worker::was_told_to_leave)
+    }
+
     /// The workers whose loops are watched: those that serve.
     pub fn watched(&self) -> impl Iterator<Item = WorkerId> + '_ {
         self.workers.iter().filter(|(_, worker)| worker.is_serving()).map(|(id, _)| *id)
@@ -362,7 +368,10 @@ impl Arbiter {
                 | State::Booting { kill_at: Some(at) }
                 | State::Draining { kill_at: at, .. } => *at += by,
                 State::Serving { beat, .. } => *beat += by,
-                State::Booting { .. } | State::Spawning { .. } | State::Reporting { .. } | State::Killed => {}
+                State::Booting { .. }
+                | State::Spawning { .. }
+                | State::Reporting { .. }
+                | State::Killed { .. } => {}
             }
         }
     }

@@ -65,7 +65,7 @@ impl Arbiter {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let was = *worker;
         match was.state {
-            State::Killed | State::Spawning { give_up_at: None } => {}
+            State::Killed { .. } | State::Spawning { give_up_at: None } => {}
             State::Spawning { give_up_at: Some(_) } => {
                 self.await_forks(was.generation, None);
                 actions.push(Action::GiveUp(was.generation));
@@ -85,7 +85,7 @@ impl Arbiter {
                 actions.push(Action::Terminate(id, why));
             }
             State::Draining { why, .. } => {
-                worker.state = State::Killed;
+                worker.state = State::Killed { why };
                 actions.push(Action::Kill(id, why));
             }
         }

@@ -33,14 +33,17 @@ impl Arbiter {
                 worker.state = State::Draining { kill_at, why: Why::GracefulTimeout };
                 actions.push(Action::Drain { worker: id, reason, hand_over });
             }
-            State::Spawning { .. } | State::Reporting { .. } | State::Draining { .. } | State::Killed => {}
+            State::Spawning { .. }
+            | State::Reporting { .. }
+            | State::Draining { .. }
+            | State::Killed { .. } => {}
         }
     }
 
     /// Tells a worker to leave at once.
     fn quit(&mut self, id: WorkerId, now: Time, actions: &mut Vec<Action>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        if !matches!(worker.state, State::Spawning { .. } | State::Killed) {
+        if !matches!(worker.state, State::Spawning { .. } | State::Killed { .. }) {
             worker.state = State::Draining { kill_at: now + QUICK_LIMIT, why: Why::QuickStop };
             actions.push(Action::Quit(id));
         }

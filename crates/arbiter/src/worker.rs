@@ -60,7 +60,7 @@ pub(crate) enum State {
     /// Finishes what it has.
     Draining { kill_at: Time, why: Why },
     /// Was sent SIGKILL.
-    Killed,
+    Killed { why: Why },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +83,12 @@ impl Worker {
         matches!(self.state, State::Draining { why: Why::GracefulTimeout, .. })
     }
 
+    /// Was told to finish or to leave at once, and has done nothing wrong before that.
+    pub(crate) fn was_told_to_leave(&self) -> bool {
+        let (State::Draining { why, .. } | State::Killed { why }) = self.state else { return false };
+        matches!(why, Why::GracefulTimeout | Why::QuickStop)
+    }
+
     /// Serves or is on the way to it.
     pub(crate) fn is_incumbent(&self) -> bool {
         matches!(self.state, State::Spawning { .. } | State::Booting { .. } | State::Serving { .. })
@@ -97,7 +103,7 @@ impl Worker {
     /// stall counts.
     pub(crate) fn deadline(&self, watched: bool) -> Option<Time> {
         match self.state {
-            State::Killed => None,
+            State::Killed { .. } => None,
             State::Spawning { give_up_at: at } | State::Booting { kill_at: at } => at,
             State::Serving { beat, .. } => {
                 self.policy.stall_timeout.filter(|_| watched).map(|timeout| beat + timeout)

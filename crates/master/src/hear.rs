@@ -44,7 +44,8 @@ impl Master {
         } else {
             warn!(%seat, pid, %status, requests, "worker ended");
         }
-        if !self.arbiter.ever_served() && !self.arbiter.is_stopping() {
+        let planned = self.arbiter.is_stopping() || self.arbiter.was_told_to_leave(id);
+        if !self.arbiter.ever_served() && !planned {
             self.boot_failed(id, &died_booting(status, hung_at), events);
         }
         events.push_back(Event::Exited(id));
