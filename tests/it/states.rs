@@ -102,6 +102,21 @@ impl Scene {
         self.server.processes().into_iter().filter(is_master).collect()
     }
 
+    /// The children of masters: molds, workers, successors. Not who lives for a moment between two forks; if that is
+    /// stopped, nobody can tell it from a process of the application.
+    fn children(&self) -> Vec<i32> {
+        let masters = self.masters();
+        let parent = |pid: i32| -> Option<i32> {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
+        };
+        let all = self.server.processes().into_iter();
+        let mut children: Vec<i32> =
+            all.filter(|pid| parent(*pid).is_some_and(|parent| masters.contains(&parent))).collect();
+        children.sort_unstable();
+        children
+    }
+
     /// How many workers there are, ready or not.
     fn hung(&self) -> usize {
         let title = |pid: i32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -149,7 +164,7 @@ fn describe(pid: i32) -> String {
     let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
     let status = read("status");
     let lines = status.lines().filter(|line| line.starts_with("State") || line.starts_with("PPid"));
-    format!("{pid} {:?} {:?}", lines.collect::<Vec<_>>(), read("cmdline"))
+    format!("{pid} {:?} {:?}", lines.collect::<Vec<_>>(), read("cmdline").trim_end_matches('\0'))
 }
 
 fn answers(conn: &mut Conn) -> bool {
@@ -276,15 +291,14 @@ fn to_each_process(name: &str, signal: Signal) {
     for state in STATES {
         let processes = {
             let mut scene = Scene::set(state, name);
-            let count = scene.server.processes().len();
+            let count = scene.children().len();
             scene.ends("as it is");
             count
         };
-        for number in 1..processes {
+        for number in 0..processes {
             let what = format!("{signal} to process {number} while {state:?}");
             let mut scene = Scene::set(state, name);
-            let mut all = scene.server.processes();
-            all.sort_unstable();
+            let all = scene.children();
             let Some(pid) = all.get(number) else { continue };
             let _ = kill(Pid::from_raw(*pid), signal);
             let hangs = matches!(state, State::HungBoot | State::HungReload | State::Draining);
