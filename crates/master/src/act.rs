@@ -233,12 +233,12 @@ impl Master {
         let native = NativeSeat { post, channel, stacks, board, shared: shared?, settings, master_pid };
         // Lines to siblings must end with the master, not with whoever inherited a copy.
         let pages = self.board.pages();
-        let (fleet, signals) = (&mut self.fleet, &mut self.signals);
+        let (fleet, signals, files) = (&mut self.fleet, &mut self.signals, &mut self.plan.owned_files);
         native::fork(
             || {
                 let none = crate::fleet::Fleet::new(pages);
                 let silent = SignalPipe::new(&[]).map(|none| std::mem::replace(signals, none));
-                (std::mem::replace(fleet, none), silent)
+                (std::mem::replace(fleet, none), silent, std::mem::take(files))
             },
             || {
                 title::set(&title);

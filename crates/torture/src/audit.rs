@@ -29,7 +29,7 @@ pub(crate) struct Inventory(BTreeMap<Role, Rest>);
 struct Rest {
     /// By kind.
     descriptors: BTreeMap<String, usize>,
-    threads: usize,
+    threads: Vec<String>,
     memory: u64,
 }
 
@@ -39,7 +39,9 @@ pub(crate) fn inventory(server: &Server) -> Inventory {
     for process in server.processes() {
         let has = Rest::of(&proc::belongings(process.pid));
         let most = roles.entry(process.role).or_default();
-        most.threads = most.threads.max(has.threads);
+        if has.threads.len() > most.threads.len() {
+            most.threads = has.threads;
+        }
         most.memory = most.memory.max(has.memory);
         for (kind, count) in has.descriptors {
             let known = most.descriptors.entry(kind).or_default();
@@ -59,7 +61,7 @@ impl Rest {
             let kind = target.split(['[', ' ']).next().unwrap_or_default();
             *descriptors.entry(kind.to_owned()).or_default() += 1;
         }
-        Self { descriptors, threads: has.threads, memory: has.memory }
+        Self { descriptors, threads: has.threads.clone(), memory: has.memory }
     }
 
     /// What of this is more than `before`.
@@ -68,8 +70,9 @@ impl Rest {
             let known = before.descriptors.get(kind).copied().unwrap_or_default();
             (*count > known).then(|| format!("{count} instead of {known} descriptors of {kind}"))
         });
-        let threads = (self.threads > before.threads)
-            .then(|| format!("{} instead of {} threads", self.threads, before.threads));
+        let threads = (self.threads.len() > before.threads.len()).then(|| {
+            format!("{} instead of {} threads: {:?}", self.threads.len(), before.threads.len(), self.threads)
+        });
         let memory = (self.memory > before.memory + grows)
             .then(|| format!("{} KiB of memory instead of {}", self.memory, before.memory));
         kinds.chain(threads).chain(memory).collect()

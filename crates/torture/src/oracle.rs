@@ -123,6 +123,15 @@ impl Case<'_> {
         let cause = match answer.status {
             400 if broken => Some(Cause::RulesBroken),
             408 if late => Some(Cause::TooSlow),
+            500 if self.was_killed() => Some(Cause::WorkerKilled),
+            500 if self
+                .history
+                .stops
+                .iter()
+                .any(|stop| !stop.graceful && stop.at <= answer.whole_at + SLACK) =>
+            {
+                Some(Cause::QuickStop)
+            }
             500 | 503 if self.had_few_descriptors() => Some(Cause::NoDescriptors),
             _ => None,
         };
@@ -157,6 +166,9 @@ impl Case<'_> {
         }
         if talk.breaks_at.is_some_and(|at| at <= place) {
             return Some(Cause::RulesBroken);
+        }
+        if talk.deaf {
+            return Some(Cause::TooSlow);
         }
         if nothing_came && talk.late_from.is_some_and(|at| at <= place) && self.was_late() {
             return Some(Cause::TooSlow);

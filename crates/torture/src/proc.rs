@@ -28,7 +28,8 @@ pub(crate) struct Process {
 pub(crate) struct Belongings {
     /// What its descriptors lead to.
     pub(crate) descriptors: Vec<String>,
-    pub(crate) threads: usize,
+    /// The names of its threads.
+    pub(crate) threads: Vec<String>,
     /// Resident memory that is its own, in KiB.
     pub(crate) memory: u64,
 }
@@ -90,7 +91,11 @@ pub(crate) fn belongings(pid: i32) -> Belongings {
         let value = status.lines().find_map(|line| line.strip_prefix(name)?.split_ascii_whitespace().next());
         value.and_then(|value| value.parse::<u64>().ok()).unwrap_or_default()
     };
-    let threads = usize::try_from(field("Threads:")).unwrap_or_default();
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let threads = tasks
+        .filter_map(|task| fs::read_to_string(task.path().join("comm")).ok())
+        .map(|name| name.trim().to_owned())
+        .collect();
     Belongings { descriptors, threads, memory: field("RssAnon:") }
 }
 
@@ -142,6 +147,6 @@ mod tests {
         let port = client.local_addr().unwrap().port();
         assert_eq!(owners(address, &[own]).get(&port), Some(&vec![own]));
         let has = belongings(own);
-        assert!(has.descriptors.len() > 3 && has.threads >= 1 && has.memory > 0);
+        assert!(has.descriptors.len() > 3 && !has.threads.is_empty() && has.memory > 0);
     }
 }

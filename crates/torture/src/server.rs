@@ -31,6 +31,9 @@ use std::{
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
 /// How long a head may take, and a connection rest.
 pub(crate) const HEADER_LIMIT: Duration = Duration::from_secs(3);
+/// How long a body may stall, and how long an answer may wait for its reader.
+const BODY_LIMIT: Duration = Duration::from_secs(3);
+const WRITE_LIMIT: Duration = Duration::from_secs(6);
 /// How long a worker may stand still. Longer than anything that a plan does to one.
 const STALL: Duration = Duration::from_secs(15);
 /// How long a start may take.
@@ -77,6 +80,8 @@ impl Server {
             if self.setup.interface == Interface::Native { self.native() } else { self.python() };
         command
             .env("TORTURE_VIOLATIONS", self.dir.join("violations"))
+            .env("HOSTLER_BODY_READ_TIMEOUT", BODY_LIMIT.as_secs().to_string())
+            .env("HOSTLER_WRITE_TIMEOUT", WRITE_LIMIT.as_secs().to_string())
             .env("TMPDIR", self.dir.join("tmp"))
             .env_remove("VIRTUAL_ENV")
             .stdin(Stdio::null())

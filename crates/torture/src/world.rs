@@ -110,10 +110,11 @@ impl History {
         self.killed.iter().find(|(killed, _)| killed == pid).map(|(_, at)| *at)
     }
 
-    /// When the process that had this client last was told to stop, if it was.
+    /// When the process that had this client last was told to stop, if it was; of clients that were with nobody when
+    /// was looked, when any was.
     pub(crate) fn owner_told(&self, port: u16) -> Option<u64> {
-        let pid = self.owners.get(&port)?;
-        self.told.iter().find(|(told, _)| told == pid).map(|(_, at)| *at)
+        let owner = self.owners.get(&port);
+        self.told.iter().find(|(told, _)| owner.is_none_or(|pid| pid == told)).map(|(_, at)| *at)
     }
 
     /// When the process that had this client last was gone, if it is.

@@ -94,6 +94,8 @@ pub(crate) struct Talk {
     pub(crate) breaks_at: Option<usize>,
     /// Requests before which, or in whose heads, the client is slower than the server waits.
     pub(crate) late_from: Option<usize>,
+    /// It does not read for longer than the server waits.
+    pub(crate) deaf: bool,
 }
 
 /// A step of an HTTP connection. Numbers of requests are their places in the talk.

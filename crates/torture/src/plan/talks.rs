@@ -26,7 +26,7 @@ impl Author {
 
     /// A client of some manner.
     pub(super) fn talk(&mut self, dice: &mut Dice) -> (&'static str, Does) {
-        let manners: [(u64, (&'static str, Draw)); 14] = [
+        let manners: [(u64, (&'static str, Draw)); 16] = [
             (20, ("polite", Self::polite)),
             (10, ("slow reader", Self::slow_reader)),
             (6, ("late reader", Self::late_reader)),
@@ -36,6 +36,8 @@ impl Author {
             (8, ("slow sender", Self::slow_sender)),
             (2, ("too slow sender", Self::too_slow)),
             (2, ("long rest", Self::long_rest)),
+            (2, ("body that stalls", Self::stalled_body)),
+            (2, ("deaf reader", Self::deaf_reader)),
             (8, ("leaver", Self::leaver)),
             (6, ("half-closer", Self::half_closer)),
             (6, ("rule breaker", Self::rule_breaker)),
@@ -189,6 +191,27 @@ impl Author {
         talk
     }
 
+    /// A body of which nothing comes for longer than the server waits.
+    fn stalled_body(&mut self, dice: &mut Dice) -> Talk {
+        let mut ask = self.ask(dice);
+        (ask.method, ask.up) = (Method::Post, dice.size(2..=100_000));
+        let (up, middle) = (ask.up, dice.size(1..=ask.up - 1));
+        let mut talk = Talk::new(vec![ask], Vec::new(), Reader::Fast);
+        talk.steps =
+            vec![Step::Head(0), Step::Body(0, 0, middle), Step::Pause(8_000), Step::Body(0, middle, up)];
+        talk.late_from = Some(0);
+        talk
+    }
+
+    /// Reads nothing for longer than the server waits.
+    fn deaf_reader(&mut self, dice: &mut Dice) -> Talk {
+        let mut ask = Ask::new(self.number(), dice.size(1_000..=12_000_000));
+        ask.declared = dice.chance(50);
+        let mut talk = Talk::simple(vec![ask], Reader::Late(11_000));
+        talk.deaf = true;
+        talk
+    }
+
     /// A pause between requests that is longer than the server keeps connections.
     fn long_rest(&mut self, dice: &mut Dice) -> Talk {
         let asks = vec![self.ask(dice), self.ask(dice)];
@@ -264,7 +287,11 @@ impl Author {
         let begin = dice.size(1..=up);
         talk.steps = vec![Step::Head(0), Step::Body(0, 0, begin)];
         if begin < up {
-            talk.steps.push(if dice.chance(50) { Step::Await(1) } else { Step::Pause(dice.within(1..=800)) });
+            let waits = dice.chance(50);
+            talk.steps.push(if waits { Step::Await(1) } else { Step::Pause(dice.within(1..=800)) });
+            // Bodies are read before a WSGI application is called: who waits for its answer first waits for ever.
+            let whole_first = matches!(self.interface, Interface::Wsgi | Interface::WsgiThreads);
+            talk.late_from = (waits && whole_first).then_some(0);
             talk.steps.push(Step::Body(0, begin, up));
         }
         talk.steps.push(Step::Await(1));
@@ -286,7 +313,7 @@ impl Author {
 
 impl Talk {
     fn new(asks: Vec<Ask>, steps: Vec<Step>, reader: Reader) -> Self {
-        Self { asks, steps, reader, breaks_at: None, late_from: None }
+        Self { asks, steps, reader, breaks_at: None, late_from: None, deaf: false }
     }
 
     /// One request after the other.
