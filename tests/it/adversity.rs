@@ -29,7 +29,8 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 fn named(text: &str) -> BTreeSet<String> {
     let quoted = text.split('`').skip(1).step_by(2);
     let is_path = |name: &&str| {
-        name.contains("::") && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:".contains(c))
+        name.contains("::")
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:".contains(c))
     };
     quoted.filter(is_path).map(str::to_owned).collect()
 }

@@ -21,6 +21,9 @@ const OTHERS_GROW: u64 = 128 << 10;
 /// Descriptors that a worker keeps in reserve once it was handed a connection (`http/handover.rs`): copies of a socket.
 const RESERVE: usize = 2;
 
+/// Threads that a worker keeps for WSGI calls that may wait for their clients, once there was one (`python/src/wsgi`).
+const WAITING_THREADS: usize = 4;
+
 /// What each role has at rest: the most of its processes.
 #[derive(Clone, Debug)]
 pub(crate) struct Inventory(BTreeMap<Role, Rest>);
@@ -50,6 +53,9 @@ pub(crate) fn inventory(server: &Server) -> Inventory {
     }
     if let Some(sockets) = roles.get_mut(&Role::Worker).and_then(|rest| rest.descriptors.get_mut("socket:")) {
         *sockets += RESERVE;
+    }
+    if let Some(workers) = roles.get_mut(&Role::Worker).filter(|_| server.calls_wsgi()) {
+        workers.threads.extend(vec!["one that may wait".into(); WAITING_THREADS]);
     }
     Inventory(roles)
 }

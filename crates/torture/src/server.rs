@@ -160,6 +160,11 @@ impl Server {
         self.dir.join("run/pid")
     }
 
+    /// Whether its application is one of WSGI.
+    pub(crate) fn calls_wsgi(&self) -> bool {
+        matches!(self.setup.interface, Interface::Wsgi | Interface::WsgiThreads)
+    }
+
     /// Its processes, oldest first.
     pub(crate) fn processes(&self) -> Vec<Process> {
         let group = self.groups.lock().expect("no thread panics").last().copied();

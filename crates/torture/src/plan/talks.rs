@@ -182,11 +182,8 @@ impl Author {
         let ask = Ask::new(self.number(), 10);
         let head = ask.head().len();
         let mut talk = Talk::new(vec![ask], Vec::new(), Reader::Fast);
-        talk.steps = vec![
-            Step::HeadPart(0, 0, dice.size(1..=head - 3)),
-            Step::Pause(7_000),
-            Step::HeadPart(0, head - 2, head),
-        ];
+        let middle = dice.size(1..=head - 1);
+        talk.steps = vec![Step::HeadPart(0, 0, middle), Step::Pause(7_000), Step::HeadPart(0, middle, head)];
         talk.late_from = Some(0);
         talk
     }
