@@ -360,7 +360,8 @@ where
                 self.service.server.app.client_finished(&self.service.connection)
             }
             _ => {
-                self.watch(awaited);
+                // A body that somebody keeps would hide for ever that its client has left.
+                self.watch(awaited || state.life().is_answered_early());
                 true
             }
         }
