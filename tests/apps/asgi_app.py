@@ -9,6 +9,7 @@ import time
 
 FROM_LIFESPAN = contextvars.ContextVar("from_lifespan", default="nothing")
 OF_REQUEST = contextvars.ContextVar("of_request", default="nothing")
+KEPT = []
 SEEN = {"disconnects": 0, "sent": 0}
 
 
@@ -54,6 +55,25 @@ async def on_scope(scope, receive, send):
     scope["state"]["leaked"] = "no"
     text = json.dumps(shown, default=lambda v: v.decode("latin-1"))
     await answer(send, text.encode())
+
+
+async def on_abilities(scope, receive, send):
+    """Shows what the server says of itself, then spoils it; some of it is kept."""
+    shown = json.dumps([scope["asgi"], scope["extensions"]], default=lambda deadline: "a deadline")
+    query = scope["query_string"]
+    if query == b"values":
+        scope["asgi"]["version"] = "2.0"
+        scope["extensions"]["http.response.trailers"] = {"spoilt": 1}
+    elif query == b"keys":
+        scope["asgi"]["more"] = scope["extensions"]["more"] = 1
+        del scope["asgi"]["spec_version"], scope["extensions"]["http.response.pathsend"]
+    elif query == b"inside":
+        scope["extensions"]["http.response.early_hint"]["spoilt"] = 1
+    elif query == b"kept":
+        KEPT.append((scope["asgi"], scope["extensions"], scope["extensions"]["http.response.pathsend"]))
+    for asgi, extensions, inside in KEPT:
+        asgi["late"] = extensions["late"] = inside["late"] = 1
+    await answer(send, shown.encode())
 
 
 async def on_pid(scope, receive, send):

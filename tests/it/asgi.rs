@@ -47,6 +47,25 @@ fn requests_of_a_connection_do_not_see_each_others_scope() {
 }
 
 #[test]
+fn what_a_request_does_to_its_scope_no_other_sees() {
+    for options in [&[][..], &["--request-timeout", "30"]] {
+        let server =
+            options.iter().fold(Server::app("asgi_app:app").option("workers", 1), |app, arg| app.arg(arg));
+        let server = server.start();
+        let mut conns = [server.connect(), server.connect()];
+        let mut shown = Vec::new();
+        for spoils in ["nothing", "values", "keys", "inside", "kept", "nothing", "kept", "inside", "nothing"]
+        {
+            let replies = conns.iter_mut().map(|conn| conn.get(&format!("/abilities?{spoils}")));
+            shown.extend(replies.map(|reply| reply.text()));
+        }
+        assert!(shown[0].contains(r#""http.response.pathsend": {}"#), "{}", shown[0]);
+        assert!(shown.iter().all(|other| *other == shown[0]), "{shown:#?}");
+        server.stop();
+    }
+}
+
+#[test]
 fn bodies_arrive_in_one_piece_and_in_many() {
     let server = serve();
     let mut conn = server.connect();

@@ -214,7 +214,9 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        Python::attach(|py| self.give_up(py));
+        if self.0.peek(|state| matches!(state, State::Line(_, Some(_)))) == Some(true) {
+            Python::attach(|py| self.give_up(py));
+        }
     }
 }
 

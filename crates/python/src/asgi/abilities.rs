@@ -38,7 +38,7 @@ impl Abilities {
     /// A set for one request; `use_it` may not keep it.
     pub(super) fn with<R>(&self, py: Python<'_>, use_it: impl FnOnce(&Set) -> PyResult<R>) -> PyResult<R> {
         let set = match self.last.with(py, Option::take) {
-            Some(set) if self.is_untouched(py, &set)? => set,
+            Some(set) if self.is_untouched(py, &set) => set,
             _ => self.make(py)?,
         };
         let used = use_it(&set);
@@ -60,24 +60,20 @@ impl Abilities {
     }
 
     /// Whether a set is as it was made, and nobody but us can change it.
-    fn is_untouched(&self, py: Python<'_>, set: &Set) -> PyResult<bool> {
+    fn is_untouched(&self, py: Python<'_>, set: &Set) -> bool {
         let (asgi, extensions) = (set.asgi.bind(py), set.extensions.bind(py));
         let held = references(asgi) > 1 || references(extensions) > 1;
         if held || asgi.len() != self.asgi.len() || extensions.len() != set.each.len() {
-            return Ok(false);
+            return false;
         }
-        for (name, value) in &self.asgi {
-            if !asgi.get_item(name)?.is_some_and(|found| found.is(value)) {
-                return Ok(false);
-            }
-        }
-        for (name, ability) in self.extensions.iter().zip(&set.each) {
-            // One reference is ours, one that of the dictionary around it.
-            let alone = references(ability.bind(py)) == 2 && ability.bind(py).is_empty();
-            if !alone || !extensions.get_item(name)?.is_some_and(|found| found.is(ability)) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let same = asgi
+            .iter()
+            .zip(&self.asgi)
+            .all(|((name, value), (kept_name, kept))| name.is(kept_name) && value.is(kept));
+        let kept = self.extensions.iter().zip(&set.each);
+        same && extensions.iter().zip(kept).all(|((name, ability), (kept_name, kept))| {
+            // One reference is ours, one that of the dictionary around it, and one is in use here.
+            name.is(kept_name) && ability.is(kept) && references(&ability) == 3 && kept.bind(py).is_empty()
+        })
     }
 }

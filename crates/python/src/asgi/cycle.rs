@@ -148,8 +148,8 @@ impl Cycle {
         }
         if unfinished {
             self.break_off(py);
+            self.end(py, Phase::Complete);
         }
-        self.end(py, Phase::Complete);
     }
 
     /// The client got no whole answer: 500 if none was begun, else an aborted connection.

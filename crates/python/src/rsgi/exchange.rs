@@ -1,4 +1,4 @@
-//! A request as the application holds it: its protocol object.
+//! A request as the application holds it: its protocol object, whose methods are in `protocol.rs`.
 //!
 //! ```text
 //! Open ──response_*──► Answered        (further answers are ignored, and logged)
@@ -6,30 +6,19 @@
 //! any ──client gone, body cut──► Gone
 //! ```
 
-use super::{
-    connection::Connection,
-    request_body::{Mode, Pieces, Whole},
-    stream::StreamTransport,
-};
+use super::{connection::Connection, request_body::Mode};
 use crate::{
-    awaitable::{Waiting, resolve},
     gil::GilCell,
     intake::Intake,
     line::Line,
     logging::application_error,
-    response::{
-        Answered, FilePieces, Head, Owner, ResponseBody, Slot, Stream, Streaming, bytes_of, internal_error,
-        plain, response,
-    },
+    response::{Answered, Owner, ResponseBody, Slot, Stream, internal_error},
     running::{Purpose, Running, cancel},
-    task::task_error,
 };
-use bytes::Bytes;
 use hostler_http::{Aborted, RequestBody};
-use hyper::{Response, StatusCode, header::CONTENT_LENGTH};
-use pyo3::{exceptions::PyValueError, prelude::*, types::PyString};
+use hyper::Response;
+use pyo3::prelude::*;
 use std::{
-    path::{Path, PathBuf},
     rc::Rc,
     task::{Context, Poll},
 };
@@ -55,7 +44,7 @@ struct State {
     running: Option<Running>,
 }
 
-enum Phase {
+pub(super) enum Phase {
     Open,
     Streaming(Rc<Stream>),
     /// hyper has all of the stream, though it may not have ended yet.
@@ -220,7 +209,7 @@ impl Exchange {
     /// The error for who reads when there is nothing to be read any more.
     pub(super) fn unreadable(&self, py: Python<'_>) -> PyErr {
         let connection = self.connection(py);
-        match self.state.with(py, |state| matches!(state.phase, Phase::Gone)) {
+        match self.is_gone(py) {
             true => connection.shared.errors.gone(py),
             false => connection
                 .shared
@@ -242,7 +231,7 @@ impl Exchange {
         self.connection(py).shared.tasks.future(py)
     }
 
-    fn put(&self, py: Python<'_>, answer: Response<ResponseBody>, phase: Phase) {
+    pub(super) fn put(&self, py: Python<'_>, answer: Response<ResponseBody>, phase: Phase) {
         let answered = matches!(phase, Phase::Answered);
         let waiting = self.state.with(py, |state| {
             state.phase = phase;
@@ -257,7 +246,7 @@ impl Exchange {
     }
 
     /// Whether an answer is still wanted. The first one counts, as in Granian; a second is a mistake to know about.
-    fn is_open(&self, py: Python<'_>) -> bool {
+    pub(super) fn is_open(&self, py: Python<'_>) -> bool {
         let (open, mistake) = self.state.with(py, |state| match state.phase {
             Phase::Open => (true, false),
             Phase::Gone => (false, false),
@@ -269,67 +258,18 @@ impl Exchange {
         open
     }
 
-    fn head_request(&self, py: Python<'_>) -> bool {
+    /// Whether nothing was answered yet.
+    pub(super) fn is_unanswered(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| matches!(state.phase, Phase::Open))
+    }
+
+    /// Whether the client is gone.
+    pub(super) fn is_gone(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| matches!(state.phase, Phase::Gone))
+    }
+
+    pub(super) fn head_request(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.head_request)
-    }
-
-    fn whole(
-        &self,
-        py: Python<'_>,
-        status: u16,
-        headers: Option<&Bound<'_, PyAny>>,
-        body: Bytes,
-    ) -> PyResult<()> {
-        if !self.is_open(py) {
-            return Ok(());
-        }
-        let head = head(status, headers)?;
-        let bodiless = head.is_bodiless(self.head_request(py));
-        head.check_length(body.len() as u64, bodiless)?;
-        // To HEAD, the length is that of the body that GET would get (RFC 9110 §9.3.2).
-        let body = if bodiless && head.length.is_some() { None } else { Some(body) };
-        self.put(py, response(head, ResponseBody::Whole(body)), Phase::Answered);
-        Ok(())
-    }
-
-    fn file(
-        &self,
-        py: Python<'_>,
-        status: u16,
-        headers: Option<&Bound<'_, PyAny>>,
-        path: &Path,
-        range: (u64, u64),
-    ) -> PyResult<()> {
-        if !self.is_open(py) {
-            return Ok(());
-        }
-        let mut head = head(status, headers)?;
-        let (pieces, length) = match FilePieces::open_range(path, range.0, range.1) {
-            Ok(opened) => opened,
-            Err(error) => {
-                tracing::error!(path = %path.display(), %error, "a file of the RSGI application cannot be sent: 404");
-                self.put(py, plain(StatusCode::NOT_FOUND, "Not Found"), Phase::Answered);
-                return Ok(());
-            }
-        };
-        if head.length.is_some_and(|announced| announced != length) {
-            tracing::warn!(path = %path.display(), length, "Content-Length was corrected to what the file has");
-        }
-        head.headers.insert(CONTENT_LENGTH, length.into());
-        let body = match head.is_bodiless(self.head_request(py)) {
-            true => ResponseBody::Whole(None),
-            false => ResponseBody::File(pieces),
-        };
-        self.put(py, response(head, body), Phase::Answered);
-        Ok(())
-    }
-}
-
-fn head(status: u16, headers: Option<&Bound<'_, PyAny>>) -> PyResult<Head> {
-    match headers {
-        Some(headers) => Head::of_strings(status, headers),
-        None => Head::of(status)
-            .ok_or_else(|| PyValueError::new_err(format!("{status} is not the status of a final response"))),
     }
 }
 
@@ -353,140 +293,5 @@ impl Owner for Py<Exchange> {
 
     fn gone(&self, py: Python<'_>) -> PyErr {
         self.get().connection(py).shared.errors.gone(py)
-    }
-}
-
-#[pymethods]
-impl Exchange {
-    /// Awaits the whole body.
-    fn __call__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let (py, this) = (slf.py(), slf.get());
-        match this.mode(py) {
-            Mode::Untouched => this.set_mode(py, Mode::Whole),
-            Mode::Whole => {}
-            Mode::Pieces | Mode::Taken => return Err(this.read_already(py)),
-        }
-        Waiting::at(py, Whole(slf.clone().unbind()))
-    }
-
-    /// Iterates over the body's pieces as they arrive.
-    fn __aiter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        let (py, this) = (slf.py(), slf.get());
-        match this.mode(py) {
-            Mode::Untouched => this.set_mode(py, Mode::Pieces),
-            Mode::Pieces => {}
-            Mode::Whole | Mode::Taken => return Err(this.read_already(py)),
-        }
-        Ok(slf.clone())
-    }
-
-    fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        match slf.get().mode(slf.py()) {
-            Mode::Pieces => Waiting::at(slf.py(), Pieces(slf.clone().unbind())),
-            Mode::Untouched | Mode::Whole | Mode::Taken => Err(slf.get().read_already(slf.py())),
-        }
-    }
-
-    /// A future that is finished when the client has disconnected.
-    fn client_disconnect<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let (py, this) = (slf.py(), slf.get());
-        let future = this.future(py)?;
-        if this.state.with(py, |state| matches!(state.phase, Phase::Gone)) {
-            resolve(&future, py.None().into_bound(py));
-            return Ok(future);
-        }
-        let connection = this.connection(py);
-        let watchers = connection.watchers();
-        watchers.add(py, &connection.shared, future.clone().unbind(), slf.clone().unbind());
-        Ok(future)
-    }
-
-    #[pyo3(signature = (status = 200, headers = None))]
-    fn response_empty(
-        &self,
-        py: Python<'_>,
-        status: u16,
-        headers: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        self.whole(py, status, headers, Bytes::new())
-    }
-
-    #[pyo3(signature = (status = 200, headers = None, body = None))]
-    fn response_str(
-        &self,
-        py: Python<'_>,
-        status: u16,
-        headers: Option<&Bound<'_, PyAny>>,
-        body: Option<&Bound<'_, PyString>>,
-    ) -> PyResult<()> {
-        let body = match body {
-            Some(text) => Bytes::copy_from_slice(text.to_str()?.as_bytes()),
-            None => Bytes::new(),
-        };
-        self.whole(py, status, headers, body)
-    }
-
-    #[pyo3(signature = (status = 200, headers = None, body = None))]
-    fn response_bytes(
-        &self,
-        py: Python<'_>,
-        status: u16,
-        headers: Option<&Bound<'_, PyAny>>,
-        body: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        let body = body.map_or_else(|| Ok(Bytes::new()), bytes_of)?;
-        self.whole(py, status, headers, body)
-    }
-
-    fn response_file(
-        &self,
-        py: Python<'_>,
-        status: u16,
-        headers: &Bound<'_, PyAny>,
-        file: PathBuf,
-    ) -> PyResult<()> {
-        self.file(py, status, Some(headers), &file, (0, u64::MAX))
-    }
-
-    /// The bytes from `start` to before `end`.
-    fn response_file_range(
-        &self,
-        py: Python<'_>,
-        status: u16,
-        headers: &Bound<'_, PyAny>,
-        file: PathBuf,
-        start: u64,
-        end: u64,
-    ) -> PyResult<()> {
-        if start >= end {
-            return Err(PyValueError::new_err(format!("a range from {start} to before {end} is empty")));
-        }
-        self.file(py, status, Some(headers), &file, (start, end))
-    }
-
-    #[pyo3(signature = (status = 200, headers = None))]
-    fn response_stream<'py>(
-        slf: &Bound<'py, Self>,
-        status: u16,
-        headers: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, StreamTransport>> {
-        let (py, this) = (slf.py(), slf.get());
-        let connection = this.connection(py);
-        if !this.state.with(py, |state| matches!(state.phase, Phase::Open)) {
-            return Err(connection.shared.errors.wrong(py, "the request was answered already"));
-        }
-        let head = head(status, headers)?;
-        let bodiless = head.is_bodiless(this.head_request(py));
-        let stream = Stream::new(if bodiless { Some(0) } else { head.length });
-        let transport = StreamTransport::new(Rc::clone(&stream), slf.clone().unbind(), head.length, bodiless);
-        let owner = Box::new(slf.clone().unbind());
-        let body = ResponseBody::Stream(Streaming { stream: Rc::clone(&stream), owner });
-        this.put(py, response(head, body), Phase::Streaming(stream));
-        Bound::new(py, transport)
-    }
-
-    /// Called when the application's task is done, unless it was done at once.
-    fn _task_done(&self, py: Python<'_>, task: &Bound<'_, PyAny>) {
-        self.application_ended(py, task_error(task));
     }
 }

@@ -7,6 +7,7 @@
 mod answer;
 mod connection;
 mod exchange;
+mod protocol;
 mod request_body;
 mod scope;
 mod stream;

@@ -5,11 +5,13 @@
 
 mod driver;
 mod handshake;
+mod inbox;
 mod session;
 mod sockets;
 
 pub(crate) use handshake::{Handshake, asks_for_websocket};
-pub(crate) use session::{NotSent, Received, Session, Stage, status_alone};
+pub(crate) use inbox::Received;
+pub(crate) use session::{NotSent, Session, Stage, status_alone};
 pub(crate) use sockets::Sockets;
 
 /// The connection ended without a close frame (RFC 6455 §7.1.5).

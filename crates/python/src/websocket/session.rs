@@ -7,7 +7,10 @@
 //! Messages that the application sends are framed at once, into a buffer that the driver empties; messages of the
 //! client go into a queue with a limit, from which `receive` takes them.
 
-use super::{ABNORMAL, Handshake, Sockets, driver};
+use super::{
+    ABNORMAL, Handshake, Sockets, driver,
+    inbox::{Inbox, Message, Received},
+};
 use crate::{
     awaitable::{Source, Waiting, reject, resolve},
     gil::GilCell,
@@ -31,54 +34,17 @@ use hyper::{
 };
 use pyo3::{exceptions::PyValueError, prelude::*};
 use std::{
-    collections::VecDeque,
     rc::Rc,
     task::{Context, Poll, Waker},
 };
 
-/// So many bytes of messages wait for the application before the client has to; the last message may exceed it.
-const MOST_INCOMING: usize = 64 * 1024;
-/// What a waiting message takes beside its bytes, so that empty ones are limited, too.
-const MESSAGE: usize = 64;
 /// So many bytes wait for the client before the application has to.
 const MOST_OUTGOING: usize = 64 * 1024;
-/// Waiting messages up to this size are copied, so that they do not keep the buffer they were read into.
-const COPY_UP_TO: usize = 2048;
-
-/// What the application is given by a `receive`.
-pub(crate) enum Received<'a> {
-    /// Valid UTF-8.
-    Text(&'a [u8]),
-    Binary(&'a [u8]),
-    /// The end: the code and the reason (RFC 6455 §7.1.5, §7.1.6).
-    Closed(u16, &'a str),
-}
 
 /// Makes the interface's own object of it.
 pub(crate) type Present = for<'py> fn(Python<'py>, Received<'_>) -> PyResult<Bound<'py, PyAny>>;
 /// The interface's own error for those who send to a client that is gone.
 pub(crate) type Gone = Box<dyn Fn(Python<'_>) -> PyErr>;
-
-/// A message of the client that waits.
-enum Incoming {
-    Text(Bytes),
-    Binary(Bytes),
-}
-
-impl Incoming {
-    fn received(&self) -> Received<'_> {
-        match self {
-            Self::Text(text) => Received::Text(text),
-            Self::Binary(data) => Received::Binary(data),
-        }
-    }
-
-    /// What it counts for while it waits.
-    fn weight(&self) -> usize {
-        let (Self::Text(data) | Self::Binary(data)) = self;
-        data.len() + MESSAGE
-    }
-}
 
 /// Why something cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,9 +75,8 @@ pub(crate) struct Session {
 struct State {
     phase: Phase,
     answer: Slot,
-    /// Messages that wait for the application, and what they weigh.
-    incoming: VecDeque<Incoming>,
-    waiting: usize,
+    /// Messages that wait for the application.
+    inbox: Inbox,
     /// Frames for the client.
     outgoing: Vec<u8>,
     deflater: Option<Deflater>,
@@ -148,8 +113,7 @@ impl Session {
         let state = State {
             phase: Phase::Connecting,
             answer: Slot::default(),
-            incoming: VecDeque::new(),
-            waiting: 0,
+            inbox: Inbox::default(),
             outgoing: Vec::new(),
             deflater: None,
             senders: Vec::new(),
@@ -398,11 +362,10 @@ impl Source for Rc<Session> {
 
     fn look<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let (message, over, driver) = self.state.with(py, |state| {
-            let message = state.incoming.pop_front();
-            let before = state.waiting;
-            state.waiting -= message.as_ref().map_or(0, Incoming::weight);
-            let room = before >= MOST_INCOMING && state.waiting < MOST_INCOMING;
-            let driver = if room { state.driver.take() } else { None };
+            let was_full = state.inbox.is_full();
+            let message = state.inbox.take();
+            // The driver waits for room.
+            let driver = if was_full && !state.inbox.is_full() { state.driver.take() } else { None };
             (message, matches!(state.phase, Phase::Closed { .. }), driver)
         });
         if let Some(driver) = driver {
@@ -436,7 +399,7 @@ impl Session {
     }
 
     pub(super) fn has_room(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.waiting < MOST_INCOMING)
+        self.state.with(py, |state| !state.inbox.is_full())
     }
 
     /// Whether the application is done with the connection.
@@ -459,27 +422,10 @@ impl Session {
     pub(super) fn deliver(&self, py: Python<'_>, text: bool, data: Bytes) {
         // Nobody waits who would take it in the loop's next turn.
         let stays = self.receivers.is_empty(py);
-        let message = if text { Incoming::Text(data) } else { Incoming::Binary(data) };
+        let message = if text { Message::Text(data) } else { Message::Binary(data) };
         let message = if stays { message.alone() } else { message };
-        self.state.with(py, |state| {
-            state.waiting += message.weight();
-            state.incoming.push_back(message);
-        });
+        self.state.with(py, |state| state.inbox.put(message));
         self.receivers.wake_first(py);
-    }
-}
-
-impl Incoming {
-    /// Without the buffer that it was read into, if that is worth a copy.
-    fn alone(self) -> Self {
-        let copy = |data: Bytes| match data.len() {
-            0..=COPY_UP_TO => Bytes::copy_from_slice(&data),
-            _ => data,
-        };
-        match self {
-            Self::Text(text) => Self::Text(copy(text)),
-            Self::Binary(data) => Self::Binary(copy(data)),
-        }
     }
 }
 
