@@ -14,6 +14,7 @@ mod frameworks;
 mod generations;
 mod handover;
 mod http;
+mod identity;
 mod lifecycle;
 mod logs;
 mod native;

@@ -22,7 +22,7 @@ fn directory(name: &str) -> PathBuf {
 
 /// Whether this machine lets us make namespaces, as root outside of a container does; says so if not.
 #[expect(clippy::print_stderr, reason = "a test that is left out should be noticed")]
-fn can_make_namespaces() -> bool {
+pub(crate) fn can_make_namespaces() -> bool {
     let tried = std::process::Command::new("unshare").args(["--mount", "--pid", "--fork", "true"]).status();
     let can = tried.is_ok_and(|status| status.success());
     if !can {
@@ -171,7 +171,7 @@ fn an_upgrade_as_pid_1_leaves_somebody_to_pass_signals_on() {
 }
 
 /// Makes a Python below a private home readable for everybody, where only the server sees it.
-const READABLE: &str = r#"
+pub(crate) const READABLE: &str = r#"
 home=$(dirname "$HOME/.")
 if ! setpriv --reuid 65534 --clear-groups test -x "$0"; then
     mount --make-rprivate / && mkdir -p /mnt/home && mount --bind "$home" /mnt/home

@@ -169,7 +169,7 @@ fn workers(workers: Workers) -> u16 {
 
 /// The command that starts the mold: a Python that loads the extension and waits for orders.
 fn mold(config: &Config) -> Result<MoldCommand, Failure> {
-    let python = python::choose(config.python.as_deref())?;
+    let python = python::choose(config.python.as_deref(), config.identity())?;
     let extension = python::extension_for(&python)?;
     info!(python = %python.program.display(), version = python.version, "python chosen");
     Ok(MoldCommand {

@@ -1,12 +1,12 @@
 //! Which Python runs the application, and which of our extensions fits it.
 
 use crate::failure::Failure;
-use hostler_sys::process::output_within;
-use hostler_wire::ExitStatus;
+use hostler_sys::{identity, process::output_within};
+use hostler_wire::{ExitStatus, Identity};
 use serde::Deserialize;
 use std::{
     env, fs,
-    io::Read,
+    io::{ErrorKind, Read},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -42,13 +42,13 @@ struct Answer {
 }
 
 /// `--python`, else the active virtual environment's, else `python3` on PATH.
-pub(crate) fn choose(asked: Option<&Path>) -> Result<Python, Failure> {
+pub(crate) fn choose(asked: Option<&Path>, identity: &Identity) -> Result<Python, Failure> {
     let program = match (asked, env::var_os("VIRTUAL_ENV")) {
         (Some(asked), _) => asked.to_owned(),
         (None, Some(venv)) => Path::new(&venv).join("bin/python"),
         (None, None) => PathBuf::from("python3"),
     };
-    let answer = ask(&program)?;
+    let answer = ask(&program, identity)?;
     let refusal = if answer.implementation != "cpython" {
         Some(format!("it is {} {}, and only CPython is supported", answer.implementation, answer.version))
     } else if (answer.major, answer.minor) < OLDEST {
@@ -68,9 +68,18 @@ pub(crate) fn choose(asked: Option<&Path>) -> Result<Python, Failure> {
     }
 }
 
-fn ask(program: &Path) -> Result<Answer, Failure> {
-    let output = output_within(Command::new(program).args(["-I", "-S", "-c", PROBE]), PATIENCE);
-    let output = output.map_err(|error| unusable(program, error.to_string()))?;
+fn ask(program: &Path, identity: &Identity) -> Result<Answer, Failure> {
+    let mut command = Command::new(program);
+    // The interpreter may be the user's own file.
+    let output = identity::run_as(&mut command, identity)
+        .and_then(|()| output_within(command.args(["-I", "-S", "-c", PROBE]), PATIENCE));
+    let output = output.map_err(|error| match &identity.user {
+        Some((user, name)) if error.kind() == ErrorKind::PermissionDenied => {
+            let user = if name.is_empty() { user.to_string() } else { format!("`{name}`") };
+            unusable(program, format!("user {user} may not run it: {error}"))
+        }
+        _ => unusable(program, error.to_string()),
+    })?;
     if !output.status.success() {
         let last = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(unusable(program, format!("it failed to start ({}) {last}", output.status)));

@@ -6,8 +6,8 @@ use crate::{
     supervision::{self, Supervision},
 };
 use hostler_wire::{
-    AppSettings, DeflateSettings, HttpSettings, Interface, ListenerSettings, LogForm, LogLevel, LogSettings,
-    Preload, WebSocketSettings, WorkerSettings, WsgiSettings,
+    AppSettings, DeflateSettings, HttpSettings, Identity, Interface, ListenerSettings, LogForm, LogLevel,
+    LogSettings, Preload, WebSocketSettings, WorkerSettings, WsgiSettings,
 };
 use std::{fmt, path::PathBuf, time::Duration};
 
@@ -125,6 +125,12 @@ impl Config {
     #[must_use]
     pub fn worker_settings(&self, listeners: Vec<ListenerSettings>) -> WorkerSettings {
         WorkerSettings { listeners, ..self.settings.clone() }
+    }
+
+    /// Whom the application runs as.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.settings.identity
     }
 
     /// Where log lines go.

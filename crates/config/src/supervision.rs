@@ -114,11 +114,12 @@ pub(crate) fn identity(values: &Values) -> Result<Identity, Error> {
     };
     let mut identity = Identity::default();
     if let Some(text) = values.text("user") {
-        let (user, group, name) = hostler_sys::identity::find_user(text).map_err(|_| {
+        let account = hostler_sys::identity::find_user(text).map_err(|_| {
             wrong("user", "there is no such user").hint("name a user of /etc/passwd, or a number")
         })?;
-        identity.user = Some((user, name));
-        identity.group = Some(group);
+        identity.user = Some((account.user, account.name));
+        identity.home = account.home;
+        identity.group = Some(account.group);
     }
     if let Some(text) = values.text("group") {
         identity.group = Some(hostler_sys::identity::find_group(text).map_err(|_| {

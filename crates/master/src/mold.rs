@@ -1,6 +1,6 @@
 //! The mold's process, as the master sees it.
 
-use hostler_sys::{channel::Channel, logging};
+use hostler_sys::{channel::Channel, identity, logging};
 use hostler_wire::{ToMold, WorkerSettings};
 use std::{
     ffi::OsString,
@@ -52,6 +52,8 @@ impl Mold {
     ) -> io::Result<Self> {
         let (ours, theirs) = Channel::pair()?;
         let mut process = Command::new(&command.program);
+        // Python's start-up files are the user's, too. What the configuration sets takes precedence.
+        identity::run_as(&mut process, &settings.identity)?;
         process.args(&command.args).envs(command.env.iter().cloned()).stdin(Stdio::null());
         // Meant for the master alone; whoever inherited them would take them for its own.
         for name in SERVICE_MANAGER_VARIABLES {

@@ -35,6 +35,9 @@ pub struct WorkerSettings {
 pub struct Identity {
     /// The user's id and primary group, and the name by which its other groups are found.
     pub user: Option<(u32, String)>,
+    /// The user's home directory; `None` if it has none.
+    #[serde(default)]
+    pub home: Option<PathBuf>,
     /// The group's id.
     pub group: Option<u32>,
     /// The file mode creation mask.

@@ -7,7 +7,7 @@ use super::{forks, preload, seat};
 use hostler_sys::{
     board::{self, OwnPage},
     channel::Channel,
-    disposition, identity,
+    disposition,
     logging::{self, Destination},
     orphan, own, process, title,
 };
@@ -65,8 +65,6 @@ impl Mold {
         descriptors.iter().for_each(own::claim);
         // Before any of the application's code runs: the scoreboard's descriptor is closed by this.
         let shared = Shared::from_descriptors(descriptors)?;
-        identity::assume(&settings.identity)?;
-        // Changing the identity makes the kernel forget whose death is to be told (prctl(2)).
         orphan::die_with(master, ORPHAN_LIMIT)?;
         let app = settings.app.as_ref().map_or("", |app| app.target.as_str());
         title::set(&title::for_role(settings.process_name.as_deref(), title::Role::Mold, app));
