@@ -10,6 +10,7 @@
 
 use crate::{
     App, ConnectionInfo, Line, PeerAddress,
+    accept_errors::{Attempts, is_out_of_descriptors},
     batch::{Batch, Overdue},
     connection::{ConnectionState, Origin, Server},
     connections::{Connections, Phase},
@@ -41,8 +42,6 @@ use tokio::{
 };
 use tracing::warn;
 
-/// How long to leave the queue alone when the process has no descriptor left for a connection.
-const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(100);
 /// How long a worker with more to do leaves a connection to its siblings, and how often in a row.
 const HOLD_BACK: Duration = Duration::from_millis(1);
 const MOST_HOLDS: u32 = 16;
@@ -159,6 +158,7 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
 
     async fn accept_from(self: Rc<Self>, index: usize) {
         let listener = &self.listeners[index];
+        let mut attempts = Attempts::default();
         while self.until_drain(listener.ready()).await {
             let shared = listener.neighbours.is_empty();
             if shared && !self.until_drain(self.my_turn()).await {
@@ -166,10 +166,11 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
             }
             match listener.take() {
                 Ok((socket, peer)) => {
+                    attempts.succeeded();
                     self.server.load.page().connection_accepted();
                     self.serve(index, socket, peer, Bytes::new());
                 }
-                Err(error) => pause_after(&error).await,
+                Err(error) => attempts.failed(&error).await,
             }
             // What is here already goes first: the next connection may suit a sibling better.
             tokio::task::yield_now().await;
@@ -201,12 +202,14 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
 
     /// Takes over connections from workers that drain.
     async fn adopt(self: Rc<Self>) {
+        let mut attempts = Attempts::default();
         while self.until_drain(self.server.line.ready()).await {
             if !self.until_drain(self.my_turn()).await {
                 return;
             }
-            if let Err(error) = self.adopt_one() {
-                pause_after(&error).await;
+            match self.adopt_one() {
+                Ok(()) => attempts.succeeded(),
+                Err(error) => attempts.failed(&error).await,
             }
             tokio::task::yield_now().await;
         }
@@ -293,24 +296,6 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
         let (server, builder) = (Rc::clone(&self.server), Rc::clone(&self.builder));
         tokio::task::spawn_local(server.serve(builder, io, info, origin));
     }
-}
-
-async fn pause_after(error: &io::Error) {
-    // Errors of the connection itself (accept(2): ECONNABORTED and the like) are the client's affair.
-    if is_out_of_descriptors(error) {
-        warn!(%error, hint = "raise the limit of open files (LimitNOFILE=, ulimit -n)", "cannot accept");
-        tokio::time::sleep(OUT_OF_DESCRIPTORS_PAUSE).await;
-    }
-}
-
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(errno::EMFILE | errno::ENFILE))
-}
-
-/// errno(3), the two that say "no descriptor left" on Linux.
-mod errno {
-    pub(super) const ENFILE: i32 = 23;
-    pub(super) const EMFILE: i32 = 24;
 }
 
 fn builder(settings: &HttpSettings) -> http1::Builder {

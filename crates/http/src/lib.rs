@@ -12,6 +12,7 @@
 #![deny(unsafe_code)]
 
 mod accept;
+mod accept_errors;
 mod app;
 mod batch;
 mod check;
