@@ -116,3 +116,9 @@ def on_close(argument):
         if link.startswith("pipe:") or "fifo" in link:
             os.close(number)
     return "closed"
+
+
+def on_exit(argument):
+    """Ends the event loop, after this answer."""
+    asyncio.get_running_loop().call_later(0.05, sys.exit, 7)
+    return "exits"

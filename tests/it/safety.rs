@@ -255,3 +255,65 @@ fn a_start_on_a_unix_socket_whose_queue_is_full_is_refused_at_once() {
     assert!(log.contains("cannot listen on unix:"), "{log}");
     assert!(socket.exists());
 }
+
+#[test]
+fn a_worker_that_served_is_not_said_to_be_unable_to_boot() {
+    let server = Server::app("hostile:app").option("workers", 1).start();
+    assert_eq!(server.connect().get("/exit").text(), "exits");
+    server.wait_for("worker ready", 2);
+    let log = server.log();
+    assert!(!log.contains("cannot boot"), "{log}");
+    assert!(log.contains("SystemExit: 7"), "{log}");
+    server.stop();
+}
+
+#[test]
+fn a_reload_that_fails_shows_the_application_s_traceback_and_no_other() {
+    let dir = directory("failed-reload");
+    let broken = dir.join("broken");
+    let server =
+        Server::app("unimportable:app").option("workers", 6).env("BROKEN", broken.to_str().unwrap()).start();
+    fs::write(&broken, "").unwrap();
+    // Each time the mold is left while it forks: what it says then nobody hears.
+    for round in 1..=5 {
+        server.signal(Signal::SIGHUP);
+        server.wait_for("not reloaded: the running workers serve on", round);
+        wait_until("gone", || server.processes().len() == 8);
+    }
+    let log = server.log();
+    assert!(log.contains("broken on purpose"), "{log}");
+    assert!(
+        !log.contains("Broken pipe") && !log.contains("BrokenPipe") && !log.contains("mold_main"),
+        "{log}"
+    );
+    server.stop();
+}
+
+#[test]
+fn a_worker_without_descriptors_neither_spins_nor_stays_deaf() {
+    let server = Server::app("hostile:app").option("workers", 1).start();
+    let mut kept = server.connect();
+    let worker: i32 = kept.get("/pid").text().parse().unwrap();
+    let open = fs::read_dir(format!("/proc/{worker}/fd")).unwrap().count();
+    let limit = ["--pid", &worker.to_string(), &format!("--nofile={}", open + 2)];
+    assert!(Command::new("prlimit").args(limit).status().unwrap().success());
+    let crowd: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    server.wait_for("cannot accept", 1);
+    // Serves on, and is at rest meanwhile: its time on the processor, in hundredths of a second.
+    let used = || -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{worker}/stat")).unwrap();
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+    let (began, before) = (Instant::now(), used());
+    while began.elapsed().as_millis() < 1500 {
+        assert_eq!(kept.get("/pid").status, 200);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(used() - before < 75, "{} ticks in 150", used() - before);
+    assert_eq!(server.log().matches("cannot accept").count(), 1, "{}", server.log());
+    drop(crowd);
+    let mut later = server.connect();
+    assert_eq!(later.get("/pid").text(), worker.to_string());
+    server.stop();
+}

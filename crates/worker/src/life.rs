@@ -214,7 +214,10 @@ impl<A: App<Body: Unpin>> Worker<A> {
 
 /// Tells the master why this worker cannot boot.
 pub fn announce_failure(channel: &Channel, failure: BootFailure) {
-    if let Err(error) = channel.send(&FromWorker::Failed(failure), &[]) {
-        warn!(%error, "cannot tell the master why the boot failed");
+    match channel.send(&FromWorker::Failed(failure), &[]) {
+        // It is dead, or has given this worker's generation up already, for the same reason most likely.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => debug!(%error, "the master has hung up"),
+        Err(error) => warn!(%error, "cannot tell the master why the boot failed"),
+        Ok(()) => {}
     }
 }

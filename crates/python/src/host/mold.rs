@@ -11,9 +11,14 @@ use hostler_sys::{
     logging::{self, Destination},
     orphan, own, process, title,
 };
-use hostler_wire::{BootFailure, FailureKind, FromMold, LogSettings, Post, ToMold, WorkerSettings};
+use hostler_wire::{
+    BootFailure, ExitStatus, FailureKind, FromMold, LogSettings, Post, ToMold, WorkerSettings,
+};
 use hostler_worker::{ORPHAN_LIMIT, Seat, Shared};
-use pyo3::{exceptions::PyOSError, prelude::*};
+use pyo3::{
+    exceptions::{PyBrokenPipeError, PyConnectionResetError, PyOSError},
+    prelude::*,
+};
 use std::{
     fs::File,
     io::{self, Read, Write},
@@ -33,8 +38,19 @@ pub(crate) fn mold_main(py: Python<'_>, control: RawFd) -> PyResult<()> {
     disposition::for_mold();
     own::claim_all_handlers();
     py.import("hostler._forks")?.call_method0("install")?;
-    let mold = Mold::set_up(py, control, master)?;
-    mold.serve(py)
+    match Mold::set_up(py, control, master).and_then(|mold| mold.serve(py)) {
+        Ok(()) => process::exit_now(ExitStatus::Clean.code()),
+        Err(error) => process::exit_now(why_ended(py, &error).code()),
+    }
+}
+
+/// A master that hangs up, on a generation that it has given up or because it is dead, is no failure.
+fn why_ended(py: Python<'_>, error: &PyErr) -> ExitStatus {
+    if error.is_instance_of::<PyBrokenPipeError>(py) || error.is_instance_of::<PyConnectionResetError>(py) {
+        return ExitStatus::Clean;
+    }
+    tracing::error!("the mold failed\n{}", crate::logging::traceback(py, error).trim_end());
+    ExitStatus::Failed
 }
 
 /// Lines go to the descriptor that the master has opened, which this process may not be allowed to open.
