@@ -153,6 +153,34 @@ fn when_the_successor_crashes_the_draining_server_takes_the_service_back() {
     assert!(!socket.exists() && !pid_file.exists());
 }
 
+/// systemd takes what any process of the unit says for the state of the service.
+#[test]
+fn a_new_server_that_fails_says_nothing_to_the_service_manager() {
+    let dir = directory("quiet");
+    let (path, state, config) = (dir.join("notify"), dir.join("state"), dir.join("hostler.toml"));
+    let manager = UnixDatagram::bind(&path).unwrap();
+    fs::write(&state, "serve").unwrap();
+    fs::write(&config, "").unwrap();
+    let server = Server::app("hanging:app")
+        .option("workers", 1)
+        .option("config", config.display())
+        .env("STATE_FILE", state.to_str().unwrap())
+        .env("NOTIFY_SOCKET", path.to_str().unwrap())
+        .start();
+    receive(&manager, "READY=1");
+    fs::write(&state, "fail").unwrap();
+    upgrade(&server);
+    server.wait_for("not upgraded: the other server ended; this one goes on", 1);
+    // A reload that fails before it begins ends for the service manager, too.
+    fs::write(&config, "workers = \"many\"\n").unwrap();
+    server.signal(Signal::SIGHUP);
+    let said = receive(&manager, "RELOADING=1");
+    assert!(!said.contains("STOPPING") && !said.contains("READY"), "{said}");
+    let said = receive(&manager, "READY=1");
+    assert!(said.contains("1 of 1 workers serve"), "{said}");
+    server.stop();
+}
+
 #[test]
 fn when_the_successor_is_told_to_stop_the_old_server_does_not_come_back() {
     let mut server = slow_import().start();

@@ -124,13 +124,13 @@ impl Master {
             self.plan.orders = breed.orders.clone();
         }
         info!(%generation, "reloaded");
-        self.notifier.ready(self.arbiter.serving(), usize::from(self.arbiter.seats()));
+        self.reload_ended();
     }
 
     fn not_reloaded(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
         self.forget(generation, events);
         error!(%generation, serving = %self.arbiter.generation(), "not reloaded: the running workers serve on");
-        self.notifier.ready(self.arbiter.serving(), usize::from(self.arbiter.seats()));
+        self.reload_ended();
     }
 
     fn superseded(&mut self, generation: Generation, events: &mut VecDeque<Event>) {

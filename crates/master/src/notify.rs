@@ -20,18 +20,19 @@ enum State {
     Serving,
     Stopping,
     /// Another process is the service.
-    Replaced,
+    Elsewhere,
 }
 
 impl Notifier {
-    pub(crate) fn new() -> Self {
+    /// `replaces`: another process is the service until this one takes over, and a start that fails is no end of it.
+    pub(crate) fn new(replaces: bool) -> Self {
         // Half of what it asks for, so that one sign may be late.
         let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 2);
         Self {
             enabled: std::env::var_os("NOTIFY_SOCKET").is_some(),
             watchdog,
             signed: Instant::now(),
-            state: State::Starting,
+            state: if replaces { State::Elsewhere } else { State::Starting },
             status: String::new(),
         }
     }
@@ -44,8 +45,7 @@ impl Notifier {
             .map(|interval| self.signed + interval)
     }
 
-    /// The server serves or serves again.
-    pub(crate) fn ready(&mut self, serving: usize, seats: usize) {
+    fn ready(&mut self, serving: usize, seats: usize) {
         self.state = State::Serving;
         self.status = format!("{serving} of {seats} workers serve");
         self.tell(&[NotifyState::Ready, NotifyState::Status(&self.status)]);
@@ -77,14 +77,30 @@ impl Notifier {
 
     /// A reload began.
     pub(crate) fn reloading(&self) {
-        if let Some(since) = NotifyState::monotonic_usec_now().ok().filter(|_| self.enabled) {
+        if self.state == State::Serving
+            && let Some(since) = NotifyState::monotonic_usec_now().ok().filter(|_| self.enabled)
+        {
             self.tell(&[NotifyState::Reloading, since]);
+        }
+    }
+
+    /// A reload ended, one way or the other.
+    pub(crate) fn reload_ended(&mut self, serving: usize, seats: usize) {
+        if self.state == State::Serving {
+            self.ready(serving, seats);
+        }
+    }
+
+    /// This process takes over from another one.
+    pub(crate) fn take_over(&mut self) {
+        if self.state == State::Elsewhere {
+            self.state = State::Starting;
         }
     }
 
     /// The server stops.
     pub(crate) fn stopping(&mut self) {
-        if !matches!(self.state, State::Stopping | State::Replaced) {
+        if !matches!(self.state, State::Stopping | State::Elsewhere) {
             self.state = State::Stopping;
             self.tell(&[NotifyState::Stopping]);
         }
@@ -92,7 +108,7 @@ impl Notifier {
 
     /// Another process is the service from now on: what this one does is not the service's state any more.
     pub(crate) fn main_process(&mut self, pid: i32) {
-        self.state = State::Replaced;
+        self.state = State::Elsewhere;
         self.tell(&[NotifyState::MainPid(pid.cast_unsigned())]);
     }
 

@@ -104,7 +104,7 @@ impl Master {
             last_generation: Generation(0),
             watch: Watch::new(),
             chance,
-            notifier: Notifier::new(),
+            notifier: Notifier::new(plan.predecessor.is_some()),
             successor: None,
             reported: false,
             concurrency_told: false,
@@ -166,6 +166,7 @@ impl Master {
         if !self.announced && serving > 0 && serving >= seats {
             self.announced = true;
             self.write_pid_file();
+            self.notifier.take_over();
             if let Some(predecessor) = &self.plan.predecessor {
                 predecessor.take_over();
             }
@@ -173,6 +174,10 @@ impl Master {
         if self.announced {
             self.notifier.alive(serving, seats, self.fleet.totals().requests);
         }
+    }
+
+    pub(crate) fn reload_ended(&mut self) {
+        self.notifier.reload_ended(self.arbiter.serving(), usize::from(self.arbiter.seats()));
     }
 
     /// What molds and native workers are given, in this order.

@@ -47,6 +47,7 @@ impl Master {
         if self.arbiter.is_stopping() {
             return info!(signal = "SIGHUP", "not reloaded: the server stops");
         }
+        self.notifier.reloading();
         let orders = match &self.plan.reload {
             Some(read) => read(),
             None => Ok(self.plan.orders.clone()),
@@ -56,13 +57,15 @@ impl Master {
             Err(failure) => {
                 let cause = failure.cause.as_deref().unwrap_or_default();
                 error!(cause, "not reloaded: {}; the running workers serve on", failure.message);
+                if !self.arbiter.is_reloading() {
+                    self.reload_ended();
+                }
                 return;
             }
         };
         let generation = Generation(self.molds.newest().0.max(self.last_generation.0) + 1);
         self.last_generation = generation;
         info!(%generation, "reloading");
-        self.notifier.reloading();
         let policy = Policy { workers: self.seats_after(&orders.policy), ..orders.policy };
         let native = matches!(orders.spawner, crate::Spawner::Native(_));
         self.molds.add(generation, orders);

@@ -1,0 +1,111 @@
+//! What comes in and what goes out.
+
+use crate::{Policy, Reason, Why};
+use hostler_wire::{ExitStatus, Generation, SeatId, WorkerId};
+use std::time::Duration;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Event {
+    /// The mold of this generation was started; it can spawn once it has booted.
+    Preparing(Generation),
+    /// Workers of this generation can be spawned: its mold is ready, or the service is native.
+    CanSpawn(Generation),
+    /// Workers of this generation can't be spawned for now: its mold is gone.
+    CannotSpawn(Generation),
+    /// The user asked for a new generation, which the master is preparing, with this policy.
+    Reload(Generation, Policy),
+    /// The new generation could not be prepared.
+    ReloadFailed(Generation),
+    /// The worker asked for exists.
+    Spawned(WorkerId),
+    /// The worker asked for could not be made.
+    SpawnFailed(WorkerId),
+    /// The worker serves.
+    Ready(WorkerId),
+    /// The worker told why it can't boot; its exit follows.
+    BootFailed(WorkerId, ExitStatus),
+    /// The whole start failed before there was any worker to blame.
+    StartFailed(ExitStatus),
+    /// The worker's loop turned since the last time.
+    Beat(WorkerId),
+    /// The worker reached one of its limits.
+    Retire(WorkerId, Reason),
+    /// The worker's process ended.
+    Exited(WorkerId),
+    /// Whether memory allows a worker and its successor at the same time.
+    Headroom(bool),
+    /// The machine stood still for this long: nobody is to be blamed for it.
+    Skipped(Duration),
+    /// The user asked for this many seats.
+    Seats(u16),
+    /// The user asked for an end after the requests in flight.
+    StopGracefully,
+    /// The user asked for an end now.
+    StopQuickly,
+    /// Another server was started to take over from this one.
+    UpgradeBegan,
+    /// It runs: from now on it does what it is told.
+    SuccessorRuns,
+    /// It serves the same sockets: this one leaves it everything.
+    HandOver,
+    /// Its process ended. `clean`: as if somebody had told it to.
+    SuccessorEnded {
+        /// Whether it left with code 0.
+        clean: bool,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Make a worker for this seat.
+    Spawn(WorkerId, SeatId, Generation),
+    /// Tell the worker that the server will stop: its answers close their connections.
+    LameDuck(WorkerId),
+    /// Tell the worker to finish what it has and leave. `hand_over`: somebody else serves on, and takes
+    /// idle connections.
+    Drain {
+        /// The worker.
+        worker: WorkerId,
+        /// Why.
+        reason: Reason,
+        /// Whether idle connections go to others.
+        hand_over: bool,
+    },
+    /// Tell the worker to leave at once.
+    Quit(WorkerId),
+    /// Have the worker write its stacks.
+    Report(WorkerId, Why),
+    /// Send the worker SIGTERM, and tell the user why, with what was reported.
+    Terminate(WorkerId, Why),
+    /// Kill the worker, for this reason.
+    Kill(WorkerId, Why),
+    /// The new generation serves; the old one drains.
+    Reloaded(Generation),
+    /// The new generation does not serve; the old one goes on.
+    NotReloaded(Generation),
+    /// The new generation is given up because a newer one is on its way.
+    Superseded(Generation),
+    /// The mold of this generation takes too long: kill it.
+    GiveUp(Generation),
+    /// Tell the successor to stop.
+    StopSuccessor {
+        /// At once.
+        quickly: bool,
+    },
+    /// Kill the successor.
+    KillSuccessor,
+    /// The successor has the service from now on.
+    HandedOver,
+    /// The successor ended before it served; this server goes on.
+    NotUpgraded,
+    /// The successor ended after it had taken over; this server serves again.
+    TookBack,
+    /// The workers of this seat fail again and again; the next attempt is made after this wait.
+    CrashLoop(SeatId, Duration),
+    /// No worker is left: leave with this status.
+    Exit(ExitStatus),
+}
