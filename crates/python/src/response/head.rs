@@ -17,7 +17,7 @@ pub(crate) struct Head {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     /// The application's own words for the status, unless they are the usual ones (WSGI).
-    pub(crate) reason: Option<ReasonPhrase>,
+    pub(crate) reason: Option<Box<ReasonPhrase>>,
     /// What the application announced as Content-Length.
     pub(crate) length: Option<u64>,
 }

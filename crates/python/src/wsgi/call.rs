@@ -37,7 +37,7 @@ pub(super) async fn answer(
         && let Some(loan) = threads.try_lend()
     {
         let input = Input::Late(Stored::Memory(Vec::new()), body, Some(loan));
-        return on_a_thread(&shared, threads, &connection, &request, input, running).await;
+        return Box::pin(on_a_thread(&shared, threads, &connection, &request, input, running)).await;
     }
     let Intake { stored, rest } = match input::store(body, shared.limits.body_spool).await {
         Ok(intake) => intake,
@@ -55,8 +55,10 @@ pub(super) async fn answer(
         None => (shared.threads_for_calls(), Input::Stored(stored)),
     };
     match (threads, input) {
-        (None, Input::Stored(stored)) => in_place(shared, connection, request, stored).await,
-        (Some(threads), input) => on_a_thread(&shared, threads, &connection, &request, input, running).await,
+        (None, Input::Stored(stored)) => Box::pin(in_place(shared, connection, request, stored)).await,
+        (Some(threads), input) => {
+            Box::pin(on_a_thread(&shared, threads, &connection, &request, input, running)).await
+        }
         (None, Input::Late(..)) => Ok(internal_error()),
     }
 }
@@ -79,8 +81,8 @@ pub(super) async fn in_place(
     stored: Stored,
 ) -> Answered {
     let head_request = request.method() == Method::HEAD;
-    let mut step = {
-        let _entered = shared.gate().enter().await;
+    let step = {
+        let _entered = shared.enter().await;
         Python::attach(|py| {
             let in_place = InPlace {
                 writes: Arc::clone(&shared.writes),
@@ -102,21 +104,21 @@ pub(super) async fn in_place(
             }
         })
     };
-    while let Ok(Step::Empty(rest)) = step {
-        Turn::pass().await;
-        let _entered = shared.gate().enter().await;
-        step = Python::attach(|py| rest.begin(py));
-    }
+    // What is rare is in a box, so that this future is small.
+    let step = match step {
+        Ok(Step::Empty(rest)) => Box::pin(first_piece(&shared, rest)).await,
+        step => step,
+    };
     Ok(match step {
         Ok(Step::Whole(head, body, _closing)) => whole(head, body),
         Ok(Step::File(head, pieces, closing)) => response(head, WsgiBody::File { pieces, _closing: closing }),
         Ok(Step::Stream(head, first, rest)) => {
             response(head, WsgiBody::Pulled(Pulled::new(first, rest, shared)))
         }
-        Ok(Step::Begun(rest)) => return go_on(&shared, rest).await,
+        Ok(Step::Begun(rest)) => return Box::pin(go_on(&shared, rest)).await,
         // What was sent is not whole, and the connection's end tells the client.
         Ok(Step::Broken) => return Err(Aborted),
-        // The loop above ends with something else.
+        // It was waited for above.
         Ok(Step::Empty(_)) => internal_error(),
         Err(error) => {
             Python::attach(|py| {
@@ -127,11 +129,23 @@ pub(super) async fn in_place(
     })
 }
 
+/// Waits for the first piece that is not empty.
+async fn first_piece(shared: &Shared, mut rest: Rest) -> PyResult<Step> {
+    loop {
+        Turn::pass().await;
+        let _entered = shared.enter().await;
+        match Python::attach(|py| rest.begin(py))? {
+            Step::Empty(same) => rest = same,
+            step => return Ok(step),
+        }
+    }
+}
+
 /// Follows an answer that `write()` has begun in place. hyper knows nothing of it, so the connection ends with it.
 async fn go_on(shared: &Shared, mut rest: Rest) -> Answered {
     loop {
         Turn::pass().await;
-        let _entered = shared.gate().enter().await;
+        let _entered = shared.enter().await;
         if !Python::attach(|py| rest.go_on(py)) {
             return Err(Aborted);
         }
@@ -143,6 +157,22 @@ enum Input {
     Stored(Stored),
     /// The rest is read while the application runs, on a thread that is lent for it.
     Late(Stored, RequestBody, Option<OwnedSemaphorePermit>),
+}
+
+/// Answers a request without a body on a thread of the pool.
+pub(super) async fn in_pool(
+    shared: Rc<Shared>,
+    connection: Rc<ConnectionEnviron>,
+    request: Request<()>,
+    running: Running,
+) -> Answered {
+    match shared.threads_for_calls() {
+        Some(threads) => {
+            let input = Input::Stored(Stored::Memory(Vec::new()));
+            on_a_thread(&shared, threads, &connection, &request, input, running).await
+        }
+        None => Ok(internal_error()),
+    }
 }
 
 /// Answers a request on a thread of the pool, or on one of those beside the only one.
@@ -201,7 +231,7 @@ fn whole(head: Head, body: Whole) -> Response<WsgiBody> {
 fn response(head: Head, body: WsgiBody) -> Response<WsgiBody> {
     let mut response = Response::new(body);
     if let Some(reason) = head.reason {
-        response.extensions_mut().insert(reason);
+        response.extensions_mut().insert(*reason);
     }
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;

@@ -249,14 +249,14 @@ fn head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyList>) -> PyResult<H
 
 /// The application's words for a status, unless they are the usual ones. Each character is a byte (PEP 3333 §Unicode
 /// Issues).
-fn reason(status: StatusCode, text: &str) -> PyResult<Option<ReasonPhrase>> {
+fn reason(status: StatusCode, text: &str) -> PyResult<Option<Box<ReasonPhrase>>> {
     match status.canonical_reason() {
         Some(usual) if text == usual || text.is_empty() => return Ok(None),
         _ => {}
     }
     let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
     let phrase = bytes.and_then(|bytes| ReasonPhrase::try_from(bytes).ok());
-    phrase.map(Some).ok_or_else(|| {
+    phrase.map(|phrase| Some(Box::new(phrase))).ok_or_else(|| {
         PyValueError::new_err(format!("the reason phrase {text:?} has characters that it cannot have"))
     })
 }

@@ -30,7 +30,7 @@ use aside::Threads;
 use body::WsgiBody;
 use closing::Closer;
 use environ::ConnectionEnviron;
-use gate::Gate;
+use gate::{Entered, Gate};
 use hostler_http::{Aborted, App, ConnectionInfo, Link, RequestBody};
 use hostler_wire::WsgiSettings;
 use http_body::Body;
@@ -77,6 +77,15 @@ impl Shared {
         }
     }
 
+    /// Waits for that right.
+    async fn enter(&self) -> Entered {
+        let gate = self.gate();
+        match gate.try_enter() {
+            Some(entered) => entered,
+            None => Box::pin(gate.enter()).await,
+        }
+    }
+
     /// Threads on which requests may wait for their clients.
     fn threads_for_waiting(&self) -> Option<&Threads> {
         if let Some(pool) = &self.pool {
@@ -93,10 +102,6 @@ impl Shared {
     /// Threads that call the application; `None` calls it in place.
     fn threads_for_calls(&self) -> Option<&Threads> {
         if self.pool.is_some() || self.writes.load(Relaxed) { self.threads_for_waiting() } else { None }
-    }
-
-    fn calls_in_place(&self) -> bool {
-        self.pool.is_none() && !self.writes.load(Relaxed)
     }
 
     /// Starts the task that closes iterables, when there is a runtime.
@@ -144,14 +149,17 @@ impl App for WsgiApp {
     fn call(&self, connection: &Rc<ConnectionEnviron>, request: Request<RequestBody>) -> Self::Answer {
         let (shared, connection) = (Rc::clone(&self.0), Rc::clone(connection));
         let running = Running::default();
-        let future: Pin<Box<dyn Future<Output = _>>> =
-            if shared.calls_in_place() && request.body().is_end_stream() {
-                // Most requests: nothing is to be stored.
+        // Most requests have no body, and nothing is to be stored.
+        let future: Pin<Box<dyn Future<Output = _>>> = match (request.body().is_end_stream(), &self.0.pool) {
+            (true, Some(_)) => {
+                Box::pin(call::in_pool(shared, connection, request.map(drop), running.clone()))
+            }
+            (true, None) if !self.0.writes.load(Relaxed) => {
                 let empty = Stored::Memory(Vec::new());
                 Box::pin(call::in_place(shared, connection, request.map(drop), empty))
-            } else {
-                Box::pin(call::answer(shared, connection, request, running.clone()))
-            };
+            }
+            _ => Box::pin(call::answer(shared, connection, request, running.clone())),
+        };
         Answer { future, running }
     }
 
