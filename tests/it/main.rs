@@ -17,6 +17,7 @@ mod http;
 mod identity;
 mod lifecycle;
 mod logs;
+mod loops;
 mod native;
 mod package;
 mod pressure;

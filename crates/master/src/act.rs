@@ -73,7 +73,8 @@ impl Master {
         if self.plan.orders.settings.app.is_none() {
             return;
         }
-        if let Err(error) = stacks::ask(pid, &worker.stacks) {
+        let turn = self.fleet.page(&worker.post).turns();
+        if let Err(error) = stacks::ask(pid, turn, &worker.stacks) {
             debug!(pid, %error, why = name_of_why(why), "cannot ask the worker for its stacks");
         }
     }

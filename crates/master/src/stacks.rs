@@ -6,9 +6,12 @@ use hostler_sys::{
 };
 use std::{fs::File, io};
 
-/// Has a worker write its stacks, for [`read`] to find. Only one that is about to be killed is asked: the signal ends
-/// system calls of the application's C code.
-pub(crate) fn ask(pid: i32, file: &File) -> io::Result<()> {
+/// Has a worker write its stacks, for [`read`] to find, unless it did so by itself in this turn of its loop. Only one
+/// that is about to be killed is asked: the signal ends system calls of the application's C code.
+pub(crate) fn ask(pid: i32, turn: u64, file: &File) -> io::Result<()> {
+    if stacks::of_turn(&stacks::read(file)).0 == Some(turn) {
+        return Ok(());
+    }
     stacks::clear(file)?;
     process::signal_raw(pid, signal::report())
 }
@@ -16,7 +19,7 @@ pub(crate) fn ask(pid: i32, file: &File) -> io::Result<()> {
 /// What a worker wrote, and the line that holds it up.
 pub(crate) fn read(file: &File) -> (Option<String>, String) {
     let written = stacks::read(file);
-    match written.trim_end() {
+    match stacks::of_turn(&written).1.trim_end() {
         "" => (None, "(none could be obtained)".into()),
         text => (stacks::holdup(text), format!("\n{text}")),
     }

@@ -12,6 +12,7 @@ use pyo3::{ffi, prelude::*};
 use std::{
     cell::{Cell, RefCell},
     io,
+    mem::ManuallyDrop,
     ops::Deref,
     os::fd::RawFd,
     panic, ptr,
@@ -33,7 +34,7 @@ const EVENT_INTERVAL: u32 = 61;
 
 /// A runtime for the thread that makes it.
 pub(crate) struct Runtime {
-    runtime: LocalRuntime,
+    runtime: ManuallyDrop<LocalRuntime>,
     thread: ThreadId,
     claims: Claims,
 }
@@ -50,7 +51,7 @@ impl Runtime {
                 .build_local(LocalOptions::default())
         };
         let (runtime, claims) = Claims::of_new(make)?;
-        Ok(Self { runtime, thread: thread::current().id(), claims })
+        Ok(Self { runtime: ManuallyDrop::new(runtime), thread: thread::current().id(), claims })
     }
 
     /// Whether it is for the present thread.
@@ -61,6 +62,16 @@ impl Runtime {
     /// Its epoll set, which tokio does not tell.
     pub(crate) fn epoll(&self) -> Option<RawFd> {
         self.claims.descriptors().iter().copied().find(|number| own::is_epoll(*number))
+    }
+}
+
+impl Drop for Runtime {
+    /// On any thread, also inside of another runtime, where one is not allowed to wait for threads. It has none.
+    fn drop(&mut self) {
+        drop(std::mem::take(&mut self.claims));
+        // SAFETY: taken once, here, and not used afterwards.
+        let runtime = unsafe { ManuallyDrop::take(&mut self.runtime) };
+        runtime.shutdown_background();
     }
 }
 
@@ -80,7 +91,11 @@ pub(crate) fn end_with_failed_waits() {
     panic::set_hook(Box::new(move |panicked| {
         let lost = own::has_lost();
         if lost {
-            tracing::error!("the application has closed descriptors that are not its own: the worker ends");
+            let how = panicked.payload_as_str();
+            tracing::error!(
+                how,
+                "the application has closed descriptors that are not its own: the worker ends"
+            );
         } else {
             tell(panicked);
         }

@@ -32,6 +32,40 @@ pub fn read(file: &File) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// The head of what a worker wrote by itself: which turn of its loop takes so long.
+const TURN: &str = "turn ";
+
+/// Replaces what is in the file by the stacks of a turn of the loop.
+///
+/// # Errors
+/// The kernel's.
+pub fn write_of_turn(file: &File, turn: u64, stacks: &str) -> io::Result<()> {
+    use std::io::Write;
+    clear(file)?;
+    let mut file = file;
+    file.write_all(format!("{TURN}{turn}\n{stacks}").as_bytes())
+}
+
+/// The turn that the stacks are of, if the worker wrote them by itself, and the stacks.
+#[must_use]
+pub fn of_turn(written: &str) -> (Option<u64>, &str) {
+    let own = written.strip_prefix(TURN).and_then(|rest| rest.split_once('\n'));
+    match own.and_then(|(turn, stacks)| Some((turn.parse().ok()?, stacks))) {
+        Some((turn, stacks)) => (Some(turn), stacks),
+        None => (None, written),
+    }
+}
+
+/// The stacks that a thread of ours had written, as if another one had asked: that one is the current thread, and ours
+/// is missing.
+#[must_use]
+pub fn with_current(stacks: &str, thread: u64) -> String {
+    let own = format!("Thread 0x{thread:016x}");
+    let parts = stacks.split("\n\n").filter(|part| !part.starts_with("Current thread"));
+    let renamed = parts.map(|part| part.replace(&own, &format!("Current thread 0x{thread:016x}")));
+    renamed.collect::<Vec<_>>().join("\n\n")
+}
+
 /// The number by which stacks name this thread.
 #[must_use]
 pub fn this_thread() -> u64 {
@@ -106,7 +140,7 @@ fn frame(line: &str) -> Option<Frame<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{clear, holdup, place, read};
+    use super::{clear, holdup, of_turn, place, read, with_current, write_of_turn};
     use std::io::Write;
 
     const STACKS: &str = "Thread 0x000000000000007f (most recent call first):\n  File \"/usr/lib/python3.13/threading.py\", line 5 in wait\n\nCurrent thread 0x000000000000007e (most recent call first):\n  File \"<hostler._loop>\", line 3 in run\n  File \"/usr/lib/python3.13/ssl.py\", line 9 in read\n  File \"/srv/venv/lib/python3.13/site-packages/requests.py\", line 7 in get\n  File \"/srv/shop/app.py\", line 12 in slow handler\n  File \"/srv/other.py\", line 1 in outer\n";
@@ -128,6 +162,17 @@ mod tests {
         assert_eq!(holdup(&format!("{idle}{tasks}")).as_deref(), Some("/srv/app.py:8 in lifespan"));
         assert_eq!(holdup(idle).as_deref(), Some("/usr/lib/python3.13/asyncio/base_events.py:4 in run"));
         assert_eq!(holdup(STACKS).as_deref(), Some("/srv/shop/app.py:12 in slow handler"));
+    }
+
+    #[test]
+    fn what_a_thread_of_ours_had_written_reads_as_the_serving_threads_own() {
+        let text = with_current(STACKS, 0x7f);
+        assert!(text.starts_with("Current thread 0x000000000000007f (") && !text.contains("/srv"), "{text}");
+        let file = crate::board::stacks_file().unwrap();
+        write_of_turn(&file, 12, &text).unwrap();
+        write_of_turn(&file, 13, &text).unwrap();
+        assert_eq!(of_turn(&read(&file)), (Some(13), text.as_str()));
+        assert_eq!(of_turn("turn x\n"), (None, "turn x\n"));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 """What a worker tells of itself when it hangs or crashes, in C and without the GIL where it must (faulthandler).
 
-The master asks one that is about to be killed, by a signal: the handler writes the stacks of all threads. Then
-Python's own handler, if Python gets to run, adds those of asyncio's tasks.
+A loop that stands still is observed by a thread of ours (`host/observe.rs`). Where there is none yet, in a boot that
+hangs, the master asks the worker that it is about to kill, by a signal: the handler writes the stacks of all threads.
+Then Python's own handler, if Python gets to run, adds those of asyncio's tasks.
 """
 
 import asyncio
@@ -20,8 +21,7 @@ def register(descriptor, report):
     """Writes to `descriptor` in a crash, and at the signal `report` all there is."""
 
     def tell_tasks(_number, _frame):
-        if _loop is not None:
-            os.write(descriptor, _tasks().encode())
+        os.write(descriptor, tasks().encode())
 
     signal.signal(report, tell_tasks)
     faulthandler.register(report, file=descriptor, all_threads=True, chain=True)
@@ -59,10 +59,13 @@ def watch(loop):
     _loop = loop
 
 
-def _tasks():
+def tasks():
+    """The stacks of asyncio's tasks, as text."""
+    if _loop is None:
+        return ""
     # The lifespan first: it is what a boot waits for.
-    tasks = sorted(asyncio.all_tasks(_loop), key=lambda task: not _is_lifespan(task))
-    return "".join(f"\n{_stack(task)}" for task in tasks)
+    known = sorted(asyncio.all_tasks(_loop), key=lambda task: not _is_lifespan(task))
+    return "".join(f"\n{_stack(task)}" for task in known)
 
 
 def _is_lifespan(task):

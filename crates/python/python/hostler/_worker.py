@@ -40,6 +40,8 @@ def main(seat):
 
 
 def _serve_wsgi(seat, app):
+    # With one thread, requests are callbacks of the loop, and may take their time.
+    seat.observe(_stacks.register_samples, short_callbacks=False)
     threads = seat.blocking_threads
     pool = _wsgi.start_pool(threads) if threads > 1 else None
     if seat.warmup and (failure := _warmup.wsgi(app, seat.warmup)):
@@ -54,7 +56,7 @@ def _make_loop(seat):
     loop, engine = _engine.make(seat.event_loop, is_first=seat.number == 1 and seat.generation == 0)
     asyncio.set_event_loop(loop)
     _stacks.watch(loop)
-    seat.tell_slow_callbacks(_stacks.register_samples)
+    seat.observe(_stacks.register_samples, short_callbacks=True)
     return loop, engine
 
 

@@ -1,5 +1,5 @@
-//! Where a loop stands that does not come around (`--slow-callback`), without a signal: that would end `poll` and
-//! `sleep` in the application's C code early.
+//! Where a loop stands that does not come around (`--slow-callback`, `--stall-timeout`), without a signal: that would
+//! end `poll` and `sleep` in the application's C code early.
 //!
 //! The attendant notices it. A thread that is made for the occasion asks for the GIL. If it gets it, everything in
 //! Python stands still and CPython writes the stacks. If it does not within [`PATIENCE`], some C code holds the GIL
@@ -16,10 +16,11 @@ use hostler_sys::{
     thread::Quiet,
 };
 use hostler_wire::Page;
-use pyo3::Python;
+use pyo3::prelude::*;
 use std::{
     fs::File,
     io,
+    ops::RangeInclusive,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, Ordering::SeqCst},
@@ -28,8 +29,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long to wait for the GIL, which Python code gives up after 5 ms.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long to wait for the GIL. Python code gives it up after 5 ms, but the machine may be busy.
+const PATIENCE: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_millis(500);
 /// How often to look within the limit.
 const LOOKS: u32 = 4;
 
@@ -41,18 +42,37 @@ const GIVEN_UP: u8 = 3;
 /// The thread that waits for the GIL, if there is one.
 static WAITING: Mutex<Option<Quiet>> = Mutex::new(None);
 
-/// Has the attendant say where the loop stands whenever it stands still for `limit`.
+/// What is done about a loop that stands still.
+pub(super) struct Duties {
+    /// After how long it is told in the log, if it is.
+    pub(super) slow: Option<Duration>,
+    /// After how long the master replaces the worker, and the file that it reads then.
+    pub(super) stall: Option<(Duration, File)>,
+}
+
+/// Has the attendant see to these duties.
 ///
-/// Called on the serving thread. `file` is where faulthandler writes at [`signal::sample`].
-pub(super) fn slow_callbacks(seat: u16, page: &'static Page, limit: Duration, file: File) {
+/// Called on the serving thread. `samples` is where faulthandler writes at [`signal::sample`].
+pub(super) fn begin(seat: u16, page: &'static Page, duties: Duties, samples: File) {
     let Some(write) = signal::handler(signal::sample()) else { return };
-    let observer = Observer { seat, page, file: Arc::new(file), write, thread: stacks::this_thread() };
-    let mut told = None;
-    attendant::add((limit / LOOKS).max(Duration::from_millis(1)), move |standstill: Standstill| {
-        if standstill.lasted >= limit && told.replace(standstill.turn) != Some(standstill.turn) {
-            observer.tell(standstill);
-        }
-    });
+    let thread = stacks::this_thread();
+    let observer = Arc::new(Observer { seat, page, samples, write, thread });
+    if let Some(limit) = duties.slow {
+        let (observer, mut told) = (Arc::clone(&observer), None);
+        attendant::add((limit / LOOKS).max(Duration::from_millis(1)), move |standstill: Standstill| {
+            if standstill.lasted >= limit && told.replace(standstill.turn) != Some(standstill.turn) {
+                observer.tell(standstill, limit);
+            }
+        });
+    }
+    if let Some((limit, file)) = duties.stall {
+        // The heart beats four times within the limit, so this is before the master's verdict.
+        attendant::add((limit / LOOKS).max(Duration::from_millis(1)), move |standstill: Standstill| {
+            if standstill.lasted >= limit / 2 {
+                observer.prepare_report(standstill, limit, &file);
+            }
+        });
+    }
 }
 
 /// Waits for the thread that waits for the GIL, which the caller does not hold.
@@ -66,14 +86,14 @@ pub(super) fn pause() {
 struct Observer {
     seat: u16,
     page: &'static Page,
-    file: Arc<File>,
+    samples: File,
     write: signal::Handler,
     thread: u64,
 }
 
 impl Observer {
-    fn tell(&self, standstill: Standstill) {
-        let written = self.ask();
+    fn tell(&self, standstill: Standstill, limit: Duration) {
+        let written = self.ask(limit / 2, false);
         // It may have gone on meanwhile; then the stacks are those of another turn.
         let same = self.page.turns() == standstill.turn;
         let at = written.ok().filter(|_| same).and_then(|text| stacks::place(&text, Some(self.thread)));
@@ -83,12 +103,24 @@ impl Observer {
         tracing::warn!(seat = self.seat, pid, at, requests, seconds, "event loop blocked");
     }
 
-    /// Has the stacks written, with the GIL if it can be had.
-    fn ask(&self) -> io::Result<String> {
-        stacks::clear(&self.file)?;
+    /// Writes what the master is to know if it finds that the worker hangs.
+    fn prepare_report(&self, standstill: Standstill, limit: Duration, file: &File) {
+        let Ok(written) = self.ask(limit / LOOKS, true) else { return };
+        if self.page.turns() == standstill.turn {
+            let text = stacks::with_current(&written, self.thread);
+            if let Err(error) = stacks::write_of_turn(file, standstill.turn, &text) {
+                tracing::debug!(%error, "no stacks for the master");
+            }
+        }
+    }
+
+    /// Has the stacks written, with the GIL if it can be had; then those of asyncio's tasks can be, too.
+    fn ask(&self, patience: Duration, with_tasks: bool) -> io::Result<String> {
+        stacks::clear(&self.samples)?;
         let state = Arc::new(AtomicU8::new(WANTED));
-        if self.wait_for_gil(&state) {
-            let limit = Instant::now() + PATIENCE;
+        let tasks = Arc::new(Mutex::new(String::new()));
+        if self.wait_for_gil(&state, with_tasks.then(|| Arc::clone(&tasks))) {
+            let limit = Instant::now() + patience.clamp(*PATIENCE.start(), *PATIENCE.end());
             while state.load(SeqCst) != WRITTEN && Instant::now() < limit {
                 park_timeout(Duration::from_millis(5));
             }
@@ -99,20 +131,23 @@ impl Observer {
         while state.load(SeqCst) == WRITING {
             park_timeout(Duration::from_millis(1));
         }
-        Ok(stacks::read(&self.file))
+        Ok(stacks::read(&self.samples) + &tasks.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Starts a thread that writes the stacks once it has the GIL; `false` if one waits for it already.
-    fn wait_for_gil(&self, state: &Arc<AtomicU8>) -> bool {
+    fn wait_for_gil(&self, state: &Arc<AtomicU8>, tasks: Option<Arc<Mutex<String>>>) -> bool {
         let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.as_ref().is_some_and(|waiting| !waiting.is_finished()) {
             return false;
         }
         let (state, attendant, write_stacks) = (Arc::clone(state), current(), self.write);
         let started = Quiet::start("observer", move || {
-            Python::attach(|_| {
+            Python::attach(|py| {
                 if state.compare_exchange(WANTED, WRITING, SeqCst, SeqCst).is_ok() {
                     write(write_stacks);
+                    if let Some(tasks) = tasks {
+                        *tasks.lock().unwrap_or_else(PoisonError::into_inner) = stacks_of_tasks(py);
+                    }
                     state.store(WRITTEN, SeqCst);
                 }
             });
@@ -121,6 +156,11 @@ impl Observer {
         *waiting = started.ok();
         waiting.is_some()
     }
+}
+
+fn stacks_of_tasks(py: Python<'_>) -> String {
+    let told = py.import("hostler._stacks").and_then(|module| module.call_method0("tasks")?.extract());
+    told.unwrap_or_else(|error| format!("\n(asyncio's tasks cannot be told: {error})\n"))
 }
 
 fn write(handler: signal::Handler) {

@@ -1,6 +1,9 @@
 //! The worker as its Python half sees it (`python/hostler/_worker.py`): settings, and the two ways to serve.
 
-use super::{observe, stay_out};
+use super::{
+    observe::{self, Duties},
+    stay_out,
+};
 use crate::{
     asgi::AsgiApp,
     eventloop::{Engine, LoopCore},
@@ -150,15 +153,20 @@ impl WorkerSeat {
         signal::report()
     }
 
-    /// Has slow callbacks told from now on, if they are to be told. `register` is given the descriptor and the signal at
-    /// which faulthandler is to write the stacks of all threads there; the signal is never sent.
-    fn tell_slow_callbacks(&self, py: Python<'_>, register: &Bound<'_, PyAny>) -> PyResult<()> {
-        let (limit, seat) = self.look(py, |seat| (seat.settings.slow_callback, seat.post.seat.0))?;
-        let Some((limit, page)) = limit.zip(board::own()) else { return Ok(()) };
-        let file = board::stacks_file()?;
-        own::claim(&file);
-        register.call1((file.as_raw_fd(), signal::sample()))?;
-        observe::slow_callbacks(seat, page, limit, file);
+    /// Has the loop observed from now on. `register` is given the descriptor and the signal at which faulthandler is to
+    /// write the stacks of all threads there; the signal is never sent. Slow callbacks are told where they are to be
+    /// short.
+    fn observe(&self, py: Python<'_>, register: &Bound<'_, PyAny>, short_callbacks: bool) -> PyResult<()> {
+        let (slow, stall, file, seat) = self.look(py, |seat| {
+            let settings = &seat.settings;
+            (settings.slow_callback, settings.stall_timeout, seat.stacks.try_clone(), seat.post.seat.0)
+        })?;
+        let duties = Duties { slow: slow.filter(|_| short_callbacks), stall: stall.zip(file.ok()) };
+        let Some(page) = board::own() else { return Ok(()) };
+        let samples = board::stacks_file()?;
+        own::claim(&samples);
+        register.call1((samples.as_raw_fd(), signal::sample()))?;
+        observe::begin(seat, page, duties, samples);
         Ok(())
     }
 
