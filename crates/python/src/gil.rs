@@ -91,11 +91,7 @@ pub(crate) fn end_with_failed_waits() {
     panic::set_hook(Box::new(move |panicked| {
         let lost = own::has_lost();
         if lost {
-            let how = panicked.payload_as_str();
-            tracing::error!(
-                how,
-                "the application has closed descriptors that are not its own: the worker ends"
-            );
+            tracing::error!("the application has closed descriptors that are not its own: the worker ends");
         } else {
             tell(panicked);
         }
