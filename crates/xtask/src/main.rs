@@ -113,6 +113,8 @@ fn ci() -> Result<()> {
     section("storms of events for the arbiter");
     Cmd::cargo(&["test", "--release", "--package", "hostler-arbiter"]).env("PROPTEST_CASES", STORMS).run()?;
     test(None)?;
+    section("torture");
+    torture::check()?;
     section("instructions of a request");
     // Its extension was built and kept by the tests.
     instructions::count(&instructions::python()?, &["--check".to_owned()])

@@ -1,6 +1,9 @@
 //! `cargo xtask torture`: random clients and random misfortune against the built server.
 
-use crate::{python, tools::root};
+use crate::{
+    python::{self, Python},
+    tools::root,
+};
 use anyhow::{Context, Result, bail};
 use hostler_torture::{Environment, Interface, Options};
 use std::{
@@ -35,18 +38,22 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             _ => bail!("unknown argument {arg}"),
         }
     }
-    hostler_torture::run(&environment(program)?, &options)
+    let python = program.map_or_else(python::newest, |program| Python::ask(&program))?;
+    if env::var_os("HOSTLER_BIN").is_none() {
+        python::build(&python)?;
+    }
+    hostler_torture::run(&environment(python), &options)
 }
 
-/// The server that `HOSTLER_BIN` names, or the one of this workspace, which is built.
-fn environment(program: Option<PathBuf>) -> Result<Environment> {
-    let python = program.map_or_else(python::newest, |program| python::Python::ask(&program))?;
-    let hostler = match env::var_os("HOSTLER_BIN") {
-        Some(named) => named.into(),
-        None => python::build(&python)?,
-    };
-    let native = root().join("target/release/torture_native");
-    Ok(Environment { hostler, native, python: python.program, apps: root().join("tests/apps") })
+/// The server that `HOSTLER_BIN` names, or the one that was built here.
+fn environment(python: Python) -> Environment {
+    let release = root().join("target/release");
+    Environment {
+        hostler: env::var_os("HOSTLER_BIN").map_or_else(|| release.join("hostler"), PathBuf::from),
+        native: release.join("torture_native"),
+        python: python.program,
+        apps: root().join("tests/apps"),
+    }
 }
 
 fn interfaces(name: &str) -> Result<Vec<Interface>> {
@@ -60,4 +67,27 @@ fn interfaces(name: &str) -> Result<Vec<Interface>> {
 
 fn random_seed() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.as_secs() * 1_000)
+}
+
+/// How long `cargo xtask ci` tortures, twice at once: rounds wait more than they work.
+const CHECK: Duration = Duration::from_secs(55);
+
+/// What `cargo xtask ci` runs on what is built: the same rounds every time, and beside them some that never were.
+pub(crate) fn check() -> Result<()> {
+    let environment = environment(python::newest()?);
+    let torture = |seed| {
+        let options = Options {
+            seed,
+            time: CHECK,
+            interfaces: Interface::ALL.to_vec(),
+            goes_on: false,
+            shrinks: SHRINKS,
+        };
+        hostler_torture::run(&environment, &options)
+    };
+    std::thread::scope(|scope| {
+        let known = scope.spawn(|| torture(1));
+        let new = torture(random_seed());
+        known.join().unwrap_or_else(|_| bail!("the torture panicked")).and(new)
+    })
 }
