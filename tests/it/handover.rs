@@ -39,8 +39,7 @@ fn a_worker_without_room_for_descriptors_loses_no_connection_that_is_handed_over
     let server = Server::app("supervised:app").option("workers", 2).start();
     let (mut idle, stays) = (idle_connections(&server, 20), server_of_seat(&server, "1"));
     // The numbers of descriptors are what is limited: four are left.
-    let open = fs::read_dir(format!("/proc/{stays}/fd")).unwrap().flatten();
-    let open: Vec<usize> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let open = open_files(stays);
     limit_files(stays, (0..).filter(|number| !open.contains(number)).nth(4).unwrap());
     server.signal(Signal::SIGTTOU);
     server.wait_for("worker ended", 1);
@@ -50,6 +49,34 @@ fn a_worker_without_room_for_descriptors_loses_no_connection_that_is_handed_over
     for conn in &mut idle {
         assert_eq!(conn.get("/pid").text(), stays.to_string());
     }
+    server.stop();
+}
+
+#[test]
+fn a_connection_that_cannot_be_handed_over_is_served_on() {
+    let server = Server::app("supervised:app").option("workers", 2).start();
+    let mut begun = connection_to(&server, "2");
+    let drains: i32 = begun.get("/pid").text().parse().unwrap();
+    begun.send("GET /pid HTTP/1.1\r\nhost: t\r\nx-filler: ");
+    begun.send("x".repeat(33_000));
+    // Whoever is asked after that has read it.
+    let mut other = connection_to(&server, "2");
+    other.get("/pid");
+    let open = open_files(drains).len();
+    drop(other);
+    let limit = Instant::now() + LIMIT;
+    while open_files(drains).len() >= open {
+        assert!(Instant::now() < limit);
+    }
+    let open = open_files(drains);
+    limit_files(drains, (0..).find(|number| !open.contains(number)).unwrap());
+    server.signal(Signal::SIGTTOU);
+    server.wait_for("worker draining", 1);
+    begun.send("x\r\n\r\n");
+    assert_eq!(begun.reply().unwrap().text(), drains.to_string());
+    // Without a beginning it needs no file, and goes to the other one.
+    server.wait_for("worker ended", 1);
+    assert_ne!(begun.get("/pid").text(), drains.to_string());
     server.stop();
 }
 
@@ -79,6 +106,11 @@ fn connection_to(server: &Server, seat: &str) -> Conn {
 
 fn server_of_seat(server: &Server, seat: &str) -> i32 {
     connection_to(server, seat).get("/pid").text().parse().unwrap()
+}
+
+fn open_files(pid: i32) -> Vec<usize> {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+    open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 fn limit_files(pid: i32, most: usize) {
