@@ -102,6 +102,19 @@ fn others_are_served_between_written_pieces() {
 }
 
 #[test]
+fn an_application_that_hangs_beside_the_loop_is_found() {
+    let server = with_threads(1).option("stall-timeout", "1s").start();
+    assert_eq!(server.connect().get("/write").text(), "written");
+    // On a thread from now on.
+    assert!(server.connect().get("/thread").text().starts_with("hostler-wsgi-"));
+    let (go, mut conn) = (Go::new(), server.connect());
+    send_get(&mut conn, &format!("/hold?{}", go.path().display()));
+    server.wait_for("worker hangs", 1);
+    server.wait_for("worker ready", 2);
+    assert_eq!(server.connect().get("/flag").text(), "set");
+}
+
+#[test]
 fn written_answers_are_framed_as_all_others() {
     for threads in [1, 4] {
         for path in ["/write", "/write_length", "/write_raises", "/write_empty"] {

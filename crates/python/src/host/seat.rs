@@ -267,8 +267,9 @@ impl WorkerSeat {
     ) -> PyResult<bool> {
         let (root_path, threads, limits) =
             self.app(py, |app| (app.root_path.clone(), app.blocking_threads, app.wsgi))?;
+        let stall_timeout = self.look(py, |seat| seat.settings.stall_timeout)?;
         let pool = jobs.map(|jobs| (jobs.get().clone(), threads));
-        let app = WsgiApp::new(app, root_path, limits, pool)?;
+        let app = WsgiApp::new(app, root_path, limits, stall_timeout, pool)?;
         let seat = self.take(py)?;
         let ready = FromWorker::Ready { interface: Served::Wsgi, concurrent_calls: Some(threads) };
         let runtime = Runtime::new()?;

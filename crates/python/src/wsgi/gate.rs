@@ -12,6 +12,7 @@ use std::{
     },
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
+    time::{Duration, Instant},
 };
 use tokio::sync::Semaphore;
 
@@ -24,12 +25,18 @@ struct Lock {
     turns: Semaphore,
     /// Which thread of the pool runs application code; zero if it is the loop's, or nobody.
     holder: AtomicU64,
+    /// How often a thread of the pool has had its turn.
+    count: AtomicU64,
 }
 
 impl Gate {
     /// One at a time.
     pub(super) fn single() -> Self {
-        Self(Some(Arc::new(Lock { turns: Semaphore::new(1), holder: AtomicU64::new(0) })))
+        Self(Some(Arc::new(Lock {
+            turns: Semaphore::new(1),
+            holder: AtomicU64::new(0),
+            count: AtomicU64::new(0),
+        })))
     }
 
     /// Waits on the loop's thread until no other thread runs application code.
@@ -57,6 +64,22 @@ impl Gate {
             lock.take(py);
         }
         Entered(self.clone())
+    }
+
+    /// Has the loop stand still with a thread that keeps its turn for longer than `limit`, for ever: nobody else runs
+    /// application code meanwhile, and the master is to see that, as if the call were in place.
+    pub(super) async fn stand_still_with_threads(self, limit: Duration) {
+        let Some(lock) = &self.0 else { return };
+        let (mut turn, mut since) = (None, Instant::now());
+        loop {
+            tokio::time::sleep(limit / 4).await;
+            let now = lock.turn();
+            if now.is_none() || now != turn {
+                (turn, since) = (now, Instant::now());
+            } else if since.elapsed() >= limit {
+                Python::attach(|py| drop(self.enter_thread(py)));
+            }
+        }
     }
 
     /// Lets others run while this thread waits for something else, without the GIL.
@@ -96,6 +119,12 @@ impl Lock {
             }),
         }
         self.holder.store(calls::thread_ident(), Relaxed);
+        self.count.fetch_add(1, Relaxed);
+    }
+
+    /// Which turn a thread of the pool has had for long, perhaps.
+    fn turn(&self) -> Option<u64> {
+        (self.holder.load(Relaxed) != 0).then(|| self.count.load(Relaxed))
     }
 
     fn give_back(&self) {

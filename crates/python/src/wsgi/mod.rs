@@ -48,6 +48,7 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 /// A WSGI application and what every request of it needs.
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     names: environ::Names,
     root_path: String,
     limits: WsgiSettings,
+    stall_timeout: Option<Duration>,
     /// The pool; `None` calls in place.
     pool: Option<Threads>,
     /// In place: threads for the few requests that may wait for their clients, once there was one.
@@ -91,10 +93,17 @@ impl Shared {
         if let Some(pool) = &self.pool {
             return Some(pool);
         }
-        let begin = || {
-            Python::attach(Threads::beside)
-                .inspect_err(|error| tracing::error!(%error, "no thread could be started for a WSGI request"))
-                .ok()
+        let begin = || match Python::attach(Threads::beside) {
+            Ok(threads) => {
+                if let Some(limit) = self.stall_timeout {
+                    tokio::task::spawn_local(threads.gate.clone().stand_still_with_threads(limit));
+                }
+                Some(threads)
+            }
+            Err(error) => {
+                tracing::error!(%error, "no thread could be started for a WSGI request");
+                None
+            }
         };
         self.beside.get_or_init(begin).as_ref()
     }
@@ -119,6 +128,7 @@ impl WsgiApp {
         app: Bound<'_, PyAny>,
         root_path: String,
         limits: WsgiSettings,
+        stall_timeout: Option<Duration>,
         pool: Option<(Jobs, usize)>,
     ) -> PyResult<Self> {
         let names = environ::Names::new(app.py())?;
@@ -127,6 +137,7 @@ impl WsgiApp {
             names,
             root_path,
             limits,
+            stall_timeout,
             pool: pool.map(|(jobs, count)| Threads::pool(jobs, count)),
             beside: OnceCell::new(),
             writes: Arc::default(),
