@@ -88,7 +88,10 @@ def executed(a, command, count):
         pathlib.Path(folder, ".valgrindrc").write_text(options)
         # Workers are forked from the interpreter; the master has no part in a request.
         python = pathlib.Path(folder, "python")
-        python.write_text(f'#!/bin/sh\nexec valgrind --tool=callgrind {shlex.quote(sys.executable)} "$@"\n')
+        own = shlex.quote(sys.executable)
+        # What the server asks an interpreter first (-I) has to be answered in time.
+        python.write_text(f'#!/bin/sh\n[ "$2" = -S ] || set -- valgrind --tool=callgrind {own} "$@"\n'
+                          f'[ "$1" = valgrind ] || set -- {own} "$@"\nexec "$@"\n')
         python.chmod(0o755)
         port = free_port()
         line = command.format(hostler=a.hostler, native=a.native, python=python, port=port)

@@ -49,6 +49,16 @@ fn reloads_and_upgrades_of_native_workers_cost_no_request() {
 }
 
 #[test]
+fn a_client_that_shut_down_its_side_still_gets_its_native_answer() {
+    let server = supervised().start();
+    let mut conn = server.connect();
+    conn.send("GET /wait HTTP/1.1\r\nhost: test\r\n\r\n");
+    conn.finish();
+    assert_eq!(conn.reply().unwrap().status, 504, "{}", server.log());
+    server.stop();
+}
+
+#[test]
 fn a_hung_native_worker_is_reported_and_replaced() {
     let server = supervised().start();
     let mut hung = server.connect();

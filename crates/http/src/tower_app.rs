@@ -44,6 +44,11 @@ where
         request.extensions_mut().insert(ConnectionInfo::clone(connection));
         ServiceAnswer(Box::pin(self.0.clone().oneshot(request)))
     }
+
+    /// A client that sends no more may still read; one that has left is known when it is written to.
+    fn client_finished(&self, _connection: &Rc<ConnectionInfo>) -> bool {
+        true
+    }
 }
 
 /// The service's future; an error of the service is logged and closes the connection.
