@@ -1,10 +1,9 @@
 //! No process waits for the log or fails with it: a reader that is gone or does not read, a full disk, a stopped
 //! terminal hold up neither a stop, nor a reload, nor the replacement of a dead worker.
 
-use crate::safety::{directory, get, wait_until};
+use crate::safety::{directory, get, terminal, wait_until};
 use hostler_testkit::{Builder, Server};
 use nix::{
-    pty::openpty,
     sys::signal::{Signal, kill},
     unistd::{Pid, ttyname},
 };
@@ -66,7 +65,7 @@ fn everything_works(mut server: Server, socket: &Path) {
 #[test]
 fn a_log_whose_reader_is_gone_hurts_nobody() {
     let dir = directory("log-gone");
-    let (reading, writing) = nix::unistd::pipe().unwrap();
+    let (reading, writing) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
     let (builder, socket) = app(&dir);
     let server = builder.wrapped(STDERR_IS_3).descriptor(writing).launch();
     wait_until("serving", || get(&socket, "/pid").is_ok());
@@ -130,7 +129,7 @@ fn a_log_socket_that_nobody_reads_hurts_nobody() {
 fn a_terminal_that_is_stopped_or_gone_hurts_nobody() {
     for gone in [false, true] {
         let dir = directory(if gone { "log-hangup" } else { "log-terminal" });
-        let terminal = openpty(None, None).unwrap();
+        let terminal = terminal();
         let (builder, socket) = app(&dir);
         let server = builder.wrapped(STDERR_IS_3).descriptor(terminal.slave).launch();
         wait_until("serving", || get(&socket, "/pid").is_ok());
@@ -143,7 +142,7 @@ fn a_terminal_that_is_stopped_or_gone_hurts_nobody() {
 #[test]
 fn a_background_process_may_log_to_a_terminal_that_would_stop_it() {
     let dir = directory("log-background");
-    let terminal = openpty(None, None).unwrap();
+    let terminal = terminal();
     let name = ttyname(&terminal.slave).unwrap();
     let set = Command::new("stty").args(["-F", name.to_str().unwrap(), "tostop"]).status();
     assert!(set.unwrap().success());

@@ -3,7 +3,8 @@
 
 use hostler_testkit::{LIMIT, Server, root};
 use nix::{
-    pty::openpty,
+    fcntl::{FcntlArg, FdFlag, fcntl},
+    pty::{OpenptyResult, openpty},
     sys::signal::{Signal, kill},
     unistd::{Pid, ttyname},
 };
@@ -14,7 +15,7 @@ use std::{
         fd::AsRawFd,
         unix::{
             fs::{MetadataExt, symlink},
-            net::{UnixListener, UnixStream},
+            net::{UnixDatagram, UnixListener, UnixStream},
         },
     },
     path::{Path, PathBuf},
@@ -134,16 +135,26 @@ fn a_mold_that_is_signalled_while_python_starts_goes_on() {
     server.stop();
 }
 
+/// A pseudo terminal, of which no program gets more than what it is given.
+pub(crate) fn terminal() -> OpenptyResult {
+    let terminal = openpty(None, None).unwrap();
+    for end in [&terminal.master, &terminal.slave] {
+        fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+    }
+    terminal
+}
+
 /// Starts the server with descriptor 3 as its controlling terminal.
 const IN_TERMINAL: &str = "import fcntl, os, sys, termios; fcntl.ioctl(3, termios.TIOCSCTTY, 0); os.close(3); \
                            os.execvp(sys.argv[1], sys.argv[1:])";
 
 #[test]
 fn a_terminal_that_changes_its_size_takes_no_workers_away() {
-    let terminal = openpty(None, None).unwrap();
+    let terminal = terminal();
     let name = ttyname(&terminal.slave).unwrap();
     let server = Server::app("hostile:app")
         .option("workers", 2)
+        .option("port", 0)
         .wrapped(&["python3", "-c", IN_TERMINAL])
         .descriptor(terminal.slave)
         .start();
@@ -315,5 +326,69 @@ fn a_worker_without_descriptors_neither_spins_nor_stays_deaf() {
     drop(crowd);
     let mut later = server.connect();
     assert_eq!(later.get("/pid").text(), worker.to_string());
+    server.stop();
+}
+
+#[test]
+fn a_service_manager_that_does_not_read_is_not_waited_for() {
+    let path = directory("notify").join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    let other = UnixDatagram::unbound().unwrap();
+    other.set_nonblocking(true).unwrap();
+    while other.send_to(b"another service", &path).is_ok() {}
+    let server = Server::app("hostile:app")
+        .option("workers", 1)
+        .env("NOTIFY_SOCKET", path.to_str().unwrap())
+        .env("WATCHDOG_USEC", "200000")
+        .start();
+    server.signal(Signal::SIGHUP);
+    server.wait_for(" reloaded generation=1", 1);
+    // Readable again, it is told what it must know, in order.
+    manager.set_read_timeout(Some(LIMIT)).unwrap();
+    let mut said = String::new();
+    while said.matches("READY=1").count() < 2 {
+        let mut block = [0; 4096];
+        let count = manager.recv(&mut block).unwrap_or_else(|error| panic!("{said:?}: {error}"));
+        said.push_str(&String::from_utf8_lossy(&block[..count]));
+    }
+    let order = ["READY=1", "RELOADING=1", "READY=1"];
+    let places = order.iter().try_fold(0, |from, word| said[from..].find(word).map(|at| from + at + 1));
+    assert!(places.is_some(), "{said}");
+    while other.send_to(b"another service", &path).is_ok() {}
+    server.stop();
+}
+
+#[test]
+fn a_terminal_that_hangs_up_costs_no_worker_before_its_successor_serves() {
+    let terminal = terminal();
+    let server = Server::app("hostile:app")
+        .option("workers", 2)
+        .option("port", 0)
+        .wrapped(&["python3", "-c", IN_TERMINAL])
+        .descriptor(terminal.slave)
+        .start();
+    // The kernel sends SIGHUP to the whole foreground group (tty_ioctl(4)): for the master it is a reload.
+    drop(terminal.master);
+    server.wait_for(" reloaded generation=1", 1);
+    server.wait_for("status=exited with code 0", 2);
+    assert!(!server.log().contains("SIGHUP") && !server.log().contains("mold ended"), "{}", server.log());
+    assert_eq!(server.connect().get("/pid").status, 200);
+    server.stop();
+}
+
+#[test]
+fn neither_tmp_nor_shm_is_needed() {
+    if !crate::service::can_make_namespaces() {
+        return;
+    }
+    let script =
+        "mount -t tmpfs -o ro,size=4k none /tmp && mount -t tmpfs -o ro,size=4k none /dev/shm; exec \"$@\"";
+    let server = Server::app("hostile:app")
+        .option("workers", 2)
+        .wrapped(&["unshare", "--mount", "sh", "-c", script, "sh"])
+        .start();
+    assert_eq!(server.connect().get("/pid").status, 200);
+    server.signal(Signal::SIGHUP);
+    server.wait_for(" reloaded generation=1", 1);
     server.stop();
 }

@@ -1,12 +1,27 @@
 //! What systemd wants to know (sd_notify(3)); without NOTIFY_SOCKET nobody is told.
+//!
+//! A service manager that does not read is not waited for: what it must know is sent again later, the rest is not sent.
 
 use sd_notify::NotifyState;
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    ffi::OsString,
+    fmt::Write as _,
+    io::ErrorKind,
+    time::{Duration, Instant},
+};
 use tracing::debug;
+
+/// How often to try again.
+const RETRY: Duration = Duration::from_secs(1);
+/// More than this has not happened since the service manager read last, or it will not read any more.
+const MOST_UNSENT: usize = 64;
 
 /// The line to the service manager.
 pub(crate) struct Notifier {
-    enabled: bool,
+    socket: Option<OsString>,
+    /// What it has not taken yet, the oldest first.
+    unsent: VecDeque<String>,
     /// How often the service manager wants a sign of life.
     watchdog: Option<Duration>,
     signed: Instant,
@@ -29,7 +44,8 @@ impl Notifier {
         // Half of what it asks for, so that one sign may be late.
         let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 2);
         Self {
-            enabled: std::env::var_os("NOTIFY_SOCKET").is_some(),
+            socket: std::env::var_os("NOTIFY_SOCKET"),
+            unsent: VecDeque::new(),
             watchdog,
             signed: Instant::now(),
             state: if replaces { State::Elsewhere } else { State::Starting },
@@ -37,8 +53,13 @@ impl Notifier {
         }
     }
 
-    /// When the next sign of life is due.
-    pub(crate) fn next_sign(&self) -> Option<Instant> {
+    /// When the next sign of life is due, or something is to be sent again.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        let retry = (!self.unsent.is_empty()).then(|| Instant::now() + RETRY);
+        self.next_sign().into_iter().chain(retry).min()
+    }
+
+    fn next_sign(&self) -> Option<Instant> {
         (self.state == State::Serving)
             .then_some(self.watchdog)
             .flatten()
@@ -47,13 +68,14 @@ impl Notifier {
 
     fn ready(&mut self, serving: usize, seats: usize) {
         self.state = State::Serving;
-        self.status = format!("{serving} of {seats} workers serve");
-        self.tell(&[NotifyState::Ready, NotifyState::Status(&self.status)]);
+        let status = format!("{serving} of {seats} workers serve");
+        self.tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
+        self.status = status;
     }
 
     /// Says READY at the first call, then what changed, then that the server lives: only while somebody serves.
     pub(crate) fn alive(&mut self, serving: usize, seats: usize, requests: u64) {
-        if !self.enabled {
+        if self.socket.is_none() {
             return;
         }
         if self.state == State::Starting {
@@ -61,14 +83,14 @@ impl Notifier {
         }
         let status = format!("{serving} of {seats} workers serve");
         if status != self.status {
-            self.tell(&[NotifyState::Status(&status)]);
+            self.mention(&[NotifyState::Status(&status)]);
             self.status = status;
         }
         let due = self.next_sign().is_some_and(|due| Instant::now() >= due);
         if due && serving > 0 {
             self.signed = Instant::now();
             let status = format!("{}, {requests} requests", self.status);
-            self.tell(&[NotifyState::Watchdog, NotifyState::Status(&status)]);
+            self.mention(&[NotifyState::Watchdog, NotifyState::Status(&status)]);
         } else if due {
             // Nobody serves: the service manager may draw its conclusions.
             self.signed = Instant::now();
@@ -76,9 +98,9 @@ impl Notifier {
     }
 
     /// A reload began.
-    pub(crate) fn reloading(&self) {
+    pub(crate) fn reloading(&mut self) {
         if self.state == State::Serving
-            && let Some(since) = NotifyState::monotonic_usec_now().ok().filter(|_| self.enabled)
+            && let Ok(since) = NotifyState::monotonic_usec_now()
         {
             self.tell(&[NotifyState::Reloading, since]);
         }
@@ -118,11 +140,43 @@ impl Notifier {
         self.tell(&[NotifyState::MainPid(std::process::id())]);
     }
 
-    fn tell(&self, states: &[NotifyState<'_>]) {
-        if self.enabled
-            && let Err(error) = sd_notify::notify(states)
-        {
-            debug!(%error, "the service manager does not listen");
+    /// Sends what it has not taken yet; to be called now and then.
+    pub(crate) fn send_unsent(&mut self) {
+        let Some(socket) = &self.socket else { return };
+        while let Some(text) = self.unsent.front() {
+            match hostler_sys::socket::send_datagram(socket, text.as_bytes()) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => debug!(%error, "the service manager does not listen"),
+                Ok(()) => {}
+            }
+            self.unsent.pop_front();
         }
     }
+
+    /// Says what must arrive.
+    fn tell(&mut self, states: &[NotifyState<'_>]) {
+        if self.unsent.len() == MOST_UNSENT {
+            self.unsent.pop_front();
+        }
+        if self.socket.is_some() {
+            self.unsent.push_back(text(states));
+        }
+        self.send_unsent();
+    }
+
+    /// Says what is news now and old later.
+    fn mention(&mut self, states: &[NotifyState<'_>]) {
+        self.send_unsent();
+        if self.unsent.is_empty() {
+            self.tell(states);
+        }
+    }
+}
+
+fn text(states: &[NotifyState<'_>]) -> String {
+    let mut text = String::new();
+    for state in states {
+        let _ = writeln!(text, "{state}");
+    }
+    text
 }

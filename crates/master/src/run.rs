@@ -159,6 +159,7 @@ impl Master {
 
     /// Tells whom it may concern when the server serves for the first time, and how it goes on.
     fn announce(&mut self) {
+        self.notifier.send_unsent();
         let (serving, seats) = (self.arbiter.serving(), usize::from(self.arbiter.seats()));
         if self.arbiter.is_stopping() {
             return self.notifier.stopping();
@@ -233,7 +234,7 @@ impl Master {
         let arbiter = self.arbiter.next_deadline().map(|due| self.started + due);
         let molds = self.molds.due().filter(|_| !self.arbiter.is_stopping());
         let lost = logging::has_lost().then(|| Instant::now() + TELL_LOST);
-        let others = [molds, lost, self.molds.next_kill(), self.next_look(), self.notifier.next_sign()];
+        let others = [molds, lost, self.molds.next_kill(), self.next_look(), self.notifier.next()];
         arbiter.into_iter().chain(others.into_iter().flatten()).min()
     }
 

@@ -3,11 +3,15 @@
 use crate::own_file::{Inode, OwnFile};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::{
+    ffi::{OsStr, OsString},
     io,
     net::SocketAddr,
     os::{
         fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
-        unix::fs::PermissionsExt,
+        unix::{
+            ffi::{OsStrExt, OsStringExt},
+            fs::PermissionsExt,
+        },
     },
     path::{Path, PathBuf},
 };
@@ -183,6 +187,20 @@ pub fn departures(connections: &[RawFd]) -> Vec<Option<Departure>> {
         _ => None,
     };
     all.into_iter().map(|entry| ended(entry.revents)).collect()
+}
+
+/// Sends a datagram to a Unix socket, by its path or, after `@`, its abstract name (unix(7)). Never waits.
+///
+/// # Errors
+/// The kernel's (connect(2), send(2)); `WouldBlock` if the receiver's queue is full.
+pub fn send_datagram(address: &OsStr, datagram: &[u8]) -> io::Result<()> {
+    let name = match address.as_bytes() {
+        [b'@', rest @ ..] => OsString::from_vec([b"\0", rest].concat()),
+        _ => address.to_owned(),
+    };
+    let socket = Socket::new(Domain::UNIX, Type::DGRAM.nonblocking(), None)?;
+    socket.connect(&SockAddr::unix(name)?)?;
+    socket.send_with_flags(datagram, libc::MSG_NOSIGNAL).map(drop)
 }
 
 /// The client of a TCP connection; `None` for others, and for one that is gone.
