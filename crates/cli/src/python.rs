@@ -20,7 +20,7 @@ const PROBE: &str = "import json, sys, sysconfig; print(json.dumps({\
 /// In every extension; behind it stand the Python it was built for and the version of hostler.
 const MARKER: &[u8] = b"hostler-extension-for:";
 /// How long an interpreter may take to say what it is: at a reload the master waits for it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 const OLDEST: (u32, u32) = (3, 10);
 
 /// A Python that can run applications.
