@@ -89,6 +89,8 @@ impl Deref for Runtime {
 pub(crate) fn end_with_failed_waits() {
     let tell = panic::take_hook();
     panic::set_hook(Box::new(move |panicked| {
+        // A process that the application forked, back from it, finds the worker's runtime without descriptors.
+        host::stay_out_of_loop();
         let lost = own::has_lost();
         if lost {
             tracing::error!("the application has closed descriptors that are not its own: the worker ends");

@@ -44,6 +44,8 @@ def _forget_loop():
         policy._local = policy._Local()
     worker = sys.modules.get("hostler._worker")
     if worker is not None and worker.loop is not None:
+        # The loop's other callbacks are the worker's to run.
+        getattr(worker.loop, "_ready", []).clear()
         for part in ("_selector", "_ssock", "_csock"):
             try:
                 getattr(worker.loop, part).close()
@@ -55,7 +57,11 @@ def _forget_loop():
 def stay_out(error=None):
     """Ends a process that the application forked when it comes back from the application."""
     if is_forked():
-        os._exit(farewell(error or sys.exc_info()[1]))
+        ended_by = sys.exc_info()[1]
+        # asyncio's own loop ends with an error of the selector that was closed; what a task raised is told instead.
+        if error is None and not isinstance(ended_by, (ValueError, IndexError)):
+            error = ended_by
+        os._exit(farewell(error))
 
 
 def farewell(error):
