@@ -28,17 +28,23 @@ pub(crate) fn admit<B>(
     }
     check_host(request)?;
     check_target(request)?;
-    if let (Some(_), Some(authority)) = (request.uri().scheme(), request.uri().authority()) {
-        let host = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host);
-        let host = HeaderValue::from_str(host).map_err(|_| bad("the target's host is malformed"))?;
-        request.headers_mut().insert(header::HOST, host);
-    }
+    if request.uri().authority().is_some() { take_host(request) } else { Ok(()) }
+}
+
+#[cold]
+fn take_host<B>(request: &mut Request<B>) -> Result<(), Refusal> {
+    let Some(authority) = request.uri().authority() else { return Ok(()) };
+    let host = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host);
+    let host = HeaderValue::from_str(host).map_err(|_| bad("the target's host is malformed"))?;
+    request.headers_mut().insert(header::HOST, host);
     Ok(())
 }
 
 /// RFC 9112 §6.1: a coding that is not understood is answered with 501, and `chunked` is applied once.
+#[cold]
 fn check_coding<B>(request: &Request<B>) -> Result<(), Refusal> {
-    let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
+    let named = request.headers().iter().filter(|(name, _)| *name == header::TRANSFER_ENCODING);
+    let mut codings = named.map(|(_, coding)| coding);
     match (codings.next(), codings.next()) {
         (Some(coding), None) if coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => Ok(()),
         (Some(coding), None) if coding.as_bytes().to_ascii_lowercase().ends_with(b"chunked, chunked") => {

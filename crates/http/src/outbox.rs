@@ -31,6 +31,8 @@ pub(crate) struct Outbox<S> {
     pub(crate) stream: RefCell<S>,
     buffer: Arc<Buffer>,
     batch: Batch,
+    /// Bytes came in since it was last emptied.
+    filled: Cell<bool>,
     /// In the batch.
     listed: Cell<bool>,
     /// The socket failed outside the connection's own task.
@@ -73,6 +75,7 @@ impl<S: Write + Unpin> Outbox<S> {
             stream: RefCell::new(stream),
             buffer: Arc::new(Buffer(Mutex::new(waiting))),
             batch,
+            filled: Cell::new(false),
             listed: Cell::new(false),
             failure: RefCell::default(),
             state,
@@ -113,6 +116,7 @@ impl<S: Write + Unpin> Outbox<S> {
             bytes.clear();
         }
         drop(waiting);
+        self.filled.set(false);
         self.state.on(Event::OutboxEmpty);
         Poll::Ready(Ok(()))
     }
@@ -143,6 +147,7 @@ impl<S: Write + Unpin> Outbox<S> {
         }
         parts.iter().for_each(|part| waiting.bytes.extend_from_slice(part));
         drop(waiting);
+        self.filled.set(true);
         self.state.on(Event::OutboxFilled);
         Some(size)
     }
@@ -172,7 +177,7 @@ impl<S: Write + Unpin + 'static> Outbox<S> {
         if self.listed.get() {
             return Poll::Ready(Ok(()));
         }
-        if self.buffer.lock().bytes.is_empty() {
+        if !self.filled.get() {
             self.state.on(Event::OutboxEmpty);
         } else {
             self.listed.set(true);
@@ -208,6 +213,7 @@ impl<S: Write + Unpin> Outlet for Outbox<S> {
             return false;
         }
         self.buffer.lock().bytes.extend_from_slice(bytes);
+        self.filled.set(true);
         self.state.on(Event::OutboxFilled);
         self.flush(&mut Context::from_waker(Waker::noop()));
         true

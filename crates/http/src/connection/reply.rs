@@ -1,7 +1,7 @@
 //! What hyper sends: an application's answer or a few words of our own, and the request that it ends.
 
 use super::{shared::ConnectionState, state::Event};
-use crate::{App, load::Tracked};
+use crate::App;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
@@ -20,44 +20,22 @@ use std::{
 pub(super) type Reply<A> = Response<ReplyBody<<A as App>::Body>>;
 
 /// A request from hyper's call until hyper has the whole answer. Dropping it says that hyper has it, or never will.
-pub(super) struct InFlight {
-    state: Rc<ConnectionState>,
-    tracked: Option<Tracked>,
-}
+pub(super) struct InFlight(Rc<ConnectionState>);
 
 impl InFlight {
     pub(super) fn new(state: Rc<ConnectionState>) -> Self {
-        Self { state, tracked: None }
+        Self(state)
     }
 
-    /// The request is counted as in flight.
-    pub(super) fn counted(mut self, tracked: Tracked) -> Self {
-        self.tracked = Some(tracked);
-        self
-    }
-
-    /// The answer begins with this status.
-    pub(super) fn begins(&mut self, status: StatusCode) {
-        if let Some(tracked) = &mut self.tracked {
-            tracked.status = status.as_u16();
-        }
-        self.state.on(Event::AnswerBegan);
-    }
-
-    /// The connection ends with this answer.
-    fn is_last(&self) {
-        self.state.ends_with_answer();
-    }
-
-    /// Method, path and age, for the log.
-    pub(super) fn describe(&self) -> String {
-        self.tracked.as_ref().map(Tracked::describe).unwrap_or_default()
+    /// The connection it came on.
+    pub(super) fn state(&self) -> &ConnectionState {
+        &self.0
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.state.answered(self.tracked.take());
+        self.0.on(Event::AnswerComplete);
     }
 }
 
@@ -75,8 +53,8 @@ enum Source<B> {
 }
 
 impl<B> ReplyBody<B> {
-    pub(super) fn of_app(body: B, exchange: Option<InFlight>) -> Self {
-        Self { source: Source::App(body), exchange }
+    pub(super) fn of_app(body: B, exchange: InFlight) -> Self {
+        Self { source: Source::App(body), exchange: Some(exchange) }
     }
 }
 
@@ -97,7 +75,7 @@ where
             Source::App(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
         };
         if let (Poll::Ready(Some(Err(_))), Some(exchange)) = (&polled, &this.exchange) {
-            exchange.state.on(Event::AnswerBroken);
+            exchange.state().on(Event::AnswerBroken);
         }
         polled
     }
@@ -121,11 +99,11 @@ where
 pub(super) fn own_answer<B>(
     status: StatusCode,
     text: &'static str,
-    mut exchange: Option<InFlight>,
+    exchange: Option<InFlight>,
 ) -> Response<ReplyBody<B>> {
-    if let Some(exchange) = &mut exchange {
-        exchange.begins(status);
-        exchange.is_last();
+    if let Some(exchange) = &exchange {
+        exchange.state().answer_begins(status.as_u16());
+        exchange.state().ends_with_answer();
     }
     let source = Source::Own(Full::new(Bytes::from_static(text.as_bytes())));
     let mut response = Response::new(ReplyBody { source, exchange });

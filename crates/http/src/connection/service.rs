@@ -80,7 +80,7 @@ impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {
             return Answer(Stage::Refused(refusal, Some(exchange)));
         }
         let server = &self.server;
-        let exchange = exchange.counted(server.load.begin(request.method(), request.uri(), self.peer));
+        self.state.begin(server.load.begin(request.method(), request.uri(), self.peer));
         let timer = server.request_timeout.map(|limit| {
             let timer = Timer::new(limit);
             request.extensions_mut().insert(timer.deadline());
@@ -91,8 +91,6 @@ impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {
             answer: server.app.call(&self.connection, request),
             timer,
             exchange: Some(exchange),
-            state: Rc::clone(&self.state),
-            ends_connections: server.connections.clone(),
         }))
     }
 }
@@ -110,9 +108,8 @@ struct Called<A: App> {
     old: bool,
     answer: A::Answer,
     timer: Option<Timer>,
+    /// Until there is an answer.
     exchange: Option<InFlight>,
-    state: Rc<ConnectionState>,
-    ends_connections: crate::Connections,
 }
 
 impl<A: App<Body: Unpin>> Future for Answer<A> {
@@ -132,9 +129,7 @@ impl<A: App<Body: Unpin>> Called<A> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply<A>, Aborted>> {
         match Pin::new(&mut self.answer).poll(cx) {
             Poll::Ready(answered) => Poll::Ready(self.answered(answered)),
-            Poll::Pending if self.state.expired() == Some(WaitsFor::Body) => {
-                Poll::Ready(Ok(self.give_up(&LATE_BODY)))
-            }
+            Poll::Pending if self.is_body_late() => Poll::Ready(Ok(self.give_up(&LATE_BODY))),
             Poll::Pending if self.timer.as_mut().is_some_and(|timer| timer.poll_expired(cx).is_ready()) => {
                 Poll::Ready(Ok(self.give_up(&LATE_ANSWER)))
             }
@@ -142,38 +137,42 @@ impl<A: App<Body: Unpin>> Called<A> {
         }
     }
 
+    fn is_body_late(&self) -> bool {
+        self.exchange.as_ref().is_some_and(|exchange| exchange.state().expired() == Some(WaitsFor::Body))
+    }
+
     /// Answers in the application's place, which is told to stop.
     fn give_up(&mut self, late: &Late) -> Reply<A> {
         A::time_out(&mut self.answer);
-        if let Some(exchange) = &mut self.exchange {
-            warn!(request = exchange.describe(), "{}", late.event);
+        if let Some(exchange) = &self.exchange {
+            warn!(request = exchange.state().describe_request(), "{}", late.event);
         }
         own_answer(late.status, late.text, self.exchange.take())
     }
 
     fn answered(&mut self, answered: Result<hyper::Response<A::Body>, Aborted>) -> Result<Reply<A>, Aborted> {
+        let Some(exchange) = self.exchange.take() else { return Err(Aborted) };
+        let state = exchange.state();
         let failed =
             answered.as_ref().map_or(true, |answer| answer.status() == StatusCode::INTERNAL_SERVER_ERROR);
-        if failed && self.state.body.fate() == BodyFate::Malformed {
+        if failed && state.body.fate() == BodyFate::Malformed {
             let text = "the body's framing is malformed";
-            return Ok(own_answer(StatusCode::BAD_REQUEST, text, self.exchange.take()));
+            return Ok(own_answer(StatusCode::BAD_REQUEST, text, Some(exchange)));
         }
-        let answer = answered?;
-        let sized =
-            answer.body().size_hint().exact().is_some() || answer.headers().contains_key(CONTENT_LENGTH);
-        if self.old && !sized {
+        let mut answer = answered?;
+        if self.old && !has_length(&answer) {
             // Should this process die in the middle, the client is not to take what it got for all there is.
-            self.state.reset_on_close(true);
+            state.reset_on_close(true);
         }
-        let mut exchange = self.exchange.take();
-        if let Some(exchange) = &mut exchange {
-            exchange.begins(answer.status());
-        }
-        let mut answer = answer.map(|body| ReplyBody::of_app(body, exchange));
+        state.answer_begins(answer.status().as_u16());
         let upgrades = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if self.ends_connections.phase().ends_connections() && !upgrades {
+        if state.phase().ends_connections() && !upgrades {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(answer)
+        Ok(answer.map(|body| ReplyBody::of_app(body, exchange)))
     }
+}
+
+fn has_length<B: http_body::Body>(answer: &hyper::Response<B>) -> bool {
+    answer.body().size_hint().exact().is_some() || answer.headers().contains_key(CONTENT_LENGTH)
 }

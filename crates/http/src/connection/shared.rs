@@ -1,8 +1,8 @@
 //! What the parts of a connection share: its task, its socket, hyper's calls, and those who look at it from outside.
 
-use super::state::{Event, Life, WaitsFor};
+use super::state::{Event, Life, Place, WaitsFor};
 use crate::{
-    connections::Connections,
+    connections::{Connections, Phase},
     framing::{Framing, Malformed},
     load::Tracked,
     request_body::{BodyFate, BodyReport},
@@ -18,7 +18,7 @@ use std::{
 
 /// A connection's state, for one thread.
 pub(crate) struct ConnectionState {
-    life: Cell<Life>,
+    place: Cell<Place>,
     /// The worker's connections, of which this is one.
     connections: Connections,
     /// The socket's, which is open as long as the connection's task lives.
@@ -27,7 +27,9 @@ pub(crate) struct ConnectionState {
     pub(crate) framing: RefCell<Framing>,
     /// What becomes of the body of the current request.
     pub(crate) body: Arc<BodyReport>,
-    /// Requests that were answered, and whose answers the kernel does not have yet: they are in flight.
+    /// The last request, in flight until the kernel has its answer.
+    request: RefCell<Option<Tracked>>,
+    /// Earlier ones, whose answers the kernel does not have either.
     unsent: RefCell<Vec<Tracked>>,
     departure: Cell<Option<Departure>>,
     /// The socket took no more when it was last written to.
@@ -75,11 +77,12 @@ enum Quiet {
 impl ConnectionState {
     pub(crate) fn new(connections: Connections, descriptor: RawFd) -> Rc<Self> {
         Rc::new(Self {
-            life: Cell::new(Life::Resting),
+            place: Cell::new(Life::Resting.place()),
             connections,
             descriptor,
             framing: RefCell::default(),
             body: Arc::default(),
+            request: RefCell::default(),
             unsent: RefCell::default(),
             departure: Cell::default(),
             blocked: Cell::default(),
@@ -97,31 +100,24 @@ impl ConnectionState {
 
     /// Where the connection stands.
     pub(crate) fn life(&self) -> Life {
-        self.life.get()
+        self.place.get().life()
     }
 
     /// Something happened.
+    #[inline]
     pub(crate) fn on(&self, event: Event) {
-        let before = self.life.get();
-        let life = before.step(event);
-        if life == before {
+        let (before, place) = (self.place.get(), self.place.get().step(event));
+        if place == before {
             return;
         }
-        self.life.set(life);
+        self.place.set(place);
         match event {
             Event::Head { .. } | Event::BytesRead => {
                 self.expired.set(None);
                 self.turns.set(self.turns.get().wrapping_add(1));
                 self.quiet.set(Quiet::No);
             }
-            // An idle connection is news to a drain.
-            Event::HyperFlushed | Event::OutboxEmpty if life.owes_no_bytes() => {
-                self.all_sent();
-                self.turns.set(self.turns.get().wrapping_add(1));
-                if self.ends_soon() {
-                    self.wake();
-                }
-            }
+            Event::OutboxEmpty => self.written(place.life()),
             // What was read and not used is read again.
             Event::Spoken | Event::Rested => drop(self.framing.take()),
             Event::Upgraded => {
@@ -132,12 +128,49 @@ impl ConnectionState {
         }
     }
 
-    /// The answer is hyper's, the request is in flight until the kernel has it.
-    pub(crate) fn answered(&self, request: Option<Tracked>) {
-        self.on(Event::AnswerComplete);
-        if self.life.get() != Life::Closing {
-            self.unsent.borrow_mut().extend(request);
+    /// The kernel has taken everything.
+    fn written(&self, life: Life) {
+        self.turns.set(self.turns.get().wrapping_add(1));
+        if life.awaits_application() {
+            self.unsent.borrow_mut().clear();
+        } else {
+            self.all_sent();
         }
+        // An idle connection is news to a drain.
+        if self.ends_soon() {
+            self.wake();
+        }
+    }
+
+    /// The kernel has everything that was answered.
+    pub(crate) fn all_sent(&self) {
+        self.request.take();
+        self.unsent.borrow_mut().clear();
+    }
+
+    /// A request is in flight from now on.
+    pub(crate) fn begin(&self, request: Tracked) {
+        if let Some(unsent) = self.request.replace(Some(request)) {
+            self.unsent.borrow_mut().push(unsent);
+        }
+    }
+
+    /// The answer to the request begins with this status.
+    pub(crate) fn answer_begins(&self, status: u16) {
+        if let Some(request) = &mut *self.request.borrow_mut() {
+            request.status = status;
+        }
+        self.on(Event::AnswerBegan);
+    }
+
+    /// Method, path and age of the request, for the log.
+    pub(crate) fn describe_request(&self) -> String {
+        self.request.borrow().as_ref().map(Tracked::describe).unwrap_or_default()
+    }
+
+    /// How far the worker has got towards its end.
+    pub(crate) fn phase(&self) -> Phase {
+        self.connections.phase()
     }
 
     /// The connection ends with the answer under way, whatever becomes of the request's body.
@@ -151,11 +184,14 @@ impl ConnectionState {
 
     /// Whether the connection is to be closed although a part of its request is still to be read.
     pub(crate) fn is_over_early(&self) -> bool {
-        self.life.get().is_answered_early() && self.ends_soon()
+        self.life().is_answered_early() && self.ends_soon()
     }
 
     /// Notes what became of the request's body.
     pub(crate) fn hear_of_body(&self) {
+        if !self.life().has_body() {
+            return;
+        }
         match self.body.fate() {
             BodyFate::Held { .. } => {}
             BodyFate::Ended => self.on(Event::BodyEnded),
@@ -166,7 +202,7 @@ impl ConnectionState {
     /// The client sent these bytes, or its end if there are none.
     pub(crate) fn has_read(&self, bytes: &[u8]) -> Result<(), Malformed> {
         self.reads.set(self.reads.get().wrapping_add(1));
-        if !matches!(self.life.get(), Life::Http(_)) {
+        if !matches!(self.life(), Life::Http(_)) {
             return Ok(());
         }
         self.on(Event::BytesRead);
@@ -187,11 +223,6 @@ impl ConnectionState {
     /// Whether the socket took no more when it was last written to.
     pub(crate) fn is_blocked(&self) -> bool {
         self.blocked.get()
-    }
-
-    /// The kernel has everything that was answered.
-    pub(crate) fn all_sent(&self) {
-        self.unsent.borrow_mut().clear();
     }
 
     /// The answer ends with the connection, or does not end well: a connection that breaks off is to be seen as such.
@@ -256,7 +287,7 @@ impl ConnectionState {
 
     fn sight(&self) -> Sight {
         let reading = self.body.fate() == BodyFate::Held { wanted: true };
-        let waits_for = self.life.get().waits_for(reading, self.blocked.get());
+        let waits_for = self.life().waits_for(reading, self.blocked.get());
         // A head and a goodbye have their time in all, bodies and answers from one piece to the next.
         let (moves, unread) = match waits_for {
             Some(WaitsFor::Body) => (self.reads.get(), 0),
@@ -269,7 +300,7 @@ impl ConnectionState {
 
     /// Listens whether something is said, some time after the last time.
     pub(crate) fn listen(&self) {
-        if !self.life.get().may_rest() {
+        if !self.life().may_rest() {
             return;
         }
         match self.quiet.get() {
@@ -284,6 +315,6 @@ impl ConnectionState {
 
     /// The client has said nothing for a while.
     pub(crate) fn should_rest(&self) -> bool {
-        self.quiet.get() == Quiet::Long && self.life.get().may_rest()
+        self.quiet.get() == Quiet::Long && self.life().may_rest()
     }
 }

@@ -135,12 +135,12 @@ impl Exchange {
         Self { request: Request::AwaitingHead, answer: Answer::None, output: Output::Written };
 
     /// The next request may follow this one.
-    fn is_over(self) -> bool {
-        self.request == Request::Ended && self.answer == Answer::Complete
+    const fn is_over(self) -> bool {
+        matches!((self.request, self.answer), (Request::Ended, Answer::Complete))
     }
 
     /// Begins anew when all is said and hyper has nothing left to write; the outbox may have.
-    fn settled(self) -> Self {
+    const fn settled(self) -> Self {
         match self.output {
             Output::Written | Output::InOutbox if self.is_over() => {
                 Self { output: self.output, ..Self::FRESH }
@@ -149,31 +149,39 @@ impl Exchange {
         }
     }
 
-    fn step(self, event: Event) -> Self {
+    const fn step(self, event: Event) -> Self {
         let (request, answer, output) = (self.request, self.answer, self.output);
         let next = match event {
-            Event::BytesRead if request == Request::AwaitingHead => {
+            Event::BytesRead if matches!(request, Request::AwaitingHead) => {
                 Self { request: Request::ReadingHead, ..self }
             }
             Event::Head { body } => {
                 let request = if body { Request::Body } else { Request::Ended };
                 Self { request, answer: Answer::Pending, output }
             }
-            Event::BodyEnded if request == Request::Body => Self { request: Request::Ended, ..self },
-            Event::BodyGivenUp if request == Request::Body => Self { request: Request::GivenUp, ..self },
-            Event::BodyDrained if request == Request::GivenUp && answer == Answer::Complete => {
+            Event::BodyEnded if matches!(request, Request::Body) => Self { request: Request::Ended, ..self },
+            Event::BodyGivenUp if matches!(request, Request::Body) => {
+                Self { request: Request::GivenUp, ..self }
+            }
+            Event::BodyDrained if matches!((request, answer), (Request::GivenUp, Answer::Complete)) => {
                 Self { request: Request::Ended, ..self }
             }
-            Event::AnswerBegan if answer == Answer::Pending => {
+            Event::AnswerBegan if matches!(answer, Answer::Pending) => {
                 Self { answer: Answer::Sending, output: Output::InHyper, ..self }
             }
             Event::AnswerComplete if matches!(answer, Answer::Pending | Answer::Sending) => {
                 Self { answer: Answer::Complete, output: Output::InHyper, ..self }
             }
             Event::AnswerBroken => Self { answer: Answer::Broken, ..self },
-            Event::HyperFlushed if output == Output::InHyper => Self { output: Output::InOutbox, ..self },
-            Event::OutboxFilled if output == Output::Written => Self { output: Output::InOutbox, ..self },
-            Event::OutboxEmpty if output == Output::InOutbox => Self { output: Output::Written, ..self },
+            Event::HyperFlushed if matches!(output, Output::InHyper) => {
+                Self { output: Output::InOutbox, ..self }
+            }
+            Event::OutboxFilled if matches!(output, Output::Written) => {
+                Self { output: Output::InOutbox, ..self }
+            }
+            Event::OutboxEmpty if matches!(output, Output::InOutbox) => {
+                Self { output: Output::Written, ..self }
+            }
             // News of a request that is over, or of what is known already.
             Event::Spoken
             | Event::BytesRead
@@ -196,7 +204,7 @@ impl Exchange {
 impl Life {
     /// Where the connection stands after this.
     #[must_use]
-    pub(crate) fn step(self, event: Event) -> Self {
+    pub(crate) const fn step(self, event: Event) -> Self {
         match (self, event) {
             (_, Event::Ended) => Self::Closing,
             (Self::Resting, Event::Spoken) => Self::Http(Exchange::FRESH),
@@ -210,13 +218,12 @@ impl Life {
 
     /// Neither side owes the other a byte, but for a head that the client may have begun.
     #[must_use]
-    pub(crate) fn is_idle(self) -> bool {
+    pub(crate) const fn is_idle(self) -> bool {
         match self {
             Self::Resting => true,
             Self::Http(Exchange { request, answer, output }) => {
                 matches!(request, Request::AwaitingHead | Request::ReadingHead)
-                    && answer == Answer::None
-                    && output == Output::Written
+                    && matches!((answer, output), (Answer::None, Output::Written))
             }
             Self::Upgraded | Self::Closing => false,
         }
@@ -285,6 +292,12 @@ impl Life {
         }
     }
 
+    /// Somebody may still read the body of the request.
+    #[must_use]
+    pub(crate) fn has_body(self) -> bool {
+        matches!(self, Self::Http(Exchange { request: Request::Body, .. }))
+    }
+
     /// Somebody gave up the body of the request, and it is not known yet what hyper makes of it.
     #[must_use]
     pub(crate) fn body_is_given_up(self) -> bool {
@@ -292,6 +305,7 @@ impl Life {
     }
 
     /// All that was answered is with the kernel.
+    #[cfg(test)]
     #[must_use]
     pub(crate) fn owes_no_bytes(self) -> bool {
         match self {
@@ -311,6 +325,129 @@ impl Life {
             Self::Http(Exchange { request: Request::Body, .. }) if reading => Some(WaitsFor::Body),
             Self::Http(_) | Self::Resting | Self::Upgraded => None,
         }
+    }
+}
+
+/// Where a connection stands, in one byte: its place among [`LIVES`]. What follows from an event is looked up, because
+/// it is asked several times for each request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place(u8);
+
+const REQUESTS: [Request; 5] =
+    [Request::AwaitingHead, Request::ReadingHead, Request::Body, Request::Ended, Request::GivenUp];
+const ANSWERS: [Answer; 5] =
+    [Answer::None, Answer::Pending, Answer::Sending, Answer::Complete, Answer::Broken];
+const OUTPUTS: [Output; 3] = [Output::Written, Output::InOutbox, Output::InHyper];
+const EVENTS: [Event; 16] = [
+    Event::Spoken,
+    Event::BytesRead,
+    Event::Head { body: false },
+    Event::Head { body: true },
+    Event::BodyEnded,
+    Event::BodyGivenUp,
+    Event::BodyDrained,
+    Event::AnswerBegan,
+    Event::AnswerComplete,
+    Event::AnswerBroken,
+    Event::HyperFlushed,
+    Event::OutboxFilled,
+    Event::OutboxEmpty,
+    Event::Rested,
+    Event::Upgraded,
+    Event::Ended,
+];
+const PLACES: usize = 3 + REQUESTS.len() * ANSWERS.len() * OUTPUTS.len();
+
+/// Every place a connection can be in.
+static LIVES: [Life; PLACES] = {
+    let mut lives = [Life::Resting; PLACES];
+    let mut place = 0;
+    while place < PLACES {
+        lives[place] = life_at(place);
+        place += 1;
+    }
+    lives
+};
+
+/// Where each event leads from each place.
+static NEXT: [[Place; PLACES]; EVENTS.len()] = {
+    let mut next = [[Place(0); PLACES]; EVENTS.len()];
+    let mut event = 0;
+    while event < EVENTS.len() {
+        let mut place = 0;
+        while place < PLACES {
+            next[event][place] = life_at(place).step(EVENTS[event]).place();
+            place += 1;
+        }
+        event += 1;
+    }
+    next
+};
+
+const fn life_at(place: usize) -> Life {
+    match place {
+        0 => Life::Resting,
+        1 => Life::Upgraded,
+        2 => Life::Closing,
+        _ => Life::Http(Exchange {
+            request: REQUESTS[(place - 3) / (ANSWERS.len() * OUTPUTS.len())],
+            answer: ANSWERS[(place - 3) / OUTPUTS.len() % ANSWERS.len()],
+            output: OUTPUTS[(place - 3) % OUTPUTS.len()],
+        }),
+    }
+}
+
+impl Life {
+    /// This, in a byte.
+    pub(crate) const fn place(self) -> Place {
+        #[expect(clippy::cast_possible_truncation, reason = "there are 78 places")]
+        Place(match self {
+            Self::Resting => 0,
+            Self::Upgraded => 1,
+            Self::Closing => 2,
+            Self::Http(Exchange { request, answer, output }) => {
+                3 + ((request as usize * ANSWERS.len() + answer as usize) * OUTPUTS.len() + output as usize)
+                    as u8
+            }
+        })
+    }
+}
+
+impl Event {
+    const fn number(self) -> usize {
+        match self {
+            Self::Spoken => 0,
+            Self::BytesRead => 1,
+            Self::Head { body: false } => 2,
+            Self::Head { body: true } => 3,
+            Self::BodyEnded => 4,
+            Self::BodyGivenUp => 5,
+            Self::BodyDrained => 6,
+            Self::AnswerBegan => 7,
+            Self::AnswerComplete => 8,
+            Self::AnswerBroken => 9,
+            Self::HyperFlushed => 10,
+            Self::OutboxFilled => 11,
+            Self::OutboxEmpty => 12,
+            Self::Rested => 13,
+            Self::Upgraded => 14,
+            Self::Ended => 15,
+        }
+    }
+}
+
+impl Place {
+    /// What it stands for.
+    #[inline]
+    pub(crate) fn life(self) -> Life {
+        LIVES[usize::from(self.0)]
+    }
+
+    /// Where the connection is after this.
+    #[inline]
+    #[must_use]
+    pub(crate) fn step(self, event: Event) -> Self {
+        NEXT[event.number()][usize::from(self.0)]
     }
 }
 

@@ -1,40 +1,20 @@
-use super::{Answer, Event, Exchange, Life, Output, Request, WaitsFor};
+use super::{EVENTS, Event, LIVES, Life, WaitsFor};
 use proptest::prelude::*;
 
-const REQUESTS: [Request; 5] =
-    [Request::AwaitingHead, Request::ReadingHead, Request::Body, Request::Ended, Request::GivenUp];
-const ANSWERS: [Answer; 5] =
-    [Answer::None, Answer::Pending, Answer::Sending, Answer::Complete, Answer::Broken];
-const OUTPUTS: [Output; 3] = [Output::Written, Output::InOutbox, Output::InHyper];
-const EVENTS: [Event; 16] = [
-    Event::Spoken,
-    Event::BytesRead,
-    Event::Head { body: false },
-    Event::Head { body: true },
-    Event::BodyEnded,
-    Event::BodyGivenUp,
-    Event::BodyDrained,
-    Event::AnswerBegan,
-    Event::AnswerComplete,
-    Event::AnswerBroken,
-    Event::HyperFlushed,
-    Event::OutboxFilled,
-    Event::OutboxEmpty,
-    Event::Rested,
-    Event::Upgraded,
-    Event::Ended,
-];
+fn lives() -> impl Iterator<Item = Life> {
+    LIVES.iter().copied()
+}
 
-fn lives() -> Vec<Life> {
-    let mut all = vec![Life::Resting, Life::Upgraded, Life::Closing];
-    for request in REQUESTS {
-        for answer in ANSWERS {
-            for output in OUTPUTS {
-                all.push(Life::Http(Exchange { request, answer, output }));
-            }
+#[test]
+fn what_is_looked_up_is_what_is_defined() {
+    for (at, life) in lives().enumerate() {
+        assert_eq!(usize::from(life.place().0), at);
+        assert_eq!(life.place().life(), life);
+        for (number, event) in EVENTS.into_iter().enumerate() {
+            assert_eq!(event.number(), number);
+            assert_eq!(life.place().step(event).life(), life.step(event), "{life:?} {event:?}");
         }
     }
-    all
 }
 
 fn begun() -> Life {
