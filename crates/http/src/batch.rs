@@ -10,15 +10,15 @@
 //! If the application blocks the thread meanwhile, the flusher cannot run. Another thread may then send what is
 //! [`Overdue`].
 
-use crate::outbox::Buffer;
-use hostler_sys::clock;
+use hostler_sys::{clock, stream::send_now};
 use hostler_wire::Page;
 use std::{
     cell::RefCell,
     future::poll_fn,
+    os::fd::{BorrowedFd, RawFd},
     rc::Rc,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
@@ -45,8 +45,15 @@ struct Waiting {
 
 /// An outbox, as the batch sees it.
 pub(crate) trait Flush {
-    /// Sends what there is, or leaves it to the connection's task.
-    fn flush(&self, cx: &mut Context<'_>);
+    /// It is no longer in the batch: sends these bytes and what came since, or leaves it to the connection's task.
+    fn flush(&self, bytes: Vec<u8>, cx: &mut Context<'_>);
+}
+
+/// What an outbox has in the batch.
+pub(crate) struct Entry {
+    /// The socket, which the batch keeps open by keeping its outbox.
+    pub(crate) descriptor: RawFd,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Batch {
@@ -73,11 +80,16 @@ impl Batch {
         .await
     }
 
+    /// How many outboxes are in the batch, and so the place of the next one.
+    pub(crate) fn len(&self) -> usize {
+        self.0.outboxes.borrow().len()
+    }
+
     /// Has an outbox flushed soon.
-    pub(crate) fn add(&self, outbox: Rc<dyn Flush>, buffer: Arc<Buffer>, cx: &mut Context<'_>) {
+    pub(crate) fn add(&self, outbox: Rc<dyn Flush>, entry: Entry, cx: &mut Context<'_>) {
         self.0.outboxes.borrow_mut().push(outbox);
         let now = clock::now();
-        match self.0.overdue.add(buffer, now) {
+        match self.0.overdue.add(entry, now) {
             0 => {
                 self.0.page.turn(now);
                 if let Some(flusher) = &*self.0.flusher.borrow() {
@@ -92,13 +104,26 @@ impl Batch {
         }
     }
 
+    /// The bytes of the outbox in this place, which stays in the batch.
+    pub(crate) fn take_back(&self, place: usize) -> Vec<u8> {
+        self.0
+            .overdue
+            .entries()
+            .get_mut(place)
+            .map(|entry| std::mem::take(&mut entry.bytes))
+            .unwrap_or_default()
+    }
+
     fn flush(&self, cx: &mut Context<'_>) {
-        self.0.overdue.clear();
+        let mut entries = self.0.overdue.take();
         let mut outboxes = self.0.outboxes.take();
-        outboxes.drain(..).for_each(|outbox| outbox.flush(cx));
-        // The allocation is used again, unless somebody came meanwhile.
+        for (outbox, entry) in outboxes.drain(..).zip(entries.drain(..)) {
+            outbox.flush(entry.bytes, cx);
+        }
+        // The allocations are used again, unless somebody came meanwhile.
         if self.0.outboxes.borrow().is_empty() {
             self.0.outboxes.replace(outboxes);
+            *self.0.overdue.entries() = entries;
         }
     }
 }
@@ -111,13 +136,18 @@ pub struct Overdue(Arc<Shared>);
 struct Shared {
     /// When the first of them came, by the monotonic clock in nanoseconds; zero if there is none.
     since: AtomicU64,
-    buffers: Mutex<Vec<Arc<Buffer>>>,
+    /// One for each outbox of the batch, in its order. The one thing of connections that another thread touches.
+    entries: Mutex<Vec<Entry>>,
 }
 
 impl Overdue {
+    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Since when the first one waits, before this one came; zero if there was none.
-    fn add(&self, buffer: Arc<Buffer>, now: u64) -> u64 {
-        self.buffers(|buffers| buffers.push(buffer));
+    fn add(&self, entry: Entry, now: u64) -> u64 {
+        self.entries().push(entry);
         let since = self.0.since.load(Relaxed);
         if since == 0 {
             self.0.since.store(now, Relaxed);
@@ -125,14 +155,10 @@ impl Overdue {
         since
     }
 
-    fn clear(&self) {
-        if self.0.since.swap(0, Relaxed) != 0 {
-            self.buffers(Vec::clear);
-        }
-    }
-
-    fn buffers<R>(&self, visit: impl FnOnce(&mut Vec<Arc<Buffer>>) -> R) -> R {
-        visit(&mut self.0.buffers.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Leaves none.
+    fn take(&self) -> Vec<Entry> {
+        self.0.since.store(0, Relaxed);
+        std::mem::take(&mut self.entries())
     }
 
     /// Whether any answer waits for the loop.
@@ -147,8 +173,18 @@ impl Overdue {
         if since == 0 || clock::now().saturating_sub(since) < OVERDUE {
             return;
         }
-        // In copies, so that the loop waits for one write at most when it goes on.
-        let buffers = self.buffers(|buffers| buffers.clone());
-        buffers.iter().for_each(|buffer| buffer.send_overdue());
+        self.entries().iter_mut().for_each(Entry::send);
+    }
+}
+
+impl Entry {
+    /// Sends what can be sent at once. An error is met again by the loop.
+    fn send(&mut self) {
+        #[expect(unsafe_code, reason = "the socket's owner is another thread")]
+        // SAFETY: the entry is in the batch, whose outbox owns the socket and is kept beside it.
+        let socket = unsafe { BorrowedFd::borrow_raw(self.descriptor) };
+        if let Ok(sent) = send_now(socket, &self.bytes) {
+            self.bytes.drain(..sent);
+        }
     }
 }

@@ -1,23 +1,20 @@
 //! What a connection has to say and the kernel does not have yet.
 //!
 //! Small writes wait in the outbox until the end of the loop's turn ([`crate::batch`]), large ones go straight to the
-//! socket. The bytes are behind a lock because the worker's attendant thread may send them while an application blocks
-//! the loop; it touches nothing else of a connection.
+//! socket.
 
 use crate::{
-    batch::{Batch, Flush},
+    batch::{Batch, Entry, Flush},
     connection::{ConnectionState, Event},
     interim::Outlet,
 };
-use hostler_sys::stream::send_now;
 use hyper::rt::Write;
 use std::{
     cell::{Cell, RefCell},
     io::{self, IoSlice},
-    os::fd::{BorrowedFd, RawFd},
+    os::fd::RawFd,
     pin::Pin,
     rc::Rc,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
 };
 
@@ -29,54 +26,25 @@ const FULL: usize = 64 * 1024;
 /// A socket, with an outbox before it.
 pub(crate) struct Outbox<S> {
     pub(crate) stream: RefCell<S>,
-    buffer: Arc<Buffer>,
+    descriptor: RawFd,
+    /// What waits here, behind what waits in the batch.
+    bytes: RefCell<Vec<u8>>,
     batch: Batch,
-    /// Bytes came in since it was last emptied.
-    filled: Cell<bool>,
-    /// In the batch.
-    listed: Cell<bool>,
+    /// The place in the batch.
+    listed: Cell<Option<usize>>,
     /// The socket failed outside the connection's own task.
     failure: RefCell<Option<io::Error>>,
     pub(crate) state: Rc<ConnectionState>,
 }
 
-/// The bytes of an outbox, which two threads may send.
-pub(crate) struct Buffer(Mutex<Waiting>);
-
-struct Waiting {
-    bytes: Vec<u8>,
-    /// The socket, until it is closed.
-    descriptor: Option<RawFd>,
-}
-
-impl Buffer {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends what can be sent at once, for an event loop that does not turn.
-    pub(crate) fn send_overdue(&self) {
-        let Ok(mut waiting) = self.0.try_lock() else { return };
-        let Some(descriptor) = waiting.descriptor else { return };
-        // SAFETY: the descriptor is open: its owner takes it from here, under this lock, before it closes it.
-        #[expect(unsafe_code, reason = "the socket's owner is another thread")]
-        let socket = unsafe { BorrowedFd::borrow_raw(descriptor) };
-        // An error is met again by the loop.
-        if let Ok(sent) = send_now(socket, &waiting.bytes) {
-            waiting.bytes.drain(..sent);
-        }
-    }
-}
-
 impl<S: Write + Unpin> Outbox<S> {
     pub(crate) fn new(stream: S, descriptor: RawFd, batch: Batch, state: Rc<ConnectionState>) -> Self {
-        let waiting = Waiting { bytes: Vec::new(), descriptor: Some(descriptor) };
         Self {
             stream: RefCell::new(stream),
-            buffer: Arc::new(Buffer(Mutex::new(waiting))),
+            descriptor,
+            bytes: RefCell::default(),
             batch,
-            filled: Cell::new(false),
-            listed: Cell::new(false),
+            listed: Cell::new(None),
             failure: RefCell::default(),
             state,
         }
@@ -89,7 +57,7 @@ impl<S: Write + Unpin> Outbox<S> {
 
     /// Keeps no memory that is not needed.
     pub(crate) fn shrink(&self) {
-        self.buffer.lock().bytes.shrink_to_fit();
+        self.bytes.borrow_mut().shrink_to_fit();
     }
 
     /// Writes everything to the socket.
@@ -97,8 +65,11 @@ impl<S: Write + Unpin> Outbox<S> {
         if let Some(failure) = self.failure.take() {
             return Poll::Ready(Err(failure));
         }
-        let mut waiting = self.buffer.lock();
-        let (mut written, bytes) = (0, &mut waiting.bytes);
+        if let Some(place) = self.listed.get() {
+            self.take_back(self.batch.take_back(place));
+        }
+        let bytes = &mut *self.bytes.borrow_mut();
+        let mut written = 0;
         while written < bytes.len() {
             match self.poll_socket(cx, |stream, cx| stream.poll_write(cx, &bytes[written..])) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -115,10 +86,17 @@ impl<S: Write + Unpin> Outbox<S> {
         } else {
             bytes.clear();
         }
-        drop(waiting);
-        self.filled.set(false);
         self.state.on(Event::OutboxEmpty);
         Poll::Ready(Ok(()))
+    }
+
+    /// Puts what was in the batch before what came since.
+    fn take_back(&self, mut first: Vec<u8>) {
+        let mut bytes = self.bytes.borrow_mut();
+        if bytes.is_empty() || !first.is_empty() {
+            first.append(&mut bytes);
+            *bytes = first;
+        }
     }
 
     /// One attempt to write to the socket itself.
@@ -141,13 +119,12 @@ impl<S: Write + Unpin> Outbox<S> {
         if size > SMALL || self.state.is_blocked() {
             return None;
         }
-        let mut waiting = self.buffer.lock();
-        if waiting.bytes.len() + size > FULL {
+        let mut bytes = self.bytes.borrow_mut();
+        if bytes.len() + size > FULL {
             return None;
         }
-        parts.iter().for_each(|part| waiting.bytes.extend_from_slice(part));
-        drop(waiting);
-        self.filled.set(true);
+        parts.iter().for_each(|part| bytes.extend_from_slice(part));
+        drop(bytes);
         self.state.on(Event::OutboxFilled);
         Some(size)
     }
@@ -174,22 +151,31 @@ impl<S: Write + Unpin + 'static> Outbox<S> {
         if self.state.is_blocked() || self.failure.borrow().is_some() {
             return self.poll_empty(cx);
         }
-        if self.listed.get() {
+        if self.listed.get().is_some() {
             return Poll::Ready(Ok(()));
         }
-        if !self.filled.get() {
+        if self.bytes.borrow().is_empty() {
             self.state.on(Event::OutboxEmpty);
         } else {
-            self.listed.set(true);
-            self.batch.add(Rc::clone(self) as Rc<dyn Flush>, Arc::clone(&self.buffer), cx);
+            self.listed.set(Some(self.batch.len()));
+            let entry = Entry { descriptor: self.descriptor, bytes: self.bytes.take() };
+            self.batch.add(Rc::clone(self) as Rc<dyn Flush>, entry, cx);
         }
         Poll::Ready(Ok(()))
     }
 }
 
 impl<S: Write + Unpin> Flush for Outbox<S> {
-    fn flush(&self, cx: &mut Context<'_>) {
-        self.listed.set(false);
+    fn flush(&self, bytes: Vec<u8>, cx: &mut Context<'_>) {
+        self.listed.set(None);
+        self.take_back(bytes);
+        self.send(cx);
+    }
+}
+
+impl<S: Write + Unpin> Outbox<S> {
+    /// Sends what there is, or leaves it to the connection's task.
+    fn send(&self, cx: &mut Context<'_>) {
         let polled = self.poll_empty(cx);
         if let Poll::Ready(Err(error)) = polled {
             self.failure.replace(Some(error));
@@ -212,17 +198,9 @@ impl<S: Write + Unpin> Outlet for Outbox<S> {
         if !self.state.life().may_send_interim() {
             return false;
         }
-        self.buffer.lock().bytes.extend_from_slice(bytes);
-        self.filled.set(true);
+        self.bytes.borrow_mut().extend_from_slice(bytes);
         self.state.on(Event::OutboxFilled);
-        self.flush(&mut Context::from_waker(Waker::noop()));
+        self.send(&mut Context::from_waker(Waker::noop()));
         true
-    }
-}
-
-impl<S> Drop for Outbox<S> {
-    fn drop(&mut self) {
-        // Before the socket is closed, and its number somebody else's.
-        self.buffer.lock().descriptor = None;
     }
 }

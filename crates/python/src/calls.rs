@@ -5,8 +5,9 @@
 use pyo3::{
     ffi,
     prelude::*,
-    types::{PyBytes, PyTuple},
+    types::{PyBytes, PyDict, PyTuple},
 };
+use std::ptr::null_mut;
 
 /// Calls `callable(*args)` inside `context`, as `Context.run` does.
 #[cfg(not(Py_LIMITED_API))]
@@ -139,6 +140,19 @@ pub(crate) fn stop_iteration(value: Bound<'_, PyAny>) -> PyErr {
 pub(crate) fn references(object: &Bound<'_, PyAny>) -> isize {
     // SAFETY: the GIL is held and the object is alive.
     unsafe { ffi::Py_REFCNT(object.as_ptr()) }
+}
+
+/// Whether a dictionary begins with these very names and values, in this order.
+pub(crate) fn holds(
+    dictionary: &Bound<'_, PyDict>,
+    mut expected: impl Iterator<Item = (*mut ffi::PyObject, *mut ffi::PyObject)>,
+) -> bool {
+    let (mut position, mut name, mut value) = (0, null_mut(), null_mut());
+    expected.all(|pair| {
+        // SAFETY: the dictionary is alive and nothing changes it meanwhile; what is written is borrowed and only compared.
+        let found = unsafe { ffi::PyDict_Next(dictionary.as_ptr(), &mut position, &mut name, &mut value) };
+        found != 0 && (name, value) == pair
+    })
 }
 
 /// The number by which Python knows this thread.

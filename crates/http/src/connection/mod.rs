@@ -185,11 +185,11 @@ where
             if !pending {
                 continue;
             }
-            if self.service.state.is_over_early() {
-                self.close(false);
-                continue;
-            }
             if !self.service.state.life().is_idle() {
+                if self.service.state.is_over_early() {
+                    self.close(false);
+                    continue;
+                }
                 return if self.is_client_served() { Poll::Pending } else { Poll::Ready(()) };
             }
             self.watch(false);

@@ -104,7 +104,7 @@ impl ConnectionState {
     }
 
     /// Something happened.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn on(&self, event: Event) {
         let (before, place) = (self.place.get(), self.place.get().step(event));
         if place == before {
@@ -144,8 +144,11 @@ impl ConnectionState {
 
     /// The kernel has everything that was answered.
     pub(crate) fn all_sent(&self) {
-        self.request.take();
-        self.unsent.borrow_mut().clear();
+        drop(self.request.take());
+        let mut unsent = self.unsent.borrow_mut();
+        if !unsent.is_empty() {
+            unsent.clear();
+        }
     }
 
     /// A request is in flight from now on.

@@ -4,7 +4,10 @@
 //! request costs: those of a request that is over are given to the next one, if nobody holds them and nobody wrote into
 //! them.
 
-use crate::{calls::references, gil::GilCell};
+use crate::{
+    calls::{holds, references},
+    gil::GilCell,
+};
 use pyo3::{
     prelude::*,
     types::{PyDict, PyString},
@@ -66,14 +69,13 @@ impl Abilities {
         if held || asgi.len() != self.asgi.len() || extensions.len() != set.each.len() {
             return false;
         }
-        let same = asgi
-            .iter()
-            .zip(&self.asgi)
-            .all(|((name, value), (kept_name, kept))| name.is(kept_name) && value.is(kept));
         let kept = self.extensions.iter().zip(&set.each);
-        same && extensions.iter().zip(kept).all(|((name, ability), (kept_name, kept))| {
-            // One reference is ours, one that of the dictionary around it, and one is in use here.
-            name.is(kept_name) && ability.is(kept) && references(&ability) == 3 && kept.bind(py).is_empty()
-        })
+        holds(asgi, self.asgi.iter().map(|(name, value)| (name.as_ptr(), value.as_ptr())))
+            && holds(extensions, kept.map(|(name, ability)| (name.as_ptr(), ability.as_ptr())))
+            // One reference is ours, and one that of the dictionary around it.
+            && set.each.iter().all(|ability| {
+                let ability = ability.bind(py);
+                references(ability) == 2 && ability.is_empty()
+            })
     }
 }
