@@ -77,6 +77,13 @@ pub enum Action {
     },
     /// Tell the worker to leave at once.
     Quit(WorkerId),
+    /// Tell a worker that was still preparing to leave. It may serve by now, and finishes what it took.
+    Dismiss {
+        /// The worker.
+        worker: WorkerId,
+        /// Idle connections go to other workers.
+        hand_over: bool,
+    },
     /// Have the worker write its stacks.
     Report(WorkerId, Why),
     /// Send the worker SIGTERM, and tell the user why, with what was reported.

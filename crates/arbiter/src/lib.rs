@@ -42,7 +42,7 @@ use std::{
     time::Duration,
 };
 use upgrade::Successor;
-use worker::{SPAWN_LIMIT, State, Worker};
+use worker::{KILL_MARGIN, SPAWN_LIMIT, State, Worker};
 
 /// A point of time: the time since the master started, on a monotonic clock.
 pub type Time = Duration;
@@ -232,11 +232,17 @@ impl Arbiter {
 
     fn ready(&mut self, id: WorkerId, now: Time) {
         self.ever_served = true;
-        if let Some(worker) = self.workers.get_mut(&id)
-            && matches!(worker.state, State::Booting { .. })
-        {
-            let retire_at = worker.policy.retirement(now, u64::from(id.0));
-            worker.state = State::Serving { since: now, beat: now, retire_at, retire: None };
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        match worker.state {
+            State::Booting { .. } => {
+                let retire_at = worker.policy.retirement(now, u64::from(id.0));
+                worker.state = State::Serving { since: now, beat: now, retire_at, retire: None };
+            }
+            State::Draining { .. } if worker.dismissed => {
+                let kill_at = now + worker.policy.graceful_timeout + KILL_MARGIN;
+                worker.state = State::Draining { kill_at, why: Why::GracefulTimeout };
+            }
+            _ => {}
         }
     }
 

@@ -124,7 +124,7 @@ impl Arbiter {
         self.next_worker += 1;
         let policy = self.policy_of(generation);
         let state = State::Spawning { give_up_at: Some(now + SPAWN_LIMIT) };
-        self.workers.insert(id, Worker { seat, generation, policy, state });
+        self.workers.insert(id, Worker { seat, generation, policy, state, dismissed: false });
         actions.push(Action::Spawn(id, seat, generation));
     }
 

@@ -24,10 +24,11 @@ impl Arbiter {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let kill_at = now + worker.policy.graceful_timeout + KILL_MARGIN;
         match worker.state {
-            // It has no request to finish.
+            // It has no request to finish, unless its word that it serves is still on the way.
             State::Booting { .. } => {
                 worker.state = State::Draining { kill_at: now + QUICK_LIMIT, why: Why::QuickStop };
-                actions.push(Action::Quit(id));
+                worker.dismissed = true;
+                actions.push(Action::Dismiss { worker: id, hand_over });
             }
             State::Serving { .. } => {
                 worker.state = State::Draining { kill_at, why: Why::GracefulTimeout };
@@ -45,6 +46,7 @@ impl Arbiter {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         if !matches!(worker.state, State::Spawning { .. } | State::Killed { .. }) {
             worker.state = State::Draining { kill_at: now + QUICK_LIMIT, why: Why::QuickStop };
+            worker.dismissed = false;
             actions.push(Action::Quit(id));
         }
     }

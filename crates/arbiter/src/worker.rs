@@ -70,6 +70,8 @@ pub(crate) struct Worker {
     /// That of its generation.
     pub(crate) policy: Policy,
     pub(crate) state: State,
+    /// It was told to leave before its word came that it serves: if it does, it may finish what it took.
+    pub(crate) dismissed: bool,
 }
 
 impl Worker {

@@ -245,7 +245,6 @@ fn http(values: &Values) -> HttpSettings {
             .int("http1-buffer-size")
             .and_then(|bytes| usize::try_from(bytes).ok())
             .unwrap_or(default.max_buffer),
-        pipeline_flush: values.flag("http1-pipeline-flush"),
     }
 }
 

@@ -107,7 +107,7 @@ pub(crate) const OPTIONS: &[Spec] = &[
     spec("body-read-timeout", Duration(0, 86_400), "30", Now, "How long a client may send nothing of a request's body that the application waits for, before it is answered with 408; 0 is for ever"),
     spec("write-timeout", Duration(0, 86_400), "30", Now, "How long a client may read nothing of its answer, before the connection is reset; 0 is for ever"),
     spec("http1-keep-alive", Flag, "true", Now, "Keep connections open between requests"),
-    spec("http1-pipeline-flush", Flag, "false", Now, "Gather the answers to pipelined requests before writing them"),
+    spec("http1-pipeline-flush", Flag, "false", Now, "Gather the answers to pipelined requests before writing them; always on, up to a millisecond"),
     spec("http2-adaptive-window", Flag, "false", Later, "HTTP/2: adapt windows"),
     spec("http2-initial-connection-window-size", Int(1024, 1 << 31), "1048576", Later, "HTTP/2: window of a connection, in bytes"),
     spec("http2-initial-stream-window-size", Int(1024, 1 << 31), "1048576", Later, "HTTP/2: window of a stream, in bytes"),

@@ -307,7 +307,8 @@ fn builder(settings: &HttpSettings) -> http1::Builder {
         // is looked at by `Departures`.
         .half_close(true)
         .keep_alive(settings.keep_alive)
-        .max_buf_size(settings.max_buffer)
-        .pipeline_flush(settings.pipeline_flush);
+        // `pipeline_flush` is not used: the batch gathers pipelined answers anyway, and hyper's way holds an answer back
+        // for as long as a part of the next request is there, in memory without limit.
+        .max_buf_size(settings.max_buffer);
     builder
 }

@@ -182,6 +182,8 @@ enum Chunk {
     DataEnd(&'static [u8]),
     /// Trailers, up to an empty line; how many bytes the current line has.
     Trailers(u32),
+    /// The line feed of such a line.
+    TrailerEnd(u32),
     Ended,
 }
 
@@ -236,10 +238,13 @@ impl Chunk {
                 rest => Self::DataEnd(rest),
             },
             (Self::LineEnd(_) | Self::DataEnd(_), _) => return Err(Malformed("a chunk's end is malformed")),
-            // hyper checks what is in them.
-            (Self::Trailers(0), b'\n') => Self::Ended,
-            (Self::Trailers(_), b'\n') => Self::Trailers(0),
-            (Self::Trailers(length), b'\r') => Self::Trailers(*length),
+            // hyper checks what is in them, and does not take a bare LF for an end.
+            (Self::Trailers(length), b'\r') => Self::TrailerEnd(*length),
+            (Self::TrailerEnd(0), b'\n') => Self::Ended,
+            (Self::TrailerEnd(_), b'\n') => Self::Trailers(0),
+            (Self::Trailers(_), b'\n') | (Self::TrailerEnd(_), _) => {
+                return Err(Malformed("a trailer's end is malformed"));
+            }
             (Self::Trailers(length), _) => Self::Trailers(length.saturating_add(1)),
             (Self::Data(_) | Self::Ended, _) => return Err(Malformed("a chunk is malformed")),
         })
@@ -288,6 +293,8 @@ mod tests {
             "5;a\nb\r\n",
             "\r\nhello",
             "FFFFFFFFFFFFFFFFF\r\n",
+            "0\r\n\n",
+            "0\r\nx: y\n\nGET / HTTP/1.1\r\n",
         ] {
             (0..bad.len())
                 .for_each(|cut| assert!(chunked(bad.as_bytes(), cut).is_err(), "{bad:?} cut at {cut}"));

@@ -40,6 +40,7 @@ impl Master {
             Action::LameDuck(id) => self.fleet.tell(id, &ToWorker::LameDuck),
             Action::Drain { worker, reason, hand_over } => self.drain(worker, reason, hand_over),
             Action::Quit(id) => self.fleet.tell(id, &ToWorker::Quit),
+            Action::Dismiss { worker, hand_over } => self.fleet.tell(worker, &ToWorker::Drain { hand_over }),
             Action::Report(id, why) => self.ask_for_stacks(id, why),
             Action::Terminate(id, why) => self.terminate(id, why),
             Action::Kill(id, why) => self.kill(id, why),

@@ -156,8 +156,6 @@ pub struct HttpSettings {
     pub write_timeout: Option<Duration>,
     /// The most bytes a connection buffers, and so the longest request head, in bytes.
     pub max_buffer: usize,
-    /// Whether answers to pipelined requests are gathered before they are written.
-    pub pipeline_flush: bool,
 }
 
 /// Where log lines go and how many there are.
@@ -204,7 +202,6 @@ impl Default for HttpSettings {
             body_read_timeout: Some(Duration::from_secs(30)),
             write_timeout: Some(Duration::from_secs(30)),
             max_buffer: 417_792,
-            pipeline_flush: false,
         }
     }
 }

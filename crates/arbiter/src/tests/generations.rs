@@ -1,8 +1,8 @@
 //! Reloads and upgrades.
 
 use super::{
-    Action, Arbiter, Event, FIRST, NEXT, ONE, Policy, Reason, TWO, Why, boot, drain, reload, secs, serving,
-    spawn,
+    Action, Arbiter, Event, FIRST, NEXT, ONE, Policy, Reason, TWO, Why, boot, dismiss, drain, reload, secs,
+    serving, spawn,
 };
 use hostler_wire::{ExitStatus, Generation, WorkerId};
 
@@ -154,7 +154,7 @@ fn a_policy_counts_when_its_generation_is_proven() {
     let _ = arbiter.step(Event::CanSpawn(NEXT), secs(1));
     let _ = arbiter.step(Event::Spawned(WorkerId(5)), secs(1));
     let failed = arbiter.step(Event::BootFailed(WorkerId(5), ExitStatus::AppImport), secs(2));
-    assert_eq!(failed, [Action::NotReloaded(NEXT), Action::Quit(WorkerId(5))]);
+    assert_eq!(failed, [Action::NotReloaded(NEXT), dismiss(WorkerId(5), true)]);
     assert_eq!((arbiter.seats(), arbiter.serving()), (4, 4));
 
     let more = Generation(2);
@@ -242,7 +242,7 @@ fn a_later_reload_replaces_one_that_is_under_way() {
     let _ = arbiter.step(Event::Spawned(TWO), secs(1));
     let later = Generation(2);
     let replaced = arbiter.step(reload(later, 1), secs(2));
-    assert_eq!(replaced, [Action::Superseded(NEXT), Action::Quit(TWO)]);
+    assert_eq!(replaced, [Action::Superseded(NEXT), dismiss(TWO, true)]);
     let _ = arbiter.step(Event::CannotSpawn(NEXT), secs(2));
     assert_eq!(arbiter.step(Event::CanSpawn(later), secs(2)), [spawn(3, 1, later)]);
     let _ = boot(&mut arbiter, WorkerId(3), secs(3));
@@ -255,4 +255,18 @@ fn no_seats_give_up_a_reload_that_nobody_could_prove() {
     let _ = arbiter.step(reload(NEXT, 1), secs(1));
     let expected = [Action::NotReloaded(NEXT), drain(ONE, Reason::Seats, false)];
     assert_eq!(arbiter.step(Event::Seats(0), secs(1)), expected);
+}
+
+#[test]
+fn a_worker_that_is_dismissed_when_it_serves_already_finishes_what_it_took() {
+    let mut arbiter = serving(Policy::new(1));
+    let _ = arbiter.step(reload(NEXT, 1), secs(1));
+    let _ = arbiter.step(Event::CanSpawn(NEXT), secs(1));
+    let _ = arbiter.step(Event::Spawned(TWO), secs(1));
+    assert_eq!(arbiter.step(reload(Generation(2), 1), secs(2)).last(), Some(&dismiss(TWO, true)));
+    // Its word crossed with ours: it has the time that others have, not that of one who only prepared.
+    assert_eq!(arbiter.step(Event::Ready(TWO), secs(2)), []);
+    assert_eq!(arbiter.step(Event::Tick, secs(20)), []);
+    let grace = arbiter.step(Event::Tick, secs(40));
+    assert_eq!(grace, [Action::Kill(TWO, Why::GracefulTimeout)]);
 }

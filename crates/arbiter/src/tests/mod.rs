@@ -61,6 +61,10 @@ fn boot(arbiter: &mut Arbiter, worker: WorkerId, now: Time) -> Vec<Action> {
     actions
 }
 
+fn dismiss(worker: WorkerId, hand_over: bool) -> Action {
+    Action::Dismiss { worker, hand_over }
+}
+
 #[test]
 fn all_seats_are_filled_once_workers_can_be_spawned() {
     let mut arbiter = Arbiter::new(Policy::new(2));

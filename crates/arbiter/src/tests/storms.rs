@@ -182,7 +182,13 @@ impl World {
             return;
         }
         let was_serving = self.arbiter.serving();
-        for action in self.arbiter.step(event, now) {
+        let actions = self.arbiter.step(event, now);
+        if actions.contains(&Action::TookBack) {
+            // Unless nobody can be had who would serve.
+            let given_up = actions.iter().any(|action| matches!(action, Action::GiveUp(_)));
+            assert!(!self.arbiter.is_stopping() || given_up, "a service is taken back and ended");
+        }
+        for action in actions {
             self.check(action, was_serving);
         }
         // Each seat once, each once more during a reload, and the replacements under way.
@@ -225,7 +231,11 @@ impl World {
                 let left = self.workers.values().any(|(_, _, real)| *real == Real::Serving);
                 assert!(!planned || left || was_serving == 0, "nobody is left to serve");
             }
-            Action::Quit(id) | Action::Terminate(id, _) | Action::Kill(id, _) | Action::Report(id, _) => {
+            Action::Quit(id)
+            | Action::Dismiss { worker: id, .. }
+            | Action::Terminate(id, _)
+            | Action::Kill(id, _)
+            | Action::Report(id, _) => {
                 let exists = [Real::Booting, Real::Serving, Real::Told];
                 assert!(
                     self.becomes(id, &exists, Real::Told),
@@ -243,7 +253,6 @@ impl World {
             Action::NotUpgraded => assert!(self.successor.is_none()),
             Action::TookBack => {
                 assert!(!self.told_to_stop && self.successor.is_none(), "the service is over or another's");
-                assert!(!self.arbiter.is_stopping());
             }
             Action::Exit(_) => {
                 let left = self.successor.is_some() && !self.arbiter.is_replaced();

@@ -78,7 +78,8 @@ impl<S: Read + Write + Unpin + 'static> Closing<S> {
             match Pin::new(&mut self.io).poll_read(cx, unwanted.unfilled()) {
                 Poll::Ready(Ok(())) if !unwanted.filled().is_empty() => self.heard_out = false,
                 Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending if self.heard_out => return Poll::Ready(()),
+                // Whatever may come later must not take back what is still on its way.
+                Poll::Pending if self.heard_out && !self.io.state().has_unread() => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
             }
         }

@@ -227,10 +227,10 @@ where
         let Carrier::Http(connection) = &mut self.carrier else { return Poll::Ready(()) };
         let state = &self.service.state;
         state.hear_of_body();
-        let given_up = state.life().body_is_given_up();
+        let asked = state.life().awaits_hyper();
         let Poll::Ready(ended) = Pin::new(&mut **connection).poll(cx) else {
-            // hyper knew of it, and would have ended the connection with the answer.
-            if given_up {
+            // hyper knew that nobody wants the body, and has nothing left to write: it would have ended the connection.
+            if asked {
                 state.on(Event::BodyDrained);
             }
             state.hear_of_body();
@@ -253,9 +253,21 @@ where
                 true => Idle::Over,
                 false => Idle::Changed,
             },
-            Phase::Closing if !self.resume_if_asked() => Idle::Over,
-            Phase::Closing => Idle::Changed,
-            _ if expired == Some(WaitsFor::Head) => Idle::Over,
+            Phase::Closing => {
+                if !self.resume_if_asked() {
+                    self.close(true);
+                }
+                Idle::Changed
+            }
+            // The client has not read its last answer yet: it is not its turn to send.
+            _ if expired == Some(WaitsFor::Head) && self.service.state.has_unread() => {
+                self.service.state.forgive();
+                Idle::Stays
+            }
+            _ if expired == Some(WaitsFor::Head) => {
+                self.close(true);
+                Idle::Changed
+            }
             _ if rests => {
                 if let Some(io) = self.take_apart() {
                     self.rest(io);
@@ -282,8 +294,10 @@ where
     fn resume_if_asked(&mut self) -> bool {
         let Some(io) = self.take_apart() else { return false };
         let asked = has_whole_head(io.unread());
+        self.carrier = Carrier::Resting(io);
+        self.service.state.on(Event::Rested);
         if asked {
-            self.rest(io);
+            self.speak();
         }
         asked
     }

@@ -137,7 +137,7 @@ impl ConnectionState {
             self.all_sent();
         }
         // An idle connection is news to a drain.
-        if self.ends_soon() {
+        if self.ends_soon() || life.awaits_hyper() {
             self.wake();
         }
     }
@@ -268,6 +268,17 @@ impl ConnectionState {
         self.departure.get()
     }
 
+    /// The client has some of what it was sent still to come.
+    pub(crate) fn has_unread(&self) -> bool {
+        hostler_sys::stream::unsent(self.descriptor) > 0
+    }
+
+    /// The wait for the client begins anew.
+    pub(crate) fn forgive(&self) {
+        self.expired.set(None);
+        self.turns.set(self.turns.get().wrapping_add(1));
+    }
+
     /// For what the client was waited for too long.
     pub(crate) fn expired(&self) -> Option<WaitsFor> {
         self.expired.get()
@@ -280,6 +291,10 @@ impl ConnectionState {
         let (seen, looks) = self.seen.get();
         let looks = if seen == sight { looks + 1 } else { 0 };
         self.seen.set((sight, looks));
+        // One that only waits for the client's kernel to take the rest is told by nobody else.
+        if self.life() == Life::Closing {
+            self.wake();
+        }
         if let Some(waits_for) = sight.waits_for
             && most(waits_for).is_some_and(|most| looks > most)
         {
@@ -290,7 +305,11 @@ impl ConnectionState {
 
     fn sight(&self) -> Sight {
         let reading = self.body.fate() == BodyFate::Held { wanted: true };
-        let waits_for = self.life().waits_for(reading, self.blocked.get());
+        let mut waits_for = self.life().waits_for(reading, self.blocked.get());
+        // Its time to say goodbye begins when it has what it was sent.
+        if waits_for == Some(WaitsFor::Goodbye) && self.has_unread() {
+            waits_for = Some(WaitsFor::Reader);
+        }
         // A head and a goodbye have their time in all, bodies and answers from one piece to the next.
         let (moves, unread) = match waits_for {
             Some(WaitsFor::Body) => (self.reads.get(), 0),

@@ -139,6 +139,14 @@ impl Exchange {
         matches!((self.request, self.answer), (Request::Ended, Answer::Complete))
     }
 
+    /// Everything is said, but for a body that was given up: hyper has read it, or ends the connection when asked.
+    const fn awaits_hyper(self) -> bool {
+        matches!(
+            (self.request, self.answer, self.output),
+            (Request::GivenUp, Answer::Complete, Output::Written)
+        )
+    }
+
     /// Begins anew when all is said and hyper has nothing left to write; the outbox may have.
     const fn settled(self) -> Self {
         match self.output {
@@ -163,9 +171,7 @@ impl Exchange {
             Event::BodyGivenUp if matches!(request, Request::Body) => {
                 Self { request: Request::GivenUp, ..self }
             }
-            Event::BodyDrained if matches!((request, answer), (Request::GivenUp, Answer::Complete)) => {
-                Self { request: Request::Ended, ..self }
-            }
+            Event::BodyDrained if self.awaits_hyper() => Self { request: Request::Ended, ..self },
             Event::AnswerBegan if matches!(answer, Answer::Pending) => {
                 Self { answer: Answer::Sending, output: Output::InHyper, ..self }
             }
@@ -298,10 +304,13 @@ impl Life {
         matches!(self, Self::Http(Exchange { request: Request::Body, .. }))
     }
 
-    /// Somebody gave up the body of the request, and it is not known yet what hyper makes of it.
+    /// Somebody gave up the body of the request, and what hyper made of it shows when it is asked again.
     #[must_use]
-    pub(crate) fn body_is_given_up(self) -> bool {
-        matches!(self, Self::Http(Exchange { request: Request::GivenUp, .. }))
+    pub(crate) fn awaits_hyper(self) -> bool {
+        match self {
+            Self::Http(exchange) => exchange.awaits_hyper(),
+            Self::Resting | Self::Upgraded | Self::Closing => false,
+        }
     }
 
     /// All that was answered is with the kernel.

@@ -111,6 +111,8 @@ struct Truth {
     /// hyper has told the socket that it holds nothing.
     flushed: bool,
     in_outbox: u32,
+    /// The outbox has told that it is empty since.
+    emptied: bool,
 }
 
 impl Truth {
@@ -141,11 +143,13 @@ impl Truth {
                 Event::BodyGivenUp
             }
             5 if self.asked && !self.answer_begun => {
-                (self.answer_begun, self.in_hyper, self.flushed) = (true, self.in_hyper + 1, false);
+                (self.answer_begun, self.in_hyper, self.flushed, self.emptied) =
+                    (true, self.in_hyper + 1, false, false);
                 Event::AnswerBegan
             }
             6 if self.answer_begun && !self.answer_done => {
-                (self.answer_done, self.in_hyper, self.flushed) = (true, self.in_hyper + 1, false);
+                (self.answer_done, self.in_hyper, self.flushed, self.emptied) =
+                    (true, self.in_hyper + 1, false, false);
                 Event::AnswerComplete
             }
             7 if self.in_hyper > 0 => {
@@ -158,10 +162,14 @@ impl Truth {
                 Event::HyperFlushed
             }
             9 => {
-                self.in_outbox = 0;
+                (self.in_outbox, self.emptied) = (0, self.flushed);
                 Event::OutboxEmpty
             }
-            10 if body_is_open && !self.body_held && self.answer_done => {
+            10 if body_is_open
+                && !self.body_held
+                && self.answer_done
+                && self.in_hyper + self.in_outbox == 0 =>
+            {
                 self.body_left = false;
                 Event::BodyDrained
             }
