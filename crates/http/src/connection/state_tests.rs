@@ -165,11 +165,7 @@ impl Truth {
                 (self.in_outbox, self.emptied) = (0, self.flushed);
                 Event::OutboxEmpty
             }
-            10 if body_is_open
-                && !self.body_held
-                && self.answer_done
-                && self.in_hyper + self.in_outbox == 0 =>
-            {
+            10 if body_is_open && !self.body_held && self.answer_done && self.emptied => {
                 self.body_left = false;
                 Event::BodyDrained
             }
