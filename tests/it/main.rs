@@ -12,6 +12,7 @@ mod faults;
 mod forks;
 mod frameworks;
 mod generations;
+mod goodbye;
 mod handover;
 mod http;
 mod identity;

@@ -1,0 +1,106 @@
+//! How connections end: the last answer reaches its reader, whatever the client still sends.
+
+use hostler_testkit::{Conn, Server};
+use nix::sys::{
+    signal::Signal,
+    socket::{setsockopt, sockopt::RcvBuf},
+};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    thread::sleep,
+    time::Duration,
+};
+
+const LARGE: usize = 3_000_000;
+
+/// A connection of whose answers little fits into the client's kernel.
+fn narrow(server: &Server) -> TcpStream {
+    let stream = Conn::into_stream(server.connect());
+    setsockopt(&stream, RcvBuf, &100_000).unwrap();
+    stream
+}
+
+/// Reads an answer of `LARGE` bytes in about six seconds. `meanwhile` is called now and then with how much was read.
+fn read_slowly(mut stream: TcpStream, name: &str, mut meanwhile: impl FnMut(&mut TcpStream, usize)) {
+    let (mut all, mut block) = (Vec::new(), vec![0; 50_000]);
+    let body = |all: &[u8]| all.windows(4).position(|end| end == b"\r\n\r\n").map(|end| all.len() - end - 4);
+    while body(&all).is_none_or(|read| read < LARGE) {
+        meanwhile(&mut stream, all.len());
+        sleep(Duration::from_millis(100));
+        let mut rest = 50_000;
+        while rest > 0 {
+            match stream.read(&mut block[..rest]) {
+                Ok(0) => panic!("{name}: the connection ended after {} bytes", all.len()),
+                Ok(count) => {
+                    all.extend_from_slice(&block[..count]);
+                    rest -= count;
+                }
+                Err(error) => panic!("{name}: {error} after {} bytes", all.len()),
+            }
+            if body(&all).is_some_and(|read| read >= LARGE) {
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_ends_for_saying_nothing_takes_no_answer_back() {
+    let server = Server::app("connections:asgi")
+        .option("interface", "asgi")
+        .option("http1-header-read-timeout", 500)
+        .start();
+    let mut stream = narrow(&server);
+    stream.write_all(b"GET /bytes?n=3000000 HTTP/1.1\r\nhost: t\r\n\r\n").unwrap();
+    let mut said = false;
+    read_slowly(stream, "idle", |stream, read| {
+        if read > LARGE / 2 && !said {
+            // The server may have ended the connection for its part, but not for the client's.
+            let _ = stream.write_all(b"GET /next HT");
+            said = true;
+        }
+    });
+    server.stop();
+}
+
+#[test]
+fn a_stop_takes_no_answer_back_from_a_client_that_goes_on_sending() {
+    let server = Server::app("connections:asgi").option("interface", "asgi").start();
+    let mut stream = narrow(&server);
+    stream.write_all(b"GET /bytes?n=3000000 HTTP/1.1\r\nhost: t\r\n\r\n").unwrap();
+    read_slowly(stream, "stop", |stream, read| {
+        if read == 0 {
+            server.signal(Signal::SIGTERM);
+        } else if read > LARGE / 2 {
+            let _ = stream.write_all(b"x");
+        }
+    });
+}
+
+#[test]
+fn an_early_answer_is_read_slowly_while_its_request_goes_on() {
+    for interface in ["asgi", "rsgi"] {
+        let server = Server::app(&format!("connections:{interface}")).option("interface", interface).start();
+        let mut stream = narrow(&server);
+        let head = "POST /bytes?n=3000000 HTTP/1.1\r\nhost: t\r\ncontent-length: 50000000\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&[b'x'; 5000]).unwrap();
+        read_slowly(stream, interface, |stream, _| {
+            let _ = stream.write_all(&[b'x'; 40]);
+        });
+        server.stop();
+    }
+}
+
+#[test]
+fn gathered_answers_do_not_wait_for_the_rest_of_the_next_request() {
+    let server =
+        Server::app("connections:asgi").option("interface", "asgi").arg("--http1-pipeline-flush").start();
+    for behind in ["\r\n", "GET /half HTTP/1.1\r\nho"] {
+        let mut conn = server.connect();
+        conn.send(format!("GET /a HTTP/1.1\r\nhost: t\r\n\r\n{behind}"));
+        assert_eq!(conn.reply().unwrap().text(), "/a", "{behind:?}");
+    }
+    server.stop();
+}
