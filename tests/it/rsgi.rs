@@ -173,7 +173,7 @@ fn websockets_are_accepted_refused_and_closed() {
 #[test]
 fn init_and_del_are_called_around_the_service() {
     let mut server = serve();
-    assert!(server.log().contains("initialised"));
+    server.wait_for("initialised", 1);
     server.signal(Signal::SIGTERM);
     assert!(server.wait_exit().success());
     assert!(server.log().contains("deleted what was made"), "{}", server.log());

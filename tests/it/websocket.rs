@@ -92,7 +92,7 @@ fn a_handshake_can_be_refused_and_denied() {
         (401, "not you", Some("because"))
     );
     assert!(try_connect(&server, "/early", None).unwrap_err().contains("500"));
-    assert!(server.log().contains("raised before accept on purpose"), "{}", server.log());
+    server.wait_for("raised before accept on purpose", 1);
     assert_eq!(handshake(&server, "/echo", "short", "13").status, 400);
     let old = handshake(&server, "/echo", "dGhlIHNhbXBsZSBub25jZQ==", "8");
     assert_eq!((old.status, old.header("sec-websocket-version")), (426, Some("13")));

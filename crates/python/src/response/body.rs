@@ -192,8 +192,15 @@ impl Stream {
         self.complete(py);
     }
 
+    /// Ends the body before its end. Those who wait for room go on, and find that nobody takes more.
     pub(crate) fn fail(&self, py: Python<'_>) {
-        self.change(py, |state| state.end = state.end.or(Some(End::Broken)));
+        let writers = self.change(py, |state| {
+            state.end = state.end.or(Some(End::Broken));
+            std::mem::take(&mut state.writers)
+        });
+        for writer in writers {
+            resolve(writer.bind(py), py.None().into_bound(py));
+        }
     }
 
     /// hyper lets go: whether all was delivered, and the futures that wait for room.
