@@ -259,11 +259,6 @@ where
                 }
                 Idle::Changed
             }
-            // The client has not read its last answer yet: it is not its turn to send.
-            _ if expired == Some(WaitsFor::Head) && self.service.state.has_unread() => {
-                self.service.state.forgive();
-                Idle::Stays
-            }
             _ if expired == Some(WaitsFor::Head) => {
                 self.close(true);
                 Idle::Changed

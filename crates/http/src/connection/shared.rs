@@ -273,12 +273,6 @@ impl ConnectionState {
         hostler_sys::stream::unsent(self.descriptor) > 0
     }
 
-    /// The wait for the client begins anew.
-    pub(crate) fn forgive(&self) {
-        self.expired.set(None);
-        self.turns.set(self.turns.get().wrapping_add(1));
-    }
-
     /// For what the client was waited for too long.
     pub(crate) fn expired(&self) -> Option<WaitsFor> {
         self.expired.get()
