@@ -78,12 +78,12 @@ fn a_worker_that_rests_has_a_thread_that_sleeps() {
     let limit = std::time::Instant::now() + hostler_testkit::LIMIT;
     loop {
         let before = switches();
-        assert_eq!(before.len(), 1, "{before:?}");
         std::thread::sleep(std::time::Duration::from_millis(500));
-        if switches() == before {
+        // It has its name from its first moment on, which may come after the first answer.
+        if before.len() == 1 && switches() == before {
             break;
         }
-        assert!(std::time::Instant::now() < limit, "it does not fall asleep");
+        assert!(std::time::Instant::now() < limit, "it does not fall asleep: {before:?}");
     }
     server.stop();
 }

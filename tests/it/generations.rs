@@ -200,3 +200,26 @@ fn rsgi_applications_are_watched_for_slow_callbacks() {
     server.wait_for("event loop blocked", 1);
     server.stop();
 }
+
+#[test]
+fn a_worker_whose_mold_dies_before_it_tells_of_it_does_not_boot() {
+    let file = root().join("target/tmp").join(format!("kill-the-mold-{}", std::process::id()));
+    let _ = fs::remove_file(&file);
+    let builder = Server::app("dying_mold:app")
+        .option("workers", 1)
+        .arg("--preload")
+        .env("KILL_FILE", file.to_str().unwrap());
+    let server = builder.start();
+    let serving = server.connect().get("/").text();
+    fs::write(&file, "").unwrap();
+    server.signal(Signal::SIGHUP);
+    eventually("the mold does not die", &server, || !fs::exists(&file).unwrap());
+    server.wait_for("not reloaded", 1);
+    // Master, the mold of before and its worker.
+    eventually("there are not three processes", &server, || server.processes().len() == 3);
+    assert_eq!(server.connect().get("/").text(), serving);
+    server.signal(Signal::SIGHUP);
+    server.wait_for(" reloaded generation=2", 1);
+    eventually("there are not three processes again", &server, || server.processes().len() == 3);
+    server.stop();
+}

@@ -181,7 +181,9 @@ fn a_log_file_that_may_not_grow_hurts_nobody() {
     // A process that writes beyond it is ended by SIGXFSZ unless it asks otherwise.
     for pid in server.processes() {
         let limit = ["--pid", &pid.to_string(), "--fsize=8192"];
-        assert!(Command::new("prlimit").args(limit).status().unwrap().success());
+        let limited = Command::new("prlimit").args(limit).status().unwrap().success();
+        // Who lives between two forks has left by then, maybe.
+        assert!(limited || !fs::exists(format!("/proc/{pid}")).unwrap(), "{pid}");
     }
     everything_works(server, &socket);
     assert!(fs::metadata(&file).unwrap().len() <= 8192);

@@ -3,7 +3,7 @@
 use crate::{molds::MOLD_PAUSE, report, run::Master, stacks};
 use hostler_arbiter::{Event, Reason};
 use hostler_sys::process::{self, WaitStatus};
-use hostler_wire::{BootFailure, FailureKind, FromMold, FromWorker, Generation, WorkerId};
+use hostler_wire::{BootFailure, FailureKind, FromMold, FromWorker, Generation, ToWorker, WorkerId};
 use std::{collections::VecDeque, io, time::Instant};
 use tracing::{error, info, warn};
 
@@ -87,6 +87,7 @@ impl Master {
             }
             FromMold::Forked { worker, pid } => {
                 let ended = self.fleet.born(worker, pid);
+                self.fleet.tell(worker, &ToWorker::Boot);
                 events.push_back(Event::Spawned(worker));
                 if let Some(status) = ended {
                     self.worker_ended(worker, pid, status, events);

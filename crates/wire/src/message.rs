@@ -54,6 +54,8 @@ pub enum FromMold {
 /// From the master to a worker. When the channel reads end-of-file the master is dead: the worker drains.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToWorker {
+    /// The mold has told of its birth, and it is still needed: boot. Until then it is nobody that the master knows.
+    Boot,
     /// The server will stop soon: serve on, but let every answer end its connection.
     LameDuck,
     /// Stop accepting, finish the requests in flight, exit 0.

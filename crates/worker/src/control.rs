@@ -78,6 +78,8 @@ impl Control {
                 return Poll::Ready(Order::Orphaned);
             }
             match self.readable.try_io(Interest::READABLE, || self.channel.recv::<ToWorker>()) {
+                // Said once, and heard before it came here.
+                Ok(Some((ToWorker::Boot, _))) => {}
                 Ok(Some((ToWorker::LameDuck, _))) => return Poll::Ready(Order::LameDuck),
                 Ok(Some((ToWorker::Drain { hand_over }, _))) => {
                     return Poll::Ready(Order::Drain { hand_over });

@@ -16,7 +16,7 @@ pub use control::Order;
 pub use life::{Ending, announce_failure, life};
 
 use hostler_sys::channel::Channel;
-use hostler_wire::{Page, PageState, Post, SiblingPage, WorkerSettings};
+use hostler_wire::{Page, PageState, Post, SiblingPage, ToWorker, WorkerSettings};
 use std::{fs::File, io, os::fd::OwnedFd};
 
 /// What a freshly forked worker is given.
@@ -66,7 +66,26 @@ impl Shared {
 }
 
 impl Seat {
-    /// Makes the worker's page this process's own; the first thing that a worker does.
+    /// Waits for the master's word to boot. Its mold may be given up or killed before it told of this worker; nobody
+    /// would know of it then, so it has to leave.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        loop {
+            match self.channel.recv::<ToWorker>() {
+                Ok(Some((ToWorker::Boot, _))) => return true,
+                Ok(Some((ToWorker::ReopenLog, logs))) => hostler_sys::logging::write_to_descriptors(logs),
+                // For workers that serve.
+                Ok(Some((ToWorker::LameDuck, _))) => {}
+                Ok(Some((ToWorker::Drain { .. } | ToWorker::Quit, _)) | None) => return false,
+                Err(error) => {
+                    tracing::debug!(%error, "the master's word to boot cannot be heard");
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Makes the worker's page this process's own; the first thing that a worker does that is wanted.
     pub fn take(&self) {
         self.page.set_seat(self.post.seat.0);
         self.page.set_state(PageState::Booting);

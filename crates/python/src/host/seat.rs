@@ -33,6 +33,9 @@ const LONGEST_CAUSE: usize = 48 * 1024;
 /// Lives a worker's life; returns its exit code.
 pub(super) fn run(py: Python<'_>, seat: Seat) -> u8 {
     disposition::for_worker();
+    if !seat.is_wanted() {
+        return ExitStatus::Clean.code();
+    }
     gil::end_with_failed_waits();
     seat.take();
     let app = seat.settings.app.as_ref().map_or("", |app| app.target.as_str());
