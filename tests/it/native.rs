@@ -86,3 +86,33 @@ fn a_killed_native_worker_is_replaced() {
     assert_eq!(server.connect().get("/").status, 200);
     server.stop();
 }
+
+/// How many sockets each worker of the only server that runs has.
+fn sockets_of_workers(server: &Server) -> Vec<usize> {
+    let mut processes = server.processes();
+    processes.sort_unstable();
+    let sockets = |pid: &i32| {
+        let all = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+        let links = all.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
+    };
+    // The first is the master.
+    processes[1..].iter().map(sockets).collect()
+}
+
+#[test]
+fn workers_that_an_upgrade_starts_keep_no_line_of_the_masters() {
+    let mut server = supervised().start();
+    server.signal(Signal::SIGUSR2);
+    assert_eq!(server.wait_exit_of_master().code(), Some(0));
+    let forked_beside_the_old_one = sockets_of_workers(&server);
+    let successor = server.processes().into_iter().min().unwrap();
+    kill(Pid::from_raw(successor), Signal::SIGHUP).unwrap();
+    server.wait_for(" reloaded generation=1", 1);
+    server.wait_for("reason=\"reload\"", 2);
+    // Two of each of the three generations, but the last.
+    server.wait_for("worker ended", 4);
+    assert_eq!(forked_beside_the_old_one, sockets_of_workers(&server), "{}", server.log());
+    kill(Pid::from_raw(successor), Signal::SIGTERM).unwrap();
+    server.wait_empty();
+}

@@ -233,14 +233,16 @@ impl Master {
         let title = title::for_role(name.as_deref(), title::Role::Worker(post.seat.0), "native");
         let master_pid = std::process::id().cast_signed();
         let native = NativeSeat { post, channel, stacks, board, shared: shared?, settings, master_pid };
-        // Lines to siblings must end with the master, not with whoever inherited a copy.
+        // Lines to siblings and to the other server must end with the master, not with a worker that inherited a copy.
         let pages = self.board.pages();
         let (fleet, signals, files) = (&mut self.fleet, &mut self.signals, &mut self.plan.owned_files);
+        let (predecessor, successor) = (&mut self.plan.predecessor, &mut self.successor);
         native::fork(
             || {
                 let none = crate::fleet::Fleet::new(pages);
                 let silent = SignalPipe::new(&[]).map(|none| std::mem::replace(signals, none));
-                (std::mem::replace(fleet, none), silent, std::mem::take(files))
+                let others = (predecessor.take(), successor.take());
+                (std::mem::replace(fleet, none), silent, std::mem::take(files), others)
             },
             || {
                 title::set(&title);
