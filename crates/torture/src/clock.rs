@@ -15,13 +15,17 @@ impl Clock {
     }
 
     pub(crate) fn now(self) -> u64 {
-        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
+        millis(self.0.elapsed())
     }
 
     pub(crate) fn wait_until(self, time: u64) {
         let end = self.0 + Duration::from_millis(time);
         thread::sleep(end.saturating_duration_since(Instant::now()));
     }
+}
+
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Waits until something is so, or this long; whether it is.

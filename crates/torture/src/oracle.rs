@@ -3,6 +3,7 @@
 use crate::{
     ask::Ask,
     client::{End, Record},
+    clock::millis,
     plan::{Client, Does, Interface, Setup, Talk},
     server::{GRACE, HEADER_LIMIT},
     world::{History, Stop},
@@ -214,7 +215,10 @@ impl Case<'_> {
 
     fn was_killed(&self) -> bool {
         match self.record.port {
-            Some(port) => self.history.lost_with(port).is_some(),
+            Some(port) => {
+                let (began, ended) = (self.record.began, self.record.ended);
+                self.history.lost_with(port).is_some() || self.history.came_to_the_killed(port, began, ended)
+            }
             // The other end of a Unix socket cannot be found.
             None => {
                 self.history.killed.iter().any(|(_, at)| self.record.began <= *at && *at <= self.record.ended)
@@ -290,8 +294,4 @@ impl Case<'_> {
 /// The answer may come before the body was read, and so end the connection.
 fn is_early(ask: &Ask) -> bool {
     ask.early && ask.up > 0
-}
-
-fn millis(time: std::time::Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

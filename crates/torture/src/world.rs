@@ -1,7 +1,7 @@
 //! What was done to the server and what became of its processes, for those who judge afterwards.
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, millis},
     proc::{self, Role},
     server::Server,
 };
@@ -108,6 +108,17 @@ impl History {
     pub(crate) fn lost_with(&self, port: u16) -> Option<u64> {
         let pid = self.lost.get(&port)?;
         self.killed.iter().find(|(killed, _)| killed == pid).map(|(_, at)| *at)
+    }
+
+    /// Whether a client connected while a process that had been told to end at once was still there, and may have gone
+    /// with it: nobody looked who had it.
+    pub(crate) fn came_to_the_killed(&self, port: u16, began: u64, ended: u64) -> bool {
+        let owner = self.owners.get(&port);
+        let gone = |killed: i32| self.gone.iter().find(|(pid, _)| *pid == killed).map(|(_, at)| *at);
+        self.killed.iter().any(|(pid, at)| {
+            let last = gone(*pid).unwrap_or(at + millis(LOOK));
+            owner.is_none_or(|owner| owner == pid) && *at <= ended && began <= last
+        })
     }
 
     /// When the process that had this client last was told to stop, if it was; of clients that were with nobody when
