@@ -1,6 +1,7 @@
 //! HTTP/1.1 itself (RFC 9112).
 
 use hostler_testkit::{LIMIT, Server};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::time::{Duration, Instant};
 
 fn serve() -> Server {
@@ -66,6 +67,37 @@ fn own_memory(pid: i32) -> u64 {
     let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
     let line = rollup.lines().find(|line| line.starts_with("Private_Dirty")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// As many descriptors as this process may have; how many.
+fn all_descriptors() -> u64 {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
+    most
+}
+
+#[test]
+fn ten_thousand_connections_rest_in_little_memory_and_go_on() {
+    /// In KiB, of the worker's.
+    const MOST: u64 = 8;
+    // What the server and other tests need is left.
+    let count = all_descriptors().saturating_sub(2_000).min(10_000);
+    let server =
+        Server::app("asgi_app:app").option("workers", 1).option("http1-header-read-timeout", 60_000).start();
+    let worker = server.workers()[0];
+    (0..20).for_each(|_| drop(server.connect().get("/pid")));
+    let before = own_memory(worker);
+    let mut conns: Vec<_> = (0..count).map(|_| server.connect()).collect();
+    conns.iter_mut().for_each(|conn| assert_eq!(conn.get("/pid").status, 200));
+    let begun = Instant::now();
+    while own_memory(worker).saturating_sub(before) > count * MOST {
+        assert!(begun.elapsed() < LIMIT, "{} KiB for {count}", own_memory(worker) - before);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    conns.iter_mut().step_by(100).for_each(|conn| assert_eq!(conn.get("/pid").status, 200));
+    // Somebody new is served beside them, and all end well.
+    assert_eq!(server.connect().get("/pid").status, 200);
+    server.stop();
 }
 
 #[test]
