@@ -5,6 +5,10 @@ use crate::{
     service::{READABLE, can_make_namespaces},
 };
 use hostler_testkit::{Builder, Server, python};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
@@ -83,4 +87,28 @@ fn a_python_that_the_user_may_not_run_is_named_with_the_user() {
         .fail();
     assert_eq!(code, Some(78), "{log}");
     assert!(log.contains("user 54321 may not run it"), "{log}");
+}
+
+#[test]
+fn workers_that_cannot_be_forked_are_tried_again_and_hold_up_nobody() {
+    if !can_make_namespaces() {
+        return;
+    }
+    let base = fs::canonicalize(python()).unwrap();
+    // A user who has no other processes, which would count. Mold and worker, and one between two forks.
+    let nproc = ["prlimit", "--nproc=3:3", "unshare", "--mount", "sh", "-c", READABLE];
+    let wrapper: Vec<&str> = nproc.into_iter().chain(base.to_str()).collect();
+    let builder = Server::app("supervised:app").option("workers", 1).option("user", 54321);
+    let server = builder.wrapped(&wrapper).start();
+    let pid = || server.connect().get("/pid").text();
+    let first = pid();
+    server.signal(Signal::SIGTTIN);
+    server.wait_for("worker process could not be forked", 2);
+    assert_eq!(pid(), first);
+    server.signal(Signal::SIGTTOU);
+    server.wait_for("number of workers changed", 2);
+    kill(Pid::from_raw(first.parse().unwrap()), Signal::SIGKILL).unwrap();
+    server.wait_for("worker ready", 2);
+    assert_ne!(pid(), first);
+    server.stop();
 }
