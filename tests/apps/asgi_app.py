@@ -145,6 +145,27 @@ async def on_badname(scope, receive, send):
     await answer(send, b"x", headers=[(b"x evil\r\n", b"a")])
 
 
+async def on_nocontent(scope, receive, send):
+    await answer(send, b"", status=204, headers=[(b"content-length", b"3")])
+
+
+async def on_fifo(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.pathsend", "path": os.environ["SOME_FIFO"]})
+
+
+async def on_manyheaders(scope, receive, send):
+    await answer(send, b"x", headers=[(b"x-%d" % number, b"a") for number in range(40_000)])
+
+
+async def on_manytrailers(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [], "trailers": True})
+    await send({"type": "http.response.body", "body": b"x"})
+    for _ in range(10):
+        trailers = [(b"x-%d" % number, b"a") for number in range(10_000)]
+        await send({"type": "http.response.trailers", "headers": trailers, "more_trailers": True})
+
+
 async def on_toolong(scope, receive, send):
     await answer(send, b"0123456789ABCDEF", headers=[(b"content-length", b"10")])
 

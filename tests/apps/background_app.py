@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import threading
 import time
 from urllib.parse import parse_qs
 
@@ -91,6 +92,11 @@ with_fastapi = fastapi.FastAPI()
 def fastapi_sync(tasks: fastapi.BackgroundTasks, seconds: float = 0.3):
     tasks.add_task(sync_work, "fastapi sync", seconds)
     return "answered"
+
+
+@with_fastapi.get("/fastapi/thread")
+def fastapi_thread():
+    return threading.get_native_id()
 
 
 @with_fastapi.get("/fastapi/async")

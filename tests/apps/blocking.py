@@ -131,8 +131,8 @@ def own_loop(_):
 
 
 def linger(_):
-    """Starts a thread that nobody ends."""
-    threading.Thread(target=time.sleep, args=(3600,)).start()
+    """Starts a thread that nobody ends, nor has to."""
+    threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
     return "started"
 
 

@@ -127,6 +127,7 @@ async def on_bad(scope, protocol):
         lambda: protocol.response_str(200, [("bad name", "x")], ""),
         lambda: protocol.response_str(200, [("x", "a\r\nb")], ""),
         lambda: protocol.response_str(200, [("x", 1)], ""),
+        lambda: protocol.response_str(200, [("x", "a")] * 40_000, ""),
         lambda: protocol.response_str(200, [("content-length", "7")], "four"),
         lambda: protocol.response_bytes(200, [], "text"),
     ):

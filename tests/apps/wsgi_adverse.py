@@ -367,6 +367,26 @@ def on_written_file(environ, start_response):
     return environ["wsgi.file_wrapper"](file)
 
 
+def on_file(environ, start_response):
+    start_response("200 OK", [])
+    return environ["wsgi.file_wrapper"](open(environ["QUERY_STRING"], "rb"))
+
+
+def on_shrinking(environ, start_response):
+    """A file that becomes shorter once its sending has begun."""
+    file = tempfile.TemporaryFile()
+    file.truncate(50_000_000)
+
+    def shrink(descriptor):
+        wait_for(query_file(environ))
+        os.ftruncate(descriptor, 1000)
+        os.close(descriptor)
+
+    threading.Thread(target=shrink, args=(os.dup(file.fileno()),)).start()
+    start_response("200 OK", [])
+    return environ["wsgi.file_wrapper"](file)
+
+
 # --- bodies
 
 

@@ -106,6 +106,14 @@ def on_badheader(environ, start_response):
     return answer(start_response, b"x", headers=[("x-evil", "a\r\nset-cookie: b=c")])
 
 
+def on_nocontent(environ, start_response):
+    return answer(start_response, b"", status="204 No Content", headers=[("content-length", "3")])
+
+
+def on_manyheaders(environ, start_response):
+    return answer(start_response, b"x", headers=[("x", "a")] * 40_000)
+
+
 def on_toolong(environ, start_response):
     return answer(start_response, b"0123456789ABCDEF", headers=[("content-length", "10")])
 

@@ -216,7 +216,7 @@ fn an_exception_after_the_answer_began_aborts_the_connection() {
 #[test]
 fn headers_and_lengths_that_would_break_the_protocol_are_refused() {
     let server = serve();
-    for path in ["/badheader", "/badname", "/toolong", "/tooshort"] {
+    for path in ["/badheader", "/badname", "/manyheaders", "/toolong", "/tooshort"] {
         let reply = server.connect().get(path);
         assert_eq!(reply.status, 500, "{path}");
         assert_eq!(reply.header("set-cookie"), None, "{path}");
@@ -225,6 +225,34 @@ fn headers_and_lengths_that_would_break_the_protocol_are_refused() {
     conn.send("GET /tooshort_stream HTTP/1.1\r\nhost: t\r\n\r\n");
     assert!(conn.reply().is_err(), "a short body looked whole");
     server.wait_for("Content-Length says 10", 3);
+    let mut conn = server.connect();
+    conn.send("GET /manytrailers HTTP/1.1\r\nhost: t\r\nte: trailers\r\n\r\n");
+    assert!(conn.reply().is_err(), "an answer without its trailers looked whole");
+    server.wait_for("an answer has 16384 headers at most", 2);
+    assert!(!server.log().contains("a bug in hostler"), "{}", server.log());
+    assert!(!server.log().contains("worker crashed"), "{}", server.log());
+}
+
+#[test]
+fn an_answer_without_content_has_no_length_whatever_the_application_says() {
+    for (server, path) in [(serve(), "/nocontent"), (Server::app("wsgi_app:app").start(), "/nocontent")] {
+        for method in ["GET", "HEAD"] {
+            let reply = server.connect().request(method, path, "", b"");
+            assert_eq!((reply.status, reply.header("content-length")), (204, None), "{method}");
+        }
+        server.stop();
+    }
+}
+
+#[test]
+fn a_pipe_that_is_sent_as_a_file_is_an_error_and_blocks_nobody() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let fifo = directory.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let server = Server::app("asgi_app:app").env("SOME_FIFO", fifo.to_str().unwrap()).start();
+    assert_eq!(server.connect().get("/fifo").status, 500);
+    server.wait_for("it is no regular file", 1);
+    server.stop();
 }
 
 #[test]

@@ -31,6 +31,19 @@ fn an_answer_with_a_length_is_complete_at_its_last_byte_and_not_a_disconnect() {
 }
 
 #[test]
+fn the_threads_of_synchronous_handlers_are_kept_from_request_to_request() {
+    for event_loop in ["hostler", "asyncio", "uvloop"] {
+        let server = app().option("loop", event_loop).start();
+        let mut conn = server.connect();
+        let first = conn.get("/fastapi/thread").text();
+        for _ in 0..5 {
+            assert_eq!(conn.get("/fastapi/thread").text(), first, "{event_loop}");
+        }
+        server.stop();
+    }
+}
+
+#[test]
 fn an_rsgi_answer_with_a_length_is_complete_at_its_last_byte() {
     let server = rsgi().start();
     for (number, method) in [(1, "GET"), (2, "HEAD")] {

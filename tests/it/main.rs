@@ -16,6 +16,7 @@ mod goodbye;
 mod handover;
 mod http;
 mod identity;
+mod leaving;
 mod lifecycle;
 mod logs;
 mod loops;

@@ -104,7 +104,7 @@ fn mistakes_are_answered_and_logged() {
     server.wait_for("raised in RSGI on purpose", 1);
     assert_eq!(conn.get("/nothing").status, 500);
     server.wait_for("the RSGI application returned before it sent a response", 1);
-    let expected = "ValueError ValueError ValueError TypeError RuntimeError TypeError";
+    let expected = "ValueError ValueError ValueError TypeError ValueError RuntimeError TypeError";
     assert_eq!(conn.get("/bad").text(), expected);
     conn.send("GET /raise_midway HTTP/1.1\r\nhost: t\r\n\r\n");
     let begun = String::from_utf8(conn.to_end().unwrap()).unwrap();

@@ -332,6 +332,22 @@ fn a_file_wrapper_sends_what_its_object_reads() {
         assert_eq!((ahead.text().as_str(), ahead.header("content-length")), ("second line\n", Some("12")));
         let written = conn.get(&format!("/written_file?{path}"));
         assert_eq!(written.text(), "first line\nsecond line\nand more");
+        // The kernel tells no length of such a file.
+        assert!(conn.get("/file?/proc/self/status").text().starts_with("Name:"));
+        assert_eq!(conn.get("/file?/dev/null").body.len(), 0);
+    });
+}
+
+#[test]
+fn a_file_that_becomes_shorter_while_it_is_sent_is_told() {
+    both(|server| {
+        let go = Go::new();
+        let mut conn = server.connect();
+        send_get(&mut conn, &format!("/shrinking?{}", go.path().display()));
+        conn.exactly(1).unwrap();
+        go.now();
+        assert!(conn.to_end().map_or(0, |rest| rest.len()) < 50_000_000);
+        server.wait_for("a file became shorter while it was sent: the answer breaks off", 1);
     });
 }
 

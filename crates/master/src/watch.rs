@@ -68,7 +68,8 @@ impl Master {
             let late = now.saturating_duration_since(self.watch.looked + interval);
             if now >= self.watch.looked + interval {
                 if late > SKIP {
-                    warn!(?late, "the machine or the master stood still; no worker is blamed for it");
+                    let late_seconds = late.as_secs_f64();
+                    warn!(late = late_seconds, "the machine or the master stood still; no worker is blamed for it");
                     events.push_back(Event::Skipped(late));
                 }
                 self.watch.looked = now;
@@ -114,7 +115,7 @@ impl Master {
         }
         let left = proc::memory_left();
         let enough = left.is_none_or(|left| left > largest * HEADROOM_PERCENT / 100);
-        debug!(?left, largest, enough, "memory measured");
+        debug!(left, largest, enough, "memory measured");
         events.push_back(Event::Headroom(enough));
     }
 }

@@ -56,6 +56,7 @@ fn _hostler(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<rsgi::Message>()?;
     module.add_function(wrap_pyfunction!(host::mold_main, module)?)?;
     module.add_function(wrap_pyfunction!(logging::write_log, module)?)?;
+    module.add_function(wrap_pyfunction!(host::rest, module)?)?;
     module.add_function(wrap_pyfunction!(host::is_forked, module)?)?;
     module.add_function(wrap_pyfunction!(host::before_fork, module)?)?;
     module.add_function(wrap_pyfunction!(host::after_fork_in_parent, module)?)?;

@@ -27,6 +27,19 @@ pub enum Order {
     Orphaned,
 }
 
+impl Order {
+    /// What the log calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::LameDuck => "lame duck",
+            Self::Drain { hand_over: true } => "drain, idle connections go to other workers",
+            Self::Drain { hand_over: false } => "drain",
+            Self::Quit => "leave at once",
+            Self::Orphaned => "the master is gone",
+        }
+    }
+}
+
 /// The sources of orders.
 pub(crate) struct Control {
     channel: Channel,

@@ -128,7 +128,7 @@ impl<A: App<Body: Unpin>> Worker<A> {
     }
 
     async fn finish_in_time(&self, order: Order) -> Ending {
-        info!(?order, open = self.connections.open(), "draining");
+        info!(order = order.name(), open = self.connections.open(), "draining");
         self.control.tell(&FromWorker::Draining);
         let graceful = self.settings.graceful_timeout;
         let (grace, hand_over) = match order {
@@ -150,7 +150,7 @@ impl<A: App<Body: Unpin>> Worker<A> {
             }
             order = self.second_order(order) => {
                 let requests = self.in_flight();
-                warn!(?order, open = self.connections.open(), requests, "told to leave at once: requests in flight are cut");
+                warn!(order = order.name(), open = self.connections.open(), requests, "told to leave at once: requests in flight are cut");
                 Ending::Cut
             }
         }
@@ -182,7 +182,7 @@ impl<A: App<Body: Unpin>> Worker<A> {
         if timeout(IDLE_LINGER, self.connections.all_ended()).await.is_err() {
             // Who connected meanwhile would meet nobody.
             self.acceptor.empty_queues().await;
-            debug!(after = ?began.elapsed(), "idle connections are closed");
+            debug!(after = began.elapsed().as_secs_f64(), "idle connections are closed");
             self.connections.close_idle();
             self.connections.all_ended().await;
         }

@@ -63,13 +63,14 @@ def tasks():
     """The stacks of asyncio's tasks, as text."""
     if _loop is None:
         return ""
+    known = [task for task in asyncio.all_tasks(_loop) if _kind(task) != "_service"]
     # The lifespan first: it is what a boot waits for.
-    known = sorted(asyncio.all_tasks(_loop), key=lambda task: not _is_lifespan(task))
+    known.sort(key=lambda task: _kind(task) != "Lifespan._run")
     return "".join(f"\n{_stack(task)}" for task in known)
 
 
-def _is_lifespan(task):
-    return getattr(task.get_coro(), "__qualname__", "") == "Lifespan._run"
+def _kind(task):
+    return getattr(task.get_coro(), "__qualname__", "")
 
 
 def _stack(task):

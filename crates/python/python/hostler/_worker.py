@@ -1,13 +1,24 @@
 """A worker's life on the Python side."""
 
 import asyncio
-import atexit
 import contextvars
 import os
-import sys
 import traceback
 
-from hostler import _engine, _forks, _lifespan, _load, _log, _preload, _stacks, _warmup, _wsgi, hooks, rsgi
+from hostler import (
+    _engine,
+    _forks,
+    _leaving,
+    _lifespan,
+    _load,
+    _log,
+    _preload,
+    _stacks,
+    _warmup,
+    _wsgi,
+    hooks,
+    rsgi,
+)
 
 # The loop that serves, for processes that the application forks.
 loop = None
@@ -27,19 +38,20 @@ def main(seat):
         )
     except _load.LoadError as error:
         return seat.fail(error.kind, str(error), error.cause, error.hint)
+    leaving = _leaving.Leaving(seat.graceful_timeout)
     try:
         if interface == "wsgi":
-            return _serve_wsgi(seat, app)
+            return _serve_wsgi(seat, app, leaving)
         if interface == "rsgi":
-            return _serve_rsgi(seat, app)
-        return _serve_asgi(seat, app, lifespan=interface == "asgi")
+            return _serve_rsgi(seat, app, leaving)
+        return _serve_asgi(seat, app, leaving, lifespan=interface == "asgi")
     finally:
         _forks.stay_out()
         hooks._run_all("worker_exit")
-        _leave()
+        leaving.leave()
 
 
-def _serve_wsgi(seat, app):
+def _serve_wsgi(seat, app, leaving):
     # With one thread, requests are callbacks of the loop, and may take their time.
     seat.observe(_stacks.register_samples, short_callbacks=False)
     threads = seat.blocking_threads
@@ -47,7 +59,7 @@ def _serve_wsgi(seat, app):
     if seat.warmup and (failure := _warmup.wsgi(app, seat.warmup)):
         return _warmup_failed(seat, failure)
     hooks._run("worker_ready")
-    seat.serve_wsgi(app, pool)
+    leaving.drained = seat.serve_wsgi(app, pool)
     return 0
 
 
@@ -60,7 +72,7 @@ def _make_loop(seat):
     return loop, engine
 
 
-def _serve_rsgi(seat, app):
+def _serve_rsgi(seat, app, leaving):
     loop, engine = _make_loop(seat)
     # What `__rsgi_init__` sets in its context, requests find in theirs.
     context = contextvars.copy_context()
@@ -77,17 +89,18 @@ def _serve_rsgi(seat, app):
     hooks._run("worker_ready")
     done = loop.create_future()
     seat.serve_rsgi(callback, loop, engine, rsgi.errors(), done)
-    _run(context, loop, engine, done)
+    leaving.drained = _run(context, loop, engine, done)
     if hasattr(app, "__rsgi_del__"):
         try:
-            context.run(app.__rsgi_del__, loop)
+            with leaving.watch("`__rsgi_del__`"):
+                context.run(app.__rsgi_del__, loop)
         except Exception:
             _log.logger("hostler.rsgi").exception("`__rsgi_del__` raised")
-    _close(loop)
+    leaving.close(loop)
     return 0
 
 
-def _serve_asgi(seat, app, lifespan):
+def _serve_asgi(seat, app, leaving, lifespan):
     loop, engine = _make_loop(seat)
     life = _lifespan.Lifespan(app, loop)
     if lifespan:
@@ -104,9 +117,10 @@ def _serve_asgi(seat, app, lifespan):
     hooks._run("worker_ready")
     done = loop.create_future()
     seat.serve_asgi(app, loop, engine, state, done)
-    _run(life.context, loop, engine, done)
-    loop.run_until_complete(life.shutdown())
-    _close(loop)
+    leaving.drained = _run(life.context, loop, engine, done)
+    with leaving.watch("the application's lifespan"):
+        loop.run_until_complete(life.shutdown())
+    leaving.close(loop)
     return 0
 
 
@@ -114,7 +128,12 @@ def _run(context, loop, engine, done):
     """Serves until `done`. Requests' tasks copy the context that is current meanwhile, a copy of this one."""
     context = context.copy()
     context.run(_engine.begin, loop, engine)
-    context.run(loop.run_until_complete, done)
+    return context.run(loop.run_until_complete, _service(done))
+
+
+async def _service(done):
+    """The task that lives as long as the service: anyio keeps its threads from one request to the next with that."""
+    return await done
 
 
 def _warmup_failed(seat, failure):
@@ -130,27 +149,3 @@ def _startup_failed(seat, message, error, cause="", hint=None):
     if error is not None:
         cause = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     return seat.fail("boot", message, cause.rstrip(), hint)
-
-
-def _close(loop):
-    """Ends what the application left running, as asyncio.run does."""
-    tasks = asyncio.all_tasks(loop)
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        loop.run_until_complete(asyncio.wait(tasks, timeout=1))
-    loop.run_until_complete(loop.shutdown_asyncgens())
-    loop.close()
-
-
-def _leave():
-    """What Python would do at its end; the process leaves by _exit, because other threads may still run."""
-    try:
-        atexit._run_exitfuncs()
-    except BaseException:
-        _log.logger("hostler.worker").exception("a function that was registered with atexit raised")
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            pass

@@ -5,7 +5,7 @@ import threading
 import wsgiref.util
 
 from _hostler import Jobs
-from hostler import RequestTimeout
+from hostler import RequestTimeout, _log
 
 
 def start_pool(count):
@@ -23,6 +23,9 @@ def _serve(jobs):
         except RequestTimeout:
             # It came when the request had ended already.
             continue
+        except BaseException:
+            # A thread that is gone is missing for ever.
+            _log.logger("hostler.wsgi").exception("a thread of the pool failed, and goes on")
 
 
 class FileWrapper(wsgiref.util.FileWrapper):

@@ -7,14 +7,12 @@ use super::{
 use crate::{
     awaitable::{Finished, Waiting},
     response::{
-        FilePieces, HIGH_WATER, Head, ResponseBody, Stream, Streaming, bytes_of, response, wrong_length,
+        FilePieces, HIGH_WATER, Head, MOST_HEADERS, ResponseBody, Stream, Streaming, bytes_of, response, too_many,
+        wrong_length,
     },
 };
 use bytes::Bytes;
-use hyper::{
-    HeaderMap,
-    header::{self, HeaderValue},
-};
+use hyper::{HeaderMap, header::HeaderValue};
 use pyo3::{
     exceptions::{PyRuntimeError, PyTypeError, PyValueError},
     intern,
@@ -144,7 +142,7 @@ impl Cycle {
         let head = match phase {
             Phase::Headed(mut head) if head.length.is_none_or(|announced| announced == length) => {
                 // To HEAD, too (RFC 9110 §9.3.2).
-                head.headers.insert(header::CONTENT_LENGTH, length.into());
+                head.set_length(length);
                 head
             }
             other => {
@@ -244,6 +242,9 @@ impl Cycle {
                     ),
                 });
             };
+            if trailers.len() + head.headers.len() > MOST_HEADERS {
+                return Err(too_many());
+            }
             trailers.extend(head.into_parts().1);
             Ok(if more { None } else { Some((Rc::clone(stream), std::mem::take(trailers))) })
         })?;

@@ -11,4 +11,4 @@ pub(crate) use forks::{
     stay_out_with,
 };
 pub(crate) use mold::mold_main;
-pub(crate) use seat::WorkerSeat;
+pub(crate) use seat::{WorkerSeat, rest};

@@ -142,6 +142,12 @@ impl WorkerSeat {
         self.look(py, |seat| seat.settings.warmup.clone())
     }
 
+    /// How long a drain may take, in seconds.
+    #[getter]
+    fn graceful_timeout(&self, py: Python<'_>) -> PyResult<f64> {
+        self.look(py, |seat| seat.settings.graceful_timeout.as_secs_f64())
+    }
+
     /// A descriptor of the file for stacks, which is open as long as the process.
     #[getter]
     fn stacks_descriptor(&self, py: Python<'_>) -> PyResult<i32> {
@@ -279,6 +285,12 @@ impl WorkerSeat {
         let ended = runtime.block_on(life(seat, app, ready))?;
         Ok(ended == Ending::Drained)
     }
+}
+
+/// Says that this thread serves no more, so that nobody takes its waiting for a loop that stands still.
+#[pyfunction]
+pub(crate) fn rest() {
+    board::parked(true);
 }
 
 /// The name of an interface, as the option has it.

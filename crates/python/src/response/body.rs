@@ -7,6 +7,7 @@ use crate::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::HeaderMap;
+use nix::fcntl::OFlag;
 use pyo3::prelude::*;
 use std::{
     collections::VecDeque,
@@ -15,7 +16,7 @@ use std::{
     io,
     os::{
         fd::{BorrowedFd, RawFd},
-        unix::fs::FileExt,
+        unix::fs::{FileExt, OpenOptionsExt},
     },
     path::Path,
     pin::Pin,
@@ -57,7 +58,8 @@ impl FilePieces {
 
     /// The bytes of a file from `start` to before `end`, or to its end if that comes first; and how many they are.
     pub(crate) fn open_range(path: &Path, start: u64, end: u64) -> io::Result<(Self, u64)> {
-        let file = File::open(path)?;
+        // Opening a pipe would wait for its writer otherwise.
+        let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
         let about = file.metadata()?;
         if !about.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
@@ -73,7 +75,8 @@ impl FilePieces {
         let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
         let file = File::from(descriptor.try_clone_to_owned()?);
         let about = file.metadata()?;
-        if !about.is_file() {
+        // The kernel's own files (/proc) are read until they end: their length is not known.
+        if !about.is_file() || about.len() == 0 {
             return Ok(None);
         }
         Ok(Some(Self { left: about.len().saturating_sub(start), at: start, file }))
@@ -102,8 +105,15 @@ impl FilePieces {
                 self.left -= count as u64;
                 Some(Ok(piece.into()))
             }
-            // It became shorter, or cannot be read any more.
-            Ok(_) | Err(_) => Some(Err(Broken)),
+            Ok(_) => {
+                let missing = self.left;
+                tracing::error!(missing, "a file became shorter while it was sent: the answer breaks off");
+                Some(Err(Broken))
+            }
+            Err(error) => {
+                tracing::error!(%error, "a file cannot be read to its end: the answer breaks off");
+                Some(Err(Broken))
+            }
         }
     }
 }

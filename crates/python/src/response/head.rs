@@ -11,6 +11,9 @@ use pyo3::{
     types::{PyBytes, PyList, PyString, PyTuple},
 };
 
+/// More headers than this are a mistake. hyper's map has room for 24,576 and panics beyond.
+pub(crate) const MOST_HEADERS: usize = 16 * 1024;
+
 /// The head of an answer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Head {
@@ -42,7 +45,7 @@ impl Head {
         let Ok(list) = headers.cast_exact::<PyList>() else {
             return headers.try_iter()?.try_for_each(|pair| self.add_string_pair(&pair?));
         };
-        self.headers.reserve(list.len() + 2);
+        self.reserve(list.len());
         list.iter().try_for_each(|pair| self.add_string_pair(&pair))
     }
 
@@ -62,6 +65,11 @@ impl Head {
 }
 
 impl Head {
+    /// Makes room for so many headers, and those that hyper adds.
+    pub(crate) fn reserve(&mut self, count: usize) {
+        self.headers.reserve(count.min(MOST_HEADERS) + 2);
+    }
+
     /// Status and headers.
     pub(crate) fn into_parts(self) -> (StatusCode, HeaderMap) {
         (self.status, self.headers)
@@ -71,7 +79,7 @@ impl Head {
     pub(crate) fn add_all(&mut self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         match headers.cast_exact::<PyList>() {
             Ok(list) => {
-                self.headers.reserve(list.len() + 2);
+                self.reserve(list.len());
                 for pair in list.iter() {
                     self.add_pair(&pair)?;
                 }
@@ -114,6 +122,9 @@ impl Head {
             let shown = String::from_utf8_lossy(name).into_owned();
             PyValueError::new_err(format!("the response header {shown:?} has {what}"))
         };
+        if self.headers.len() >= MOST_HEADERS {
+            return Err(too_many());
+        }
         let header = HeaderName::from_bytes(name).map_err(|_| bad("characters that a name cannot have"))?;
         let value = HeaderValue::from_bytes(value.trim_ascii())
             .map_err(|_| bad("a value with CR, LF or another control character"))?;
@@ -124,13 +135,20 @@ impl Head {
             if self.length.is_some_and(|other| other != length) {
                 return Err(bad("two different values"));
             }
-            self.length = Some(length);
-            self.headers.insert(header, value);
+            self.set_length(length);
         } else if header != TRANSFER_ENCODING {
             // How the body is framed is the server's business; hyper decides it anew.
             self.headers.append(header, value);
         }
         Ok(())
+    }
+
+    /// Announces the length of the body that GET would get; a 204 has none (RFC 9110 §8.6).
+    pub(crate) fn set_length(&mut self, length: u64) {
+        self.length = Some(length);
+        if self.status != StatusCode::NO_CONTENT {
+            self.headers.insert(CONTENT_LENGTH, length.into());
+        }
     }
 
     /// Adds a header whose value is "bytes in a string": each character is a byte (PEP 3333 §Unicode Issues).
@@ -157,6 +175,11 @@ impl Head {
     pub(crate) fn is_bodiless(&self, head_request: bool) -> bool {
         head_request || self.status == StatusCode::NO_CONTENT || self.status == StatusCode::NOT_MODIFIED
     }
+}
+
+/// The error for more than [`MOST_HEADERS`].
+pub(crate) fn too_many() -> PyErr {
+    PyValueError::new_err(format!("an answer has {MOST_HEADERS} headers at most"))
 }
 
 /// The error for a body that is not as long as Content-Length says.

@@ -7,7 +7,7 @@ mod slot;
 
 pub(crate) use body::{FilePieces, HIGH_WATER, Owner, ResponseBody, Stream, Streaming};
 pub(crate) use bytes::bytes_of;
-pub(crate) use head::{Head, wrong_length};
+pub(crate) use head::{Head, MOST_HEADERS, too_many, wrong_length};
 pub(crate) use slot::{Answered, Slot};
 
 use ::bytes::Bytes;

@@ -11,7 +11,7 @@ use crate::{
     task::task_error,
 };
 use bytes::Bytes;
-use hyper::{StatusCode, header::CONTENT_LENGTH};
+use hyper::StatusCode;
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyString};
 use std::{
     path::{Path, PathBuf},
@@ -196,7 +196,7 @@ impl Exchange {
         if head.length.is_some_and(|announced| announced != length) {
             tracing::warn!(path = %path.display(), length, "Content-Length was corrected to what the file has");
         }
-        head.headers.insert(CONTENT_LENGTH, length.into());
+        head.set_length(length);
         let body = match head.is_bodiless(self.head_request(py)) {
             true => ResponseBody::Whole(None),
             false => ResponseBody::File(pieces),

@@ -11,7 +11,6 @@ use crate::{
     response::{FilePieces, Head, wrong_length},
 };
 use bytes::Bytes;
-use hyper::header;
 use pyo3::{
     exceptions::PyRuntimeError,
     prelude::*,
@@ -105,7 +104,7 @@ fn whole(exchange: &Exchange, head: Head, body: Bytes, closing: Closing) -> PyRe
 
 fn file(exchange: &Exchange, mut head: Head, mut pieces: FilePieces, closing: Closing) -> PyResult<Step> {
     if head.is_bodiless(exchange.head_request) {
-        head.headers.insert(header::CONTENT_LENGTH, pieces.left().into());
+        head.set_length(pieces.left());
         return Ok(Step::Whole(head, Whole::Nothing, closing));
     }
     match head.length {

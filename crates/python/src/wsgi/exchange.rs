@@ -7,7 +7,7 @@ use crate::{
 };
 use bytes::Bytes;
 use hostler_http::Interim;
-use hyper::{HeaderMap, StatusCode, ext::ReasonPhrase};
+use hyper::{StatusCode, ext::ReasonPhrase};
 use pyo3::{
     exceptions::{PyRuntimeError, PyTypeError, PyValueError},
     intern,
@@ -236,8 +236,8 @@ fn head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyList>) -> PyResult<H
         .filter(|status| !status.is_informational())
         .ok_or_else(|| PyValueError::new_err(format!("{text:?} is not a status such as \"200 OK\"")))?;
     let reason = reason(status, text.get(4..).unwrap_or_default())?;
-    let capacity = headers.len() + 2;
-    let mut head = Head { status, reason, headers: HeaderMap::with_capacity(capacity), length: None };
+    let mut head = Head { status, reason, ..Head::default() };
+    head.reserve(headers.len());
     for pair in headers.iter() {
         let (name, value) = pair
             .extract::<(Bound<'_, PyString>, Bound<'_, PyString>)>()
