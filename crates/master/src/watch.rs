@@ -69,7 +69,10 @@ impl Master {
             if now >= self.watch.looked + interval {
                 if late > SKIP {
                     let late_seconds = late.as_secs_f64();
-                    warn!(late = late_seconds, "the machine or the master stood still; no worker is blamed for it");
+                    warn!(
+                        late = late_seconds,
+                        "the machine or the master stood still; no worker is blamed for it"
+                    );
                     events.push_back(Event::Skipped(late));
                 }
                 self.watch.looked = now;

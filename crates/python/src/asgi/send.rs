@@ -7,8 +7,8 @@ use super::{
 use crate::{
     awaitable::{Finished, Waiting},
     response::{
-        FilePieces, HIGH_WATER, Head, MOST_HEADERS, ResponseBody, Stream, Streaming, bytes_of, response, too_many,
-        wrong_length,
+        FilePieces, HIGH_WATER, Head, MOST_HEADERS, ResponseBody, Stream, Streaming, bytes_of, response,
+        too_many, wrong_length,
     },
 };
 use bytes::Bytes;
