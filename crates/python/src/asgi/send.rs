@@ -129,7 +129,7 @@ impl Cycle {
         let bodiless = head.is_bodiless(this.state.with(py, |state| state.head_request));
         let stream = Stream::new(if bodiless { Some(0) } else { head.length });
         let phase = Phase::Streaming { stream: Rc::clone(&stream), left: head.length, bodiless };
-        let body = ResponseBody::Stream(Streaming { stream, owner: Box::new(slf.clone().unbind()) });
+        let body = ResponseBody::Stream(Streaming::new(stream, Box::new(slf.clone().unbind())));
         this.deliver(py, response(head, body), phase);
     }
 

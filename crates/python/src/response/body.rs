@@ -1,5 +1,6 @@
 //! The body of an answer of an asynchronous application: whole, a file, or a stream with a bounded buffer.
 
+use super::Respite;
 use crate::{
     awaitable::{reject, resolve},
     gil::GilCell,
@@ -122,6 +123,18 @@ impl FilePieces {
 pub(crate) struct Streaming {
     pub(crate) stream: Rc<Stream>,
     pub(crate) owner: Box<dyn Owner>,
+    respite: Respite,
+}
+
+impl Streaming {
+    pub(crate) fn new(stream: Rc<Stream>, owner: Box<dyn Owner>) -> Self {
+        Self { stream, owner, respite: Respite::default() }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let polled = Python::attach(|py| self.stream.poll_frame(py, cx));
+        self.respite.before(polled, cx)
+    }
 }
 
 /// Whoever sends a streamed body.
@@ -276,7 +289,7 @@ impl Body for ResponseBody {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::File(pieces) => Poll::Ready(pieces.next().map(|piece| piece.map(Frame::data))),
-            Self::Stream(streaming) => Python::attach(|py| streaming.stream.poll_frame(py, cx)),
+            Self::Stream(streaming) => streaming.poll_frame(cx),
         }
     }
 

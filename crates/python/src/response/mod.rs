@@ -3,11 +3,13 @@
 mod body;
 mod bytes;
 mod head;
+mod respite;
 mod slot;
 
 pub(crate) use body::{FilePieces, HIGH_WATER, Owner, ResponseBody, Stream, Streaming};
 pub(crate) use bytes::bytes_of;
 pub(crate) use head::{Head, MOST_HEADERS, too_many, wrong_length};
+pub(crate) use respite::Respite;
 pub(crate) use slot::{Answered, Slot};
 
 use ::bytes::Bytes;

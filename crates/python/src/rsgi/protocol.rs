@@ -142,7 +142,7 @@ impl Exchange {
         let stream = Stream::new(if bodiless { Some(0) } else { head.length });
         let transport = StreamTransport::new(Rc::clone(&stream), slf.clone().unbind(), head.length, bodiless);
         let owner = Box::new(slf.clone().unbind());
-        let body = ResponseBody::Stream(Streaming { stream: Rc::clone(&stream), owner });
+        let body = ResponseBody::Stream(Streaming::new(Rc::clone(&stream), owner));
         this.put(py, response(head, body), Phase::Streaming(stream));
         Bound::new(py, transport)
     }

@@ -4,6 +4,7 @@
 //! drops the reader when the connection ends, whatever the cause, and that frees the thread at once.
 
 use super::{body::Broken, gate::Gate};
+use crate::response::Respite;
 use bytes::{Bytes, BytesMut};
 use pyo3::Python;
 use std::{
@@ -60,7 +61,7 @@ impl Shared {
 pub(super) fn outflow(limit: usize) -> (Sender, Receiver) {
     let (state, room) = (Mutex::default(), Condvar::new());
     let shared = Arc::new(Shared { limit, state, room });
-    (Sender(Arc::clone(&shared)), Receiver(shared))
+    (Sender(Arc::clone(&shared)), Receiver { shared, respite: Respite::default() })
 }
 
 /// The thread's end. Dropped without [`Sender::complete`], it breaks the answer off.
@@ -98,15 +99,23 @@ impl Drop for Sender {
 }
 
 /// The connection's end.
-pub(crate) struct Receiver(Arc<Shared>);
+pub(crate) struct Receiver {
+    shared: Arc<Shared>,
+    respite: Respite,
+}
 
 impl Receiver {
-    pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
-        let mut state = self.0.lock();
+    pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        let polled = self.next(cx);
+        self.respite.before(polled, cx)
+    }
+
+    fn next(&self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        let mut state = self.shared.lock();
         if let Some(piece) = state.next() {
             // Half of it, so that a thread is not woken for every piece.
-            if state.buffered <= self.0.limit / 2 {
-                self.0.room.notify_all();
+            if state.buffered <= self.shared.limit / 2 {
+                self.shared.room.notify_all();
             }
             return Poll::Ready(Some(Ok(piece)));
         }
@@ -121,7 +130,7 @@ impl Receiver {
     }
 
     pub(super) fn is_complete(&self) -> bool {
-        let state = self.0.lock();
+        let state = self.shared.lock();
         state.pieces.is_empty() && state.end == Some(End::Complete)
     }
 }
@@ -150,12 +159,12 @@ impl State {
 impl Drop for Receiver {
     fn drop(&mut self) {
         let unsent = {
-            let mut state = self.0.lock();
+            let mut state = self.shared.lock();
             state.abandoned = true;
             state.buffered = 0;
             std::mem::take(&mut state.pieces)
         };
-        self.0.room.notify_all();
+        self.shared.room.notify_all();
         drop(unsent);
     }
 }
