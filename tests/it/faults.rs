@@ -188,6 +188,23 @@ fn a_shutdown_that_hangs_lasts_the_graceful_timeout() {
 }
 
 #[test]
+fn a_worker_that_quits_takes_nobody_along_who_comes_during_its_shutdown() {
+    let server = Server::app("blocking:app").option("workers", 2).option("graceful-timeout", 2);
+    let server = server.env("HANG", "shutdown").start();
+    server.wait_for("worker ready", 2);
+    let quits: i32 = server.connect().get("/pid").text().parse().unwrap();
+    kill(Pid::from_raw(quits), Signal::SIGQUIT).unwrap();
+    server.wait_for("worker draining", 1);
+    for _ in 0..50 {
+        assert_ne!(server.connect().get("/pid").text(), quits.to_string());
+    }
+    kill(Pid::from_raw(quits), Signal::SIGKILL).unwrap();
+    server.wait_for("worker ended", 1);
+    server.signal(Signal::SIGQUIT);
+    server.wait_empty();
+}
+
+#[test]
 fn threads_loops_and_closed_outputs_of_the_application_are_its_own_affair() {
     for server in interfaces() {
         let mut server = server.start();

@@ -134,7 +134,11 @@ impl<A: App<Body: Unpin>> Worker<A> {
         let (grace, hand_over) = match order {
             Order::Drain { hand_over } => (graceful, hand_over),
             Order::Orphaned => (ORPHAN_GRACE.min(graceful), false),
-            Order::Quit | Order::LameDuck => return Ending::Cut,
+            Order::Quit | Order::LameDuck => {
+                // The application's shutdown may take its time, and who came meanwhile would be cut.
+                self.connections.drain();
+                return Ending::Cut;
+            }
         };
         tokio::select! {
             () = self.finish(hand_over, grace) => {
