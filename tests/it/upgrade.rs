@@ -46,6 +46,26 @@ fn long_request(server: &Server, seconds: u32) -> hostler_testkit::Conn {
 }
 
 #[test]
+fn a_server_that_drains_longer_than_its_successor_leaves_the_socket_to_the_one_after() {
+    let socket = directory("two-upgrades").join("socket");
+    let server = Server::app("supervised:app").option("workers", 1).option("bind", "127.0.0.1:0");
+    let mut server = server.option("bind", format!("unix:{}", socket.display())).start();
+    let mut conn = long_request(&server, 3);
+    let second = upgrade(&server);
+    server.wait_for("upgraded: the other server serves", 1);
+    signal(second, Signal::SIGUSR2);
+    // The second leaves before the first, which still answers.
+    server.wait_for("the other server ended", 1);
+    assert_eq!(conn.reply().unwrap().status, 200);
+    server.wait_exit_of_master();
+    assert!(crate::safety::get(&socket, "/pid").is_ok(), "{}", server.log());
+    let third = server.processes().into_iter().min().unwrap();
+    signal(third, Signal::SIGTERM);
+    server.wait_empty();
+    assert!(!socket.exists(), "{}", server.log());
+}
+
+#[test]
 fn a_stop_during_an_upgrade_stops_both() {
     for stop in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
         // Before the new server listens to the old one, and while its workers boot.

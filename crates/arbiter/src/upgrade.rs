@@ -1,7 +1,8 @@
 //! Another server in this one's place: it is started beside this one, serves, and then this one leaves.
 //!
 //! ```text
-//! Starting ──runs──► Booting ──serves──► TookOver ──ended, not told to──► (this server serves again)
+//! Starting ──runs──► Booting ──serves──► TookOver ──ended well──► Left
+//!                                           ├── ended, not told to ──► (this server serves again)
 //!     └── stop ──┬──────┘ stop               │ stop: passed on
 //!                └──► Stopping ──ended──► (forgotten)
 //! ```
@@ -30,6 +31,8 @@ pub(crate) enum Successor {
         /// Told to stop, and whether at once.
         told: Option<bool>,
     },
+    /// It took over, and ended well before this server did: what it had is another's by now, or gone.
+    Left,
     /// Was told to stop before it took over; killed if there is no limit.
     Stopping { kill_at: Option<Time> },
 }
@@ -41,10 +44,10 @@ impl Arbiter {
         self.phase == Phase::Running && self.successor.is_none()
     }
 
-    /// Whether another server has taken over, and lives.
+    /// Whether another server has taken over, and with it what this one made.
     #[must_use]
     pub fn is_replaced(&self) -> bool {
-        matches!(self.successor, Some(Successor::TookOver { .. }))
+        matches!(self.successor, Some(Successor::TookOver { .. } | Successor::Left))
     }
 
     pub(crate) fn upgrade_began(&mut self, now: Time, actions: &mut Vec<Action>) {
@@ -81,7 +84,10 @@ impl Arbiter {
                 self.phase = Phase::Running;
                 actions.push(Action::TookBack);
             }
-            Some(Successor::TookOver { .. } | Successor::Stopping { .. }) | None => {}
+            Some(Successor::TookOver { .. } | Successor::Left) if clean => {
+                self.successor = Some(Successor::Left);
+            }
+            Some(Successor::TookOver { .. } | Successor::Left | Successor::Stopping { .. }) | None => {}
         }
     }
 
@@ -101,7 +107,7 @@ impl Arbiter {
             Some(Successor::TookOver { told }) if told.is_none_or(|before| quickly && !before) => {
                 (Successor::TookOver { told: Some(quickly) }, Action::StopSuccessor { quickly })
             }
-            Some(Successor::Stopping { .. } | Successor::TookOver { .. }) | None => return,
+            Some(Successor::Stopping { .. } | Successor::TookOver { .. } | Successor::Left) | None => return,
         };
         self.successor = Some(state);
         actions.push(action);

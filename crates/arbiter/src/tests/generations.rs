@@ -143,7 +143,9 @@ fn when_the_successor_was_told_to_stop_the_old_server_leaves_too() {
     let mut arbiter = upgrading();
     let _ = arbiter.step(Event::HandOver, secs(2));
     assert_eq!(arbiter.step(Event::SuccessorEnded { clean: true }, secs(3)), []);
+    assert!(arbiter.is_replaced(), "the files are not this server's to remove");
     assert_eq!(arbiter.step(Event::Exited(ONE), secs(5)), [Action::Exit(ExitStatus::Clean)]);
+    assert!(arbiter.is_replaced());
 }
 
 #[test]
