@@ -5,6 +5,7 @@
 //! apart only while the connection is idle, because its buffers are lost with it.
 
 mod closing;
+mod place;
 mod reply;
 mod service;
 mod shared;
@@ -185,7 +186,7 @@ where
             if !pending {
                 continue;
             }
-            if !self.service.state.life().is_idle() {
+            if !self.service.state.place().is_idle() {
                 if self.service.state.is_over_early() {
                     self.close(false);
                     continue;
@@ -227,7 +228,7 @@ where
         let Carrier::Http(connection) = &mut self.carrier else { return Poll::Ready(()) };
         let state = &self.service.state;
         state.hear_of_body();
-        let asked = state.life().awaits_hyper();
+        let asked = state.place().awaits_hyper();
         let Poll::Ready(ended) = Pin::new(&mut **connection).poll(cx) else {
             // hyper knew that nobody wants the body, and has nothing left to write: it would have ended the connection.
             if asked {
@@ -354,26 +355,27 @@ where
 
     /// Looks whether the client of the request in flight is there; false if nobody is left to be answered.
     fn is_client_served(&mut self) -> bool {
-        let state = Rc::clone(&self.service.state);
-        let awaited = state.life().awaits_application();
+        let state = &self.service.state;
+        let place = state.place();
+        let awaited = place.awaits_application();
         match (state.expired(), state.departure()) {
+            (None, None) => {}
             (Some(WaitsFor::Reader), _) => {
                 debug!("the client does not read its answer: --write-timeout");
                 state.reset_on_close(true);
-                false
+                return false;
             }
             // Whoever had not begun to answer has answered 408 by now.
-            (Some(WaitsFor::Body), _) if awaited => false,
-            (_, Some(Departure::Broken)) => false,
+            (Some(WaitsFor::Body), _) if awaited => return false,
+            (_, Some(Departure::Broken)) => return false,
             (_, Some(Departure::Finished)) if awaited => {
-                self.service.server.app.client_finished(&self.service.connection)
+                return self.service.server.app.client_finished(&self.service.connection);
             }
-            _ => {
-                // A body that somebody keeps would hide for ever that its client has left.
-                self.watch(awaited || state.life().is_answered_early());
-                true
-            }
+            _ => {}
         }
+        // A body that somebody keeps would hide for ever that its client has left.
+        self.watch(awaited || place.is_answered_early());
+        true
     }
 
     /// Sends the idle connection to another worker; whether that was possible.

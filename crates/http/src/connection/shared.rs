@@ -1,6 +1,9 @@
 //! What the parts of a connection share: its task, its socket, hyper's calls, and those who look at it from outside.
 
-use super::state::{Event, Life, Place, WaitsFor};
+use super::{
+    place::Place,
+    state::{Event, Life, WaitsFor},
+};
 use crate::{
     connections::{Connections, Phase},
     framing::{Framing, Malformed},
@@ -103,6 +106,12 @@ impl ConnectionState {
         self.place.get().life()
     }
 
+    /// The same, for what is asked with every request.
+    #[inline]
+    pub(crate) fn place(&self) -> Place {
+        self.place.get()
+    }
+
     /// Something happened.
     #[inline(always)]
     pub(crate) fn on(&self, event: Event) {
@@ -117,7 +126,7 @@ impl ConnectionState {
                 self.turns.set(self.turns.get().wrapping_add(1));
                 self.quiet.set(Quiet::No);
             }
-            Event::OutboxEmpty => self.written(place.life()),
+            Event::OutboxEmpty => self.written(place),
             // What was read and not used is read again.
             Event::Spoken | Event::Rested => drop(self.framing.take()),
             Event::Upgraded => {
@@ -129,15 +138,15 @@ impl ConnectionState {
     }
 
     /// The kernel has taken everything.
-    fn written(&self, life: Life) {
+    fn written(&self, place: Place) {
         self.turns.set(self.turns.get().wrapping_add(1));
-        if life.awaits_application() {
+        if place.awaits_application() {
             self.unsent.borrow_mut().clear();
         } else {
             self.all_sent();
         }
         // An idle connection is news to a drain.
-        if self.ends_soon() || life.awaits_hyper() {
+        if self.ends_soon() || place.awaits_hyper() {
             self.wake();
         }
     }
@@ -187,12 +196,12 @@ impl ConnectionState {
 
     /// Whether the connection is to be closed although a part of its request is still to be read.
     pub(crate) fn is_over_early(&self) -> bool {
-        self.life().is_answered_early() && self.ends_soon()
+        self.place().is_answered_early() && self.ends_soon()
     }
 
     /// Notes what became of the request's body.
     pub(crate) fn hear_of_body(&self) {
-        if !self.life().has_body() {
+        if !self.place().has_body() {
             return;
         }
         match self.body.fate() {
@@ -205,7 +214,7 @@ impl ConnectionState {
     /// The client sent these bytes, or its end if there are none.
     pub(crate) fn has_read(&self, bytes: &[u8]) -> Result<(), Malformed> {
         self.reads.set(self.reads.get().wrapping_add(1));
-        if !matches!(self.life(), Life::Http(_)) {
+        if !self.place().is_http() {
             return Ok(());
         }
         self.on(Event::BytesRead);

@@ -15,7 +15,8 @@
 //! go to another worker, expire for saying nothing, or be closed by a drain. [`Life::is_idle`] is the one place that
 //! says so.
 //!
-//! Not here: what happens on a transition ([`super::shared`]), and time ([`crate::connections`]).
+//! Not here: what happens on a transition ([`super::shared`]), its form in memory ([`super::place`]), and time
+//! ([`crate::connections`]).
 
 /// What the client still has to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,7 +244,7 @@ impl Life {
 
     /// An application works on an answer for this connection.
     #[must_use]
-    pub(crate) fn awaits_application(self) -> bool {
+    pub(crate) const fn awaits_application(self) -> bool {
         match self {
             Self::Http(exchange) => matches!(exchange.answer, Answer::Pending | Answer::Sending),
             Self::Resting | Self::Upgraded | Self::Closing => false,
@@ -263,12 +264,11 @@ impl Life {
 
     /// The kernel has the whole answer, and the client still owes the rest of the request.
     #[must_use]
-    pub(crate) fn is_answered_early(self) -> bool {
+    pub(crate) const fn is_answered_early(self) -> bool {
         match self {
             Self::Http(Exchange { request, answer, output }) => {
                 matches!(request, Request::Body | Request::GivenUp)
-                    && answer == Answer::Complete
-                    && output == Output::Written
+                    && matches!((answer, output), (Answer::Complete, Output::Written))
             }
             Self::Resting | Self::Upgraded | Self::Closing => false,
         }
@@ -300,13 +300,13 @@ impl Life {
 
     /// Somebody may still read the body of the request.
     #[must_use]
-    pub(crate) fn has_body(self) -> bool {
+    pub(crate) const fn has_body(self) -> bool {
         matches!(self, Self::Http(Exchange { request: Request::Body, .. }))
     }
 
     /// Somebody gave up the body of the request, and what hyper made of it shows when it is asked again.
     #[must_use]
-    pub(crate) fn awaits_hyper(self) -> bool {
+    pub(crate) const fn awaits_hyper(self) -> bool {
         match self {
             Self::Http(exchange) => exchange.awaits_hyper(),
             Self::Resting | Self::Upgraded | Self::Closing => false,
@@ -334,129 +334,6 @@ impl Life {
             Self::Http(Exchange { request: Request::Body, .. }) if reading => Some(WaitsFor::Body),
             Self::Http(_) | Self::Resting | Self::Upgraded => None,
         }
-    }
-}
-
-/// Where a connection stands, in one byte: its place among [`LIVES`]. What follows from an event is looked up, because
-/// it is asked several times for each request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place(u8);
-
-const REQUESTS: [Request; 5] =
-    [Request::AwaitingHead, Request::ReadingHead, Request::Body, Request::Ended, Request::GivenUp];
-const ANSWERS: [Answer; 5] =
-    [Answer::None, Answer::Pending, Answer::Sending, Answer::Complete, Answer::Broken];
-const OUTPUTS: [Output; 3] = [Output::Written, Output::InOutbox, Output::InHyper];
-const EVENTS: [Event; 16] = [
-    Event::Spoken,
-    Event::BytesRead,
-    Event::Head { body: false },
-    Event::Head { body: true },
-    Event::BodyEnded,
-    Event::BodyGivenUp,
-    Event::BodyDrained,
-    Event::AnswerBegan,
-    Event::AnswerComplete,
-    Event::AnswerBroken,
-    Event::HyperFlushed,
-    Event::OutboxFilled,
-    Event::OutboxEmpty,
-    Event::Rested,
-    Event::Upgraded,
-    Event::Ended,
-];
-const PLACES: usize = 3 + REQUESTS.len() * ANSWERS.len() * OUTPUTS.len();
-
-/// Every place a connection can be in.
-static LIVES: [Life; PLACES] = {
-    let mut lives = [Life::Resting; PLACES];
-    let mut place = 0;
-    while place < PLACES {
-        lives[place] = life_at(place);
-        place += 1;
-    }
-    lives
-};
-
-/// Where each event leads from each place.
-static NEXT: [[Place; PLACES]; EVENTS.len()] = {
-    let mut next = [[Place(0); PLACES]; EVENTS.len()];
-    let mut event = 0;
-    while event < EVENTS.len() {
-        let mut place = 0;
-        while place < PLACES {
-            next[event][place] = life_at(place).step(EVENTS[event]).place();
-            place += 1;
-        }
-        event += 1;
-    }
-    next
-};
-
-const fn life_at(place: usize) -> Life {
-    match place {
-        0 => Life::Resting,
-        1 => Life::Upgraded,
-        2 => Life::Closing,
-        _ => Life::Http(Exchange {
-            request: REQUESTS[(place - 3) / (ANSWERS.len() * OUTPUTS.len())],
-            answer: ANSWERS[(place - 3) / OUTPUTS.len() % ANSWERS.len()],
-            output: OUTPUTS[(place - 3) % OUTPUTS.len()],
-        }),
-    }
-}
-
-impl Life {
-    /// This, in a byte.
-    pub(crate) const fn place(self) -> Place {
-        #[expect(clippy::cast_possible_truncation, reason = "there are 78 places")]
-        Place(match self {
-            Self::Resting => 0,
-            Self::Upgraded => 1,
-            Self::Closing => 2,
-            Self::Http(Exchange { request, answer, output }) => {
-                3 + ((request as usize * ANSWERS.len() + answer as usize) * OUTPUTS.len() + output as usize)
-                    as u8
-            }
-        })
-    }
-}
-
-impl Event {
-    const fn number(self) -> usize {
-        match self {
-            Self::Spoken => 0,
-            Self::BytesRead => 1,
-            Self::Head { body: false } => 2,
-            Self::Head { body: true } => 3,
-            Self::BodyEnded => 4,
-            Self::BodyGivenUp => 5,
-            Self::BodyDrained => 6,
-            Self::AnswerBegan => 7,
-            Self::AnswerComplete => 8,
-            Self::AnswerBroken => 9,
-            Self::HyperFlushed => 10,
-            Self::OutboxFilled => 11,
-            Self::OutboxEmpty => 12,
-            Self::Rested => 13,
-            Self::Upgraded => 14,
-            Self::Ended => 15,
-        }
-    }
-}
-
-impl Place {
-    /// What it stands for.
-    #[inline]
-    pub(crate) fn life(self) -> Life {
-        LIVES[usize::from(self.0)]
-    }
-
-    /// Where the connection is after this.
-    #[inline]
-    #[must_use]
-    pub(crate) fn step(self, event: Event) -> Self {
-        NEXT[event.number()][usize::from(self.0)]
     }
 }
 

@@ -1,4 +1,7 @@
-use super::{EVENTS, Event, LIVES, Life, WaitsFor};
+use super::{
+    super::place::{EVENTS, LIVES},
+    Event, Life, WaitsFor,
+};
 use proptest::prelude::*;
 
 fn lives() -> impl Iterator<Item = Life> {
@@ -10,6 +13,13 @@ fn what_is_looked_up_is_what_is_defined() {
     for (at, life) in lives().enumerate() {
         assert_eq!(usize::from(life.place().0), at);
         assert_eq!(life.place().life(), life);
+        let place = life.place();
+        assert_eq!(place.is_idle(), life.is_idle(), "{life:?}");
+        assert_eq!(place.has_body(), life.has_body(), "{life:?}");
+        assert_eq!(place.awaits_application(), life.awaits_application(), "{life:?}");
+        assert_eq!(place.awaits_hyper(), life.awaits_hyper(), "{life:?}");
+        assert_eq!(place.is_answered_early(), life.is_answered_early(), "{life:?}");
+        assert_eq!(place.is_http(), matches!(life, Life::Http(_)), "{life:?}");
         for (number, event) in EVENTS.into_iter().enumerate() {
             assert_eq!(event.number(), number);
             assert_eq!(life.place().step(event).life(), life.step(event), "{life:?} {event:?}");
