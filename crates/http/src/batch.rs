@@ -13,7 +13,7 @@
 use hostler_sys::{clock, stream::send_now};
 use hostler_wire::Page;
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::poll_fn,
     os::fd::{BorrowedFd, RawFd},
     rc::Rc,
@@ -38,6 +38,8 @@ pub(crate) struct Batch(Rc<Waiting>);
 struct Waiting {
     outboxes: RefCell<Vec<Rc<dyn Flush>>>,
     overdue: Overdue,
+    /// The allocations of the last flush, for the next one.
+    spare: Cell<(Vec<Rc<dyn Flush>>, Vec<Entry>)>,
     flusher: RefCell<Option<Waker>>,
     /// Told of every flush: the loop turns.
     page: &'static Page,
@@ -58,8 +60,14 @@ pub(crate) struct Entry {
 
 impl Batch {
     pub(crate) fn new(page: &'static Page) -> Self {
-        let (outboxes, overdue, flusher) = (RefCell::default(), Overdue::default(), RefCell::default());
-        Self(Rc::new(Waiting { outboxes, overdue, flusher, page }))
+        let (outboxes, flusher) = (RefCell::default(), RefCell::default());
+        Self(Rc::new(Waiting {
+            outboxes,
+            overdue: Overdue::default(),
+            spare: Cell::default(),
+            flusher,
+            page,
+        }))
     }
 
     /// What a thread that is not blocked may do for this one.
@@ -115,16 +123,14 @@ impl Batch {
     }
 
     fn flush(&self, cx: &mut Context<'_>) {
-        let mut entries = self.0.overdue.take();
-        let mut outboxes = self.0.outboxes.take();
-        for (outbox, entry) in outboxes.drain(..).zip(entries.drain(..)) {
-            outbox.flush(entry.bytes, cx);
+        let spare = self.0.spare.take();
+        let (mut outboxes, mut entries) = (self.0.outboxes.replace(spare.0), self.0.overdue.replace(spare.1));
+        for (outbox, entry) in outboxes.iter().zip(&mut entries) {
+            outbox.flush(std::mem::take(&mut entry.bytes), cx);
         }
-        // The allocations are used again, unless somebody came meanwhile.
-        if self.0.outboxes.borrow().is_empty() {
-            self.0.outboxes.replace(outboxes);
-            *self.0.overdue.entries() = entries;
-        }
+        outboxes.clear();
+        entries.clear();
+        self.0.spare.set((outboxes, entries));
     }
 }
 
@@ -155,10 +161,10 @@ impl Overdue {
         since
     }
 
-    /// Leaves none.
-    fn take(&self) -> Vec<Entry> {
+    /// Leaves `none`, which is empty.
+    fn replace(&self, none: Vec<Entry>) -> Vec<Entry> {
         self.0.since.store(0, Relaxed);
-        std::mem::take(&mut self.entries())
+        std::mem::replace(&mut *self.entries(), none)
     }
 
     /// Whether any answer waits for the loop.

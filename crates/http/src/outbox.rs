@@ -93,7 +93,9 @@ impl<S: Write + Unpin> Outbox<S> {
     /// Puts what was in the batch before what came since.
     fn take_back(&self, mut first: Vec<u8>) {
         let mut bytes = self.bytes.borrow_mut();
-        if bytes.is_empty() || !first.is_empty() {
+        if bytes.is_empty() {
+            *bytes = first;
+        } else if !first.is_empty() {
             first.append(&mut bytes);
             *bytes = first;
         }
