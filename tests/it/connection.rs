@@ -269,6 +269,11 @@ fn requests_that_others_may_read_differently_are_refused() {
     for target in ["/a", "http://other/a", "/%41"] {
         assert_eq!(get(target), 200, "{target}");
     }
+    // Empty lines may come before a request (RFC 9112 §2.2).
+    let behind = |target: &str| {
+        answer(&format!("\r\n\r\nGET {target} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n")).0
+    };
+    assert_eq!((behind("/a"), behind("/a#b")), (200, 400));
     assert_eq!(answer("CONNECT example.com:80 HTTP/1.1\r\nhost: t\r\n\r\n"), (501, true));
     let post = |rest: &str| answer(&format!("POST /read HTTP/1.1\r\nhost: t\r\n{rest}")).0;
     for chunks in ["5 \r\nhello\r\n0\r\n\r\n", "5\t\r\nhello\r\n0\r\n\r\n", "5;a=\u{1}\r\nhello\r\n0\r\n\r\n"]

@@ -39,6 +39,11 @@ impl RequestBody {
         let reporter = held.then(|| Arc::clone(told));
         Self { incoming, reporter: Reporter(reporter) }
     }
+
+    /// Whether there is one, whose end nobody has read.
+    pub(crate) fn is_held(&self) -> bool {
+        self.reporter.0.is_some()
+    }
 }
 
 impl Body for RequestBody {

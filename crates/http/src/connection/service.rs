@@ -72,10 +72,13 @@ impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {
 
     fn call(&self, request: Request<Incoming>) -> Answer<A> {
         let mut request = request.map(|body| RequestBody::new(body, &self.state.body));
-        self.state.on(Event::Head { body: self.state.body.fate() != BodyFate::Ended });
+        self.state.on(Event::Head { body: request.body().is_held() });
         let exchange = InFlight::new(Rc::clone(&self.state));
-        let follows = request.body().size_hint().exact().map_or(Follows::Chunks, Follows::Bytes);
-        let framed = self.state.framing.borrow_mut().head(follows);
+        let follows = match request.body().is_held() {
+            true => request.body().size_hint().exact().map_or(Follows::Chunks, Follows::Bytes),
+            false => Follows::Bytes(0),
+        };
+        let framed = self.state.framing.borrow_mut().head(request.method(), request.uri(), follows);
         if let Err(refusal) = check::admit(&mut request, framed, follows) {
             return Answer(Stage::Refused(refusal, Some(exchange)));
         }
