@@ -4,7 +4,7 @@
     instructions.py --hostler BIN --native BIN [--check | --update] [--requests 1000] [NAME ...]
 
 Each server runs under callgrind twice, at once, with N and with 3 N requests on a kept-alive connection; the difference
-of what its workers executed, divided by 2 N, has neither start-up nor warm-up in it. The bounds stand in
+of what its workers' serving threads executed, divided by 2 N, has neither start-up nor warm-up in it. The bounds stand in
 instructions.toml beside this file, by the Python that runs this script. Needs valgrind.
 """
 
@@ -81,10 +81,11 @@ def wait_ready(server, port, log):
 
 
 def executed(a, command, count):
-    """What a server's processes, but the master, execute for so many requests, start and stop included."""
+    """What the serving threads of a server's workers execute for so many requests, start and stop included."""
     with tempfile.TemporaryDirectory(prefix="instructions-") as folder:
         # In a file, because the server writes titles over its arguments, which are valgrind's, too.
-        options = f"--trace-children=yes\n--callgrind:callgrind-out-file={folder}/out.%p\n"
+        options = ("--trace-children=yes\n--callgrind:separate-threads=yes\n"
+                   f"--callgrind:callgrind-out-file={folder}/out.%p\n")
         pathlib.Path(folder, ".valgrindrc").write_text(options)
         # Workers are forked from the interpreter; the master has no part in a request.
         python = pathlib.Path(folder, "python")
@@ -110,8 +111,9 @@ def executed(a, command, count):
         finally:
             server.terminate()
             server.wait(120)
-        # The master's work goes by the clock.
-        profiles = [file for file in glob.glob(f"{folder}/out.*") if not file.endswith(f".{server.pid}")]
+        # The master's work goes by the clock. So does that of a worker's other threads (the attendant looks every few
+        # milliseconds, not with every request), and here each request takes many times as long as elsewhere.
+        profiles = [file for file in glob.glob(f"{folder}/out.*-01") if not file.endswith(f".{server.pid}-01")]
         totals = [re.search(r"^(?:totals|summary): (\d+)", pathlib.Path(file).read_text(errors="replace"), re.M)
                   for file in profiles]
         return sum(int(total[1]) for total in totals if total)
