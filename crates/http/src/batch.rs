@@ -35,11 +35,13 @@ const OVERDUE: u64 = Duration::from_millis(3).as_nanos() as u64;
 #[derive(Clone)]
 pub(crate) struct Batch(Rc<Waiting>);
 
+type Outboxes = Vec<Rc<dyn Flush>>;
+
 struct Waiting {
-    outboxes: RefCell<Vec<Rc<dyn Flush>>>,
+    outboxes: RefCell<Outboxes>,
     overdue: Overdue,
     /// The allocations of the last flush, for the next one.
-    spare: Cell<(Vec<Rc<dyn Flush>>, Vec<Entry>)>,
+    spare: (Cell<Outboxes>, Cell<Vec<Entry>>),
     flusher: RefCell<Option<Waker>>,
     /// Told of every flush: the loop turns.
     page: &'static Page,
@@ -64,7 +66,7 @@ impl Batch {
         Self(Rc::new(Waiting {
             outboxes,
             overdue: Overdue::default(),
-            spare: Cell::default(),
+            spare: Default::default(),
             flusher,
             page,
         }))
@@ -123,14 +125,16 @@ impl Batch {
     }
 
     fn flush(&self, cx: &mut Context<'_>) {
-        let spare = self.0.spare.take();
-        let (mut outboxes, mut entries) = (self.0.outboxes.replace(spare.0), self.0.overdue.replace(spare.1));
+        let spare = &self.0.spare;
+        let mut outboxes = self.0.outboxes.replace(spare.0.take());
+        let mut entries = self.0.overdue.replace(spare.1.take());
         for (outbox, entry) in outboxes.iter().zip(&mut entries) {
             outbox.flush(std::mem::take(&mut entry.bytes), cx);
         }
         outboxes.clear();
         entries.clear();
-        self.0.spare.set((outboxes, entries));
+        spare.0.set(outboxes);
+        spare.1.set(entries);
     }
 }
 
