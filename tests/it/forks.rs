@@ -46,6 +46,25 @@ fn assert_ordinary(found: &Value) {
     );
 }
 
+/// Between the two forks of a birth there is a process that nobody knows of.
+#[test]
+fn a_process_that_is_stopped_while_it_is_born_is_not_left_over() {
+    let file = std::env::temp_dir().join(format!("hostler-births-{}", std::process::id()));
+    let _ = std::fs::remove_file(&file);
+    let mut server = Server::app("births:app")
+        .arg("--preload")
+        .option("workers", 1)
+        .env("STOP_FILE", file.to_str().unwrap())
+        .start();
+    std::fs::write(&file, "").unwrap();
+    kill(Pid::from_raw(server.workers()[0]), Signal::SIGKILL).unwrap();
+    server.wait_for("birth stopped", 1);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_exit_of_master().code(), Some(0), "{}", server.log());
+    server.wait_empty();
+    std::fs::remove_file(&file).unwrap();
+}
+
 #[test]
 fn forked_processes_have_nothing_of_ours() {
     for server in servers() {

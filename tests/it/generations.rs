@@ -54,6 +54,45 @@ fn eventually(what: &str, server: &Server, done: impl Fn() -> bool) {
     }
 }
 
+/// What a pipe said is gone: read again it would wait for ever, or say nothing.
+#[test]
+fn a_configuration_that_was_a_pipe_is_not_read_again() {
+    let dir = root().join("target/tmp").join(format!("pipes-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).unwrap();
+    let pipe = dir.join("config");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut server =
+        Server::app("supervised:app").option("port", 0).option("config", pipe.display()).launch();
+    fs::write(&pipe, "workers = 1\n").unwrap();
+    server.wait_for("worker ready", 1);
+    server.signal(Signal::SIGHUP);
+    server.wait_for("not reloaded: cannot use the configuration file", 1);
+    server.signal(Signal::SIGUSR2);
+    server.wait_for("not upgraded", 1);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
+}
+
+#[test]
+fn what_a_reload_does_not_change_is_told() {
+    let file = root().join("target/tmp").join(format!("told-{}.toml", std::process::id()));
+    fs::write(&file, "port = 0\nbacklog = 128\nworkers = 1\n").unwrap();
+    let server = Server::app("supervised:app").arg("--config").arg(file.to_str().unwrap()).launch();
+    server.wait_for("worker ready", 1);
+    server.signal(Signal::SIGHUP);
+    server.wait_for("reloaded", 1);
+    assert!(!server.log().contains("take effect with"), "{}", server.log());
+    fs::write(&file, "port = 1\nbacklog = 256\nworkers = 1\n").unwrap();
+    server.signal(Signal::SIGHUP);
+    server.wait_for(
+        "changed options take effect with an upgrade (SIGUSR2) or a start options=\"bind, backlog\"",
+        1,
+    );
+    server.wait_for("reloaded", 2);
+    server.stop();
+}
+
 #[test]
 fn a_reload_that_fails_changes_no_number_of_workers() {
     let place = Place::new("counts");

@@ -45,6 +45,26 @@ fn read_slowly(mut stream: TcpStream, name: &str, mut meanwhile: impl FnMut(&mut
     }
 }
 
+/// What is waited for in vain is a client's goodbye, and nobody's answer.
+#[test]
+fn a_stop_that_cuts_no_request_does_not_say_that_it_does() {
+    let mut server = Server::app("connections:asgi")
+        .option("interface", "asgi")
+        .option("workers", 1)
+        .option("graceful-timeout", 1)
+        .option("workers-kill-timeout", 1)
+        .start();
+    let mut stream = Conn::into_stream(server.connect());
+    stream.write_all(b"POST /bytes?n=3 HTTP/1.1\r\nhost: t\r\ncontent-length: 1000\r\n\r\nxyz").unwrap();
+    let mut answer = [0; 17];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK\r\n");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
+    assert!(!server.log().contains("requests in flight are cut"), "{}", server.log());
+    drop(stream);
+}
+
 #[test]
 fn a_connection_that_ends_for_saying_nothing_takes_no_answer_back() {
     let server = Server::app("connections:asgi")

@@ -132,6 +132,24 @@ fn a_worker_stuck_in_python_does_not_outlive_a_killed_master() {
     assert!(killed.elapsed() < Duration::from_millis(2500), "{:?}", killed.elapsed());
 }
 
+/// nix's `waitpid` knows no such signals: it took the status and failed, and the process was expected to live on.
+#[test]
+fn processes_that_a_real_time_signal_ends_are_replaced() {
+    let mut server = Server::app("asgi_app:app").option("workers", 1).start();
+    let ends = |pid| hostler_sys::process::signal_raw(pid, 40).unwrap();
+    ends(server.workers()[0]);
+    server.wait_for("status=killed by signal 40", 1);
+    server.wait_for("worker ready", 2);
+    ends(server.child_of(server.master()).unwrap());
+    server.wait_for("mold ended", 1);
+    server.wait_for("mold ready", 2);
+    ends(server.workers()[1]);
+    server.wait_for("worker ready", 3);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
+    assert!(server.processes().is_empty());
+}
+
 #[test]
 fn a_graceful_stop_answers_what_is_in_flight() {
     let mut server = Server::app("asgi_app:app").start();

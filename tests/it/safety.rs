@@ -51,6 +51,26 @@ pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// poll(2) refuses to watch more descriptors than a process may open.
+#[test]
+fn a_master_that_may_open_fewer_files_than_it_has_goes_on() {
+    let mut server = Server::app("supervised:app").option("workers", 2).start();
+    let limit = |files: &str| {
+        let master = server.master().to_string();
+        let done = Command::new("prlimit").args(["--pid", &master, &format!("--nofile={files}:")]).status();
+        assert!(done.unwrap().success());
+    };
+    limit("3");
+    kill(Pid::from_raw(server.workers()[0]), Signal::SIGKILL).unwrap();
+    server.wait_for("cannot start a worker", 2);
+    // Some attempts, and not one for each turn of a loop that cannot wait.
+    assert!(server.log().lines().count() < 40, "{}", server.log());
+    limit("1024");
+    server.wait_for("worker ready", 3);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_exit().code(), Some(0));
+}
+
 #[test]
 fn an_application_that_truncates_shared_memory_kills_nobody() {
     // Looked at often, so that a page that is missing is met at once.

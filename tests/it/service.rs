@@ -173,6 +173,89 @@ fn an_upgrade_as_pid_1_leaves_somebody_to_pass_signals_on() {
     server.wait_empty();
 }
 
+/// A server that is PID 1 of a namespace, upgraded once and drained; and its number outside.
+fn upgraded_as_pid_1() -> (Server, i32) {
+    let server = Server::app("supervised:app")
+        .option("workers", 1)
+        .wrapped(&["unshare", "--pid", "--fork", "--mount-proc"])
+        .start();
+    let first = server.child_of(server.master()).unwrap();
+    kill(Pid::from_raw(first), Signal::SIGUSR2).unwrap();
+    server.wait_for("stays to pass signals on", 1);
+    (server, first)
+}
+
+/// The child of a process that is a master, and no mold that is about to leave.
+fn master_below(pid: i32) -> i32 {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let title = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut children = children.split_ascii_whitespace().map(|pid| pid.parse().unwrap());
+    children.find(|pid| title(pid).contains("master")).unwrap()
+}
+
+/// The second successor was the child of the first: with that one's end PID 1 ended, and so did everybody.
+#[test]
+fn as_pid_1_one_upgrade_follows_another() {
+    if !can_make_namespaces() {
+        return;
+    }
+    let (mut server, first) = upgraded_as_pid_1();
+    for upgrades in 2..=3 {
+        kill(Pid::from_raw(first), Signal::SIGUSR2).unwrap();
+        server.wait_for("upgraded: the other server serves", upgrades);
+        server.wait_for("left its place to another one", upgrades - 1);
+        assert_eq!(server.connect().get("/pid").status, 200);
+    }
+    kill(Pid::from_raw(first), Signal::SIGHUP).unwrap();
+    server.wait_for("reloaded", 1);
+    kill(Pid::from_raw(first), Signal::SIGTERM).unwrap();
+    assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
+    server.wait_empty();
+}
+
+#[test]
+fn as_pid_1_a_drained_server_takes_the_service_back() {
+    if !can_make_namespaces() {
+        return;
+    }
+    let (mut server, first) = upgraded_as_pid_1();
+    for crashes in 1..=2 {
+        kill(Pid::from_raw(master_below(first)), Signal::SIGKILL).unwrap();
+        server.wait_for("this one serves again", crashes);
+        server.wait_for("worker ready", 2 * crashes + 1);
+        assert_eq!(server.connect().get("/pid").status, 200);
+        if crashes == 1 {
+            kill(Pid::from_raw(first), Signal::SIGUSR2).unwrap();
+            server.wait_for("stays to pass signals on", 2);
+        }
+    }
+    kill(Pid::from_raw(first), Signal::SIGTERM).unwrap();
+    assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
+    server.wait_empty();
+}
+
+/// What is to be reached by the pid file is reached, if not at once.
+#[test]
+fn a_pid_file_that_cannot_be_written_is_written_later() {
+    let (dir, away) = (directory("late-pid"), directory("late-pid-away"));
+    fs::remove_dir(&away).unwrap();
+    let file = dir.join("pid");
+    let server = Server::app("supervised:app")
+        .option("workers", 1)
+        .option("port", 0)
+        .option("pid-file", file.display())
+        .env("IMPORT_SECONDS", "1")
+        .launch();
+    server.wait_for("mold ready", 1);
+    fs::rename(&dir, &away).unwrap();
+    server.wait_for("the pid file could not be written", 1);
+    fs::rename(&away, &dir).unwrap();
+    server.wait_for("the pid file is written", 1);
+    assert_eq!(fs::read_to_string(&file).unwrap().trim(), server.master().to_string());
+    server.stop();
+    assert!(!file.exists());
+}
+
 /// Makes a Python below a private home readable for everybody, where only the server sees it.
 pub(crate) const READABLE: &str = r#"
 home=$(dirname "$HOME/.")

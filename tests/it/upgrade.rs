@@ -95,6 +95,51 @@ fn a_stop_of_the_old_server_while_it_drains_stops_the_new_one_too() {
 }
 
 #[test]
+fn a_successor_that_is_killed_during_the_next_upgrade_leaves_one_service() {
+    let mut server = slow_import().start();
+    let mut long = long_request(&server, 5);
+    let second = upgrade(&server);
+    server.wait_for("upgraded: the other server serves", 1);
+    signal(second, Signal::SIGUSR2);
+    server.wait_for("mold ready", 3);
+    signal(second, Signal::SIGKILL);
+    server.wait_for("left its place to another one", 1);
+    server.wait_for("this server serves; the one before it leaves", 2);
+    assert_eq!(long.reply().unwrap().text(), "waited");
+    assert_eq!(server.wait_exit_of_master().code(), Some(0), "{}", server.log());
+    assert!(!server.log().contains("serves again"), "{}", server.log());
+    assert_eq!(server.connect().get("/pid").status, 200);
+    let third = server.processes().into_iter().min().unwrap();
+    signal(third, Signal::SIGTERM);
+    server.wait_empty();
+}
+
+/// As deployments do: `current` is a link to the release.
+#[test]
+fn an_upgrade_follows_the_link_that_the_program_was_started_by() {
+    let dir = directory("releases");
+    let built = hostler_testkit::hostler();
+    for release in ["1", "2"] {
+        fs::create_dir(dir.join(release)).unwrap();
+        for file in ["hostler", "libhostler_python.so"] {
+            fs::hard_link(built.with_file_name(file), dir.join(release).join(file)).unwrap();
+        }
+    }
+    let (current, next) = (dir.join("current"), dir.join("next"));
+    std::os::unix::fs::symlink("1", &current).unwrap();
+    let script = format!("shift; exec {}/hostler \"$@\"", current.display());
+    let mut server = slow_import().wrapped(&["sh", "-c", &script, "sh"]).start();
+    std::os::unix::fs::symlink("2", &next).unwrap();
+    fs::rename(&next, &current).unwrap();
+    let successor = upgrade(&server);
+    server.wait_for("this server serves; the one before it leaves", 1);
+    assert_eq!(fs::read_link(format!("/proc/{successor}/exe")).unwrap(), dir.join("2/hostler"));
+    assert_eq!(server.wait_exit_of_master().code(), Some(0));
+    signal(successor, Signal::SIGTERM);
+    server.wait_empty();
+}
+
+#[test]
 fn a_stopped_successor_is_killed_when_the_server_is_told_to_stop() {
     let mut server = slow_import().option("graceful-timeout", 1).option("workers-kill-timeout", 1).start();
     let successor = upgrade(&server);

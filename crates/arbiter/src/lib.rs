@@ -97,6 +97,8 @@ pub struct Arbiter {
     headroom: bool,
     phase: Phase,
     ever_served: bool,
+    /// It cannot leave before the server that took over: it is PID 1, and everybody would end with it.
+    outlives: bool,
 }
 
 impl Arbiter {
@@ -117,7 +119,14 @@ impl Arbiter {
             headroom: true,
             phase: Phase::Running,
             ever_served: false,
+            outlives: false,
         }
+    }
+
+    /// As [`Arbiter::new`], of a process that cannot leave before a server that took over from it.
+    #[must_use]
+    pub fn outliving(policy: Policy) -> Self {
+        Self { outlives: true, ..Self::new(policy) }
     }
 
     /// Whether any worker ever became ready.

@@ -44,6 +44,13 @@ impl Arbiter {
         self.phase == Phase::Running && self.successor.is_none()
     }
 
+    /// Whether this server has left everything to another one, and stays for its sake.
+    #[must_use]
+    pub fn is_outliving(&self) -> bool {
+        let left = matches!(self.successor, Some(Successor::TookOver { .. }));
+        self.outlives && left && self.workers.is_empty()
+    }
+
     /// Whether another server has taken over, and with it what this one made.
     #[must_use]
     pub fn is_replaced(&self) -> bool {
@@ -129,6 +136,10 @@ impl Arbiter {
 
     /// Whether this server has to see the end of its successor before it leaves.
     pub(crate) fn is_successor_awaited(&self) -> bool {
-        matches!(self.successor, Some(Successor::Starting | Successor::Booting | Successor::Stopping { .. }))
+        match self.successor {
+            Some(Successor::Starting | Successor::Booting | Successor::Stopping { .. }) => true,
+            Some(Successor::TookOver { .. }) => self.outlives,
+            Some(Successor::Left) | None => false,
+        }
     }
 }

@@ -4,10 +4,11 @@
 
 mod bind;
 mod failure;
+mod lasting;
 mod python;
 
 use failure::Failure;
-use hostler_config::{Config, Outcome, Workers};
+use hostler_config::{Config, Outcome, Reading, Workers};
 use hostler_master::{
     CommandLine, Limits, Listening, MoldCommand, Orders, Plan, Policy, Predecessor, Spawner,
 };
@@ -16,6 +17,7 @@ use hostler_sys::{
     pid_file,
 };
 use hostler_wire::{BootFailure, ExitStatus, ListenerSettings};
+use lasting::Lasting;
 use std::{ffi::OsString, path::Path, process::ExitCode};
 use tracing::{info, warn};
 
@@ -27,7 +29,7 @@ fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     // A copy for reloads: the process title is written over the original.
     let given = args.clone();
-    let status = match hostler_config::parse(args, &|name| std::env::var(name).ok()) {
+    let status = match hostler_config::parse(args, &|name| std::env::var(name).ok(), reading()) {
         Ok(Outcome::Print(text)) => print(&text),
         Ok(Outcome::Run(config)) => run(&config, given).unwrap_or_else(|failure| failure.report()),
         Err(error) => Failure::from(error).report(),
@@ -35,18 +37,28 @@ fn main() -> ExitCode {
     ExitCode::from(status.code())
 }
 
+/// A server that is to replace another one reads what that one has read.
+fn reading() -> Reading {
+    if upgrades() { Reading::Again } else { Reading::First }
+}
+
+fn upgrades() -> bool {
+    std::env::var_os("HOSTLER_UPGRADE").is_some()
+}
+
 fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
     open_log(config)?;
     logging::init(config.log());
     report_settings(config);
     check_pid_file(config)?;
+    let lasting = Lasting::of(config);
     let mut predecessor = Predecessor::find().map_err(lost_predecessor)?;
-    let spawner = Spawner::Mold(mold(config)?);
+    let spawner = Spawner::Mold(mold(config, reading())?);
     let bound = bind::all(config, predecessor.as_mut())?;
     let listeners: Vec<ListenerSettings> = bound.listeners.iter().map(Listening::settings).collect();
     let plan = Plan {
         orders: orders(config, &listeners, spawner),
-        reload: Some(Box::new(move || reread(&args, &listeners))),
+        reload: Some(Box::new(move || reread(&args, &listeners, &lasting))),
         listeners: bound.listeners,
         owned_files: bound.files,
         log_file: config.log_file.clone(),
@@ -85,13 +97,19 @@ fn orders(config: &Config, listeners: &[ListenerSettings], spawner: Spawner) -> 
 }
 
 /// Reads the configuration again, for a reload. Addresses stay: their sockets are open.
-fn reread(args: &[OsString], listeners: &[ListenerSettings]) -> Result<Orders, BootFailure> {
-    let config = match hostler_config::parse(args.to_vec(), &|name| std::env::var(name).ok()) {
+fn reread(
+    args: &[OsString],
+    listeners: &[ListenerSettings],
+    lasting: &Lasting,
+) -> Result<Orders, BootFailure> {
+    let config = match hostler_config::parse(args.to_vec(), &|name| std::env::var(name).ok(), Reading::Again)
+    {
         Ok(Outcome::Run(config)) => config,
         Ok(Outcome::Print(_)) => return Err(Failure::unexpected().into()),
         Err(error) => return Err(Failure::from(error).into()),
     };
-    let spawner = Spawner::Mold(mold(&config)?);
+    let spawner = Spawner::Mold(mold(&config, Reading::Again)?);
+    lasting.tell_changes(&config);
     Ok(orders(&config, listeners, spawner))
 }
 
@@ -120,9 +138,7 @@ fn check_pid_file(config: &Config) -> Result<(), Failure> {
         wrong(error.to_string(), "--pid-file names a file in a directory that the server may write to")
     })?;
     match found {
-        Some(other)
-            if std::env::var_os("HOSTLER_UPGRADE").is_none() && hostler_sys::proc::is_hostler(other) =>
-        {
+        Some(other) if !upgrades() && hostler_sys::proc::is_hostler(other) => {
             let hint = "stop it first, or upgrade it with SIGUSR2";
             Err(wrong(format!("the server of process {other} is running"), hint))
         }
@@ -168,7 +184,7 @@ fn workers(workers: Workers) -> u16 {
 }
 
 /// The command that starts the mold: a Python that loads the extension and waits for orders.
-fn mold(config: &Config) -> Result<MoldCommand, Failure> {
+fn mold(config: &Config, reading: Reading) -> Result<MoldCommand, Failure> {
     let python = python::choose(config.python.as_deref(), config.identity())?;
     let extension = python::extension_for(&python)?;
     info!(python = %python.program.display(), version = python.version, "python chosen");
@@ -181,21 +197,21 @@ fn mold(config: &Config) -> Result<MoldCommand, Failure> {
             // Room for process titles, which are written over the arguments.
             " ".repeat(512).into(),
         ],
-        env: env_files(config)?,
+        env: env_files(config, reading)?,
     })
 }
 
-fn env_files(config: &Config) -> Result<Vec<(OsString, OsString)>, Failure> {
+fn env_files(config: &Config, reading: Reading) -> Result<Vec<(OsString, OsString)>, Failure> {
     let mut variables = Vec::new();
     for path in &config.env_files {
-        let pairs = read_env_file(path)?;
+        let pairs = read_env_file(path, reading)?;
         variables.extend(pairs.into_iter().map(|(key, value)| (key.into(), value.into())));
     }
     Ok(variables)
 }
 
-fn read_env_file(path: &Path) -> Result<Vec<(String, String)>, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+fn read_env_file(path: &Path, reading: Reading) -> Result<Vec<(String, String)>, Failure> {
+    let text = reading.text(path).map_err(|error| error.to_string());
     text.and_then(|text| hostler_config::parse_env_file(&text)).map_err(|cause| Failure {
         message: format!("cannot use the environment file `{}`", path.display()),
         causes: vec![cause],

@@ -13,6 +13,7 @@ mod config;
 mod dotenv;
 mod duration;
 mod error;
+mod reading;
 mod reference;
 mod resolve;
 mod supervision;
@@ -21,6 +22,7 @@ mod table;
 pub use config::{Bind, Config, Workers};
 pub use dotenv::parse as parse_env_file;
 pub use error::Error;
+pub use reading::Reading;
 pub use supervision::Supervision;
 
 use std::ffi::OsString;
@@ -41,12 +43,13 @@ pub enum Outcome {
 pub fn parse(
     args: impl IntoIterator<Item = OsString>,
     env: &dyn Fn(&str) -> Option<String>,
+    reading: Reading,
 ) -> Result<Outcome, Error> {
     let given = match command::parse(args)? {
         command::Parsed::Given(given) => given,
         command::Parsed::Print(text) => return Ok(Outcome::Print(text)),
     };
-    let values = resolve::Values::collect(given, env)?;
+    let values = resolve::Values::collect(given, env, reading)?;
     if values.flag("print-reference") {
         return Ok(Outcome::Print(reference::markdown()));
     }

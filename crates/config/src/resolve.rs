@@ -4,6 +4,7 @@ use crate::{
     command::Given,
     duration,
     error::{Error, Source},
+    reading::Reading,
     table::{Effect, Kind, OPTIONS, Spec, find},
 };
 use std::{collections::BTreeMap, fmt::Write as _, path::Path, time::Duration};
@@ -20,7 +21,11 @@ pub(crate) struct Value {
 
 impl Values {
     /// Command line before environment before file before default.
-    pub(crate) fn collect(given: Given, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Error> {
+    pub(crate) fn collect(
+        given: Given,
+        env: &dyn Fn(&str) -> Option<String>,
+        reading: Reading,
+    ) -> Result<Self, Error> {
         let mut values = BTreeMap::new();
         for (name, texts) in given {
             values.insert(name, Value { texts, source: Source::Argv });
@@ -32,7 +37,7 @@ impl Values {
             }
         }
         if let Some(file) = values.get("config").cloned() {
-            for (name, value) in read_file(&file)? {
+            for (name, value) in read_file(&file, reading)? {
                 values.entry(name).or_insert(value);
             }
         }
@@ -118,13 +123,13 @@ fn split(spec: &Spec, text: &str) -> Vec<String> {
     }
 }
 
-fn read_file(file: &Value) -> Result<Vec<(&'static str, Value)>, Error> {
+fn read_file(file: &Value, reading: Reading) -> Result<Vec<(&'static str, Value)>, Error> {
     let path = file.texts.last().map_or("", String::as_str);
     let source = Source::File(path.to_owned());
     let wrong = |cause: String| {
         Error::at(&source, format!("cannot use the configuration file `{path}`")).because(cause)
     };
-    let text = std::fs::read_to_string(Path::new(path)).map_err(|error| wrong(error.to_string()))?;
+    let text = reading.text(Path::new(path)).map_err(|error| wrong(error.to_string()))?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
     let mut values = Vec::new();
     for (key, value) in table {

@@ -2,10 +2,13 @@
 
 use crate::{molds::MOLD_PAUSE, report, run::Master, stacks};
 use hostler_arbiter::{Event, Reason};
-use hostler_sys::process::{self, WaitStatus};
+use hostler_sys::{
+    proc,
+    process::{self, WaitStatus},
+};
 use hostler_wire::{BootFailure, FailureKind, FromMold, FromWorker, Generation, ToWorker, WorkerId};
 use std::{collections::VecDeque, io, time::Instant};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 impl Master {
     pub(crate) fn reap(&mut self, events: &mut VecDeque<Event>) {
@@ -22,11 +25,24 @@ impl Master {
         if let Some(generation) = self.molds.generation_of(pid) {
             // Its last words first.
             self.hear_mold(generation, events);
+            self.end_births(pid);
             self.lose_mold(generation, &status.to_string(), events);
         } else if let Some(id) = self.fleet.worker_of(pid) {
             self.worker_ended(id, pid, status, events);
-        } else if !self.molds.has_left(pid) && !self.successor_ended(pid, status, events) {
+        } else if self.molds.has_left(pid) {
+            self.end_births(pid);
+        } else if !self.successor_ended(pid, status, events) {
             self.fleet.stranger_ended(pid, status);
+        }
+    }
+
+    /// A mold that ended may have left processes that it was about to make a worker of; nobody else knows of them, and
+    /// one that is stopped would stay for ever.
+    pub(crate) fn end_births(&self, mold: i32) {
+        let name = proc::name_of_births(mold);
+        for pid in proc::children_named(&name).filter(|pid| self.fleet.worker_of(*pid).is_none()) {
+            debug!(pid, mold, "a process that its mold told nothing of is killed");
+            let _ = process::signal(pid, nix::libc::SIGKILL);
         }
     }
 

@@ -62,6 +62,20 @@ impl Molds {
         self.breeds.retain(|generation, _| keep(*generation));
     }
 
+    /// Has all molds leave, until they are needed again; whose they were.
+    pub(crate) fn rest(&mut self) -> Vec<Generation> {
+        let kill_at = Instant::now() + MOLD_PAUSE;
+        let mut rest = Vec::new();
+        for (generation, breed) in &mut self.breeds {
+            breed.due = None;
+            if let Some(mold) = breed.mold.take() {
+                self.leaving.push((mold.pid, Some(kill_at)));
+                rest.push(*generation);
+            }
+        }
+        rest
+    }
+
     /// Sees to it that a generation has a mold, now or soon.
     pub(crate) fn ensure(&mut self, generation: Generation) {
         if let Some(breed) = self.breeds.get_mut(&generation)

@@ -31,13 +31,17 @@ use tracing::{info, warn};
 
 /// How often to try to tell that log lines were lost.
 const TELL_LOST: Duration = Duration::from_secs(1);
+/// How often to try to write the pid file.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// How long a turn lasts in which nothing can be waited for.
+const DEAF: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(plan: Plan) -> ExitStatus {
     match Master::new(plan) {
         Ok(mut master) => {
             let status = master.serve();
             master.clean_up();
-            master.outlive(status)
+            status
         }
         Err(error) => {
             report::print("the master could not start", &[&error.to_string()], None, None);
@@ -66,8 +70,17 @@ pub(crate) struct Master {
     pub(crate) reported: bool,
     /// How many calls of a WSGI application there can be at once was logged.
     pub(crate) concurrency_told: bool,
+    /// It has only a successor to look after.
+    pub(crate) rests: bool,
+    /// When to try again to write the pid file.
+    pub(crate) pid_file_due: Option<Instant>,
     /// All seats were filled once, since this server is the service.
     pub(crate) announced: bool,
+}
+
+fn arbiter(policy: Policy) -> Arbiter {
+    // Everybody in its namespace ends with the process that is PID 1 there.
+    if std::process::id() == 1 { Arbiter::outliving(policy) } else { Arbiter::new(policy) }
 }
 
 impl Master {
@@ -94,7 +107,7 @@ impl Master {
         let mut molds = Molds::default();
         molds.add(Generation(0), plan.orders.clone());
         Ok(Self {
-            arbiter: Arbiter::new(Policy { seed: chance.next(), ..plan.orders.policy }),
+            arbiter: arbiter(Policy { seed: chance.next(), ..plan.orders.policy }),
             started: Instant::now(),
             signals,
             fleet: Fleet::new(board.pages()),
@@ -108,7 +121,9 @@ impl Master {
             successor: None,
             reported: false,
             concurrency_told: false,
+            rests: false,
             announced: false,
+            pid_file_due: None,
             plan,
         })
     }
@@ -148,6 +163,7 @@ impl Master {
         self.look(&mut events);
         events.push_back(Event::Tick);
         let status = self.happen_all(&mut events);
+        self.rest();
         logging::tell_lost();
         self.announce();
         status
@@ -162,7 +178,11 @@ impl Master {
         self.notifier.send_unsent();
         let (serving, seats) = (self.arbiter.serving(), usize::from(self.arbiter.seats()));
         if self.arbiter.is_stopping() {
+            self.pid_file_due = None;
             return self.notifier.stopping();
+        }
+        if self.pid_file_due.is_some_and(|due| Instant::now() >= due) {
+            self.write_pid_file();
         }
         if !self.announced && serving > 0 && serving >= seats {
             self.announced = true;
@@ -223,10 +243,10 @@ impl Master {
             .chain(predecessor)
             .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN))
             .collect();
-        if let Err(error) = poll(&mut watched, timeout)
-            && error != nix::Error::EINTR
-        {
-            warn!(%error, "cannot wait for events");
+        match poll(&mut watched, timeout) {
+            Ok(_) | Err(nix::Error::EINTR) => {}
+            // There are more than this process may open: the limit was lowered. Each turn looks at all of them.
+            Err(_) => std::thread::sleep(DEAF),
         }
     }
 
@@ -234,15 +254,27 @@ impl Master {
         let arbiter = self.arbiter.next_deadline().map(|due| self.started + due);
         let molds = self.molds.due().filter(|_| !self.arbiter.is_stopping());
         let lost = logging::has_lost().then(|| Instant::now() + TELL_LOST);
-        let others = [molds, lost, self.molds.next_kill(), self.next_look(), self.notifier.next()];
+        let others =
+            [molds, lost, self.molds.next_kill(), self.next_look(), self.notifier.next(), self.pid_file_due];
         arbiter.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     fn write_pid_file(&mut self) {
         let Some(path) = &self.plan.pid_file else { return };
+        let again = self.pid_file_due.take().is_some();
         match pid_file::write(path) {
-            Ok(made) => self.plan.owned_files.push(made),
-            Err(error) => warn!(path = %path.display(), %error, "the pid file could not be written"),
+            Ok(made) => {
+                self.plan.owned_files.push(made);
+                if again {
+                    info!(path = %path.display(), "the pid file is written, after all");
+                }
+            }
+            Err(error) => {
+                self.pid_file_due = Some(Instant::now() + TRY_AGAIN);
+                if !again {
+                    warn!(path = %path.display(), %error, "the pid file could not be written: it is tried again");
+                }
+            }
         }
     }
 
@@ -267,7 +299,9 @@ impl Master {
         let mut killed = false;
         loop {
             while let Ok(Some((ended, _))) = process::wait_any() {
-                molds.remove(&ended);
+                if molds.remove(&ended) {
+                    self.end_births(ended);
+                }
             }
             if molds.is_empty() {
                 return;

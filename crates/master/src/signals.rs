@@ -24,6 +24,7 @@ impl Master {
                 info!(signal = if signal == SIGINT { "SIGINT" } else { "SIGQUIT" }, "stopping quickly");
                 events.push_back(Event::StopQuickly);
             }
+            SIGHUP | SIGUSR1 | SIGUSR2 | SIGTTIN | SIGTTOU | SIGWINCH if self.pass_on(signal) => {}
             SIGHUP => self.reload(events),
             SIGUSR1 => self.reopen_log(),
             SIGUSR2 => self.upgrade(events),

@@ -9,17 +9,18 @@ use crate::run::Master;
 use hostler_arbiter::Event;
 use hostler_sys::{
     channel::Channel,
+    proc,
     process::{self, WaitStatus},
 };
-use hostler_wire::{ExitStatus, FromSuccessor, Inheritance, InheritedListener, ToSuccessor, UPGRADE_VERSION};
-use nix::libc::SIGKILL;
+use hostler_wire::{FromSuccessor, Inheritance, InheritedListener, ToSuccessor, UPGRADE_VERSION};
+use nix::libc::{SIGINT, SIGKILL, SIGTERM};
 use std::{
     collections::VecDeque,
+    ffi::OsStr,
     io,
     os::fd::{AsFd, BorrowedFd},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::{Duration, Instant},
 };
 use tracing::{debug, error, info, warn};
 
@@ -43,9 +44,23 @@ impl CommandLine {
     #[must_use]
     pub fn own() -> Option<Self> {
         // The path now: after an upgrade of the package the running file may have no name any more.
-        let program = std::env::current_exe().ok()?;
+        let running = std::env::current_exe().ok()?;
+        let program = named(&std::env::args_os().next()?, &running).unwrap_or(running);
         Some(Self { program, args: std::env::args_os().skip(1).collect() })
     }
+}
+
+/// The path by which the user named the running program, if it is one: a link on it may lead to another release by the
+/// time of an upgrade.
+fn named(name: &OsStr, running: &Path) -> Option<PathBuf> {
+    let leads_there = |path: &PathBuf| path.canonicalize().is_ok_and(|target| target == running);
+    if name.as_encoded_bytes().contains(&b'/') {
+        return std::path::absolute(name).ok().filter(leads_there);
+    }
+    let directories = std::env::var_os("PATH")?;
+    std::env::split_paths(&directories)
+        .filter_map(|directory| std::path::absolute(directory.join(name)).ok())
+        .find(leads_there)
 }
 
 /// The server that this one started to be replaced by.
@@ -139,9 +154,12 @@ impl Master {
     pub(crate) fn stop_successor(&self, quickly: bool) {
         let Some(successor) = &self.successor else { return };
         info!(pid = successor.pid, quickly, "the other server is told to stop, too");
-        if let Some(channel) = &successor.channel
-            && let Err(error) = channel.send(&ToSuccessor::Stop { quickly }, &[])
-        {
+        let told = match &successor.channel {
+            Some(channel) => channel.send(&ToSuccessor::Stop { quickly }, &[]),
+            // It was started by another one, and is no less a server.
+            None => process::signal(successor.pid, if quickly { SIGINT } else { SIGTERM }),
+        };
+        if let Err(error) = told {
             debug!(pid = successor.pid, %error, "the other server does not listen");
         }
     }
@@ -164,9 +182,16 @@ impl Master {
         if self.successor.as_ref().is_none_or(|successor| successor.pid != pid) {
             return false;
         }
-        // Its last words first.
+        // Its last words first, and what they lead to.
         self.hear_successor(events);
         self.successor = None;
+        let took_over = self.arbiter.is_replaced() || events.contains(&Event::HandOver);
+        if let Some(heir) = took_over.then(proc::other_master).flatten() {
+            info!(pid, %status, heir, "the other server ended and left its place to another one");
+            self.notifier.main_process(heir);
+            self.successor = Some(Successor { pid: heir, channel: None });
+            return true;
+        }
         info!(pid, %status, "the other server ended");
         events.push_back(Event::SuccessorEnded { clean: status == WaitStatus::Exited(0) });
         true
@@ -183,32 +208,28 @@ impl Master {
         self.molds.ensure(serving);
     }
 
-    /// As PID 1 the process cannot leave before its successor: it passes signals on until that ends.
-    pub(crate) fn outlive(&mut self, status: ExitStatus) -> ExitStatus {
-        let Some(successor) = self.successor.take().filter(|_| self.arbiter.is_replaced()) else {
-            return status;
+    /// As PID 1 the process cannot leave before its successor. It keeps no application meanwhile.
+    pub(crate) fn rest(&mut self) {
+        if std::mem::replace(&mut self.rests, self.arbiter.is_outliving()) || !self.rests {
+            return;
+        }
+        let pid = self.successor.as_ref().map(|successor| successor.pid);
+        info!(pid, "as PID 1 this process stays to pass signals on");
+        for generation in self.molds.rest() {
+            // It needs no worker until this server serves again.
+            let status = self.happen(Event::CannotSpawn(generation));
+            debug_assert!(status.is_none(), "the successor is awaited");
+        }
+    }
+
+    /// Passes a signal on to the server that took over, as long as this process stands for it.
+    pub(crate) fn pass_on(&self, signal: i32) -> bool {
+        let Some(successor) = self.successor.as_ref().filter(|_| self.arbiter.is_outliving()) else {
+            return false;
         };
-        if std::process::id() != 1 {
-            return status;
+        if let Err(error) = process::signal(successor.pid, signal) {
+            error!(pid = successor.pid, signal, %error, "cannot signal the other server");
         }
-        info!(pid = successor.pid, "as PID 1 this process stays to pass signals on");
-        let limit = Duration::from_secs(3600);
-        loop {
-            self.signals.wait(Instant::now() + limit);
-            for signal in self.signals.drain() {
-                if signal != nix::libc::SIGCHLD {
-                    let _ = process::signal(successor.pid, signal);
-                }
-            }
-            while let Ok(Some((pid, ended))) = process::wait_any() {
-                if pid == successor.pid {
-                    return if ended == WaitStatus::Exited(0) {
-                        ExitStatus::Clean
-                    } else {
-                        ExitStatus::Failed
-                    };
-                }
-            }
-        }
+        true
     }
 }

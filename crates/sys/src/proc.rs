@@ -53,6 +53,47 @@ pub fn is_hostler(pid: i32) -> bool {
     other.is_some() && pid != std::process::id().cast_signed() && other == program("self")
 }
 
+/// The children of this process, those included that it adopted (proc(5), `ppid` of `stat`).
+#[must_use]
+pub fn children() -> Vec<i32> {
+    let own = std::process::id();
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| parent(*pid) == Some(own)).collect()
+}
+
+fn parent(pid: i32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Fields from the third on; a dead one is nobody's child any more.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    let state = fields.next()?;
+    fields.next()?.parse().ok().filter(|_| state != "Z")
+}
+
+/// The name of a process: the beginning of its title, if it has one.
+fn name(pid: i32) -> Option<String> {
+    Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end().to_owned())
+}
+
+/// The short name of the processes that a mold forks, until they have one of their own.
+#[must_use]
+pub fn name_of_births(mold: i32) -> String {
+    format!("birth-{mold}")
+}
+
+/// The children of this name (comm in proc(5)).
+pub fn children_named(wanted: &str) -> impl Iterator<Item = i32> {
+    children().into_iter().filter(move |pid| name(*pid).as_deref() == Some(wanted))
+}
+
+/// A child that is a master as this process is one, the newest: somebody else started it, and has died.
+#[must_use]
+pub fn other_master() -> Option<i32> {
+    let own = name(std::process::id().cast_signed());
+    // Of a native service, workers run the same program.
+    children().into_iter().filter(|pid| is_hostler(*pid) && name(*pid) == own).max()
+}
+
 /// How much memory the control group leaves, in KiB; `None` without a limit (cgroup v2 `memory.max`, v1
 /// `memory.limit_in_bytes`). Files that the kernel can drop count as free.
 #[must_use]

@@ -1,11 +1,9 @@
 //! Processes: forking, waiting, leaving.
 
-use nix::{
-    sys::wait::{WaitPidFlag, waitpid},
-    unistd::{ForkResult, Pid},
-};
+use nix::unistd::{ForkResult, Pid};
 use std::{
     fmt, io,
+    os::fd::AsFd,
     time::{Duration, Instant},
 };
 
@@ -137,11 +135,25 @@ impl fmt::Display for WaitStatus {
         match *self {
             Self::Exited(code) => write!(f, "exited with code {code}"),
             Self::Signaled { signal, core } => {
-                let name =
-                    nix::sys::signal::Signal::try_from(signal).map_or("a signal", |signal| signal.as_str());
-                write!(f, "killed by {name}{}", if core { " (core dumped)" } else { "" })
+                match nix::sys::signal::Signal::try_from(signal) {
+                    Ok(known) => write!(f, "killed by {known}")?,
+                    // The real-time ones have no names.
+                    Err(_) => write!(f, "killed by signal {signal}")?,
+                }
+                f.write_str(if core { " (core dumped)" } else { "" })
             }
         }
+    }
+}
+
+impl WaitStatus {
+    /// From waitpid(2)'s word; `None` of a process that did not end.
+    fn of(word: i32) -> Option<Self> {
+        if libc::WIFEXITED(word) {
+            return Some(Self::Exited(libc::WEXITSTATUS(word)));
+        }
+        let ended = libc::WIFSIGNALED(word);
+        ended.then(|| Self::Signaled { signal: libc::WTERMSIG(word), core: libc::WCOREDUMP(word) })
     }
 }
 
@@ -150,18 +162,38 @@ impl fmt::Display for WaitStatus {
 /// # Errors
 /// The kernel's, but for "no children", which is `None`.
 pub fn wait_any() -> io::Result<Option<(i32, WaitStatus)>> {
-    use nix::sys::wait::WaitStatus as Raw;
+    wait(-1, libc::WNOHANG)
+}
+
+/// Waits for the end of a child; `None` if there is none of this number.
+///
+/// # Errors
+/// The kernel's.
+pub fn wait_for(pid: i32) -> io::Result<Option<WaitStatus>> {
+    Ok(wait(pid, 0)?.map(|(_, status)| status))
+}
+
+/// Not nix's `waitpid`: it takes the status of a process that a real-time signal ended, and fails then.
+fn wait(pid: i32, flags: i32) -> io::Result<Option<(i32, WaitStatus)>> {
     loop {
-        return Ok(match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
-            Ok(Raw::Exited(pid, code)) => Some((pid.as_raw(), WaitStatus::Exited(code))),
-            Ok(Raw::Signaled(pid, signal, core)) => {
-                Some((pid.as_raw(), WaitStatus::Signaled { signal: signal as i32, core }))
+        let mut word = 0;
+        // SAFETY: waitpid(2) with integers and a live place for the status.
+        let ended = unsafe { libc::waitpid(pid, &raw mut word, flags) };
+        if ended > 0 {
+            match WaitStatus::of(word) {
+                Some(status) => return Ok(Some((ended, status))),
+                // Stops and continuations are not asked for.
+                None => continue,
             }
-            Ok(Raw::StillAlive) | Err(nix::Error::ECHILD) => None,
-            // Stops and continuations are not asked for.
-            Ok(_) | Err(nix::Error::EINTR) => continue,
-            Err(error) => return Err(error.into()),
-        });
+        }
+        if ended == 0 {
+            return Ok(None);
+        }
+        match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::ECHILD) => return Ok(None),
+            error if error.kind() == io::ErrorKind::Interrupted => {}
+            error => return Err(error),
+        }
     }
 }
 
@@ -205,7 +237,13 @@ pub fn die_with_parent(command: &mut std::process::Command) {
     unsafe { command.pre_exec(hook) };
 }
 
-/// Runs a program that says little, and waits for its end, but not for long.
+/// As much as is kept of what a program says.
+const MOST_SAID: usize = 64 << 10;
+/// How often to look whether a program has ended that says nothing.
+const LOOK_FOR_END: Duration = Duration::from_millis(5);
+
+/// Runs a program that says little, and waits for its end, but not for long; nor for the end of processes that it
+/// leaves behind, which may have its pipes. What it says beyond some KiB is not kept.
 ///
 /// # Errors
 /// Those of starting it; `TimedOut` if it took longer, and was killed.
@@ -213,44 +251,76 @@ pub fn output_within(
     command: &mut std::process::Command,
     limit: Duration,
 ) -> io::Result<std::process::Output> {
-    use std::{io::Read, process::Stdio};
+    use std::process::Stdio;
     die_with_parent(command);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let ended = child.stdout.take().map(|stdout| until_end(stdout, Instant::now() + limit));
-    let stdout = match ended.transpose() {
-        Ok(text) => text.unwrap_or_default(),
+    let limit = Instant::now() + limit;
+    let (mut stdout, mut stderr) = (Said::new(child.stdout.take()), Said::new(child.stderr.take()));
+    let ended = loop {
+        let heard = stdout.hear().and_then(|()| stderr.hear());
+        match heard.and_then(|()| child.try_wait()) {
+            Ok(Some(status)) => break Ok(status),
+            Ok(None) if Instant::now() < limit => await_word(&stdout, &stderr),
+            Ok(None) => break Err(io::Error::new(io::ErrorKind::TimedOut, "it did not answer in time")),
+            Err(error) => break Err(error),
+        }
+    };
+    match ended {
+        Ok(status) => {
+            // What it said last.
+            stdout.hear()?;
+            stderr.hear()?;
+            Ok(std::process::Output { status, stdout: stdout.text, stderr: stderr.text })
+        }
         Err(error) => {
             let _ = child.kill();
             let _ = child.wait();
-            return Err(error);
+            Err(error)
         }
-    };
-    let mut stderr = Vec::new();
-    if let Some(mut pipe) = child.stderr.take() {
-        pipe.read_to_end(&mut stderr)?;
     }
-    Ok(std::process::Output { status: child.wait()?, stdout, stderr })
 }
 
-fn until_end(mut pipe: impl std::io::Read + std::os::fd::AsFd, limit: Instant) -> io::Result<Vec<u8>> {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    let mut text = Vec::new();
-    loop {
-        let left = PollTimeout::try_from(limit.saturating_duration_since(Instant::now()));
-        let ready =
-            poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], left.unwrap_or(PollTimeout::MAX));
-        match ready {
-            Ok(0) => return Err(io::Error::new(io::ErrorKind::TimedOut, "it did not answer in time")),
-            Ok(_) => {}
-            Err(nix::Error::EINTR) => continue,
-            Err(error) => return Err(error.into()),
-        }
-        let mut block = [0; 4096];
-        match pipe.read(&mut block)? {
-            0 => return Ok(text),
-            count => text.extend_from_slice(&block[..count]),
-        }
+/// What a program says on a pipe, until that ends.
+struct Said<P> {
+    pipe: Option<P>,
+    text: Vec<u8>,
+}
+
+impl<P: io::Read + AsFd> Said<P> {
+    fn new(pipe: Option<P>) -> Self {
+        Self { pipe, text: Vec::new() }
     }
+
+    /// Takes what there is, or a part of it if there is more and more.
+    fn hear(&mut self) -> io::Result<()> {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        for _ in 0..64 {
+            let Some(pipe) = &mut self.pipe else { return Ok(()) };
+            match poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) {
+                Ok(0) | Err(nix::Error::EINTR) => return Ok(()),
+                Ok(_) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let mut block = [0; 4096];
+            match pipe.read(&mut block)? {
+                0 => self.pipe = None,
+                count => {
+                    let room = MOST_SAID.saturating_sub(self.text.len());
+                    self.text.extend_from_slice(&block[..count.min(room)]);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Waits until one of two pipes has something, but not for long: the end of a process is no event here.
+fn await_word<P: AsFd, Q: AsFd>(one: &Said<P>, other: &Said<Q>) {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let descriptors = one.pipe.iter().map(AsFd::as_fd).chain(other.pipe.iter().map(AsFd::as_fd));
+    let mut watched: Vec<_> = descriptors.map(|pipe| PollFd::new(pipe, PollFlags::POLLIN)).collect();
+    // Failing or interrupted, it is called again.
+    let _ = poll(&mut watched, PollTimeout::try_from(LOOK_FOR_END).unwrap_or(PollTimeout::ZERO));
 }
 
 #[cfg(test)]
@@ -269,5 +339,23 @@ mod tests {
         );
         let error = output_within(Command::new("sleep").arg("1000"), Duration::from_millis(50)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+    /// A wrapper of Python may start what lasts, and say much: the master waits for neither.
+    #[test]
+    fn what_a_program_leaves_behind_is_not_waited_for() {
+        let limit = Duration::from_secs(60);
+        let begun = std::time::Instant::now();
+        for rest in ["sleep 1000 >&2 &", "sleep 1000 >/dev/null &", "sleep 1000 2>/dev/null &"] {
+            let script = format!("{rest} echo out; echo $!");
+            let said = output_within(Command::new("sh").args(["-c", &script]), limit).unwrap();
+            let text = String::from_utf8(said.stdout).unwrap();
+            let (out, left) = text.trim().split_once('\n').unwrap();
+            super::signal(left.parse().unwrap(), libc::SIGKILL).unwrap();
+            assert_eq!(out, "out");
+        }
+        let much = "head -c 1000000 /dev/zero >&2; head -c 1000000 /dev/zero";
+        let said = output_within(Command::new("sh").args(["-c", much]), limit).unwrap();
+        assert_eq!((said.stdout.len(), said.stderr.len()), (super::MOST_SAID, super::MOST_SAID));
+        assert!(begun.elapsed() < limit, "{:?}", begun.elapsed());
     }
 }

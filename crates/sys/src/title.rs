@@ -62,6 +62,32 @@ pub fn init() {
     ENVIRONMENT_MOVED.store(true, Ordering::SeqCst);
 }
 
+/// Another short name for this process, and for those that it forks, until it is given back.
+#[derive(Debug)]
+pub struct Borrowed(CString);
+
+impl Borrowed {
+    /// Takes the name on.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let own = nix::sys::prctl::get_name().unwrap_or_default();
+        set_name(name);
+        Self(own)
+    }
+
+    /// Takes the own name on again.
+    pub fn give_back(self) {
+        let _ = nix::sys::prctl::set_name(&self.0);
+    }
+}
+
+fn set_name(name: &str) {
+    if let Ok(name) = CString::new(name) {
+        // A refusal is no loss.
+        let _ = nix::sys::prctl::set_name(&name);
+    }
+}
+
 /// Gives this process a title, cut to the room there is.
 pub fn set(title: &str) {
     // Without spaces: CPython counts its threads by splitting /proc/self/stat at them.

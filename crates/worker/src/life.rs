@@ -146,10 +146,7 @@ impl<A: App<Body: Unpin>> Worker<A> {
                 Ending::Drained
             }
             () = sleep(grace) => {
-                if self.connections.open() > 0 {
-                    let requests = self.in_flight();
-                    warn!(open = self.connections.open(), requests, "graceful timeout: requests in flight are cut");
-                }
+                self.tell_cut();
                 Ending::Cut
             }
             order = self.second_order(order) => {
@@ -157,6 +154,19 @@ impl<A: App<Body: Unpin>> Worker<A> {
                 warn!(order = order.name(), open = self.connections.open(), requests, "told to leave at once: requests in flight are cut");
                 Ending::Cut
             }
+        }
+    }
+
+    /// Says what ends with the graceful timeout.
+    fn tell_cut(&self) {
+        let (open, requests) = (self.connections.open(), self.in_flight());
+        if open > 0 && requests.is_empty() {
+            info!(
+                open,
+                "graceful timeout: connections are closed whose clients do not leave; all requests were answered"
+            );
+        } else if open > 0 {
+            warn!(open, requests, "graceful timeout: requests in flight are cut");
         }
     }
 

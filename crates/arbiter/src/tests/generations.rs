@@ -67,7 +67,11 @@ fn another_server_takes_over_everything() {
 
 /// A worker serves, and a successor boots.
 fn upgrading() -> Arbiter {
-    let mut arbiter = serving(Policy::new(1));
+    upgrading_from(Arbiter::new(Policy::new(1)))
+}
+
+fn upgrading_from(arbiter: Arbiter) -> Arbiter {
+    let mut arbiter = brought_up(arbiter);
     assert!(arbiter.can_upgrade());
     assert_eq!(arbiter.step(Event::UpgradeBegan, secs(1)), []);
     assert_eq!(arbiter.step(Event::SuccessorRuns, secs(1)), []);
@@ -136,6 +140,26 @@ fn when_the_successor_dies_the_old_server_serves_again() {
     let _ = boot(&mut arbiter, TWO, secs(4));
     assert_eq!(arbiter.step(Event::Exited(ONE), secs(5)), []);
     assert_eq!(arbiter.serving(), 1);
+}
+
+#[test]
+fn who_outlives_its_successor_takes_back_after_the_drain_too() {
+    let mut arbiter = upgrading_from(Arbiter::outliving(Policy::new(1)));
+    let _ = arbiter.step(Event::HandOver, secs(2));
+    assert_eq!(arbiter.step(Event::Exited(ONE), secs(3)), []);
+    assert!(arbiter.is_outliving() && arbiter.next_deadline().is_none());
+    let taken_back = [Action::TookBack, spawn(2, 1, FIRST)];
+    assert_eq!(arbiter.step(Event::SuccessorEnded { clean: false }, secs(9)), taken_back);
+    assert!(!arbiter.is_outliving());
+
+    let mut arbiter = upgrading_from(Arbiter::outliving(Policy::new(1)));
+    let _ = arbiter.step(Event::HandOver, secs(2));
+    let _ = arbiter.step(Event::Exited(ONE), secs(3));
+    let stop = |quickly| [Action::StopSuccessor { quickly }];
+    assert_eq!(arbiter.step(Event::StopGracefully, secs(4)), stop(false));
+    assert_eq!(arbiter.step(Event::StopGracefully, secs(5)), stop(true));
+    let left = arbiter.step(Event::SuccessorEnded { clean: false }, secs(6));
+    assert_eq!(left, [Action::Exit(ExitStatus::Clean)]);
 }
 
 #[test]

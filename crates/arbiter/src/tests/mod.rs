@@ -44,10 +44,14 @@ fn reload(generation: Generation, workers: u16) -> Event {
 
 /// A fleet whose workers 1 to `workers` serve since time zero.
 fn serving(policy: Policy) -> Arbiter {
-    let mut arbiter = Arbiter::new(policy);
+    brought_up(Arbiter::new(policy))
+}
+
+fn brought_up(mut arbiter: Arbiter) -> Arbiter {
+    let seats = arbiter.seats();
     let spawned = arbiter.step(Event::CanSpawn(FIRST), secs(0));
-    assert_eq!(spawned.len(), usize::from(policy.workers));
-    for worker in (1..=u32::from(policy.workers)).map(WorkerId) {
+    assert_eq!(spawned.len(), usize::from(seats));
+    for worker in (1..=u32::from(seats)).map(WorkerId) {
         assert_eq!(arbiter.step(Event::Spawned(worker), secs(0)), []);
         assert_eq!(arbiter.step(Event::Ready(worker), secs(0)), []);
     }

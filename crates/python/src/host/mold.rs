@@ -9,7 +9,7 @@ use hostler_sys::{
     channel::Channel,
     disposition,
     logging::{self, Destination},
-    orphan, own, process, title,
+    orphan, own, proc, process, title,
 };
 use hostler_wire::{
     BootFailure, ExitStatus, FailureKind, FromMold, LogSettings, Post, ToMold, WorkerSettings,
@@ -21,7 +21,7 @@ use pyo3::{
 };
 use std::{
     fs::File,
-    io::{self, Read, Write},
+    io::{Read, Write},
     os::{
         fd::{OwnedFd, RawFd},
         unix::net::UnixStream,
@@ -150,7 +150,13 @@ enum Forked {
 fn fork_twice(py: Python<'_>) -> PyResult<Forked> {
     let fork = || forks::fork_worker(py);
     let (mut reader, mut writer) = UnixStream::pair()?;
-    let between = fork()?;
+    // Until it has said who it is, a process can be found by this, even if it is stopped at its first instruction.
+    let name = title::Borrowed::new(&proc::name_of_births(std::process::id().cast_signed()));
+    let between = fork();
+    if !matches!(between, Ok(0)) {
+        name.give_back();
+    }
+    let between = between?;
     if between == 0 {
         return match fork() {
             Ok(0) => Ok(Forked::Worker),
@@ -164,18 +170,9 @@ fn fork_twice(py: Python<'_>) -> PyResult<Forked> {
     drop(writer);
     let mut pid = [0; 4];
     let told = reader.read_exact(&mut pid);
-    reap(between)?;
+    process::wait_for(between)?;
     told.map_err(|_| PyOSError::new_err("the second fork failed: no memory, or too many processes"))?;
     Ok(Forked::Mold(i32::from_ne_bytes(pid)))
-}
-
-fn reap(pid: i32) -> io::Result<()> {
-    loop {
-        match nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None) {
-            Err(nix::Error::EINTR) => {}
-            waited => return Ok(waited.map(drop)?),
-        }
-    }
 }
 
 fn cannot_fork(error: &PyErr) -> BootFailure {
