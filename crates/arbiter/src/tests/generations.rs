@@ -1,8 +1,8 @@
 //! Reloads and upgrades.
 
 use super::{
-    Action, Arbiter, Event, FIRST, NEXT, ONE, Policy, Reason, TWO, Why, boot, dismiss, drain, reload, secs,
-    serving, spawn,
+    Action, Arbiter, Event, FIRST, NEXT, ONE, Policy, Reason, TWO, Why, boot, brought_up, dismiss, drain,
+    reload, secs, serving, spawn,
 };
 use hostler_wire::{ExitStatus, Generation, WorkerId};
 
