@@ -163,7 +163,7 @@ impl<A: App<Body: Unpin>> Worker<A> {
         if open > 0 && requests.is_empty() {
             info!(
                 open,
-                "graceful timeout: connections are closed whose clients do not leave; all requests were answered"
+                "graceful timeout: connections are closed whose clients do not leave; no request is in flight"
             );
         } else if open > 0 {
             warn!(open, requests, "graceful timeout: requests in flight are cut");
