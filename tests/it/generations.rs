@@ -262,3 +262,23 @@ fn a_worker_whose_mold_dies_before_it_tells_of_it_does_not_boot() {
     eventually("there are not three processes again", &server, || server.processes().len() == 3);
     server.stop();
 }
+
+#[test]
+fn a_worker_that_is_born_when_its_generation_is_over_leaves() {
+    let server = Server::app("supervised:app").option("workers", 1).start();
+    let mold = pid_in(&server.log(), "mold ready");
+    kill(Pid::from_raw(mold), Signal::SIGSTOP).unwrap();
+    kill(Pid::from_raw(server.workers()[0]), Signal::SIGKILL).unwrap();
+    server.wait_for("worker ended", 1);
+    server.signal(Signal::SIGHUP);
+    server.wait_for(" reloaded generation=1", 1);
+    // It was told to fork another worker before anybody reloaded.
+    kill(Pid::from_raw(mold), Signal::SIGCONT).unwrap();
+    let end = Instant::now() + LIMIT;
+    // The master, the new mold and its worker.
+    while server.processes().len() != 3 {
+        assert!(Instant::now() < end, "{:?}\n{}", server.processes(), server.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server.stop();
+}

@@ -44,7 +44,7 @@ impl Master {
             Action::Report(id, why) => self.ask_for_stacks(id, why),
             Action::Terminate(id, why) => self.terminate(id, why),
             Action::Kill(id, why) => self.kill(id, why),
-            Action::Reloaded(generation) => self.reloaded(generation),
+            Action::Reloaded(generation) => self.reloaded(generation, events),
             Action::NotReloaded(generation) => self.not_reloaded(generation, events),
             Action::Superseded(generation) => self.superseded(generation, events),
             Action::GiveUp(generation) => self.give_up(generation),
@@ -52,7 +52,7 @@ impl Master {
             Action::KillSuccessor => self.kill_successor(),
             Action::NotUpgraded => error!("not upgraded: the other server ended; this one goes on"),
             Action::HandedOver => self.handed_over(),
-            Action::TookBack => self.took_back(),
+            Action::TookBack => self.took_back(events),
             Action::CrashLoop(seat, wait) => {
                 error!(%seat, next_attempt_seconds = wait.as_secs_f64(), "workers of this seat fail again and again");
             }
@@ -120,8 +120,8 @@ impl Master {
         }
     }
 
-    fn reloaded(&mut self, generation: Generation) {
-        self.molds.keep(|kept| kept >= generation);
+    fn reloaded(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
+        self.let_go(events, |kept| kept >= generation);
         if let Some(breed) = self.molds.get(generation) {
             self.plan.orders = breed.orders.clone();
         }
@@ -130,25 +130,27 @@ impl Master {
     }
 
     fn not_reloaded(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
-        self.forget(generation, events);
+        self.let_go(events, |kept| kept != generation);
         error!(%generation, serving = %self.arbiter.generation(), "not reloaded: the running workers serve on");
         self.reload_ended();
     }
 
     fn superseded(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
-        self.forget(generation, events);
+        self.let_go(events, |kept| kept != generation);
         info!(%generation, "a later reload replaces the one that was under way");
     }
 
-    /// Lets a generation go that was not proven.
-    fn forget(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
-        self.molds.keep(|kept| kept != generation);
+    /// Keeps some generations. Of the births in the others nobody will hear: who is born nonetheless finds its channel
+    /// closed, and leaves.
+    pub(crate) fn let_go(&mut self, events: &mut VecDeque<Event>, keep: impl Fn(Generation) -> bool) {
+        let gone: Vec<Generation> = self.molds.generations().filter(|generation| !keep(*generation)).collect();
+        self.molds.keep(&keep);
         for id in self.fleet.unborn() {
-            if self.fleet.get(id).is_some_and(|worker| worker.post.generation == generation) {
+            if self.fleet.get(id).is_some_and(|worker| gone.contains(&worker.post.generation)) {
                 self.fleet.remove(id);
             }
         }
-        events.push_back(Event::CannotSpawn(generation));
+        events.extend(gone.into_iter().map(Event::CannotSpawn));
     }
 
     /// Kills a mold that hangs; its end is noticed like any other.

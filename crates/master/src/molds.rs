@@ -48,6 +48,10 @@ impl Molds {
         self.breeds.get_mut(&generation)
     }
 
+    pub(crate) fn generations(&self) -> impl Iterator<Item = Generation> {
+        self.breeds.keys().copied()
+    }
+
     pub(crate) fn newest(&self) -> Generation {
         self.breeds.keys().next_back().copied().unwrap_or(Generation(0))
     }

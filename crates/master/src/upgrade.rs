@@ -198,13 +198,13 @@ impl Master {
     }
 
     /// This server is the service again.
-    pub(crate) fn took_back(&mut self) {
+    pub(crate) fn took_back(&mut self, events: &mut VecDeque<Event>) {
         error!("the server that had taken over ended; this one serves again");
         self.notifier.take_back();
         self.announced = false;
         // A reload that the upgrade overtook is over.
         let serving = self.arbiter.generation();
-        self.molds.keep(|generation| generation == serving);
+        self.let_go(events, |generation| generation == serving);
         self.molds.ensure(serving);
     }
 
