@@ -143,7 +143,8 @@ impl Master {
     /// Keeps some generations. Of the births in the others nobody will hear: who is born nonetheless finds its channel
     /// closed, and leaves.
     pub(crate) fn let_go(&mut self, events: &mut VecDeque<Event>, keep: impl Fn(Generation) -> bool) {
-        let gone: Vec<Generation> = self.molds.generations().filter(|generation| !keep(*generation)).collect();
+        let gone: Vec<Generation> =
+            self.molds.generations().filter(|generation| !keep(*generation)).collect();
         self.molds.keep(&keep);
         for id in self.fleet.unborn() {
             if self.fleet.get(id).is_some_and(|worker| gone.contains(&worker.post.generation)) {
