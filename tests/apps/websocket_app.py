@@ -36,7 +36,8 @@ async def on_echo(scope, receive, send):
 
 
 async def on_subprotocol(scope, receive, send):
-    await accept(receive, send, subprotocol=scope["subprotocols"][-1])
+    extension = (b"sec-websocket-extensions", b"permessage-deflate")
+    await accept(receive, send, subprotocol=scope["subprotocols"][-1], headers=[extension])
     await send({"type": "websocket.close", "code": 4001, "reason": "done"})
     print(f"then {(await receive())}", file=sys.stderr, flush=True)
 

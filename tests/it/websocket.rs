@@ -77,6 +77,7 @@ fn subprotocols_and_close_codes_of_the_application_arrive() {
     let server = serve();
     let (mut socket, response) = try_connect(&server, "/subprotocol", Some("chat, superchat")).unwrap();
     assert_eq!(response.headers()[SEC_WEBSOCKET_PROTOCOL], "superchat");
+    assert!(!response.headers().contains_key("sec-websocket-extensions"), "none was agreed on");
     assert_eq!(close_of(&mut socket), (4001, "done".into()));
     server.wait_for("then {'type': 'websocket.disconnect', 'code': 4001, 'reason': 'done'}", 1);
     server.stop();

@@ -288,8 +288,10 @@ impl Session {
         if let Some(name) = subprotocol {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, value(name)?);
         }
-        if let Some(agreement) = agreement {
-            headers.insert(SEC_WEBSOCKET_EXTENSIONS, value(&agreement.response)?);
+        match agreement {
+            Some(agreement) => drop(headers.insert(SEC_WEBSOCKET_EXTENSIONS, value(&agreement.response)?)),
+            // What the application says of extensions would have the client use them.
+            None => drop(headers.remove(SEC_WEBSOCKET_EXTENSIONS)),
         }
         Ok(answer)
     }
