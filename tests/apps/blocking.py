@@ -136,6 +136,12 @@ def linger(_):
     return "started"
 
 
+def soon(seconds):
+    """Blocks the loop when nobody waits for it."""
+    asyncio.get_running_loop().call_later(0.1, time.sleep, float(seconds))
+    return "soon"
+
+
 def at_exit(seconds):
     atexit.register(time.sleep, seconds)
     return "registered"

@@ -99,6 +99,20 @@ fn a_stop_takes_no_answer_back_from_a_client_that_goes_on_sending() {
 }
 
 #[test]
+fn who_is_accepted_in_the_turn_in_which_a_stop_is_heard_is_answered() {
+    let server = Server::app("blocking:app").option("workers", 1).option("slow-callback", 100);
+    let server = server.option("interface", "asgi").start();
+    assert_eq!(server.connect().get("/soon/2").text(), "soon");
+    server.wait_for("event loop blocked", 1);
+    let mut conn = server.connect();
+    conn.send("GET /later/wait/0.2 HTTP/1.1\r\nhost: t\r\n\r\n");
+    server.signal(Signal::SIGTERM);
+    server.wait_for("worker retires", 1);
+    assert_eq!(conn.reply().unwrap().status, 200);
+    server.wait_empty();
+}
+
+#[test]
 fn an_early_answer_is_read_slowly_while_its_request_goes_on() {
     for interface in ["asgi", "rsgi"] {
         let server = Server::app(&format!("connections:{interface}")).option("interface", interface).start();

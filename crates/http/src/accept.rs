@@ -293,8 +293,10 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
         let connections = self.server.connections.clone();
         let state = |descriptor| ConnectionState::new(connections, descriptor);
         let io = Batched::new(TokioIo::new(stream), self.batch.clone(), unread, state);
+        // Open from now on, before its task runs: a drain that begins meanwhile waits for it.
+        let guard = self.server.connections.register(Rc::clone(io.state()));
         let (server, builder) = (Rc::clone(&self.server), Rc::clone(&self.builder));
-        tokio::task::spawn_local(server.serve(builder, io, info, origin));
+        tokio::task::spawn_local(server.serve(builder, io, info, origin, guard));
     }
 }
 

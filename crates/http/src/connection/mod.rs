@@ -71,6 +71,7 @@ impl<A: App<Body: Unpin>> Server<A> {
         io: Batched<S>,
         info: ConnectionInfo,
         origin: Origin,
+        guard: Guard,
     ) where
         S: Read + Write + Descriptor + Unpin + 'static,
     {
@@ -93,7 +94,8 @@ impl<A: App<Body: Unpin>> Server<A> {
             origin,
             watched: false,
             refused: None,
-            guard: None,
+            begun: false,
+            _guard: guard,
         }
         .await;
     }
@@ -126,7 +128,8 @@ struct ConnectionTask<S: Read + Write + Descriptor + Unpin + 'static, A: App<Bod
     watched: bool,
     /// When other workers could not take it.
     refused: Option<Instant>,
-    guard: Option<Guard>,
+    begun: bool,
+    _guard: Guard,
 }
 
 impl<S: Read + Write + Descriptor + Unpin + 'static, A: App<Body: Unpin>> Drop for ConnectionTask<S, A> {
@@ -146,10 +149,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let state = &this.service.state;
-        if this.guard.is_none() {
-            state.set_task(cx.waker());
-            this.guard = Some(this.service.server.connections.register(Rc::clone(state)));
+        if !std::mem::replace(&mut this.begun, true) {
+            this.service.state.set_task(cx.waker());
         }
         this.poll_on(cx)
     }
