@@ -78,7 +78,8 @@ fn test(asked: Option<Python>) -> Result<()> {
         section(&format!("the whole server on Python {}", python.version));
         python::build(python)?;
         let venv = python.venv("test", &["examples/requirements.txt", "tests/requirements.txt"])?;
-        let mut whole = Cmd::cargo(&["test", "--package", "hostler-tests"]);
+        let mut whole =
+            Cmd::cargo(&["test", "--package", "hostler-tests", "--", "--test-threads", TESTS_AT_ONCE]);
         whole.env("PYO3_PYTHON", &python.program).env("HOSTLER_TEST_PYTHON", &venv).run()?;
     }
     Ok(())
@@ -95,6 +96,9 @@ fn generate() -> Result<()> {
     }
     Ok(())
 }
+
+/// Tests of the whole server wait for most of their time, also on two processors.
+const TESTS_AT_ONCE: &str = "4";
 
 /// How many storms must pass; some seconds' worth.
 const STORMS: &str = "20000";
