@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from torture_body import Ask
+from torture_body import Ask, sockets
 
 
 async def app(scope, receive, send):
@@ -14,7 +14,11 @@ async def app(scope, receive, send):
             if message["type"] == "lifespan.shutdown":
                 return
     elif scope["type"] == "websocket":
-        await echo(receive, send)
+        sockets.add(id(send))
+        try:
+            await echo(receive, send)
+        finally:
+            sockets.discard(id(send))
     else:
         await answer(Ask(scope["path"], scope["query_string"].decode()), receive, send)
 

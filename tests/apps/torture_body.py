@@ -5,8 +5,12 @@ up is made of requests: a server that takes a body for the next request is heard
 """
 
 import os
+import time
 
 PIECE = 65536
+
+# The WebSockets that the application serves.
+sockets = set()
 
 
 def block_down(number):
@@ -60,7 +64,9 @@ class Ask:
             violation(f"request {self.number}: its body ended as if it were whole at {self.got} of {self.up} bytes")
 
     def headers(self):
-        all = [("x-number", str(self.number)), ("x-pid", str(os.getpid())), ("x-upload", str(self.got))]
+        # By the clock that the harness reads.
+        at = ("x-at", str(time.monotonic_ns() // 1_000_000))
+        all = [at, ("x-sockets", str(len(sockets))), ("x-number", str(self.number)), ("x-pid", str(os.getpid())), ("x-upload", str(self.got))]
         return all + ([("content-length", str(self.down))] if self.declared else [])
 
     def answer(self):

@@ -5,13 +5,17 @@ import time
 
 from granian.rsgi import ProtocolClosed, ProtocolError, WebsocketMessageType
 
-from torture_body import Ask
+from torture_body import Ask, sockets
 
 
 class App:
     async def __rsgi__(self, scope, protocol):
         if scope.proto == "ws":
-            await echo(protocol)
+            sockets.add(id(protocol))
+            try:
+                await echo(protocol)
+            finally:
+                sockets.discard(id(protocol))
         else:
             await answer(Ask(scope.path, scope.query_string), protocol)
 

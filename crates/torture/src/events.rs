@@ -1,6 +1,7 @@
 //! Does to the server what the plan says, and notes it.
 
 use crate::{
+    ask::Ask,
     clock::{Clock, wait_for},
     plan::{Act, Event, Target},
     proc::{self, Role},
@@ -12,10 +13,17 @@ use nix::{
     unistd::Pid,
 };
 use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
     process::{Command, Stdio},
     sync::Mutex,
     time::Duration,
 };
+
+/// How long an upgrade, or taking the service back, may take.
+const UPGRADES: Duration = Duration::from_secs(20);
+/// How long one request may take.
+const ANSWERS: Duration = Duration::from_secs(3);
 
 /// What has to be undone later.
 enum Undo {
@@ -77,21 +85,31 @@ impl Hand<'_> {
                 let pid = self.find(target)?;
                 self.tell(format!("{target:?} ({pid}) stands still for {time} ms"));
                 send(pid, Signal::SIGSTOP);
-                Some((self.clock.now() + time, Undo::Continue(pid)))
+                let now = self.clock.now();
+                self.world.note(|history| history.frozen.push((now, now + time)));
+                Some((now + time, Undo::Continue(pid)))
             }
             Act::FewDescriptors(target, spare, time) => {
                 let pid = self.find(target)?;
-                let has = proc::belongings(pid).descriptors.len() as u64;
-                self.tell(format!(
-                    "{target:?} ({pid}) has {has} descriptors, may have {spare} more for {time} ms"
-                ));
+                // A limit is set before a process has descriptors, as a rule, and never below one that it has.
+                send(pid, Signal::SIGSTOP);
+                wait_for(Duration::from_secs(2), || proc::is_stopped(pid));
+                let has = proc::highest_descriptor(pid) + 1;
                 limit_descriptors(pid, has + spare);
+                send(pid, Signal::SIGCONT);
+                self.tell(format!(
+                    "{target:?} ({pid}) may have {spare} descriptors beyond number {has} for {time} ms"
+                ));
                 let until = self.clock.now() + time;
                 self.world.note(|history| history.few_descriptors.push((self.clock.now(), until)));
                 Some((until, Undo::Descriptors))
             }
             Act::Restart(signal) => {
                 self.restart(signal);
+                None
+            }
+            Act::UpgradeDies => {
+                self.lose_upgrade();
                 None
             }
             Act::LogStuck(time) => {
@@ -169,8 +187,41 @@ impl Hand<'_> {
         if let Err(error) = self.server.start_again() {
             self.failures.lock().expect("no thread panics").push(format!("{error:#}"));
         }
-        let now = self.clock.now();
         self.tell("the server is started again".into());
+        self.serves_again();
+    }
+
+    /// Upgrades, and kills the new server while the old one drains, which is to serve again then.
+    fn lose_upgrade(&self) {
+        let Some(old) = self.server.master() else { return };
+        let workers = self.server.with_role(Role::Worker);
+        self.tell(format!("SIGUSR2 to Master ({old}), whose successor is to die"));
+        self.signal(Target::Master, old, Signal::SIGUSR2);
+        let replaced = || self.server.master().filter(|master| *master != old);
+        wait_for(UPGRADES, || replaced().is_some() || !proc::lives(old));
+        let Some(new) = replaced() else { return };
+        // Only a server that is still there can take anything back.
+        send(old, Signal::SIGSTOP);
+        wait_for(Duration::from_secs(2), || proc::is_stopped(old));
+        if !proc::lives(old) || !workers.iter().any(|worker| proc::lives(*worker)) {
+            return send(old, Signal::SIGCONT);
+        }
+        let at = self.clock.now();
+        self.tell(format!("SIGKILL to Successor ({new})"));
+        self.world.note(|history| {
+            history.stops.push(Stop { at, graceful: false, serves_again: u64::MAX });
+        });
+        send(new, Signal::SIGKILL);
+        send(old, Signal::SIGCONT);
+        if !wait_for(UPGRADES, || answers(self.server.addresses.tcp)) {
+            let what = "the successor died, and the server before it did not serve again";
+            self.failures.lock().expect("no thread panics").push(what.into());
+        }
+        self.serves_again();
+    }
+
+    fn serves_again(&self) {
+        let now = self.clock.now();
         self.world.note(|history| {
             if let Some(stop) = history.stops.last_mut() {
                 stop.serves_again = now;
@@ -182,6 +233,19 @@ impl Hand<'_> {
         let now = self.clock.now();
         self.world.note(|history| history.story.push((now, what)));
     }
+}
+
+/// Whether somebody answers a request.
+fn answers(server: SocketAddr) -> bool {
+    let answer = || {
+        let mut stream = TcpStream::connect_timeout(&server, ANSWERS)?;
+        stream.set_read_timeout(Some(ANSWERS))?;
+        stream.write_all(&Ask { last: true, ..Ask::new(2_000_000, 10) }.head())?;
+        let mut text = Vec::new();
+        stream.read_to_end(&mut text).map(|_| text.starts_with(b"HTTP/1.1 200 "))
+    };
+    let answer: io::Result<bool> = answer();
+    answer.unwrap_or(false)
 }
 
 /// Sends a signal; a process that is gone already does not mind.

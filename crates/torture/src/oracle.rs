@@ -4,7 +4,7 @@ use crate::{
     ask::Ask,
     client::{End, Record},
     clock::millis,
-    plan::{Client, Does, Interface, Setup, Talk},
+    plan::{Client, Does, Interface, Setup, Talk, UNBUFFERED},
     server::{GRACE, HEADER_LIMIT},
     world::{History, Stop},
 };
@@ -68,8 +68,14 @@ pub(crate) fn judge(setup: &Setup, client: &Client, record: &Record, history: &H
     let case = Case { setup, client, record, history };
     let talk = match &client.does {
         Does::Talk(talk) => Some(talk),
-        Does::WebSocket(_) | Does::Storm(_) => None,
+        Does::WebSocket(_) | Does::Storm(_) | Does::Blocker(_) => None,
     };
+    if let Some(verdict) = talk.and_then(|talk| case.limits(talk)) {
+        return verdict;
+    }
+    if let Some(what) = record.held_up.as_ref().filter(|_| !case.was_frozen()) {
+        return Verdict::Failed(what.clone());
+    }
     if let Some(verdict) = talk.and_then(|talk| case.statuses(talk)) {
         return verdict;
     }
@@ -110,6 +116,22 @@ impl Case<'_> {
              request was {asked}, last heard of the server at {} ms)",
             record.end, record.ended, record.began, record.heard
         )
+    }
+
+    /// Judges answers that nobody should have got.
+    fn limits(&self, talk: &Talk) -> Option<Verdict> {
+        // Native services have the limits that they are given.
+        let limited = self.setup.interface != Interface::Native;
+        let large = talk.asks.first().is_some_and(|ask| ask.down >= UNBUFFERED);
+        let served = self.record.answers.first().is_some_and(|answer| answer.status == 200);
+        (limited && talk.deaf && large && served)
+            .then(|| Verdict::Failed("an answer waited for a reader for longer than the server waits".into()))
+    }
+
+    /// A process stood still meanwhile.
+    fn was_frozen(&self) -> bool {
+        let (from, to) = (self.record.began, self.record.ended);
+        self.history.frozen.iter().any(|(begin, end)| *begin <= to && from <= end + SLACK)
     }
 
     /// Judges answers that are not what the application answers.

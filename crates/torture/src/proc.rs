@@ -99,6 +99,12 @@ pub(crate) fn belongings(pid: i32) -> Belongings {
     Belongings { descriptors, threads, memory: field("RssAnon:") }
 }
 
+/// The highest number that a descriptor of a process has.
+pub(crate) fn highest_descriptor(pid: i32) -> u64 {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).max().unwrap_or(2)
+}
+
 /// The sockets that a process has, by inode.
 fn sockets(pid: i32) -> HashSet<u64> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();

@@ -78,6 +78,7 @@ fn describe(does: &Does) -> String {
     match does {
         Does::Talk(talk) => describe_talk(talk),
         Does::WebSocket(socket) => format!("             {socket:?}\n"),
+        Does::Blocker(script) => format!("             {script:?}\n"),
         Does::Storm(count) => format!("             {count} connections\n"),
     }
 }

@@ -137,5 +137,10 @@ fn probe(server: &Server, clock: Clock, failures: &mut Vec<Failure>) {
             let what = format!("a plain request to a resting server: {:?} {:?}", record.end, record.fault);
             return failures.push(Failure { client: None, what });
         }
+        // Before the load and when it is gone, nobody is there.
+        if let Some(answer) = record.answers.iter().find(|answer| answer.sockets > 0) {
+            let what = format!("left over: {} WebSockets in an application", answer.sockets);
+            return failures.push(Failure { client: None, what });
+        }
     }
 }

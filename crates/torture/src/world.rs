@@ -41,6 +41,8 @@ pub(crate) struct History {
     pub(crate) few_descriptors: Vec<(u64, u64)>,
     /// The process that had a client last, by the client's port.
     owners: HashMap<u16, i32>,
+    /// When a process stood still: from and until.
+    pub(crate) frozen: Vec<(u64, u64)>,
     /// Those that had a client when they were ended.
     lost: HashMap<u16, i32>,
     workers: Vec<i32>,

@@ -11,6 +11,8 @@ pub(crate) struct Answer {
     /// It ends the connection.
     pub(crate) closes: bool,
     pub(crate) whole_at: u64,
+    /// How many WebSockets its worker serves.
+    pub(crate) sockets: u64,
 }
 
 /// What has been read of a connection.
@@ -154,7 +156,8 @@ impl<'a> Answers<'a> {
             return Err(format!("the application read {got} of {} bytes of request {}", ask.up, ask.number));
         }
         let closes = header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
-        let answer = Answer { status, numbered, closes, whole_at: now };
+        let sockets = header("x-sockets").and_then(|value| value.parse().ok()).unwrap_or_default();
+        let answer = Answer { status, numbered, closes, whole_at: now, sockets };
         let length = header("content-length").and_then(|value| value.parse::<usize>().ok());
         let chunked = header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"));
         let checked = numbered && status == 200;

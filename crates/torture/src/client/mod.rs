@@ -1,6 +1,7 @@
 //! The clients: each runs its script on a thread of its own and writes down what it saw.
 
 mod answers;
+mod blocker;
 mod storm;
 mod talk;
 mod websocket;
@@ -60,6 +61,8 @@ pub(crate) struct Record {
     pub(crate) heard: u64,
     /// What is wrong whatever else happened.
     pub(crate) fault: Option<String>,
+    /// What is wrong unless a process stood still.
+    pub(crate) held_up: Option<String>,
 }
 
 /// How long a client waits when nothing moves.
@@ -72,6 +75,7 @@ pub(crate) fn run(client: &Client, addresses: &Addresses, clock: Clock) -> Recor
         Does::Talk(talk) => talk::run(client, talk, addresses, clock),
         Does::WebSocket(socket) => websocket::run(client, socket, addresses, clock),
         Does::Storm(count) => storm::run(client, *count, addresses, clock),
+        Does::Blocker(script) => blocker::run(client, script, addresses, clock),
     }
 }
 
@@ -88,6 +92,7 @@ impl Record {
             asked: Vec::new(),
             heard: 0,
             fault: None,
+            held_up: None,
         }
     }
 

@@ -1,21 +1,47 @@
 //! Draws a plan from a seed.
 
-use super::{Client, Does, Interface, Plan, Setup, Socket, misfortune, talks::Author};
+use super::{Blocker, Client, Does, Event, Interface, Plan, Setup, Socket, misfortune, talks::Author};
 use crate::dice::Dice;
 
 /// How long clients and events may begin, in milliseconds.
 const LENGTH: u64 = 4_000;
 /// How many clients a round has.
 const CLIENTS: usize = 70;
+/// How many more have connections that rest at a reload.
+const CROWD: usize = 40;
 
 /// The plan of this seed, the same every time.
 pub(crate) fn draw(seed: u64, interface: Interface) -> Plan {
     let mut dice = Dice::new(seed);
     let setup = draw_setup(&mut dice, interface);
-    let events = misfortune::draw(&mut dice, &setup, LENGTH);
+    let mut events = misfortune::draw(&mut dice, &setup, LENGTH);
     let mut author = Author::new(interface);
-    let clients = (0..CLIENTS).map(|id| draw_client(&mut dice, &mut author, id, interface)).collect();
+    let mut clients: Vec<Client> =
+        (0..CLIENTS).map(|id| draw_client(&mut dice, &mut author, id, interface)).collect();
+    if dice.chance(50) {
+        clients.extend(draw_crowd(&mut dice, &mut author, &mut events, interface));
+        events.sort_by_key(|event| event.at);
+    }
     Plan { seed, setup, clients, events }
+}
+
+/// Connections that rest, or have begun a request, while those who are to take them over have few descriptors.
+fn draw_crowd(
+    dice: &mut Dice,
+    author: &mut Author,
+    events: &mut Vec<Event>,
+    interface: Interface,
+) -> Vec<Client> {
+    let at = dice.within(1_000..=LENGTH);
+    misfortune::crowded_reload(dice, at, events);
+    let crowd = CLIENTS..CLIENTS + CROWD;
+    let draw = |id| {
+        let begins = at - dice.within(600..=900);
+        let unix = interface != Interface::Native && dice.chance(25);
+        let does = Does::Talk(author.rester(dice));
+        Client { id, begins, unix, manner: "rester", does }
+    };
+    crowd.map(draw).collect()
 }
 
 fn draw_setup(dice: &mut Dice, interface: Interface) -> Setup {
@@ -40,10 +66,21 @@ fn draw_client(dice: &mut Dice, author: &mut Author, id: usize, interface: Inter
     let (manner, does) = match id {
         0 => ("storm", Does::Storm(1_000)),
         1 if dice.chance(40) => author.huge(dice),
+        2 if dice.chance(60) => ("blocker", Does::Blocker(draw_blocker(author))),
         _ if speaks_websocket && dice.chance(8) => ("websocket", Does::WebSocket(draw_socket(dice, author))),
         _ => author.talk(dice),
     };
     Client { id, begins, unix, manner, does }
+}
+
+fn draw_blocker(author: &mut Author) -> Blocker {
+    let connections = 9;
+    let number = author.number();
+    // One to find out who has which connection, one for what is to be seen, and one for who blocks first.
+    (0..2 * connections).for_each(|_| {
+        author.number();
+    });
+    Blocker { number, connections, block: 900 }
 }
 
 fn draw_socket(dice: &mut Dice, author: &mut Author) -> Socket {

@@ -13,6 +13,8 @@ const IGNORED: [Signal; 5] = [SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH];
 enum Kind {
     Reload,
     Upgrade,
+    UpgradeDies,
+    UpgradeStopped,
     MastersOther,
     WorkerStops,
     WorkerIgnores,
@@ -35,6 +37,8 @@ pub(super) fn draw(dice: &mut Dice, setup: &Setup, length: u64) -> Vec<Event> {
         let kind = dice.weighted(&[
             (6, Kind::Reload),
             (2, Kind::Upgrade),
+            (1, Kind::UpgradeDies),
+            (1, Kind::UpgradeStopped),
             (3, Kind::MastersOther),
             (4, Kind::WorkerStops),
             (3, Kind::WorkerIgnores),
@@ -46,7 +50,7 @@ pub(super) fn draw(dice: &mut Dice, setup: &Setup, length: u64) -> Vec<Event> {
             (1, Kind::NoWorkers),
             (2, Kind::Log),
         ]);
-        if matches!(kind, Kind::Restart | Kind::NoWorkers) {
+        if matches!(kind, Kind::Restart | Kind::NoWorkers | Kind::UpgradeStopped | Kind::UpgradeDies) {
             restarts += 1;
             if restarts > 1 {
                 continue;
@@ -66,6 +70,11 @@ fn draw_one(dice: &mut Dice, setup: &Setup, kind: Kind, at: u64, events: &mut Ve
     match kind {
         Kind::Reload => push(at, Act::Signal(Target::Master, SIGHUP)),
         Kind::Upgrade => push(at, Act::Signal(Target::Master, SIGUSR2)),
+        Kind::UpgradeDies => push(at, Act::UpgradeDies),
+        Kind::UpgradeStopped => {
+            push(at, Act::Signal(Target::Master, SIGUSR2));
+            push(at + dice.within(10..=1_000), Act::Restart(SIGTERM));
+        }
         Kind::MastersOther => {
             push(at, Act::Signal(Target::Master, dice.weighted(&[(1, SIGUSR1), (2, SIGTTIN), (2, SIGTTOU)])))
         }
@@ -97,4 +106,17 @@ fn draw_one(dice: &mut Dice, setup: &Setup, kind: Kind, at: u64, events: &mut Ve
             push(at, if dice.chance(50) { stuck } else { Act::LogDead });
         }
     }
+}
+
+/// A reload while neither the workers that leave nor those that come have descriptors left.
+pub(super) fn crowded_reload(dice: &mut Dice, at: u64, events: &mut Vec<Event>) {
+    let mut push = |at, act| events.push(Event { at, act });
+    if dice.chance(70) {
+        (0..3).for_each(|number| push(at, Act::FewDescriptors(Target::Worker(number), 0, 700)));
+    }
+    if dice.chance(70) {
+        // New processes inherit it.
+        push(at, Act::FewDescriptors(Target::Master, dice.within(8..=14), 900));
+    }
+    push(at + 60, Act::Signal(Target::Master, SIGHUP));
 }

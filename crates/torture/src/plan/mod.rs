@@ -5,6 +5,7 @@ mod misfortune;
 mod talks;
 
 pub(crate) use draw::draw;
+pub(crate) use talks::UNBUFFERED;
 
 use crate::ask::Ask;
 use std::fmt;
@@ -82,6 +83,8 @@ pub(crate) enum Does {
     WebSocket(Socket),
     /// So many connections that are made and left at once.
     Storm(usize),
+    /// Quick requests beside one that blocks its worker.
+    Blocker(Blocker),
 }
 
 /// An HTTP connection.
@@ -132,6 +135,17 @@ pub(crate) enum Reader {
     Stops(usize, u64),
 }
 
+/// Connections of which the last has its worker blocked, with a quick request on each of the others just before.
+#[derive(Clone, Debug)]
+pub(crate) struct Blocker {
+    /// The number of the first request; each has the next.
+    pub(crate) number: u64,
+    /// How many connections are made, so that some are with the same worker.
+    pub(crate) connections: usize,
+    /// For how long the worker is blocked.
+    pub(crate) block: u64,
+}
+
 /// A WebSocket.
 #[derive(Clone, Debug)]
 pub(crate) struct Socket {
@@ -160,6 +174,8 @@ pub(crate) enum Act {
     FewDescriptors(Target, u64, u64),
     /// A stop by this signal, and a new start.
     Restart(nix::sys::signal::Signal),
+    /// An upgrade whose new server is killed while the old one drains.
+    UpgradeDies,
     /// Nobody reads the log for so many milliseconds.
     LogStuck(u64),
     /// The log's reader is gone.

@@ -6,6 +6,9 @@ use crate::{
     dice::Dice,
 };
 
+/// An answer of this length is more than all buffers between the server and a client take.
+pub(crate) const UNBUFFERED: usize = 8 << 20;
+
 /// Draws talks; each request gets a number of its own.
 pub(super) struct Author {
     numbers: u64,
@@ -200,11 +203,27 @@ impl Author {
         talk
     }
 
+    /// Rests after an answer, and has begun the next request when it goes on.
+    pub(super) fn rester(&mut self, dice: &mut Dice) -> Talk {
+        let (first, mut second) = (Ask::new(self.number(), 100), Ask::new(self.number(), 1_000));
+        second.padding = if dice.chance(40) { dice.size(9_000..=40_000) } else { 0 };
+        let head = second.head().len();
+        let cut = usize::try_from(dice.within(head as u64 / 2..=head as u64 - 1)).unwrap_or(1);
+        let mut talk = Talk::new(vec![first, second], Vec::new(), Reader::Fast);
+        talk.steps = vec![Step::Head(0), Step::Await(1)];
+        talk.steps.push(Step::Pause(dice.within(0..=600)));
+        talk.steps.push(Step::HeadPart(1, 0, cut));
+        talk.steps.push(Step::Pause(dice.within(600..=1_800)));
+        talk.steps.extend([Step::HeadPart(1, cut, head), Step::Await(2)]);
+        talk
+    }
+
     /// Reads nothing for longer than the server waits.
     fn deaf_reader(&mut self, dice: &mut Dice) -> Talk {
-        let mut ask = Ask::new(self.number(), dice.size(1_000..=12_000_000));
+        let small = if dice.chance(50) { 1_000 } else { UNBUFFERED };
+        let mut ask = Ask::new(self.number(), dice.size(small..=12_000_000));
         ask.declared = dice.chance(50);
-        let mut talk = Talk::simple(vec![ask], Reader::Late(11_000));
+        let mut talk = Talk::simple(vec![ask], Reader::Late(12_000));
         talk.deaf = true;
         talk
     }
@@ -280,7 +299,11 @@ impl Author {
         let mut ask = self.ask(dice);
         (ask.method, ask.early, ask.up) = (Method::Post, true, dice.size(1..=3_000_000));
         let (up, next) = (ask.up, self.ask(dice));
-        let mut talk = Talk::new(vec![ask, next], Vec::new(), Reader::Fast);
+        // What the server does about the rest must not take back what it has not sent to a client that reads late.
+        let late = dice.chance(50);
+        let reader = if late { Reader::Late(dice.within(200..=1_500)) } else { Reader::Fast };
+        ask.down = if late { dice.size(60_000..=1_500_000) } else { ask.down };
+        let mut talk = Talk::new(vec![ask, next], Vec::new(), reader);
         let begin = dice.size(1..=up);
         talk.steps = vec![Step::Head(0), Step::Body(0, 0, begin)];
         if begin < up {
