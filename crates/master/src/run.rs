@@ -264,6 +264,8 @@ impl Master {
         let again = self.pid_file_due.take().is_some();
         match pid_file::write(path) {
             Ok(made) => {
+                // One from before this server was replaced for a while is gone.
+                self.plan.owned_files.retain(|file| file.path() != path);
                 self.plan.owned_files.push(made);
                 if again {
                     info!(path = %path.display(), "the pid file is written, after all");

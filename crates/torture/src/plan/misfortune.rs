@@ -38,7 +38,7 @@ pub(super) fn draw(dice: &mut Dice, setup: &Setup, length: u64) -> Vec<Event> {
             (6, Kind::Reload),
             (2, Kind::Upgrade),
             (1, Kind::UpgradeDies),
-            (1, Kind::UpgradeStopped),
+            (2, Kind::UpgradeStopped),
             (3, Kind::MastersOther),
             (4, Kind::WorkerStops),
             (3, Kind::WorkerIgnores),
@@ -73,7 +73,7 @@ fn draw_one(dice: &mut Dice, setup: &Setup, kind: Kind, at: u64, events: &mut Ve
         Kind::UpgradeDies => push(at, Act::UpgradeDies),
         Kind::UpgradeStopped => {
             push(at, Act::Signal(Target::Master, SIGUSR2));
-            push(at + dice.within(10..=1_000), Act::Restart(SIGTERM));
+            push(at + dice.within(10..=400), Act::Restart(SIGTERM));
         }
         Kind::MastersOther => {
             push(at, Act::Signal(Target::Master, dice.weighted(&[(1, SIGUSR1), (2, SIGTTIN), (2, SIGTTOU)])))
