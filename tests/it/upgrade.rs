@@ -209,7 +209,8 @@ fn when_the_successor_crashes_the_draining_server_takes_the_service_back() {
     }
     let open = fs::read_dir(format!("/proc/{}/fd", server.master())).unwrap().flatten();
     let targets = open.filter_map(|entry| fs::read_link(entry.path()).ok());
-    let pid_files = targets.filter(|target| target.to_string_lossy().starts_with(&*pid_file.to_string_lossy()));
+    let pid_files =
+        targets.filter(|target| target.to_string_lossy().starts_with(&*pid_file.to_string_lossy()));
     assert_eq!(pid_files.count(), 1);
     assert_eq!(long.reply().unwrap().text(), "waited");
     // It can be upgraded again.
