@@ -94,14 +94,20 @@ def executor():
 
 def signalled(number):
     """How a forked process that does nothing ends by a signal."""
+    reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            time.sleep(60)
+            os.write(writer, b"x")
+            # Python raises between two calls for a signal that comes right before a system call.
+            for _ in range(6000):
+                time.sleep(0.01)
         except KeyboardInterrupt:
             os._exit(77)
         os._exit(1)
-    time.sleep(0.05)
+    os.read(reader, 1)
+    os.close(reader)
+    os.close(writer)
     os.kill(child, number)
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status)

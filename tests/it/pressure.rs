@@ -131,7 +131,8 @@ fn a_stop_waits_for_a_client_that_does_not_read_no_longer_than_for_a_close() {
     let begun = Instant::now();
     server.signal(Signal::SIGTERM);
     assert!(server.wait_exit().success() && begun.elapsed() < LIMIT);
-    server.wait_for("graceful timeout: requests in flight are cut", 1);
+    // Whether the application has ended by then is open.
+    server.wait_for("graceful timeout: ", 1);
     drop(conn);
 }
 

@@ -143,6 +143,8 @@ fn of_reloads_in_quick_succession_the_last_one_counts() {
         server.wait_for(&format!("reloading generation={reload}"), 1);
     }
     server.wait_for(" reloaded generation=4", 1);
+    // The worker of before accepts until it hears of that.
+    server.wait_for("worker draining", 1);
     let who = server.connect().get("/who").text();
     assert!(who.starts_with("1 4 "), "{who}");
     server.wait_for("a later reload replaces", 3);
