@@ -99,15 +99,16 @@ def signalled(number):
     if child == 0:
         try:
             os.write(writer, b"x")
-            # Python raises between two calls for a signal that comes right before a system call.
-            for _ in range(6000):
-                time.sleep(0.01)
+            time.sleep(60)
         except KeyboardInterrupt:
             os._exit(77)
         os._exit(1)
     os.read(reader, 1)
     os.close(reader)
     os.close(writer)
+    # Asleep: Python forgets a signal that comes right before a system call, and some in children of a thread.
+    while " S " not in open(f"/proc/{child}/stat").read():
+        time.sleep(0.001)
     os.kill(child, number)
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status)
