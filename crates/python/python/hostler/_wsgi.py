@@ -17,6 +17,8 @@ def start_pool(count):
 
 
 def _serve(jobs):
+    # Nobody joins this thread, but those that the application starts in it are not to inherit that: Python waits for them.
+    threading.current_thread()._daemonic = False
     while True:
         try:
             jobs.serve_one()
