@@ -109,11 +109,14 @@ fn workers_that_cannot_be_forked_are_tried_again_and_hold_up_nobody() {
             server.wait_for("number of workers changed", count);
         }
     };
+    let first = pid();
     change(Signal::SIGTTIN, 1);
     server.wait_for("worker process could not be forked", 2);
-    let killed = pid();
+    assert_eq!(server.connect().get("/pid").status, 200);
+    // The first one stays when there are to be fewer.
     change(Signal::SIGTTOU, 1 + MORE);
-    kill(Pid::from_raw(killed.parse().unwrap()), Signal::SIGKILL).unwrap();
-    wait_until("served by another", || pid() != killed);
+    kill(Pid::from_raw(first.parse().unwrap()), Signal::SIGKILL).unwrap();
+    server.wait_for("killed by SIGKILL", 1);
+    wait_until("served by another", || pid() != first);
     server.stop();
 }
