@@ -1,6 +1,7 @@
 //! What belongs to a generation: its policy, its mold, its import. And many seats, and several listeners.
 
-use hostler_testkit::{Builder, Conn, LIMIT, Load, Server, root};
+use crate::safety::directory;
+use hostler_testkit::{Builder, Conn, LIMIT, Load, Server};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -20,9 +21,7 @@ struct Place {
 
 impl Place {
     fn new(name: &str) -> Self {
-        let dir = root().join("target/tmp").join(format!("{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(&dir).unwrap();
+        let dir = directory(name);
         let place = Self { config: dir.join("hostler.toml"), state: dir.join("state") };
         fs::write(&place.config, "").unwrap();
         fs::write(&place.state, "serve").unwrap();
@@ -57,10 +56,7 @@ fn eventually(what: &str, server: &Server, done: impl Fn() -> bool) {
 /// What a pipe said is gone: read again it would wait for ever, or say nothing.
 #[test]
 fn a_configuration_that_was_a_pipe_is_not_read_again() {
-    let dir = root().join("target/tmp").join(format!("pipes-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&dir);
-    fs::create_dir_all(&dir).unwrap();
-    let pipe = dir.join("config");
+    let pipe = directory("pipes").join("config");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let mut server =
         Server::app("supervised:app").option("port", 0).option("config", pipe.display()).launch();
@@ -76,7 +72,7 @@ fn a_configuration_that_was_a_pipe_is_not_read_again() {
 
 #[test]
 fn what_a_reload_does_not_change_is_told() {
-    let file = root().join("target/tmp").join(format!("told-{}.toml", std::process::id()));
+    let file = directory("told").join("config");
     fs::write(&file, "port = 0\nbacklog = 128\nworkers = 1\n").unwrap();
     let server = Server::app("supervised:app").arg("--config").arg(file.to_str().unwrap()).launch();
     server.wait_for("worker ready", 1);
@@ -242,8 +238,7 @@ fn rsgi_applications_are_watched_for_slow_callbacks() {
 
 #[test]
 fn a_worker_whose_mold_dies_before_it_tells_of_it_does_not_boot() {
-    let file = root().join("target/tmp").join(format!("kill-the-mold-{}", std::process::id()));
-    let _ = fs::remove_file(&file);
+    let file = directory("kill-the-mold").join("file");
     let builder = Server::app("dying_mold:app")
         .option("workers", 1)
         .arg("--preload")

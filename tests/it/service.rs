@@ -185,6 +185,13 @@ fn upgraded_as_pid_1() -> (Server, i32) {
     (server, first)
 }
 
+/// Stops what is left of the upgrades of a server that is PID 1 of a namespace.
+fn stop_pid_1(mut server: Server, first: i32) {
+    kill(Pid::from_raw(first), Signal::SIGTERM).unwrap();
+    assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
+    server.wait_empty();
+}
+
 /// The child of a process that is a master, and no mold that is about to leave.
 fn master_below(pid: i32) -> i32 {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
@@ -199,7 +206,7 @@ fn as_pid_1_one_upgrade_follows_another() {
     if !can_make_namespaces() {
         return;
     }
-    let (mut server, first) = upgraded_as_pid_1();
+    let (server, first) = upgraded_as_pid_1();
     for upgrades in 2..=3 {
         kill(Pid::from_raw(first), Signal::SIGUSR2).unwrap();
         server.wait_for("upgraded: the other server serves", upgrades);
@@ -208,9 +215,7 @@ fn as_pid_1_one_upgrade_follows_another() {
     }
     kill(Pid::from_raw(first), Signal::SIGHUP).unwrap();
     server.wait_for("reloaded", 1);
-    kill(Pid::from_raw(first), Signal::SIGTERM).unwrap();
-    assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
-    server.wait_empty();
+    stop_pid_1(server, first);
 }
 
 #[test]
@@ -218,7 +223,7 @@ fn as_pid_1_a_drained_server_takes_the_service_back() {
     if !can_make_namespaces() {
         return;
     }
-    let (mut server, first) = upgraded_as_pid_1();
+    let (server, first) = upgraded_as_pid_1();
     for crashes in 1..=2 {
         kill(Pid::from_raw(master_below(first)), Signal::SIGKILL).unwrap();
         server.wait_for("this one serves again", crashes);
@@ -229,9 +234,7 @@ fn as_pid_1_a_drained_server_takes_the_service_back() {
             server.wait_for("stays to pass signals on", 2);
         }
     }
-    kill(Pid::from_raw(first), Signal::SIGTERM).unwrap();
-    assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
-    server.wait_empty();
+    stop_pid_1(server, first);
 }
 
 /// What is to be reached by the pid file is reached, if not at once.
