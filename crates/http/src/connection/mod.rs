@@ -128,7 +128,9 @@ struct ConnectionTask<S: Read + Write + Descriptor + Unpin + 'static, A: App<Bod
     watched: bool,
     /// When other workers could not take it.
     refused: Option<Instant>,
+    /// It was polled: its task is known.
     begun: bool,
+    /// From the moment it was accepted.
     _guard: Guard,
 }
 
