@@ -1,6 +1,7 @@
 //! What a service manager, a container and an operator expect.
 
-use hostler_testkit::{LIMIT, Server, python, root};
+use crate::safety::directory;
+use hostler_testkit::{LIMIT, Server, python};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -12,13 +13,6 @@ use std::{
     path::PathBuf,
     time::Instant,
 };
-
-fn directory(name: &str) -> PathBuf {
-    let dir = root().join("target/tmp").join(format!("{name}-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&dir);
-    fs::create_dir_all(&dir).unwrap();
-    dir
-}
 
 /// Whether this machine lets us make namespaces, as root outside of a container does; says so if not.
 #[expect(clippy::print_stderr, reason = "a test that is left out should be noticed")]
@@ -47,7 +41,7 @@ fn receive(manager: &UnixDatagram, text: &str) -> String {
 
 #[test]
 fn systemd_is_told_of_readiness_reload_health_and_stop() {
-    let path = directory("notify").join("notify.sock");
+    let path = directory("readiness").join("notify.sock");
     let manager = UnixDatagram::bind(&path).unwrap();
     let server = Server::app("supervised:app")
         .option("workers", 2)

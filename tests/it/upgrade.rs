@@ -1,6 +1,7 @@
 //! Upgrades that go wrong: stops, crashes and other versions meanwhile.
 
-use hostler_testkit::{Builder, LIMIT, Load, Server, root};
+use crate::safety::directory;
+use hostler_testkit::{Builder, LIMIT, Load, Server};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -8,19 +9,11 @@ use nix::{
 use std::{
     fs,
     os::unix::net::UnixDatagram,
-    path::PathBuf,
     time::{Duration, Instant},
 };
 
 fn slow_import() -> Builder {
     Server::app("supervised:app").option("workers", 1).env("IMPORT_SECONDS", "1")
-}
-
-fn directory(name: &str) -> PathBuf {
-    let dir = root().join("target/tmp").join(format!("{name}-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&dir);
-    fs::create_dir_all(&dir).unwrap();
-    dir
 }
 
 /// Tells the server to upgrade; the process id of the new one.
