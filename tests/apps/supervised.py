@@ -37,7 +37,7 @@ async def on_pid(argument, receive, send):
 
 async def on_who(argument, receive, send):
     version = os.environ.get("VERSION", "none")
-    await answer(send, f"{os.environ['HOSTLER_SEAT']} {os.environ['HOSTLER_GENERATION']} {version} {os.getuid()}")
+    await answer(send, f"{os.environ['HOSTLER_WORKER']} {os.environ['HOSTLER_GENERATION']} {version} {os.getuid()}")
 
 
 async def on_block(argument, receive, send):

@@ -1,4 +1,4 @@
-//! What belongs to a generation: its policy, its mold, its import. And many seats, and several listeners.
+//! What belongs to a generation: its policy, its mold, its import. And many workers, and several listeners.
 
 use crate::safety::directory;
 use hostler_testkit::{Builder, Conn, LIMIT, Load, Server};

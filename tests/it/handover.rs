@@ -37,7 +37,7 @@ fn beginnings_of_requests_of_any_length_survive_reloads() {
 #[test]
 fn a_worker_without_room_for_descriptors_loses_no_connection_that_is_handed_over() {
     let server = Server::app("supervised:app").option("workers", 2).start();
-    let (mut idle, stays) = (idle_connections(&server, 20), server_of_seat(&server, "1"));
+    let (mut idle, stays) = (idle_connections(&server, 20), pid_of_worker(&server, "1"));
     // The numbers of descriptors are what is limited: four are left.
     let open = open_files(stays);
     limit_files(stays, (0..).filter(|number| !open.contains(number)).nth(4).unwrap());
@@ -92,11 +92,11 @@ fn idle_connections(server: &Server, of_each: usize) -> Vec<Conn> {
     idle
 }
 
-fn connection_to(server: &Server, seat: &str) -> Conn {
+fn connection_to(server: &Server, worker: &str) -> Conn {
     let mut others = Vec::new();
     loop {
         let mut conn = server.connect();
-        if conn.get("/who").text().starts_with(seat) {
+        if conn.get("/who").text().starts_with(worker) {
             return conn;
         }
         others.push(conn);
@@ -104,8 +104,8 @@ fn connection_to(server: &Server, seat: &str) -> Conn {
     }
 }
 
-fn server_of_seat(server: &Server, seat: &str) -> i32 {
-    connection_to(server, seat).get("/pid").text().parse().unwrap()
+fn pid_of_worker(server: &Server, worker: &str) -> i32 {
+    connection_to(server, worker).get("/pid").text().parse().unwrap()
 }
 
 fn open_files(pid: i32) -> Vec<usize> {

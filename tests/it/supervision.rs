@@ -451,7 +451,7 @@ fn a_cut_request_is_named() {
 }
 
 #[test]
-fn seats_follow_signals_and_survive_reloads() {
+fn workers_follow_signals_and_survive_reloads() {
     let server = Server::app("supervised:app").option("workers", 1).start();
     server.signal(Signal::SIGTTIN);
     server.wait_for("worker ready", 2);

@@ -1,7 +1,7 @@
 //! What comes in and what goes out.
 
-use crate::{Policy, Reason, Why};
-use hostler_wire::{ExitStatus, Generation, SeatId, WorkerId};
+use crate::{DrainReason, KillCause, Policy, RecycleReason};
+use hostler_wire::{ExitStatus, Generation, SlotId, WorkerId};
 use std::time::Duration;
 
 /// What happened.
@@ -30,15 +30,15 @@ pub enum Event {
     /// The worker's loop turned since the last time.
     Beat(WorkerId),
     /// The worker reached one of its limits.
-    Retire(WorkerId, Reason),
+    Recycle(WorkerId, RecycleReason),
     /// The worker's process ended.
     Exited(WorkerId),
     /// Whether memory allows a worker and its successor at the same time.
     Headroom(bool),
     /// The machine stood still for this long: nobody is to be blamed for it.
-    Skipped(Duration),
-    /// The user asked for this many seats.
-    Seats(u16),
+    Suspended(Duration),
+    /// The user asked for this many slots.
+    Scale(u16),
     /// The user asked for an end after the requests in flight.
     StopGracefully,
     /// The user asked for an end now.
@@ -61,8 +61,8 @@ pub enum Event {
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Make a worker for this seat.
-    Spawn(WorkerId, SeatId, Generation),
+    /// Make a worker for this slot.
+    Spawn(WorkerId, SlotId, Generation),
     /// Tell the worker that the server will stop: its answers close their connections.
     LameDuck(WorkerId),
     /// Tell the worker to finish what it has and leave. `hand_over`: somebody else serves on, and takes
@@ -71,7 +71,7 @@ pub enum Action {
         /// The worker.
         worker: WorkerId,
         /// Why.
-        reason: Reason,
+        reason: DrainReason,
         /// Whether idle connections go to others.
         hand_over: bool,
     },
@@ -85,11 +85,11 @@ pub enum Action {
         hand_over: bool,
     },
     /// Have the worker write its stacks.
-    Report(WorkerId, Why),
+    Report(WorkerId, KillCause),
     /// Send the worker SIGTERM, and tell the user why, with what was reported.
-    Terminate(WorkerId, Why),
+    Terminate(WorkerId, KillCause),
     /// Kill the worker, for this reason.
-    Kill(WorkerId, Why),
+    Kill(WorkerId, KillCause),
     /// The new generation serves; the old one drains.
     Reloaded(Generation),
     /// The new generation does not serve; the old one goes on.
@@ -111,8 +111,8 @@ pub enum Action {
     NotUpgraded,
     /// The successor ended after it had taken over; this server serves again.
     TookBack,
-    /// The workers of this seat fail again and again; the next attempt is made after this wait.
-    CrashLoop(SeatId, Duration),
+    /// The workers of this slot fail again and again; the next attempt is made after this wait.
+    CrashLoop(SlotId, Duration),
     /// No worker is left: leave with this status.
     Exit(ExitStatus),
 }

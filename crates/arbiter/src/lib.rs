@@ -8,22 +8,22 @@
 //!                          │ boot timeout     │ stalled                    │ kill deadline
 //!                          └───────────► Reporting ──limit──► Draining ──► Killed
 //! ```
-//! A seat has one incumbent, or two while a successor boots: the old one drains when the new one is ready.
-//! Any number of drained ones may linger. After each event the whole fleet is looked at again (`settle`),
+//! A slot has one incumbent, or two while a successor boots: the old one drains when the new one is ready.
+//! Any number of drained ones may linger. After each event the whole fleet is looked at again (`reconcile`),
 //! so that a rule is written once and holds whatever happened.
 //!
 //! A policy belongs to a generation. Its workers live by it to their end, and the fleet as a whole does so once the
 //! generation is proven.
 //!
-//! Files: `event` what comes in and goes out, `policy` numbers, `worker` states, `settle` the rules for a running fleet, `reload` generations,
+//! Files: `event` what comes in and goes out, `policy` numbers, `worker` states, `reconcile` the rules for a running fleet, `reload` generations,
 //! `upgrade` another server in this one's place, `stop` the end.
 
 #![forbid(unsafe_code)]
 
 mod event;
 mod policy;
+mod reconcile;
 mod reload;
-mod settle;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -32,10 +32,10 @@ mod worker;
 
 pub use event::{Action, Event};
 pub use policy::Policy;
-pub use worker::{Reason, Why};
+pub use worker::{DrainReason, KillCause, RecycleReason};
 
-use hostler_wire::{ExitStatus, Generation, SeatId, WorkerId};
-use policy::{backoff, chance};
+use hostler_wire::{ExitStatus, Generation, SlotId, WorkerId};
+use policy::{backoff, unit_random};
 use reload::Reload;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -56,7 +56,7 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
 /// A place for a worker, and how the last ones in it fared.
 #[derive(Clone, Copy, Debug, Default)]
-struct Seat {
+struct Slot {
     /// Failures in a row, which decide the wait before the next attempt.
     failures: u32,
     spawn_at: Time,
@@ -73,7 +73,7 @@ enum Phase {
         quickly: bool,
         status: ExitStatus,
         /// By the user, or because another server took over.
-        reason: Reason,
+        reason: DrainReason,
     },
     Over,
 }
@@ -83,7 +83,7 @@ enum Phase {
 pub struct Arbiter {
     /// That of the generation that serves.
     policy: Policy,
-    seats: Vec<Seat>,
+    slots: Vec<Slot>,
     workers: BTreeMap<WorkerId, Worker>,
     next_worker: u32,
     generation: Generation,
@@ -97,16 +97,16 @@ pub struct Arbiter {
     headroom: bool,
     phase: Phase,
     ever_served: bool,
-    /// It cannot leave before the server that took over: it is PID 1, and everybody would end with it.
-    outlives: bool,
+    /// As PID 1 it cannot exit before the server that took over: the kernel would kill all processes of the namespace.
+    is_pid1: bool,
 }
 
 impl Arbiter {
-    /// A fleet of vacant seats.
+    /// A fleet of vacant slots.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         Self {
-            seats: vec![Seat::default(); usize::from(policy.workers)],
+            slots: vec![Slot::default(); usize::from(policy.workers)],
             policy,
             workers: BTreeMap::new(),
             next_worker: 1,
@@ -119,14 +119,14 @@ impl Arbiter {
             headroom: true,
             phase: Phase::Running,
             ever_served: false,
-            outlives: false,
+            is_pid1: false,
         }
     }
 
-    /// As [`Arbiter::new`], of a process that cannot leave before a server that took over from it.
+    /// As [`Arbiter::new`], for a process that is PID 1 and so cannot exit before a server that took over from it.
     #[must_use]
-    pub fn outliving(policy: Policy) -> Self {
-        Self { outlives: true, ..Self::new(policy) }
+    pub fn new_as_pid1(policy: Policy) -> Self {
+        Self { is_pid1: true, ..Self::new(policy) }
     }
 
     /// Whether any worker ever became ready.
@@ -153,10 +153,10 @@ impl Arbiter {
         self.generation
     }
 
-    /// How many seats there are.
+    /// How many slots there are.
     #[must_use]
-    pub fn seats(&self) -> u16 {
-        u16::try_from(self.seats.len()).unwrap_or(u16::MAX)
+    pub fn slots(&self) -> u16 {
+        u16::try_from(self.slots.len()).unwrap_or(u16::MAX)
     }
 
     /// How many workers serve.
@@ -167,8 +167,8 @@ impl Arbiter {
 
     /// Whether the worker ends because it was told to, and not for a fault of its own.
     #[must_use]
-    pub fn was_told_to_leave(&self, id: WorkerId) -> bool {
-        self.workers.get(&id).is_none_or(Worker::was_told_to_leave)
+    pub fn was_told_to_exit(&self, id: WorkerId) -> bool {
+        self.workers.get(&id).is_none_or(Worker::was_told_to_exit)
     }
 
     /// The workers whose loops are watched: those that serve.
@@ -180,12 +180,12 @@ impl Arbiter {
     #[must_use]
     pub fn step(&mut self, event: Event, now: Time) -> Vec<Action> {
         let mut actions = Vec::new();
-        self.take_in(event, now, &mut actions);
-        self.settle(now, &mut actions);
+        self.dispatch(event, now, &mut actions);
+        self.reconcile(now, &mut actions);
         actions
     }
 
-    fn take_in(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
+    fn dispatch(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
         match event {
             Event::Preparing(generation) => self.prepare(generation, now),
             Event::CanSpawn(generation) => {
@@ -201,12 +201,12 @@ impl Arbiter {
             Event::BootFailed(id, status) => self.boot_failed(id, status, now, actions),
             Event::StartFailed(status) => self.start_failed(status, now, actions),
             Event::Beat(id) => self.beat(id, now),
-            Event::Retire(id, reason) => self.retire(id, reason),
+            Event::Recycle(id, reason) => self.recycle(id, reason),
             Event::Headroom(enough) => self.headroom = enough,
-            Event::Skipped(by) => self.forgive(by),
-            Event::Seats(seats) => self.change_seats(seats, now, actions),
+            Event::Suspended(by) => self.shift_deadlines(by),
+            Event::Scale(slots) => self.scale(slots, now, actions),
             Event::StopGracefully => self.stop_by_user(now, actions),
-            Event::StopQuickly => self.stop(true, ExitStatus::Clean, Reason::Stop, now, actions),
+            Event::StopQuickly => self.stop(true, ExitStatus::Clean, DrainReason::Stop, now, actions),
             Event::UpgradeBegan => self.upgrade_began(now, actions),
             Event::SuccessorRuns => self.successor_runs(),
             Event::HandOver => self.hand_over(now, actions),
@@ -215,8 +215,8 @@ impl Arbiter {
         }
     }
 
-    fn seat_mut(&mut self, id: SeatId) -> Option<&mut Seat> {
-        self.seats.get_mut(usize::from(id.0).checked_sub(1)?)
+    fn slot_mut(&mut self, id: SlotId) -> Option<&mut Slot> {
+        self.slots.get_mut(usize::from(id.0).checked_sub(1)?)
     }
 
     fn spawned(&mut self, id: WorkerId, now: Time, actions: &mut Vec<Action>) {
@@ -227,7 +227,7 @@ impl Arbiter {
         if !self.is_stopping() {
             self.await_forks(generation, Some(now + SPAWN_LIMIT));
         }
-        self.tell_newcomer(id, now, actions);
+        self.quit_unneeded(id, now, actions);
     }
 
     /// Sets until when the mold of this generation is to have forked another worker.
@@ -244,12 +244,12 @@ impl Arbiter {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         match worker.state {
             State::Booting { .. } => {
-                let retire_at = worker.policy.retirement(now, u64::from(id.0));
-                worker.state = State::Serving { since: now, beat: now, retire_at, retire: None };
+                let recycle_at = worker.policy.recycling(now, u64::from(id.0));
+                worker.state = State::Serving { since: now, beat: now, recycle_at, recycle: None };
             }
             State::Draining { .. } if worker.dismissed => {
                 let kill_at = now + worker.policy.graceful_timeout + KILL_MARGIN;
-                worker.state = State::Draining { kill_at, why: Why::GracefulTimeout };
+                worker.state = State::Draining { kill_at, cause: KillCause::GracefulTimeout };
             }
             _ => {}
         }
@@ -261,14 +261,14 @@ impl Arbiter {
         }
     }
 
-    fn retire(&mut self, id: WorkerId, reason: Reason) {
-        if let Some(Worker { state: State::Serving { retire, .. }, .. }) = self.workers.get_mut(&id) {
-            retire.get_or_insert(reason);
+    fn recycle(&mut self, id: WorkerId, reason: RecycleReason) {
+        if let Some(Worker { state: State::Serving { recycle, .. }, .. }) = self.workers.get_mut(&id) {
+            recycle.get_or_insert(reason);
         }
     }
 
     /// Nobody could turn, boot or finish while the machine stood still.
-    fn forgive(&mut self, by: Duration) {
+    fn shift_deadlines(&mut self, by: Duration) {
         self.preparing.values_mut().for_each(|give_up_at| *give_up_at += by);
         if let Some(Successor::Stopping { kill_at: Some(at) }) = &mut self.successor {
             *at += by;
@@ -305,17 +305,17 @@ impl Arbiter {
             _ => (false, false),
         };
         let seed = self.policy.seed;
-        let Some(seat) = self.seat_mut(worker.seat) else { return };
+        let Some(slot) = self.slot_mut(worker.slot) else { return };
         if healthy {
-            seat.failures = 0;
+            slot.failures = 0;
         }
-        let wait = backoff(seat.failures, chance(seed, u64::from(seat.failures)));
-        // It can serve: whatever ended it, a seat that stays vacant for long helps nobody.
+        let wait = backoff(slot.failures, unit_random(seed, u64::from(slot.failures)));
+        // It can serve: whatever ended it, a slot that stays vacant for long helps nobody.
         let wait = if served { wait.min(LONGEST_WAIT_AFTER_SERVICE) } else { wait };
-        seat.spawn_at = now + wait;
-        seat.failures = seat.failures.saturating_add(1);
-        if seat.failures >= CRASH_LOOP {
-            actions.push(Action::CrashLoop(worker.seat, wait));
+        slot.spawn_at = now + wait;
+        slot.failures = slot.failures.saturating_add(1);
+        if slot.failures >= CRASH_LOOP {
+            actions.push(Action::CrashLoop(worker.slot, wait));
         }
     }
 
@@ -331,7 +331,7 @@ impl Arbiter {
 
     fn start_failed(&mut self, status: ExitStatus, now: Time, actions: &mut Vec<Action>) {
         if !self.ever_served && self.phase == Phase::Running {
-            self.stop(true, status, Reason::Stop, now, actions);
+            self.stop(true, status, DrainReason::Stop, now, actions);
         }
     }
 
@@ -351,15 +351,15 @@ impl Arbiter {
     }
 
     /// The user's last word on the number of workers holds for a generation on its way, too.
-    fn change_seats(&mut self, seats: u16, now: Time, actions: &mut Vec<Action>) {
-        self.seats.resize(usize::from(seats), Seat::default());
+    fn scale(&mut self, slots: u16, now: Time, actions: &mut Vec<Action>) {
+        self.slots.resize(usize::from(slots), Slot::default());
         match &mut self.reload {
             // Nobody would prove it.
-            Some(Reload { generation, .. }) if seats == 0 => {
+            Some(Reload { generation, .. }) if slots == 0 => {
                 let generation = *generation;
                 self.abandon_reload(generation, now, actions);
             }
-            Some(reload) => reload.policy.workers = seats,
+            Some(reload) => reload.policy.workers = slots,
             None => {}
         }
     }

@@ -18,13 +18,13 @@ pub struct Policy {
     pub stall_timeout: Option<Duration>,
     /// The age at which a worker is replaced.
     pub lifetime: Option<Duration>,
-    /// The greatest part of the lifetime that chance takes off, 0 to 1.
+    /// The jitter: up to this part of the lifetime, 0 to 1, is taken off at random.
     pub lifetime_jitter: f64,
     /// The least time between two planned replacements.
     pub respawn_interval: Duration,
     /// How many workers may be replaced at a time.
     pub max_replacing: u16,
-    /// Where chance begins; each server has its own.
+    /// The seed of the jitter; each server has its own.
     pub seed: u64,
 }
 
@@ -47,15 +47,15 @@ impl Policy {
     }
 
     /// When a worker that became ready at `ready` is to be replaced for its age.
-    pub(crate) fn retirement(&self, ready: Time, salt: u64) -> Option<Time> {
+    pub(crate) fn recycling(&self, ready: Time, salt: u64) -> Option<Time> {
         let lifetime = self.lifetime?;
-        let part = self.lifetime_jitter.clamp(0.0, 1.0) * chance(self.seed, salt);
+        let part = self.lifetime_jitter.clamp(0.0, 1.0) * unit_random(self.seed, salt);
         Some(ready + lifetime.mul_f64(1.0 - part))
     }
 }
 
 /// A number from 0 to 1 that depends on nothing else (splitmix64, Steele et al. 2014).
-pub(crate) fn chance(seed: u64, salt: u64) -> f64 {
+pub(crate) fn unit_random(seed: u64, salt: u64) -> f64 {
     let mut mixed = seed.wrapping_add(salt.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -66,18 +66,18 @@ pub(crate) fn chance(seed: u64, salt: u64) -> f64 {
     part
 }
 
-/// The wait before the second attempt at a seat; it doubles from then on. The first is made at once.
+/// The wait before the second attempt at a slot; it doubles from then on. The first is made at once.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// The longest wait between attempts.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
-/// The wait before an attempt that follows `failures` failures in a row; up to a quarter of it is chance.
-pub(crate) fn backoff(failures: u32, chance: f64) -> Duration {
+/// The wait before an attempt that follows `failures` failures in a row; `jitter`, 0 to 1, takes off up to a quarter.
+pub(crate) fn backoff(failures: u32, jitter: f64) -> Duration {
     match failures {
         0 => Duration::ZERO,
         n => {
             let wait = FIRST_BACKOFF.saturating_mul(1 << (n - 1).min(16)).min(LONGEST_BACKOFF);
-            wait.mul_f64(1.0 - chance / 4.0)
+            wait.mul_f64(1.0 - jitter / 4.0)
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A new generation: proven whole before the old one drains, given up whole if any part of it fails.
 
-use crate::{Action, Arbiter, Phase, Policy, Reason, Seat, Time, worker::State};
-use hostler_wire::{Generation, SeatId};
+use crate::{Action, Arbiter, DrainReason, Phase, Policy, Slot, Time, worker::State};
+use hostler_wire::{Generation, SlotId};
 
 /// A generation on its way.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ impl Arbiter {
             if older >= generation {
                 return;
             }
-            self.let_go(older, Action::Superseded(older), now, actions);
+            self.drop_generation(older, Action::Superseded(older), now, actions);
         }
         self.reload = Some(Reload { generation, policy: Policy { seed: self.policy.seed, ..policy } });
     }
@@ -35,39 +35,45 @@ impl Arbiter {
     /// Lets every worker of the new generation go; the old one serves on.
     pub(crate) fn abandon_reload(&mut self, generation: Generation, now: Time, actions: &mut Vec<Action>) {
         if self.reload.is_some_and(|reload| reload.generation == generation) {
-            self.let_go(generation, Action::NotReloaded(generation), now, actions);
+            self.drop_generation(generation, Action::NotReloaded(generation), now, actions);
         }
     }
 
-    fn let_go(&mut self, generation: Generation, told: Action, now: Time, actions: &mut Vec<Action>) {
+    fn drop_generation(
+        &mut self,
+        generation: Generation,
+        told: Action,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) {
         self.reload = None;
         self.preparing.remove(&generation);
         actions.push(told);
         let failed: Vec<_> = self.ids(|worker| worker.generation == generation);
         for id in failed {
-            self.drain(id, Reason::ReloadFailed, now, actions);
+            self.drain(id, DrainReason::ReloadFailed, now, actions);
         }
     }
 
-    /// Brings the new generation up, one worker for each seat, and switches when all of them serve.
+    /// Brings the new generation up, one worker for each slot, and switches when all of them serve.
     pub(crate) fn drive_reload(&mut self, now: Time, actions: &mut Vec<Action>) {
         let Some(Reload { generation, policy }) = self.reload else { return };
         if !self.can_spawn.contains(&generation) {
             return;
         }
-        let seats = || (1..=policy.workers).map(SeatId);
-        for seat in seats() {
+        let slots = || (1..=policy.workers).map(SlotId);
+        for slot in slots() {
             let filled = self.workers.values().any(|worker| {
-                worker.seat == seat && worker.generation == generation && worker.is_incumbent()
+                worker.slot == slot && worker.generation == generation && worker.is_incumbent()
             });
             if !filled {
-                self.spawn(seat, generation, now, actions);
+                self.spawn(slot, generation, now, actions);
             }
         }
-        let proven = seats().all(|seat| {
+        let proven = slots().all(|slot| {
             let mut workers = self.workers.values();
             workers
-                .any(|worker| worker.seat == seat && worker.generation == generation && worker.is_serving())
+                .any(|worker| worker.slot == slot && worker.generation == generation && worker.is_serving())
         });
         if proven {
             self.switch_to(generation, policy, now, actions);
@@ -78,21 +84,21 @@ impl Arbiter {
         self.reload = None;
         self.generation = generation;
         self.policy = policy;
-        self.seats.resize(usize::from(policy.workers), Seat::default());
+        self.slots.resize(usize::from(policy.workers), Slot::default());
         self.preparing.retain(|other, _| *other >= generation);
         self.can_spawn.retain(|other| *other >= generation);
-        for seat in &mut self.seats {
-            seat.failures = 0;
-            seat.spawn_at = now;
+        for slot in &mut self.slots {
+            slot.failures = 0;
+            slot.spawn_at = now;
         }
         actions.push(Action::Reloaded(generation));
-        // One that is still being born is told as soon as it exists (`tell_newcomer`).
+        // One that is not forked yet is told once it is (`quit_unneeded`).
         let old: Vec<_> = self.ids(|worker| {
             worker.generation < generation
                 && matches!(worker.state, State::Booting { .. } | State::Serving { .. })
         });
         for id in old {
-            self.drain(id, Reason::Reload, now, actions);
+            self.drain(id, DrainReason::Reload, now, actions);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The end of a worker's service, and of the server's.
 
 use crate::{
-    Action, Arbiter, Phase, Reason, Time, Why,
+    Action, Arbiter, DrainReason, KillCause, Phase, Time,
     worker::{KILL_MARGIN, QUICK_LIMIT, State, Worker},
 };
 use hostler_wire::{ExitStatus, WorkerId};
@@ -11,27 +11,27 @@ impl Arbiter {
         self.workers.iter().filter(|(_, worker)| which(worker)).map(|(id, _)| *id).collect()
     }
 
-    /// Tells a worker to finish, unless it is ending already. One that is not born yet is told at its birth.
-    pub(crate) fn drain(&mut self, id: WorkerId, reason: Reason, now: Time, actions: &mut Vec<Action>) {
+    /// Tells a worker to finish, unless it is ending already. One that is not forked yet is told once it is.
+    pub(crate) fn drain(&mut self, id: WorkerId, reason: DrainReason, now: Time, actions: &mut Vec<Action>) {
         let hand_over = match reason {
-            Reason::Stop => false,
-            Reason::Upgrade => true,
+            DrainReason::Stop => false,
+            DrainReason::Upgrade => true,
             _ => self
                 .workers
                 .iter()
-                .any(|(other, worker)| *other != id && worker.is_serving() && self.has_seat(worker)),
+                .any(|(other, worker)| *other != id && worker.is_serving() && self.has_slot(worker)),
         };
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let kill_at = now + worker.policy.graceful_timeout + KILL_MARGIN;
         match worker.state {
             // It has no request to finish, unless its word that it serves is still on the way.
             State::Booting { .. } => {
-                worker.state = State::Draining { kill_at: now + QUICK_LIMIT, why: Why::QuickStop };
+                worker.state = State::Draining { kill_at: now + QUICK_LIMIT, cause: KillCause::QuickStop };
                 worker.dismissed = true;
                 actions.push(Action::Dismiss { worker: id, hand_over });
             }
             State::Serving { .. } => {
-                worker.state = State::Draining { kill_at, why: Why::GracefulTimeout };
+                worker.state = State::Draining { kill_at, cause: KillCause::GracefulTimeout };
                 actions.push(Action::Drain { worker: id, reason, hand_over });
             }
             State::Spawning { .. }
@@ -45,14 +45,14 @@ impl Arbiter {
     fn quit(&mut self, id: WorkerId, now: Time, actions: &mut Vec<Action>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         if !matches!(worker.state, State::Spawning { .. } | State::Killed { .. }) {
-            worker.state = State::Draining { kill_at: now + QUICK_LIMIT, why: Why::QuickStop };
+            worker.state = State::Draining { kill_at: now + QUICK_LIMIT, cause: KillCause::QuickStop };
             worker.dismissed = false;
             actions.push(Action::Quit(id));
         }
     }
 
-    /// A worker that was born too late, into a stop or into a generation that is over, leaves again.
-    pub(crate) fn tell_newcomer(&mut self, id: WorkerId, now: Time, actions: &mut Vec<Action>) {
+    /// A worker that is forked too late, during a stop or for a generation that is over, is told to exit.
+    pub(crate) fn quit_unneeded(&mut self, id: WorkerId, now: Time, actions: &mut Vec<Action>) {
         let Some(worker) = self.workers.get(&id) else { return };
         let wanted = self.generation == worker.generation
             || self.reload.is_some_and(|reload| reload.generation == worker.generation);
@@ -70,19 +70,19 @@ impl Arbiter {
             actions.extend(serving.into_iter().map(Action::LameDuck));
             return;
         }
-        self.stop(self.is_told_to_stop(), ExitStatus::Clean, Reason::Stop, now, actions);
+        self.stop(self.is_told_to_stop(), ExitStatus::Clean, DrainReason::Stop, now, actions);
     }
 
     /// Whether the user, or a failed start, has ended the service. Leaving it to another server does not.
     fn is_told_to_stop(&self) -> bool {
-        !matches!(self.phase, Phase::Running | Phase::Stopping { reason: Reason::Upgrade, .. })
+        !matches!(self.phase, Phase::Running | Phase::Stopping { reason: DrainReason::Upgrade, .. })
     }
 
     pub(crate) fn stop(
         &mut self,
         quickly: bool,
         status: ExitStatus,
-        reason: Reason,
+        reason: DrainReason,
         now: Time,
         actions: &mut Vec<Action>,
     ) {
@@ -92,22 +92,22 @@ impl Arbiter {
             Phase::Stopping { .. } if !quickly && self.is_told_to_stop() => return,
             Phase::Stopping { status, .. } => status,
         };
-        if reason == Reason::Stop {
+        if reason == DrainReason::Stop {
             self.stop_successor(quickly, now, actions);
         }
         self.phase = Phase::Stopping { quickly, status, reason };
         self.reload = None;
         self.preparing.clear();
-        // Who is still not born is waited for, but not for long.
+        // Workers that are not forked yet are waited for, but not for long.
         for worker in self.workers.values_mut() {
             if let State::Spawning { give_up_at: Some(at) } = &mut worker.state {
                 *at = now + QUICK_LIMIT;
             }
         }
         // Whom those that retire hand their connections to leaves, too.
-        if !quickly && reason == Reason::Stop {
-            let retiring = self.ids(Worker::is_retiring).into_iter();
-            actions.extend(retiring.map(|worker| Action::Drain { worker, reason, hand_over: false }));
+        if !quickly && reason == DrainReason::Stop {
+            let draining = self.ids(Worker::is_draining_in_time).into_iter();
+            actions.extend(draining.map(|worker| Action::Drain { worker, reason, hand_over: false }));
         }
         for id in self.ids(|_| true) {
             if quickly {
@@ -118,7 +118,7 @@ impl Arbiter {
         }
     }
 
-    pub(crate) fn leave_when_empty(&mut self, actions: &mut Vec<Action>) {
+    pub(crate) fn exit_when_empty(&mut self, actions: &mut Vec<Action>) {
         let Phase::Stopping { status, .. } = self.phase else { return };
         if self.is_successor_awaited() {
             return;

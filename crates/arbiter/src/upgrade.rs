@@ -10,7 +10,7 @@
 //! that has is told, too, as long as this server is there to be asked.
 
 use crate::{
-    Action, Arbiter, Phase, Reason, Time,
+    Action, Arbiter, DrainReason, Phase, Time,
     worker::{KILL_MARGIN, QUICK_LIMIT},
 };
 use hostler_wire::ExitStatus;
@@ -46,9 +46,9 @@ impl Arbiter {
 
     /// Whether this server has left everything to another one, and stays for its sake.
     #[must_use]
-    pub fn is_outliving(&self) -> bool {
+    pub fn is_forwarding_as_pid1(&self) -> bool {
         let left = matches!(self.successor, Some(Successor::TookOver { .. }));
-        self.outlives && left && self.workers.is_empty()
+        self.is_pid1 && left && self.workers.is_empty()
     }
 
     /// Whether another server has taken over, and with it what this one made.
@@ -78,12 +78,13 @@ impl Arbiter {
         {
             self.successor = Some(Successor::TookOver { told: None });
             actions.push(Action::HandedOver);
-            self.stop(false, ExitStatus::Clean, Reason::Upgrade, now, actions);
+            self.stop(false, ExitStatus::Clean, DrainReason::Upgrade, now, actions);
         }
     }
 
     pub(crate) fn successor_ended(&mut self, clean: bool, actions: &mut Vec<Action>) {
-        let leaving = matches!(self.phase, Phase::Stopping { quickly: false, reason: Reason::Upgrade, .. });
+        let leaving =
+            matches!(self.phase, Phase::Stopping { quickly: false, reason: DrainReason::Upgrade, .. });
         match self.successor.take() {
             Some(Successor::Starting | Successor::Booting) => actions.push(Action::NotUpgraded),
             // Nobody told it to: as long as this server is there, it serves again.
@@ -138,7 +139,7 @@ impl Arbiter {
     pub(crate) fn is_successor_awaited(&self) -> bool {
         match self.successor {
             Some(Successor::Starting | Successor::Booting | Successor::Stopping { .. }) => true,
-            Some(Successor::TookOver { .. }) => self.outlives,
+            Some(Successor::TookOver { .. }) => self.is_pid1,
             Some(Successor::Left) | None => false,
         }
     }

@@ -1,7 +1,7 @@
 //! A worker as the rules see it.
 
 use crate::{Policy, Time};
-use hostler_wire::{Generation, SeatId};
+use hostler_wire::{Generation, SlotId};
 use std::time::Duration;
 
 /// How long a mold may take to fork, from its last fork on: its application's hooks may be slow, one by one.
@@ -13,21 +13,28 @@ pub(crate) const KILL_MARGIN: Duration = Duration::from_secs(1);
 /// How long a worker told to leave at once may take.
 pub(crate) const QUICK_LIMIT: Duration = Duration::from_secs(1);
 
-/// Why a worker's service ends.
+/// Why a healthy worker is replaced as planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum RecycleReason {
     /// It reached its lifetime.
     Lifetime,
-    /// It answered as many requests as it may.
+    /// It served its maximum number of requests.
     MaxRequests,
-    /// It has more memory than it may.
+    /// It uses more memory than its limit.
     Memory,
+}
+
+/// Why a worker is told to drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrainReason {
+    /// It is recycled, and its successor serves.
+    Recycle(RecycleReason),
     /// Another generation took over.
     Reload,
     /// The new generation it belongs to failed.
     ReloadFailed,
-    /// There are fewer seats now.
-    Seats,
+    /// The number of workers was reduced.
+    FewerWorkers,
     /// The server stops.
     Stop,
     /// Another server took over.
@@ -36,7 +43,7 @@ pub enum Reason {
 
 /// Why a worker is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum KillCause {
     /// Its graceful timeout ran out.
     GracefulTimeout,
     /// It did not leave although it was told to leave at once.
@@ -54,18 +61,18 @@ pub(crate) enum State {
     /// Exists and prepares to serve.
     Booting { kill_at: Option<Time> },
     /// Serves.
-    Serving { since: Time, beat: Time, retire_at: Option<Time>, retire: Option<Reason> },
+    Serving { since: Time, beat: Time, recycle_at: Option<Time>, recycle: Option<RecycleReason> },
     /// Its stacks have been asked for; then it is terminated.
-    Reporting { until: Time, why: Why },
+    Reporting { until: Time, cause: KillCause },
     /// Finishes what it has.
-    Draining { kill_at: Time, why: Why },
+    Draining { kill_at: Time, cause: KillCause },
     /// Was sent SIGKILL.
-    Killed { why: Why },
+    Killed { cause: KillCause },
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Worker {
-    pub(crate) seat: SeatId,
+    pub(crate) slot: SlotId,
     pub(crate) generation: Generation,
     /// That of its generation.
     pub(crate) policy: Policy,
@@ -81,14 +88,14 @@ impl Worker {
     }
 
     /// Was told to finish, and has time to.
-    pub(crate) fn is_retiring(&self) -> bool {
-        matches!(self.state, State::Draining { why: Why::GracefulTimeout, .. })
+    pub(crate) fn is_draining_in_time(&self) -> bool {
+        matches!(self.state, State::Draining { cause: KillCause::GracefulTimeout, .. })
     }
 
     /// Was told to finish or to leave at once, and has done nothing wrong before that.
-    pub(crate) fn was_told_to_leave(&self) -> bool {
-        let (State::Draining { why, .. } | State::Killed { why }) = self.state else { return false };
-        matches!(why, Why::GracefulTimeout | Why::QuickStop)
+    pub(crate) fn was_told_to_exit(&self) -> bool {
+        let (State::Draining { cause, .. } | State::Killed { cause }) = self.state else { return false };
+        matches!(cause, KillCause::GracefulTimeout | KillCause::QuickStop)
     }
 
     /// Serves or is on the way to it.
@@ -96,7 +103,7 @@ impl Worker {
         matches!(self.state, State::Spawning { .. } | State::Booting { .. } | State::Serving { .. })
     }
 
-    /// Was asked for and is not born yet.
+    /// Was asked for and is not forked yet.
     pub(crate) fn is_spawning(&self) -> bool {
         matches!(self.state, State::Spawning { .. })
     }
@@ -116,10 +123,10 @@ impl Worker {
     }
 
     /// Why it is to be replaced, if it is.
-    pub(crate) fn retirement(&self, now: Time) -> Option<Reason> {
+    pub(crate) fn recycling(&self, now: Time) -> Option<RecycleReason> {
         match self.state {
-            State::Serving { retire: Some(reason), .. } => Some(reason),
-            State::Serving { retire_at: Some(at), .. } if now >= at => Some(Reason::Lifetime),
+            State::Serving { recycle: Some(reason), .. } => Some(reason),
+            State::Serving { recycle_at: Some(at), .. } if now >= at => Some(RecycleReason::Lifetime),
             _ => None,
         }
     }

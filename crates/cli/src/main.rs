@@ -10,7 +10,7 @@ mod python;
 use failure::Failure;
 use hostler_config::{Config, Outcome, Reading, Workers};
 use hostler_master::{
-    CommandLine, Limits, Listening, MoldCommand, Orders, Plan, Policy, Predecessor, Spawner,
+    CommandLine, GenerationSpec, Limits, Listening, MoldCommand, Plan, Policy, Predecessor, Spawner,
 };
 use hostler_sys::{
     logging::{self, Destination},
@@ -57,7 +57,7 @@ fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
     let bound = bind::all(config, predecessor.as_mut())?;
     let listeners: Vec<ListenerSettings> = bound.listeners.iter().map(Listening::settings).collect();
     let plan = Plan {
-        orders: orders(config, &listeners, spawner),
+        spec: generation_spec(config, &listeners, spawner),
         reload: Some(Box::new(move || reread(&args, &listeners, &lasting))),
         listeners: bound.listeners,
         owned_files: bound.files,
@@ -70,9 +70,9 @@ fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
 }
 
 /// What a generation of this configuration is made of.
-fn orders(config: &Config, listeners: &[ListenerSettings], spawner: Spawner) -> Orders {
+fn generation_spec(config: &Config, listeners: &[ListenerSettings], spawner: Spawner) -> GenerationSpec {
     let rules = &config.supervision;
-    Orders {
+    GenerationSpec {
         settings: config.worker_settings(listeners.to_vec()),
         spawner,
         policy: Policy {
@@ -101,7 +101,7 @@ fn reread(
     args: &[OsString],
     listeners: &[ListenerSettings],
     lasting: &Lasting,
-) -> Result<Orders, BootFailure> {
+) -> Result<GenerationSpec, BootFailure> {
     let config = match hostler_config::parse(args.to_vec(), &|name| std::env::var(name).ok(), Reading::Again)
     {
         Ok(Outcome::Run(config)) => config,
@@ -110,7 +110,7 @@ fn reread(
     };
     let spawner = Spawner::Mold(mold(&config, Reading::Again)?);
     lasting.tell_changes(&config);
-    Ok(orders(&config, listeners, spawner))
+    Ok(generation_spec(&config, listeners, spawner))
 }
 
 /// Sends log lines to the file that was asked for.
@@ -183,7 +183,7 @@ fn workers(workers: Workers) -> u16 {
     }
 }
 
-/// The command that starts the mold: a Python that loads the extension and waits for orders.
+/// The command that starts the mold: a Python that loads the extension and waits for messages.
 fn mold(config: &Config, reading: Reading) -> Result<MoldCommand, Failure> {
     let python = python::choose(config.python.as_deref(), config.identity())?;
     let extension = python::extension_for(&python)?;

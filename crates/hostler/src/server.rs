@@ -3,7 +3,7 @@
 use crate::Request;
 use bytes::Bytes;
 use hostler_master::{
-    CommandLine, Limits, Listening, NativeSeat, Orders, Plan, Policy, Predecessor, Spawner,
+    CommandLine, GenerationSpec, Limits, Listening, NativeWorkerContext, Plan, Policy, Predecessor, Spawner,
 };
 use hostler_sys::{
     logging::{self, Destination},
@@ -222,15 +222,15 @@ impl Server {
             };
             listeners.push(Listening { spec: address.clone(), info, sockets });
         }
-        let worker = move |seat: NativeSeat| match adopt(seat) {
-            Ok(seat) => hostler_worker::native::run(seat, &make).code(),
+        let worker = move |context: NativeWorkerContext| match adopt(context) {
+            Ok(context) => hostler_worker::native::run(context, &make).code(),
             Err(error) => {
                 tracing::error!(%error, "a worker could not begin");
                 hostler_wire::ExitStatus::Boot.code()
             }
         };
         let plan = Plan {
-            orders: Orders {
+            spec: GenerationSpec {
                 settings: self.settings(&listeners),
                 spawner: Spawner::Native(Rc::new(worker)),
                 policy: self.policy,
@@ -264,11 +264,11 @@ impl Server {
     }
 }
 
-fn adopt(seat: NativeSeat) -> io::Result<hostler_worker::Seat> {
-    let NativeSeat { post, channel, stacks, board, shared, settings, master_pid } = seat;
+fn adopt(context: NativeWorkerContext) -> io::Result<hostler_worker::WorkerContext> {
+    let NativeWorkerContext { assignment, channel, stacks, board, shared, settings, master_pid } = context;
     let shared = hostler_worker::Shared::from_descriptors(shared)?;
-    let page = hostler_sys::board::map_own(board, post.page)?.keep();
-    Ok(hostler_worker::Seat { post, page, channel, stacks, shared, settings, master_pid })
+    let page = hostler_sys::board::map_own(board, assignment.page)?.keep();
+    Ok(hostler_worker::WorkerContext { assignment, page, channel, stacks, shared, settings, master_pid })
 }
 
 fn listen(address: &str, backlog: i32) -> Result<(ListenerInfo, Vec<OwnedFd>), Error> {

@@ -5,8 +5,8 @@
 //! Those that have more to do than a healthy sibling hold back ([`Load::is_least`]) for a moment each, so a
 //! connection that nobody else takes is taken all the same.
 //!
-//! Where each seat has a socket of its own, a worker accepts from its own without asking, and from the others
-//! when it sees that their workers do not come to it ([`Load::is_seat_served`]).
+//! Where each slot has a socket of its own, a worker accepts from its own without asking, and from the others
+//! when it sees that their workers do not come to it ([`Load::is_slot_served`]).
 
 use crate::{
     App, ConnectionInfo, Line, PeerAddress,
@@ -53,7 +53,7 @@ const RESCUE_INTERVAL: Duration = Duration::from_millis(5);
 pub struct Listener {
     socket: AsyncFd<OwnedFd>,
     info: ListenerInfo,
-    /// The sockets of other seats, by their numbers; empty if all seats share one.
+    /// The sockets of other slots, by their numbers; empty if all slots share one.
     neighbours: Vec<(u32, OwnedFd)>,
 }
 
@@ -66,12 +66,12 @@ impl Listener {
         Ok(Self { socket: watch(socket, Interest::READABLE)?, info: info.clone(), neighbours: Vec::new() })
     }
 
-    /// Takes over the sockets of all seats, of which this worker's is watched.
+    /// Takes over the sockets of all slots, of which this worker's is watched.
     ///
     /// # Errors
     /// The kernel's, when the descriptor cannot be watched; `InvalidInput` if there are no sockets.
-    pub fn adopt_of_seat(info: &ListenerInfo, sockets: Vec<OwnedFd>, seat: u16) -> io::Result<Self> {
-        let own = usize::from(seat.max(1) - 1) % sockets.len().max(1);
+    pub fn adopt_for_slot(info: &ListenerInfo, sockets: Vec<OwnedFd>, slot: u16) -> io::Result<Self> {
+        let own = usize::from(slot.max(1) - 1) % sockets.len().max(1);
         let (mine, neighbours): (Vec<_>, Vec<_>) =
             (1u32..).zip(sockets).partition(|(number, _)| *number as usize == own + 1);
         let (_, socket) = mine.into_iter().next().ok_or(io::ErrorKind::InvalidInput)?;
@@ -177,7 +177,7 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
         }
     }
 
-    /// Accepts for seats whose workers do not: those that are busy for long, and those that are gone.
+    /// Accepts for slots whose workers do not: those that are busy for long, and those that are gone.
     async fn rescue(self: Rc<Self>, index: usize) {
         let mut looks = tokio::time::interval(RESCUE_INTERVAL);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -187,8 +187,8 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
             })
             .await
         {
-            for (seat, socket) in &self.listeners[index].neighbours {
-                if self.server.load.is_seat_served(*seat) {
+            for (slot, socket) in &self.listeners[index].neighbours {
+                if self.server.load.is_slot_served(*slot) {
                     continue;
                 }
                 while let Ok((connection, peer)) = socket::accept(socket.as_fd()) {

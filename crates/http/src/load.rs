@@ -99,10 +99,10 @@ impl Load {
         }
     }
 
-    /// Whether somebody who fills this seat comes to accept.
-    pub(crate) fn is_seat_served(&self, seat: u32) -> bool {
+    /// Whether somebody who fills this slot comes to accept.
+    pub(crate) fn is_slot_served(&self, slot: u32) -> bool {
         let now = clock::now();
-        self.siblings().any(|page| page.seat() == seat && is_available(page, now))
+        self.siblings().any(|page| page.slot() == slot && is_available(page, now))
     }
 
     fn siblings(&self) -> impl Iterator<Item = &'static SiblingPage> {
@@ -193,14 +193,14 @@ mod tests {
             let page = &board.pages()[usize::from(number)];
             board.pages()[0].will_use(number);
             page.set_state(PageState::Serving);
-            page.set_seat(number);
+            page.set_slot(number);
             page.beat(clock::now());
             page.set_parked(true);
         }
         let own = &board.pages()[201];
         let load = Load::new(own, pages, 201, None);
-        assert!(load.is_seat_served(202));
-        assert!(!load.is_seat_served(201), "its own page is no sibling's");
+        assert!(load.is_slot_served(202));
+        assert!(!load.is_slot_served(201), "its own page is no sibling's");
         assert!(load.is_least());
         own.connection_opened();
         own.connection_opened();

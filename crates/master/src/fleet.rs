@@ -1,7 +1,7 @@
 //! The processes of the fleet: which worker is which, the lines to them, and their pages.
 
 use hostler_sys::{channel::Channel, process::WaitStatus};
-use hostler_wire::{FromWorker, Page, Post, ToWorker, Totals, WorkerId};
+use hostler_wire::{Assignment, FromWorker, Page, ToWorker, Totals, WorkerId};
 use std::{
     collections::{BTreeMap, HashMap},
     fs::File,
@@ -12,7 +12,7 @@ use tracing::debug;
 
 /// A worker, from the moment it was asked for.
 pub(crate) struct Worker {
-    pub(crate) post: Post,
+    pub(crate) assignment: Assignment,
     /// `None` until the mold told it.
     pub(crate) pid: Option<i32>,
     pub(crate) channel: Channel,
@@ -36,7 +36,7 @@ pub(crate) struct Seen {
 pub(crate) struct Fleet {
     workers: BTreeMap<WorkerId, Worker>,
     /// Exits of processes that may turn out to be workers whose birth has not been told yet.
-    strangers: HashMap<i32, WaitStatus>,
+    unclaimed_exits: HashMap<i32, WaitStatus>,
     pages: &'static [Page],
     /// Counters of workers that ended.
     ended: Totals,
@@ -44,12 +44,12 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     pub(crate) fn new(pages: &'static [Page]) -> Self {
-        Self { workers: BTreeMap::new(), strangers: HashMap::new(), pages, ended: Totals::default() }
+        Self { workers: BTreeMap::new(), unclaimed_exits: HashMap::new(), pages, ended: Totals::default() }
     }
 
     /// A page that no worker has, from the second on; what is said on the first lets workers find each other.
     pub(crate) fn free_page(&self) -> io::Result<u16> {
-        let taken = |page: &u16| self.workers.values().any(|worker| worker.post.page == *page);
+        let taken = |page: &u16| self.workers.values().any(|worker| worker.assignment.page == *page);
         let count = u16::try_from(self.pages.len()).unwrap_or(u16::MAX);
         let full = || io::Error::other("there are more workers than the scoreboard has pages");
         let free = (1..count).find(|page| !taken(page)).ok_or_else(full)?;
@@ -57,19 +57,19 @@ impl Fleet {
         Ok(free)
     }
 
-    pub(crate) fn page(&self, post: &Post) -> &'static Page {
-        &self.pages[usize::from(post.page)]
+    pub(crate) fn page(&self, assignment: &Assignment) -> &'static Page {
+        &self.pages[usize::from(assignment.page)]
     }
 
-    pub(crate) fn add(&mut self, post: Post, channel: Channel, stacks: File, pid: Option<i32>) {
-        let worker = Worker { post, pid, channel, stacks, seen: Seen::default() };
-        self.workers.insert(post.worker, worker);
+    pub(crate) fn add(&mut self, assignment: Assignment, channel: Channel, stacks: File, pid: Option<i32>) {
+        let worker = Worker { assignment, pid, channel, stacks, seen: Seen::default() };
+        self.workers.insert(assignment.worker, worker);
     }
 
     /// Forgets a worker; what it counted is kept.
     pub(crate) fn remove(&mut self, id: WorkerId) -> Option<Worker> {
         let worker = self.workers.remove(&id)?;
-        let page = self.page(&worker.post);
+        let page = self.page(&worker.assignment);
         self.ended.add(&page.totals());
         page.clear();
         Some(worker)
@@ -78,7 +78,7 @@ impl Fleet {
     /// The counters of all workers that ever were.
     pub(crate) fn totals(&self) -> Totals {
         let mut totals = self.ended;
-        self.workers.values().for_each(|worker| totals.add(&self.page(&worker.post).totals()));
+        self.workers.values().for_each(|worker| totals.add(&self.page(&worker.assignment).totals()));
         totals
     }
 
@@ -99,26 +99,26 @@ impl Fleet {
     }
 
     /// The workers that have been asked for and not been born.
-    pub(crate) fn unborn(&self) -> Vec<WorkerId> {
+    pub(crate) fn pending(&self) -> Vec<WorkerId> {
         self.workers.iter().filter(|(_, worker)| worker.pid.is_none()).map(|(id, _)| *id).collect()
     }
 
     /// The mold told that a worker was born; returns how it ended if it has ended already.
-    pub(crate) fn born(&mut self, id: WorkerId, pid: i32) -> Option<WaitStatus> {
+    pub(crate) fn forked(&mut self, id: WorkerId, pid: i32) -> Option<WaitStatus> {
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.pid = Some(pid);
         }
-        let ended = self.strangers.remove(&pid);
-        if self.unborn().is_empty() {
-            self.strangers.clear();
+        let ended = self.unclaimed_exits.remove(&pid);
+        if self.pending().is_empty() {
+            self.unclaimed_exits.clear();
         }
         ended
     }
 
     /// A process ended that is no known worker. As PID 1 or subreaper we get such from anybody.
-    pub(crate) fn stranger_ended(&mut self, pid: i32, status: WaitStatus) {
-        if !self.unborn().is_empty() {
-            self.strangers.insert(pid, status);
+    pub(crate) fn keep_unclaimed_exit(&mut self, pid: i32, status: WaitStatus) {
+        if !self.pending().is_empty() {
+            self.unclaimed_exits.insert(pid, status);
         }
     }
 
@@ -128,7 +128,7 @@ impl Fleet {
             Ok(message) => message.map(|(message, _)| message),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             Err(error) => {
-                debug!(worker = %id, %error, "cannot read what the worker says");
+                debug!(%error, "cannot read what the worker says");
                 None
             }
         }
@@ -144,7 +144,7 @@ impl Fleet {
         if let Some(worker) = self.workers.get(&id)
             && let Err(error) = worker.channel.send(message, descriptors)
         {
-            debug!(worker = %id, %error, "the worker does not listen");
+            debug!(worker = worker.assignment.slot.0, %error, "the worker does not listen");
         }
     }
 }

@@ -4,7 +4,7 @@
 //! actions that come back. Deciding is `arbiter`'s work and is tested without processes; doing is this
 //! crate's and holds no rules about workers.
 //!
-//! Files: `run` the loop, `hear` what comes in, `act` what goes out, `signals`, `molds` one for each
+//! Files: `run` the loop, `receive` what comes in, `perform` what goes out, `signals`, `molds` one for each
 //! generation, `fleet` the workers' processes, `watch` the scoreboard, `stacks` what a stuck worker wrote, `upgrade`
 //! the server that takes over from this one, `predecessor` the one that this one takes over from, `notify` systemd.
 //!
@@ -18,15 +18,15 @@
 
 #![deny(unsafe_code)]
 
-mod act;
-mod chance;
 mod fleet;
-mod hear;
+mod jitter;
 mod mold;
 mod molds;
 mod native;
 mod notify;
+mod perform;
 mod predecessor;
+mod receive;
 pub mod report;
 mod run;
 mod signals;
@@ -36,7 +36,7 @@ mod watch;
 
 pub use hostler_arbiter::Policy;
 pub use mold::MoldCommand;
-pub use native::NativeSeat;
+pub use native::NativeWorkerContext;
 pub use predecessor::Predecessor;
 pub use upgrade::CommandLine;
 
@@ -49,9 +49,9 @@ pub struct Plan {
     /// The listening sockets.
     pub listeners: Vec<Listening>,
     /// What the first generation is.
-    pub orders: Orders,
+    pub spec: GenerationSpec,
     /// Reads the configuration again, for the next generation; `None` if there is nothing to read.
-    pub reload: Option<Box<dyn Fn() -> Result<Orders, BootFailure>>>,
+    pub reload: Option<Box<dyn Fn() -> Result<GenerationSpec, BootFailure>>>,
     /// Unix sockets that this server made, to be removed at its end.
     pub owned_files: Vec<OwnFile>,
     /// Where log lines are appended to, if not to standard error; opened again on SIGUSR1.
@@ -70,7 +70,7 @@ pub struct Listening {
     pub spec: String,
     /// Where it listens.
     pub info: ListenerInfo,
-    /// The socket, or one for each seat.
+    /// The socket, or one for each slot.
     pub sockets: Vec<OwnedFd>,
 }
 
@@ -84,7 +84,7 @@ impl Listening {
 
 /// What a generation is made of.
 #[derive(Clone)]
-pub struct Orders {
+pub struct GenerationSpec {
     /// What each worker is told.
     pub settings: WorkerSettings,
     /// How workers are made.
@@ -100,7 +100,7 @@ pub struct Orders {
 pub struct Limits {
     /// Requests.
     pub max_requests: Option<u64>,
-    /// The most that chance takes off that number.
+    /// Up to so many of them are taken off at random.
     pub max_requests_jitter: u64,
     /// Memory in KiB: the proportional share where the kernel tells it.
     pub max_memory: Option<u64>,
@@ -116,7 +116,7 @@ pub enum Spawner {
     /// By a mold, which has Python.
     Mold(MoldCommand),
     /// By forking the master, which then runs this and leaves with the code it returns.
-    Native(Rc<dyn Fn(NativeSeat) -> u8>),
+    Native(Rc<dyn Fn(NativeWorkerContext) -> u8>),
 }
 
 /// Keeps the workers alive until told to stop.

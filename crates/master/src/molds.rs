@@ -1,6 +1,6 @@
 //! The molds: one process for each generation that may still need workers.
 
-use crate::{Orders, Spawner, mold::Mold};
+use crate::{GenerationSpec, Spawner, mold::Mold};
 use hostler_sys::process;
 use hostler_wire::Generation;
 use nix::libc::SIGKILL;
@@ -15,8 +15,8 @@ use tracing::debug;
 pub(crate) const MOLD_PAUSE: Duration = Duration::from_secs(1);
 
 /// A generation: what it is made of, and its mold.
-pub(crate) struct Breed {
-    pub(crate) orders: Orders,
+pub(crate) struct GenerationEntry {
+    pub(crate) spec: GenerationSpec,
     pub(crate) mold: Option<Mold>,
     /// When a new mold is due, if there is none.
     pub(crate) due: Option<Instant>,
@@ -25,7 +25,7 @@ pub(crate) struct Breed {
 /// All generations that may still need workers.
 #[derive(Default)]
 pub(crate) struct Molds {
-    breeds: BTreeMap<Generation, Breed>,
+    entries: BTreeMap<Generation, GenerationEntry>,
     /// Molds that were told to leave, and when they are killed if they do not.
     leaving: Vec<(i32, Option<Instant>)>,
 }
@@ -35,25 +35,25 @@ pub(crate) type Started = Result<(), String>;
 
 impl Molds {
     /// Adds a generation; its mold, if it needs one, is due at once.
-    pub(crate) fn add(&mut self, generation: Generation, orders: Orders) {
-        let due = matches!(orders.spawner, Spawner::Mold(_)).then(Instant::now);
-        self.breeds.insert(generation, Breed { orders, mold: None, due });
+    pub(crate) fn add(&mut self, generation: Generation, spec: GenerationSpec) {
+        let due = matches!(spec.spawner, Spawner::Mold(_)).then(Instant::now);
+        self.entries.insert(generation, GenerationEntry { spec, mold: None, due });
     }
 
-    pub(crate) fn get(&self, generation: Generation) -> Option<&Breed> {
-        self.breeds.get(&generation)
+    pub(crate) fn get(&self, generation: Generation) -> Option<&GenerationEntry> {
+        self.entries.get(&generation)
     }
 
-    pub(crate) fn get_mut(&mut self, generation: Generation) -> Option<&mut Breed> {
-        self.breeds.get_mut(&generation)
+    pub(crate) fn get_mut(&mut self, generation: Generation) -> Option<&mut GenerationEntry> {
+        self.entries.get_mut(&generation)
     }
 
     pub(crate) fn generations(&self) -> impl Iterator<Item = Generation> {
-        self.breeds.keys().copied()
+        self.entries.keys().copied()
     }
 
     pub(crate) fn newest(&self) -> Generation {
-        self.breeds.keys().next_back().copied().unwrap_or(Generation(0))
+        self.entries.keys().next_back().copied().unwrap_or(Generation(0))
     }
 
     /// Keeps some generations. The molds of the others see their channel close, and leave; those that do not are
@@ -63,30 +63,30 @@ impl Molds {
         let gone = self.running().filter(|(generation, _)| !keep(*generation));
         let gone: Vec<_> = gone.map(|(_, mold)| (mold.pid, Some(kill_at))).collect();
         self.leaving.extend(gone);
-        self.breeds.retain(|generation, _| keep(*generation));
+        self.entries.retain(|generation, _| keep(*generation));
     }
 
     /// Has all molds leave, until they are needed again; whose they were.
-    pub(crate) fn rest(&mut self) -> Vec<Generation> {
+    pub(crate) fn stop_all(&mut self) -> Vec<Generation> {
         let kill_at = Instant::now() + MOLD_PAUSE;
-        let mut rest = Vec::new();
-        for (generation, breed) in &mut self.breeds {
-            breed.due = None;
-            if let Some(mold) = breed.mold.take() {
+        let mut stopped = Vec::new();
+        for (generation, entry) in &mut self.entries {
+            entry.due = None;
+            if let Some(mold) = entry.mold.take() {
                 self.leaving.push((mold.pid, Some(kill_at)));
-                rest.push(*generation);
+                stopped.push(*generation);
             }
         }
-        rest
+        stopped
     }
 
     /// Sees to it that a generation has a mold, now or soon.
     pub(crate) fn ensure(&mut self, generation: Generation) {
-        if let Some(breed) = self.breeds.get_mut(&generation)
-            && breed.mold.is_none()
-            && matches!(breed.orders.spawner, Spawner::Mold(_))
+        if let Some(entry) = self.entries.get_mut(&generation)
+            && entry.mold.is_none()
+            && matches!(entry.spec.spawner, Spawner::Mold(_))
         {
-            breed.due.get_or_insert_with(Instant::now);
+            entry.due.get_or_insert_with(Instant::now);
         }
     }
 
@@ -103,15 +103,15 @@ impl Molds {
     }
 
     /// Whether the process that ended was a mold that was told to leave.
-    pub(crate) fn has_left(&mut self, pid: i32) -> bool {
+    pub(crate) fn reap_leaving(&mut self, pid: i32) -> bool {
         let before = self.leaving.len();
         self.leaving.retain(|(leaving, _)| *leaving != pid);
         self.leaving.len() < before
     }
 
     /// What the generations are made of.
-    pub(crate) fn orders(&self) -> impl Iterator<Item = &Orders> {
-        self.breeds.values().map(|breed| &breed.orders)
+    pub(crate) fn specs(&self) -> impl Iterator<Item = &GenerationSpec> {
+        self.entries.values().map(|entry| &entry.spec)
     }
 
     /// The processes of all molds.
@@ -120,7 +120,7 @@ impl Molds {
     }
 
     pub(crate) fn running(&self) -> impl Iterator<Item = (Generation, &Mold)> {
-        self.breeds.iter().filter_map(|(generation, breed)| Some((*generation, breed.mold.as_ref()?)))
+        self.entries.iter().filter_map(|(generation, entry)| Some((*generation, entry.mold.as_ref()?)))
     }
 
     pub(crate) fn generation_of(&self, pid: i32) -> Option<Generation> {
@@ -128,7 +128,7 @@ impl Molds {
     }
 
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.breeds.values().filter_map(|breed| breed.due).min()
+        self.entries.values().filter_map(|entry| entry.due).min()
     }
 
     /// When the next one that was told to leave is killed.
@@ -140,15 +140,15 @@ impl Molds {
     pub(crate) fn start_due(&mut self, shared: &[BorrowedFd<'_>]) -> Vec<(Generation, Started)> {
         let now = Instant::now();
         let mut started = Vec::new();
-        for (generation, breed) in &mut self.breeds {
-            if breed.due.is_none_or(|due| due > now) {
+        for (generation, entry) in &mut self.entries {
+            if entry.due.is_none_or(|due| due > now) {
                 continue;
             }
-            breed.due = None;
-            let Spawner::Mold(command) = &breed.orders.spawner else { continue };
-            match Mold::start(command, &breed.orders.settings, shared) {
+            entry.due = None;
+            let Spawner::Mold(command) = &entry.spec.spawner else { continue };
+            match Mold::start(command, &entry.spec.settings, shared) {
                 Ok(mold) => {
-                    breed.mold = Some(mold);
+                    entry.mold = Some(mold);
                     started.push((*generation, Ok(())));
                 }
                 Err(error) => {

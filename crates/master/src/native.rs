@@ -4,7 +4,7 @@ use hostler_sys::{
     channel::Channel,
     process::{self, Fork},
 };
-use hostler_wire::{Post, WorkerSettings};
+use hostler_wire::{Assignment, WorkerSettings};
 use std::{
     fs::File,
     io,
@@ -13,9 +13,9 @@ use std::{
 };
 
 /// What a freshly forked native worker is given.
-pub struct NativeSeat {
+pub struct NativeWorkerContext {
     /// Which worker it is.
-    pub post: Post,
+    pub assignment: Assignment,
     /// Its line to the master.
     pub channel: Channel,
     /// Where it would write its stacks.

@@ -15,7 +15,7 @@ use tracing::debug;
 /// How often to try again.
 const RETRY: Duration = Duration::from_secs(1);
 /// More than this has not happened since the service manager read last, or it will not read any more.
-const MOST_UNSENT: usize = 64;
+const MAX_UNSENT: usize = 64;
 
 /// The line to the service manager.
 pub(crate) struct Notifier {
@@ -66,22 +66,22 @@ impl Notifier {
             .map(|interval| self.signed + interval)
     }
 
-    fn ready(&mut self, serving: usize, seats: usize) {
+    fn ready(&mut self, serving: usize, slots: usize) {
         self.state = State::Serving;
-        let status = format!("{serving} of {seats} workers serve");
+        let status = format!("{serving} of {slots} workers serve");
         self.tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
         self.status = status;
     }
 
     /// Says READY at the first call, then what changed, then that the server lives: only while somebody serves.
-    pub(crate) fn alive(&mut self, serving: usize, seats: usize, requests: u64) {
+    pub(crate) fn alive(&mut self, serving: usize, slots: usize, requests: u64) {
         if self.socket.is_none() {
             return;
         }
         if self.state == State::Starting {
-            self.ready(serving, seats);
+            self.ready(serving, slots);
         }
-        let status = format!("{serving} of {seats} workers serve");
+        let status = format!("{serving} of {slots} workers serve");
         if status != self.status {
             self.mention(&[NotifyState::Status(&status)]);
             self.status = status;
@@ -107,9 +107,9 @@ impl Notifier {
     }
 
     /// A reload ended, one way or the other.
-    pub(crate) fn reload_ended(&mut self, serving: usize, seats: usize) {
+    pub(crate) fn reload_ended(&mut self, serving: usize, slots: usize) {
         if self.state == State::Serving {
-            self.ready(serving, seats);
+            self.ready(serving, slots);
         }
     }
 
@@ -155,7 +155,7 @@ impl Notifier {
 
     /// Says what must arrive.
     fn tell(&mut self, states: &[NotifyState<'_>]) {
-        if self.unsent.len() == MOST_UNSENT {
+        if self.unsent.len() == MAX_UNSENT {
             self.unsent.pop_front();
         }
         if self.socket.is_some() {

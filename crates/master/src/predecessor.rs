@@ -132,7 +132,7 @@ fn understood(left: serde_json::Value) -> io::Result<Inheritance> {
 
 impl Master {
     /// The server before this one passes on that somebody told it to stop.
-    pub(crate) fn hear_predecessor(&mut self, events: &mut VecDeque<Event>) {
+    pub(crate) fn receive_from_predecessor(&mut self, events: &mut VecDeque<Event>) {
         let Some(predecessor) = &mut self.plan.predecessor else { return };
         while let Some(ToSuccessor::Stop { quickly }) = predecessor.message() {
             info!(quickly, "the server before this one was told to stop, and this one stops, too");

@@ -2,8 +2,8 @@
 
 use crate::{
     Plan, Spawner,
-    chance::Chance,
     fleet::Fleet,
+    jitter::Jitter,
     molds::{MOLD_PAUSE, Molds},
     notify::Notifier,
     predecessor::Predecessor,
@@ -34,7 +34,7 @@ const TELL_LOST: Duration = Duration::from_secs(1);
 /// How often to try to write the pid file.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// How long a turn lasts in which nothing can be waited for.
-const DEAF: Duration = Duration::from_millis(100);
+const POLL_FAILED_PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(plan: Plan) -> ExitStatus {
     match Master::new(plan) {
@@ -62,7 +62,7 @@ pub(crate) struct Master {
     pub(crate) last_generation: Generation,
     pub(crate) fleet: Fleet,
     pub(crate) watch: Watch,
-    pub(crate) chance: Chance,
+    pub(crate) jitter: Jitter,
     pub(crate) notifier: Notifier,
     /// The server that is to take over from this one.
     pub(crate) successor: Option<Successor>,
@@ -71,16 +71,16 @@ pub(crate) struct Master {
     /// How many calls of a WSGI application there can be at once was logged.
     pub(crate) concurrency_told: bool,
     /// It has only a successor to look after.
-    pub(crate) rests: bool,
+    pub(crate) forwards_as_pid1: bool,
     /// When to try again to write the pid file.
     pub(crate) pid_file_due: Option<Instant>,
-    /// All seats were filled once, since this server is the service.
+    /// All slots were filled once, since this server is the service.
     pub(crate) announced: bool,
 }
 
 fn arbiter(policy: Policy) -> Arbiter {
     // Everybody in its namespace ends with the process that is PID 1 there.
-    if std::process::id() == 1 { Arbiter::outliving(policy) } else { Arbiter::new(policy) }
+    if std::process::id() == 1 { Arbiter::new_as_pid1(policy) } else { Arbiter::new(policy) }
 }
 
 impl Master {
@@ -89,7 +89,7 @@ impl Master {
         // Before anything is started, so that no exit goes unnoticed.
         let signals = SignalPipe::new(&SIGNALS)?;
         disposition::for_master();
-        let settings = &plan.orders.settings;
+        let settings = &plan.spec.settings;
         let app = settings.app.as_ref().map_or("native", |app| app.target.as_str());
         title::set(&title::for_role(settings.process_name.as_deref(), title::Role::Master, app));
         let board = Board::create()?;
@@ -103,11 +103,11 @@ impl Master {
         if let Some(predecessor) = &plan.predecessor {
             predecessor.begin()?;
         }
-        let mut chance = Chance::new();
+        let mut jitter = Jitter::new();
         let mut molds = Molds::default();
-        molds.add(Generation(0), plan.orders.clone());
+        molds.add(Generation(0), plan.spec.clone());
         Ok(Self {
-            arbiter: arbiter(Policy { seed: chance.next(), ..plan.orders.policy }),
+            arbiter: arbiter(Policy { seed: jitter.next(), ..plan.spec.policy }),
             started: Instant::now(),
             signals,
             fleet: Fleet::new(board.pages()),
@@ -116,12 +116,12 @@ impl Master {
             molds,
             last_generation: Generation(0),
             watch: Watch::new(),
-            chance,
+            jitter,
             notifier: Notifier::new(plan.predecessor.is_some()),
             successor: None,
             reported: false,
             concurrency_told: false,
-            rests: false,
+            forwards_as_pid1: false,
             announced: false,
             pid_file_due: None,
             plan,
@@ -129,8 +129,8 @@ impl Master {
     }
 
     fn serve(&mut self) -> ExitStatus {
-        if matches!(self.plan.orders.spawner, Spawner::Native(_))
-            && let Some(status) = self.happen(Event::CanSpawn(Generation(0)))
+        if matches!(self.plan.spec.spawner, Spawner::Native(_))
+            && let Some(status) = self.dispatch(Event::CanSpawn(Generation(0)))
         {
             return status;
         }
@@ -150,33 +150,33 @@ impl Master {
         }
         // What one signal began is known when the next one is looked at.
         for signal in self.signals.drain() {
-            self.hear_signal(signal, &mut events);
-            if let Some(status) = self.happen_all(&mut events) {
+            self.receive_signal(signal, &mut events);
+            if let Some(status) = self.dispatch_all(&mut events) {
                 return Some(status);
             }
         }
-        self.hear_molds(&mut events);
-        self.hear_workers(&mut events);
-        self.hear_successor(&mut events);
-        self.hear_predecessor(&mut events);
+        self.receive_from_molds(&mut events);
+        self.receive_from_workers(&mut events);
+        self.receive_from_successor(&mut events);
+        self.receive_from_predecessor(&mut events);
         self.molds.kill_overdue();
-        self.look(&mut events);
+        self.sample(&mut events);
         events.push_back(Event::Tick);
-        let status = self.happen_all(&mut events);
-        self.rest();
+        let status = self.dispatch_all(&mut events);
+        self.forward_signals_as_pid1();
         logging::tell_lost();
         self.announce();
         status
     }
 
-    fn happen_all(&mut self, events: &mut VecDeque<Event>) -> Option<ExitStatus> {
-        events.drain(..).find_map(|event| self.happen(event))
+    fn dispatch_all(&mut self, events: &mut VecDeque<Event>) -> Option<ExitStatus> {
+        events.drain(..).find_map(|event| self.dispatch(event))
     }
 
     /// Tells whom it may concern when the server serves for the first time, and how it goes on.
     fn announce(&mut self) {
         self.notifier.send_unsent();
-        let (serving, seats) = (self.arbiter.serving(), usize::from(self.arbiter.seats()));
+        let (serving, slots) = (self.arbiter.serving(), usize::from(self.arbiter.slots()));
         if self.arbiter.is_stopping() {
             self.pid_file_due = None;
             return self.notifier.stopping();
@@ -184,7 +184,7 @@ impl Master {
         if self.pid_file_due.is_some_and(|due| Instant::now() >= due) {
             self.write_pid_file();
         }
-        if !self.announced && serving > 0 && serving >= seats {
+        if !self.announced && serving > 0 && serving >= slots {
             self.announced = true;
             self.write_pid_file();
             self.notifier.take_over();
@@ -193,12 +193,12 @@ impl Master {
             }
         }
         if self.announced {
-            self.notifier.alive(serving, seats, self.fleet.totals().requests);
+            self.notifier.alive(serving, slots, self.fleet.totals().requests);
         }
     }
 
     pub(crate) fn reload_ended(&mut self) {
-        self.notifier.reload_ended(self.arbiter.serving(), usize::from(self.arbiter.seats()));
+        self.notifier.reload_ended(self.arbiter.serving(), usize::from(self.arbiter.slots()));
     }
 
     /// What molds and native workers are given, in this order.
@@ -218,7 +218,7 @@ impl Master {
         for (generation, how) in started {
             match how {
                 Ok(()) => events.push_back(Event::Preparing(generation)),
-                Err(how) => self.lose_mold(generation, &how, events),
+                Err(how) => self.mold_lost(generation, &how, events),
             }
         }
     }
@@ -246,7 +246,7 @@ impl Master {
         match poll(&mut watched, timeout) {
             Ok(_) | Err(nix::Error::EINTR) => {}
             // There are more than this process may open: the limit was lowered. Each turn looks at all of them.
-            Err(_) => std::thread::sleep(DEAF),
+            Err(_) => std::thread::sleep(POLL_FAILED_PAUSE),
         }
     }
 
@@ -254,8 +254,14 @@ impl Master {
         let arbiter = self.arbiter.next_deadline().map(|due| self.started + due);
         let molds = self.molds.due().filter(|_| !self.arbiter.is_stopping());
         let lost = logging::has_lost().then(|| Instant::now() + TELL_LOST);
-        let others =
-            [molds, lost, self.molds.next_kill(), self.next_look(), self.notifier.next(), self.pid_file_due];
+        let others = [
+            molds,
+            lost,
+            self.molds.next_kill(),
+            self.next_sample(),
+            self.notifier.next(),
+            self.pid_file_due,
+        ];
         arbiter.into_iter().chain(others.into_iter().flatten()).min()
     }
 
@@ -302,7 +308,7 @@ impl Master {
         loop {
             while let Ok(Some((ended, _))) = process::wait_any() {
                 if molds.remove(&ended) {
-                    self.end_births(ended);
+                    self.kill_pending_forks(ended);
                 }
             }
             if molds.is_empty() {

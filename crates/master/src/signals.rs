@@ -13,7 +13,7 @@ pub(crate) const SIGNALS: [i32; 10] =
     [SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH];
 
 impl Master {
-    pub(crate) fn hear_signal(&mut self, signal: i32, events: &mut VecDeque<Event>) {
+    pub(crate) fn receive_signal(&mut self, signal: i32, events: &mut VecDeque<Event>) {
         match signal {
             SIGCHLD => self.reap(events),
             SIGTERM => {
@@ -24,22 +24,22 @@ impl Master {
                 info!(signal = if signal == SIGINT { "SIGINT" } else { "SIGQUIT" }, "stopping quickly");
                 events.push_back(Event::StopQuickly);
             }
-            SIGHUP | SIGUSR1 | SIGUSR2 | SIGTTIN | SIGTTOU | SIGWINCH if self.pass_on(signal) => {}
+            SIGHUP | SIGUSR1 | SIGUSR2 | SIGTTIN | SIGTTOU | SIGWINCH if self.forward_signal(signal) => {}
             SIGHUP => self.reload(events),
             SIGUSR1 => self.reopen_log(),
             SIGUSR2 => self.upgrade(events),
-            SIGTTIN => self.set_seats(self.arbiter.seats().saturating_add(1), "SIGTTIN", events),
-            SIGTTOU => self.set_seats(self.arbiter.seats().max(2) - 1, "SIGTTOU", events),
+            SIGTTIN => self.scale(self.arbiter.slots().saturating_add(1), "SIGTTIN", events),
+            SIGTTOU => self.scale(self.arbiter.slots().max(2) - 1, "SIGTTOU", events),
             // A terminal sends it when its window changes, and means nothing by it.
             SIGWINCH if hostler_sys::proc::has_terminal() => {}
-            SIGWINCH => self.set_seats(0, "SIGWINCH", events),
+            SIGWINCH => self.scale(0, "SIGWINCH", events),
             _ => {}
         }
     }
 
-    fn set_seats(&mut self, seats: u16, signal: &str, events: &mut VecDeque<Event>) {
-        info!(signal, from = self.arbiter.seats(), to = seats, "number of workers changed");
-        events.push_back(Event::Seats(seats));
+    fn scale(&mut self, slots: u16, signal: &str, events: &mut VecDeque<Event>) {
+        info!(signal, from = self.arbiter.slots(), to = slots, "number of workers changed");
+        events.push_back(Event::Scale(slots));
     }
 
     /// Begins a new generation: configuration and environment files are read again, and a new mold imports
@@ -49,12 +49,12 @@ impl Master {
             return info!(signal = "SIGHUP", "not reloaded: the server stops");
         }
         self.notifier.reloading();
-        let orders = match &self.plan.reload {
+        let spec = match &self.plan.reload {
             Some(read) => read(),
-            None => Ok(self.plan.orders.clone()),
+            None => Ok(self.plan.spec.clone()),
         };
-        let orders = match orders {
-            Ok(orders) => orders,
+        let spec = match spec {
+            Ok(spec) => spec,
             Err(failure) => {
                 let cause = failure.cause.as_deref().unwrap_or_default();
                 error!(cause, "not reloaded: {}; the running workers serve on", failure.message);
@@ -66,10 +66,10 @@ impl Master {
         };
         let generation = Generation(self.molds.newest().0.max(self.last_generation.0) + 1);
         self.last_generation = generation;
-        info!(%generation, "reloading");
-        let policy = Policy { workers: self.seats_after(&orders.policy), ..orders.policy };
-        let native = matches!(orders.spawner, crate::Spawner::Native(_));
-        self.molds.add(generation, orders);
+        info!(generation = generation.0, "reloading");
+        let policy = Policy { workers: self.workers_after(&spec.policy), ..spec.policy };
+        let native = matches!(spec.spawner, crate::Spawner::Native(_));
+        self.molds.add(generation, spec);
         events.push_back(Event::Reload(generation, policy));
         if native {
             events.push_back(Event::CanSpawn(generation));
@@ -78,10 +78,10 @@ impl Master {
 
     /// How many workers there are to be after a reload: what was changed by signals lasts, unless the configuration
     /// was changed since, or nobody is left.
-    fn seats_after(&self, configured: &Policy) -> u16 {
-        let seats = self.arbiter.seats();
-        if configured.workers == self.plan.orders.policy.workers && seats > 0 {
-            seats
+    fn workers_after(&self, configured: &Policy) -> u16 {
+        let slots = self.arbiter.slots();
+        if configured.workers == self.plan.spec.policy.workers && slots > 0 {
+            slots
         } else {
             configured.workers
         }

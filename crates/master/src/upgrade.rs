@@ -126,7 +126,7 @@ impl Master {
         }
     }
 
-    pub(crate) fn hear_successor(&mut self, events: &mut VecDeque<Event>) {
+    pub(crate) fn receive_from_successor(&mut self, events: &mut VecDeque<Event>) {
         while let Some(successor) = &mut self.successor {
             let Some(channel) = &successor.channel else { return };
             match channel.recv::<FromSuccessor>() {
@@ -183,7 +183,7 @@ impl Master {
             return false;
         }
         // Its last words first, and what they lead to.
-        self.hear_successor(events);
+        self.receive_from_successor(events);
         self.successor = None;
         let took_over = self.arbiter.is_replaced() || events.contains(&Event::HandOver);
         if let Some(heir) = took_over.then(proc::other_master).flatten() {
@@ -204,27 +204,29 @@ impl Master {
         self.announced = false;
         // A reload that the upgrade overtook is over.
         let serving = self.arbiter.generation();
-        self.let_go(events, |generation| generation == serving);
+        self.retain_generations(events, |generation| generation == serving);
         self.molds.ensure(serving);
     }
 
     /// As PID 1 the process cannot leave before its successor. It keeps no application meanwhile.
-    pub(crate) fn rest(&mut self) {
-        if std::mem::replace(&mut self.rests, self.arbiter.is_outliving()) || !self.rests {
+    pub(crate) fn forward_signals_as_pid1(&mut self) {
+        if std::mem::replace(&mut self.forwards_as_pid1, self.arbiter.is_forwarding_as_pid1())
+            || !self.forwards_as_pid1
+        {
             return;
         }
         let pid = self.successor.as_ref().map(|successor| successor.pid);
         info!(pid, "as PID 1 this process stays to pass signals on");
-        for generation in self.molds.rest() {
+        for generation in self.molds.stop_all() {
             // It needs no worker until this server serves again.
-            let status = self.happen(Event::CannotSpawn(generation));
+            let status = self.dispatch(Event::CannotSpawn(generation));
             debug_assert!(status.is_none(), "the successor is awaited");
         }
     }
 
     /// Passes a signal on to the server that took over, as long as this process stands for it.
-    pub(crate) fn pass_on(&self, signal: i32) -> bool {
-        let Some(successor) = self.successor.as_ref().filter(|_| self.arbiter.is_outliving()) else {
+    pub(crate) fn forward_signal(&self, signal: i32) -> bool {
+        let Some(successor) = self.successor.as_ref().filter(|_| self.arbiter.is_forwarding_as_pid1()) else {
             return false;
         };
         if let Err(error) = process::signal(successor.pid, signal) {

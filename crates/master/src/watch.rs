@@ -1,7 +1,7 @@
 //! Looking at the scoreboard now and then: heartbeats, memory.
 
 use crate::{Limits, run::Master};
-use hostler_arbiter::{Event, Reason};
+use hostler_arbiter::{Event, RecycleReason};
 use hostler_sys::proc;
 use hostler_wire::{Generation, WorkerId};
 use std::{
@@ -11,87 +11,87 @@ use std::{
 use tracing::{debug, info, warn};
 
 /// The longest time between two looks at heartbeats.
-const LOOK: Duration = Duration::from_secs(1);
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 /// A look that comes this much too late says that the machine stood still, not the workers.
-const SKIP: Duration = Duration::from_secs(2);
+const SUSPENDED_AFTER: Duration = Duration::from_secs(2);
 /// A worker and its successor need this much more memory than the worker has, in percent.
 const HEADROOM_PERCENT: u64 = 120;
 
 /// When to look next.
 pub(crate) struct Watch {
-    looked: Instant,
-    measured: Instant,
+    sampled_at: Instant,
+    measured_at: Instant,
 }
 
 impl Watch {
     pub(crate) fn new() -> Self {
-        Self { looked: Instant::now(), measured: Instant::now() }
+        Self { sampled_at: Instant::now(), measured_at: Instant::now() }
     }
 }
 
 /// How often to look at heartbeats; `None` if nobody wants to know.
 fn interval(stall_timeout: Option<Duration>) -> Option<Duration> {
-    stall_timeout.map(|limit| LOOK.min(limit / 4).max(Duration::from_millis(10)))
+    stall_timeout.map(|limit| SAMPLE_INTERVAL.min(limit / 4).max(Duration::from_millis(10)))
 }
 
 impl Master {
-    fn look_interval(&self) -> Option<Duration> {
+    fn sample_interval(&self) -> Option<Duration> {
         if self.arbiter.is_stopping() {
             return None;
         }
-        let orders = self.molds.orders().chain([&self.plan.orders]);
-        orders.filter_map(|orders| interval(orders.policy.stall_timeout)).min()
+        let spec = self.molds.specs().chain([&self.plan.spec]);
+        spec.filter_map(|spec| interval(spec.policy.stall_timeout)).min()
     }
 
     /// How often memory is to be measured, if it is.
     fn measure_interval(&self) -> Option<Duration> {
-        let limits = self.molds.orders().chain([&self.plan.orders]).map(|orders| &orders.limits);
+        let limits = self.molds.specs().chain([&self.plan.spec]).map(|spec| &spec.limits);
         limits.filter(|limits| limits.max_memory.is_some()).map(|limits| limits.memory_interval).min()
     }
 
     /// The limits of a worker are those of its generation.
     fn limits_of(&self, generation: Generation) -> &Limits {
-        self.molds.get(generation).map_or(&self.plan.orders.limits, |breed| &breed.orders.limits)
+        self.molds.get(generation).map_or(&self.plan.spec.limits, |entry| &entry.spec.limits)
     }
 
     /// When the scoreboard is to be looked at again.
-    pub(crate) fn next_look(&self) -> Option<Instant> {
-        let look = self.look_interval().map(|interval| self.watch.looked + interval);
+    pub(crate) fn next_sample(&self) -> Option<Instant> {
+        let look = self.sample_interval().map(|interval| self.watch.sampled_at + interval);
         let measure = self.measure_interval().filter(|_| !self.arbiter.is_stopping());
-        look.into_iter().chain(measure.map(|interval| self.watch.measured + interval)).min()
+        look.into_iter().chain(measure.map(|interval| self.watch.measured_at + interval)).min()
     }
 
     /// Looks, if it is time to.
-    pub(crate) fn look(&mut self, events: &mut VecDeque<Event>) {
+    pub(crate) fn sample(&mut self, events: &mut VecDeque<Event>) {
         let now = Instant::now();
-        if let Some(interval) = self.look_interval() {
-            let late = now.saturating_duration_since(self.watch.looked + interval);
-            if now >= self.watch.looked + interval {
-                if late > SKIP {
+        if let Some(interval) = self.sample_interval() {
+            let late = now.saturating_duration_since(self.watch.sampled_at + interval);
+            if now >= self.watch.sampled_at + interval {
+                if late > SUSPENDED_AFTER {
                     let late_seconds = late.as_secs_f64();
                     warn!(
                         late = late_seconds,
                         "the machine or the master stood still; no worker is blamed for it"
                     );
-                    events.push_back(Event::Skipped(late));
+                    events.push_back(Event::Suspended(late));
                 }
-                self.watch.looked = now;
-                self.look_at_loops(events);
+                self.watch.sampled_at = now;
+                self.sample_heartbeats(events);
             }
         } else {
-            self.watch.looked = now;
+            self.watch.sampled_at = now;
         }
-        if self.measure_interval().is_some_and(|interval| now >= self.watch.measured + interval) {
-            self.watch.measured = now;
+        if self.measure_interval().is_some_and(|interval| now >= self.watch.measured_at + interval) {
+            self.watch.measured_at = now;
             self.measure_memory(events);
         }
     }
 
-    fn look_at_loops(&mut self, events: &mut VecDeque<Event>) {
+    fn sample_heartbeats(&mut self, events: &mut VecDeque<Event>) {
         let watched: Vec<WorkerId> = self.arbiter.watched().collect();
         for id in watched {
             let Some(worker) = self.fleet.get(id) else { continue };
-            let page = self.fleet.page(&worker.post);
+            let page = self.fleet.page(&worker.assignment);
             let Some(worker) = self.fleet.get_mut(id) else { continue };
             let beat_at = page.beat_at();
             if std::mem::replace(&mut worker.seen.beat_at, beat_at) != beat_at {
@@ -104,7 +104,9 @@ impl Master {
         let watched: Vec<WorkerId> = self.arbiter.watched().collect();
         let mut largest = 0;
         for id in watched {
-            let Some(generation) = self.fleet.get(id).map(|worker| worker.post.generation) else { continue };
+            let Some(generation) = self.fleet.get(id).map(|worker| worker.assignment.generation) else {
+                continue;
+            };
             let Limits { max_memory, memory_samples, .. } = *self.limits_of(generation);
             let Some(worker) = self.fleet.get_mut(id) else { continue };
             let Some(limit) = max_memory else { continue };
@@ -112,8 +114,14 @@ impl Master {
             largest = largest.max(memory);
             worker.seen.over_memory = if memory > limit { worker.seen.over_memory + 1 } else { 0 };
             if worker.seen.over_memory == memory_samples {
-                info!(seat = %worker.post.seat, pid = worker.pid, memory_kib = memory, limit_kib = limit, "worker has too much memory");
-                events.push_back(Event::Retire(id, Reason::Memory));
+                info!(
+                    worker = worker.assignment.slot.0,
+                    pid = worker.pid,
+                    memory_kib = memory,
+                    limit_kib = limit,
+                    "worker has too much memory"
+                );
+                events.push_back(Event::Recycle(id, RecycleReason::Memory));
             }
         }
         let left = proc::memory_left();

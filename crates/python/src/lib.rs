@@ -45,7 +45,7 @@ fn _hostler(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<eventloop::Handle>()?;
     module.add_class::<eventloop::Engine>()?;
     module.add_class::<eventloop::SocketTransport>()?;
-    module.add_class::<host::WorkerSeat>()?;
+    module.add_class::<host::PyWorker>()?;
     module.add_class::<wsgi::Jobs>()?;
     module.add_class::<rsgi::Scope>()?;
     module.add_class::<rsgi::Headers>()?;

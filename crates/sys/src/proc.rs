@@ -77,7 +77,7 @@ fn name(pid: i32) -> Option<String> {
 
 /// The short name of the processes that a mold forks, until they have one of their own.
 #[must_use]
-pub fn name_of_births(mold: i32) -> String {
+pub fn pending_fork_name(mold: i32) -> String {
     format!("birth-{mold}")
 }
 

@@ -19,7 +19,7 @@ pub enum Role {
     Master,
     /// The process that forks workers.
     Mold,
-    /// The worker of this seat.
+    /// The worker of this number.
     Worker(u16),
 }
 
@@ -29,10 +29,10 @@ pub fn for_role(process_name: Option<&str>, role: Role, app: &str) -> String {
     match (process_name, role) {
         (Some(name), Role::Master) => name.to_owned(),
         (Some(name), Role::Mold) => format!("{name} mold"),
-        (Some(name), Role::Worker(seat)) => format!("{name} worker-{seat}"),
+        (Some(name), Role::Worker(number)) => format!("{name} worker-{number}"),
         (None, Role::Master) => format!("hostler: master {app}"),
         (None, Role::Mold) => format!("hostler: mold {app}"),
-        (None, Role::Worker(seat)) => format!("hostler: worker {seat} {app}"),
+        (None, Role::Worker(number)) => format!("hostler: worker {number} {app}"),
     }
 }
 

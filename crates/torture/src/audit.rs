@@ -130,10 +130,10 @@ fn scoreboard(server: &Server, workers: usize) -> Vec<String> {
     if used.len() != workers {
         left.push(format!("{} pages of the scoreboard for {workers} workers", used.len()));
     }
-    for Glance { seat, in_flight, connections, .. } in used {
+    for Glance { slot, in_flight, connections, .. } in used {
         if (in_flight, connections) != (0, 0) {
             left.push(format!(
-                "seat {seat} counts {in_flight} requests in flight and {connections} connections"
+                "worker {slot} counts {in_flight} requests in flight and {connections} connections"
             ));
         }
     }

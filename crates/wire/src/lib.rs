@@ -1,4 +1,4 @@
-//! The words that master, mold and worker share: seats, generations, messages, settings, exit codes.
+//! The words that master, mold and worker share: slots, generations, messages, settings, exit codes.
 //!
 //! Everything here is plain data. Messages travel as one JSON document per datagram of a
 //! `SOCK_SEQPACKET` socket pair (unix(7)), so a reader never sees half a message; descriptors ride along
@@ -19,8 +19,8 @@ mod settings;
 pub use exit::ExitStatus;
 pub use handover::{HANDOVER_HEAD, HANDOVER_INLINE, HandoverHead};
 pub use message::{
-    BootFailure, FailureKind, FromMold, FromSuccessor, FromWorker, Inheritance, InheritedListener, Post,
-    Served, ToMold, ToSuccessor, ToWorker, UPGRADE_VERSION,
+    Assignment, BootFailure, FailureKind, FromMold, FromSuccessor, FromWorker, Inheritance,
+    InheritedListener, Served, ToMold, ToSuccessor, ToWorker, UPGRADE_VERSION,
 };
 pub use scoreboard::{Glance, InFlight, LATENCY_BUCKETS, PAGES, Page, PageState, SiblingPage, Totals, used};
 pub use settings::{
@@ -33,7 +33,7 @@ use std::fmt;
 
 /// A numbered place that a worker fills, from 1; it survives the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct SeatId(pub u16);
+pub struct SlotId(pub u16);
 
 /// One worker process; never used again for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub struct WorkerId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Generation(pub u32);
 
-impl fmt::Display for SeatId {
+impl fmt::Display for SlotId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

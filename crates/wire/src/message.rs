@@ -1,6 +1,6 @@
 //! What master, mold and worker say to each other.
 
-use crate::{Generation, ListenerInfo, SeatId, WorkerId, WorkerSettings};
+use crate::{Generation, ListenerInfo, SlotId, WorkerId, WorkerSettings};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -12,18 +12,18 @@ pub enum ToMold {
     Setup(Box<WorkerSettings>),
     /// Fork a worker. With the message come its end of the worker channel, the file for its stacks, and the scoreboard
     /// once more, so that it can be written: for the worker to map its own page.
-    Fork(Post),
+    Fork(Assignment),
     /// Log to the descriptors that come with the message from now on: standard error, and that for log lines.
     ReopenLog,
 }
 
 /// What a worker is made for.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Post {
+pub struct Assignment {
     /// The worker.
     pub worker: WorkerId,
     /// The place it fills.
-    pub seat: SeatId,
+    pub slot: SlotId,
     /// The generation it belongs to.
     pub generation: Generation,
     /// Its page of the scoreboard.

@@ -39,8 +39,8 @@ pub enum PageState {
 #[repr(C, align(4096))]
 pub struct Page {
     state: AtomicU32,
-    /// Which seat the worker fills.
-    seat: AtomicU32,
+    /// Which slot the worker fills.
+    slot: AtomicU32,
     /// The loop waits for events.
     parked: AtomicU32,
     /// On the first page, which is no worker's: how many pages have ever been given out, that one included.
@@ -56,12 +56,12 @@ pub struct Page {
     requests: AtomicU64,
     statuses: [AtomicU64; 6],
     latencies: [AtomicU64; LATENCY_BUCKETS],
-    ring: [Slot; RING],
+    ring: [RingEntry; RING],
 }
 
 /// A request in flight.
 #[repr(C)]
-struct Slot {
+struct RingEntry {
     /// Odd while it is written, zero while it is free.
     sequence: AtomicU64,
     started_at: AtomicU64,
@@ -98,10 +98,10 @@ impl SiblingPage {
         self.0.state()
     }
 
-    /// Which seat the worker fills.
+    /// Which slot the worker fills.
     #[must_use]
-    pub fn seat(&self) -> u32 {
-        self.0.seat()
+    pub fn slot(&self) -> u32 {
+        self.0.slot()
     }
 
     /// When the loop's heartbeat timer fired last.
@@ -136,8 +136,8 @@ pub struct Glance {
     pub used: bool,
     /// Whether the worker serves.
     pub serves: bool,
-    /// The worker's seat.
-    pub seat: u32,
+    /// The worker's slot.
+    pub slot: u32,
     /// Open connections.
     pub connections: u64,
     /// Requests whose answers are not sent yet.
@@ -157,7 +157,7 @@ impl Glance {
         Self {
             used: state != PageState::Vacant as u32,
             serves: state == PageState::Serving as u32,
-            seat: u32::from_ne_bytes(word(offset_of!(Page, seat))),
+            slot: u32::from_ne_bytes(word(offset_of!(Page, slot))),
             connections: u64::from_ne_bytes(long(offset_of!(Page, connections))),
             in_flight: u64::from_ne_bytes(long(offset_of!(Page, in_flight))),
         }
@@ -210,7 +210,7 @@ impl Page {
             &self.requests,
         ];
         single.into_iter().chain(&self.statuses).chain(&self.latencies).for_each(|it| it.store(0, Relaxed));
-        self.ring.iter().for_each(|slot| slot.sequence.store(0, Relaxed));
+        self.ring.iter().for_each(|entry| entry.sequence.store(0, Relaxed));
     }
 
     /// What the worker is doing.
@@ -229,15 +229,15 @@ impl Page {
         self.state.store(state as u32, Relaxed);
     }
 
-    /// Which seat the worker fills.
+    /// Which slot the worker fills.
     #[must_use]
-    pub fn seat(&self) -> u32 {
-        self.seat.load(Relaxed)
+    pub fn slot(&self) -> u32 {
+        self.slot.load(Relaxed)
     }
 
-    /// Says which seat the worker fills.
-    pub fn set_seat(&self, seat: u16) {
-        self.seat.store(u32::from(seat), Relaxed);
+    /// Says which slot the worker fills.
+    pub fn set_slot(&self, slot: u16) {
+        self.slot.store(u32::from(slot), Relaxed);
     }
 
     /// The heartbeat, from the serving loop itself.
@@ -313,7 +313,7 @@ impl Page {
         self.connections().saturating_add(self.in_flight())
     }
 
-    /// A request began; its slot, unless all are taken.
+    /// A request began; its entry in the ring, unless all are taken.
     pub fn request_began(
         &self,
         now: u64,
@@ -322,34 +322,34 @@ impl Page {
         peer: Option<SocketAddr>,
     ) -> Option<usize> {
         add(&self.in_flight, 1);
-        let free = self.ring.iter().position(|slot| slot.sequence.load(Relaxed) == 0)?;
+        let free = self.ring.iter().position(|entry| entry.sequence.load(Relaxed) == 0)?;
         self.ring[free].fill(now, method, path, peer);
         Some(free)
     }
 
     /// A request ended after so many nanoseconds; `status` is 0 if nothing was answered.
-    pub fn request_ended(&self, slot: Option<usize>, status: u16, nanos: u64) {
+    pub fn request_ended(&self, entry: Option<usize>, status: u16, nanos: u64) {
         add(&self.in_flight, u64::MAX);
         add(&self.requests, 1);
         add(&self.statuses[usize::from(status / 100).min(5)], 1);
         add(&self.latencies[bucket(nanos)], 1);
-        if let Some(slot) = slot {
-            self.ring[slot].sequence.store(0, Relaxed);
+        if let Some(entry) = entry {
+            self.ring[entry].sequence.store(0, Relaxed);
         }
     }
 
     /// Work that went on after an answer ended; it began as a request does.
-    pub fn work_ended(&self, slot: Option<usize>) {
+    pub fn work_ended(&self, entry: Option<usize>) {
         add(&self.in_flight, u64::MAX);
-        if let Some(slot) = slot {
-            self.ring[slot].sequence.store(0, Relaxed);
+        if let Some(entry) = entry {
+            self.ring[entry].sequence.store(0, Relaxed);
         }
     }
 
     /// The requests in flight, oldest first; those beyond the ring are missing.
     #[must_use]
     pub fn requests_in_flight(&self) -> Vec<InFlight> {
-        let mut all: Vec<InFlight> = self.ring.iter().filter_map(Slot::read).collect();
+        let mut all: Vec<InFlight> = self.ring.iter().filter_map(RingEntry::read).collect();
         all.sort_by_key(|request| request.started_at);
         all
     }
@@ -383,7 +383,7 @@ fn bucket(nanos: u64) -> usize {
     bits.min(LATENCY_BUCKETS - 1)
 }
 
-impl Slot {
+impl RingEntry {
     fn fill(&self, now: u64, method: &str, path: &str, peer: Option<SocketAddr>) {
         // The start makes the sequence of each use another one.
         let sequence = now | 1;
@@ -402,7 +402,7 @@ impl Slot {
             None => (0, 0),
         };
         let parts = [(ip >> 64) as u64, (ip & u128::from(u64::MAX)) as u64, port];
-        self.peer.iter().zip(parts).for_each(|(slot, part)| slot.store(part, Relaxed));
+        self.peer.iter().zip(parts).for_each(|(entry, part)| entry.store(part, Relaxed));
     }
 
     fn read(&self) -> Option<InFlight> {
@@ -448,7 +448,7 @@ mod tests {
         const ZERO: [u8; 4096] = [0; 4096];
         let page = Box::new(Page {
             state: 0.into(),
-            seat: 0.into(),
+            slot: 0.into(),
             parked: 0.into(),
             used: 0.into(),
             beat_at: 0.into(),
@@ -460,7 +460,7 @@ mod tests {
             requests: 0.into(),
             statuses: Default::default(),
             latencies: Default::default(),
-            ring: std::array::from_fn(|_| super::Slot {
+            ring: std::array::from_fn(|_| super::RingEntry {
                 sequence: 0.into(),
                 started_at: 0.into(),
                 method: 0.into(),
@@ -495,8 +495,8 @@ mod tests {
     #[test]
     fn a_shorter_path_does_not_show_the_rest_of_a_longer_one() {
         let page = page();
-        let slot = page.request_began(1, "OPTIONS", "/a/rather/long/path/of/forty/characters", None);
-        page.request_ended(slot, 200, 1);
+        let entry = page.request_began(1, "OPTIONS", "/a/rather/long/path/of/forty/characters", None);
+        page.request_ended(entry, 200, 1);
         let _ = page.request_began(2, "GET", "/12345678", None);
         assert_eq!(page.requests_in_flight()[0].path, "/12345678");
     }
@@ -504,10 +504,10 @@ mod tests {
     #[test]
     fn requests_beyond_the_ring_are_counted() {
         let page = page();
-        let slots: Vec<_> =
+        let entries: Vec<_> =
             (0..RING + 2).map(|n| page.request_began(n as u64 + 1, "GET", "/", None)).collect();
         assert_eq!((page.in_flight(), page.requests_in_flight().len()), (26, RING));
-        slots.into_iter().for_each(|slot| page.request_ended(slot, 200, 1));
+        entries.into_iter().for_each(|entry| page.request_ended(entry, 200, 1));
         assert_eq!(page.in_flight(), 0);
     }
 

@@ -129,7 +129,7 @@ pub enum Interface {
 pub struct ListenerSettings {
     /// Where it listens.
     pub info: ListenerInfo,
-    /// How many sockets it has: 1 is one queue for all workers, more (with SO_REUSEPORT) are one for each seat, in
+    /// How many sockets it has: 1 is one queue for all workers, more (with SO_REUSEPORT) are one for each slot, in
     /// their order.
     pub sockets: usize,
 }

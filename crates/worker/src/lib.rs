@@ -1,6 +1,6 @@
 //! A worker's life after the fork: register the listeners, tell the master, serve, drain, leave.
 //!
-//! [`life()`] is that life for any application; [`native::run`] wraps it in a runtime for native services,
+//! [`run_worker()`] is that life for any application; [`native::run`] wraps it in a runtime for native services,
 //! and the Python host runs it inside its asyncio loop. A worker drains when the master says so, when it
 //! gets SIGTERM itself, and when the channel to the master reads end-of-file because the master died.
 //!
@@ -9,20 +9,20 @@
 #![forbid(unsafe_code)]
 
 mod control;
-mod life;
 pub mod native;
+mod run;
 
 pub use control::Order;
-pub use life::{Ending, announce_failure, life};
+pub use run::{Ending, announce_failure, run_worker};
 
 use hostler_sys::channel::Channel;
-use hostler_wire::{Page, PageState, Post, SiblingPage, ToWorker, WorkerSettings};
+use hostler_wire::{Assignment, Page, PageState, SiblingPage, ToWorker, WorkerSettings};
 use std::{fs::File, io, os::fd::OwnedFd};
 
 /// What a freshly forked worker is given.
-pub struct Seat {
+pub struct WorkerContext {
     /// Which worker it is.
-    pub post: Post,
+    pub assignment: Assignment,
     /// Its page of the scoreboard.
     pub page: &'static Page,
     /// Its line to the master.
@@ -65,11 +65,11 @@ impl Shared {
     }
 }
 
-impl Seat {
+impl WorkerContext {
     /// Waits for the master's word to boot. Its mold may be given up or killed before it told of this worker; nobody
     /// would know of it then, so it has to leave.
     #[must_use]
-    pub fn is_wanted(&self) -> bool {
+    pub fn is_told_to_boot(&self) -> bool {
         loop {
             match self.channel.recv::<ToWorker>() {
                 Ok(Some((ToWorker::Boot, _))) => return true,
@@ -87,7 +87,7 @@ impl Seat {
 
     /// Makes the worker's page this process's own; the first thing that a worker does that is wanted.
     pub fn take(&self) {
-        self.page.set_seat(self.post.seat.0);
+        self.page.set_slot(self.assignment.slot.0);
         self.page.set_state(PageState::Booting);
         hostler_sys::board::set_own(self.page);
         hostler_sys::memory::keep_while_working();

@@ -1,6 +1,6 @@
 //! Workers that serve a native tower service.
 
-use crate::{Ending, ORPHAN_LIMIT, Seat, announce_failure, life};
+use crate::{Ending, ORPHAN_LIMIT, WorkerContext, announce_failure, run_worker};
 use hostler_http::{RequestBody, TowerApp};
 use hostler_wire::{BootFailure, ExitStatus, FailureKind, FromWorker, Served};
 use hyper::{Request, Response};
@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, LocalOptions};
 /// Serves what `make` returns, on this thread, until the worker is told to stop.
 ///
 /// Called in the worker process; `make` runs there too, inside the runtime.
-pub fn run<S, B>(seat: Seat, make: impl FnOnce() -> S) -> ExitStatus
+pub fn run<S, B>(context: WorkerContext, make: impl FnOnce() -> S) -> ExitStatus
 where
     S: tower::Service<
             Request<RequestBody>,
@@ -20,8 +20,8 @@ where
         + 'static,
     B: http_body::Body<Data = bytes::Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static,
 {
-    let line = seat.channel.try_clone();
-    match serve(seat, make) {
+    let line = context.channel.try_clone();
+    match serve(context, make) {
         Ok(Ending::Drained | Ending::Cut) => ExitStatus::Clean,
         Err(error) => {
             if let Ok(line) = line {
@@ -32,7 +32,7 @@ where
     }
 }
 
-fn serve<S, B>(seat: Seat, make: impl FnOnce() -> S) -> io::Result<Ending>
+fn serve<S, B>(context: WorkerContext, make: impl FnOnce() -> S) -> io::Result<Ending>
 where
     S: tower::Service<
             Request<RequestBody>,
@@ -42,9 +42,9 @@ where
         + 'static,
     B: http_body::Body<Data = bytes::Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static,
 {
-    seat.take();
-    hostler_sys::identity::assume(&seat.settings.identity)?;
-    hostler_sys::orphan::die_with(seat.master_pid, ORPHAN_LIMIT)?;
+    context.take();
+    hostler_sys::identity::assume(&context.settings.identity)?;
+    hostler_sys::orphan::die_with(context.master_pid, ORPHAN_LIMIT)?;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .on_thread_park(|| hostler_sys::board::parked(true))
@@ -52,7 +52,8 @@ where
         .build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let app = TowerApp::new(make());
-        life(seat, app, FromWorker::Ready { interface: Served::Native, concurrent_calls: None }).await
+        run_worker(context, app, FromWorker::Ready { interface: Served::Native, concurrent_calls: None })
+            .await
     })
 }
 

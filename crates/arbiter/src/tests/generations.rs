@@ -1,8 +1,8 @@
 //! Reloads and upgrades.
 
 use super::{
-    Action, Arbiter, Event, FIRST, NEXT, ONE, Policy, Reason, TWO, Why, boot, brought_up, dismiss, drain,
-    reload, secs, serving, spawn,
+    Action, Arbiter, DrainReason, Event, FIRST, KillCause, NEXT, ONE, Policy, TWO, boot, brought_up, dismiss,
+    drain, reload, secs, serving, spawn,
 };
 use hostler_wire::{ExitStatus, Generation, WorkerId};
 
@@ -14,8 +14,11 @@ fn a_reload_drains_the_old_generation_when_the_whole_new_one_serves() {
     assert_eq!(spawned, [spawn(3, 1, NEXT), spawn(4, 2, NEXT)]);
     assert_eq!(boot(&mut arbiter, WorkerId(3), secs(3)), []);
     let actions = boot(&mut arbiter, WorkerId(4), secs(4));
-    let expected =
-        [Action::Reloaded(NEXT), drain(ONE, Reason::Reload, true), drain(TWO, Reason::Reload, true)];
+    let expected = [
+        Action::Reloaded(NEXT),
+        drain(ONE, DrainReason::Reload, true),
+        drain(TWO, DrainReason::Reload, true),
+    ];
     assert_eq!(actions, expected);
     assert_eq!(arbiter.generation(), NEXT);
 }
@@ -41,7 +44,7 @@ fn a_reload_that_fails_anywhere_leaves_the_old_generation_serving() {
         let mut arbiter = reloading();
         let actions = arbiter.step(failure, secs(4));
         assert_eq!(actions[0], Action::NotReloaded(NEXT), "{failure:?}");
-        assert!(actions.contains(&drain(WorkerId(3), Reason::ReloadFailed, true)));
+        assert!(actions.contains(&drain(WorkerId(3), DrainReason::ReloadFailed, true)));
         assert_eq!((arbiter.serving(), arbiter.generation()), (2, FIRST));
         assert!(!arbiter.is_reloading());
     }
@@ -59,7 +62,7 @@ fn another_server_takes_over_everything() {
     let mut arbiter = upgrading();
     assert_eq!(
         arbiter.step(Event::HandOver, secs(1)),
-        [Action::HandedOver, drain(ONE, Reason::Upgrade, true)]
+        [Action::HandedOver, drain(ONE, DrainReason::Upgrade, true)]
     );
     assert!(arbiter.is_replaced());
     assert_eq!(arbiter.step(Event::Exited(ONE), secs(2)), [Action::Exit(ExitStatus::Clean)]);
@@ -109,7 +112,7 @@ fn a_successor_that_does_not_stop_is_killed() {
 fn a_successor_that_cannot_listen_yet_is_killed_at_once() {
     let mut arbiter = serving(Policy::new(1));
     let _ = arbiter.step(Event::UpgradeBegan, secs(1));
-    let expected = [Action::KillSuccessor, drain(ONE, Reason::Stop, false)];
+    let expected = [Action::KillSuccessor, drain(ONE, DrainReason::Stop, false)];
     assert_eq!(arbiter.step(Event::StopGracefully, secs(1)), expected);
 }
 
@@ -117,7 +120,7 @@ fn a_successor_that_cannot_listen_yet_is_killed_at_once() {
 fn a_stop_after_another_server_took_over_is_passed_on_and_is_no_second_one() {
     let mut arbiter = upgrading();
     let _ = arbiter.step(Event::HandOver, secs(2));
-    let first = [Action::StopSuccessor { quickly: false }, drain(ONE, Reason::Stop, false)];
+    let first = [Action::StopSuccessor { quickly: false }, drain(ONE, DrainReason::Stop, false)];
     assert_eq!(arbiter.step(Event::StopGracefully, secs(3)), first);
     let second = [Action::StopSuccessor { quickly: true }, Action::Quit(ONE)];
     assert_eq!(arbiter.step(Event::StopGracefully, secs(4)), second);
@@ -143,16 +146,16 @@ fn when_the_successor_dies_the_old_server_serves_again() {
 }
 
 #[test]
-fn who_outlives_its_successor_takes_back_after_the_drain_too() {
-    let mut arbiter = upgrading_from(Arbiter::outliving(Policy::new(1)));
+fn pid_1_takes_back_after_its_drain_too() {
+    let mut arbiter = upgrading_from(Arbiter::new_as_pid1(Policy::new(1)));
     let _ = arbiter.step(Event::HandOver, secs(2));
     assert_eq!(arbiter.step(Event::Exited(ONE), secs(3)), []);
-    assert!(arbiter.is_outliving() && arbiter.next_deadline().is_none());
+    assert!(arbiter.is_forwarding_as_pid1() && arbiter.next_deadline().is_none());
     let taken_back = [Action::TookBack, spawn(2, 1, FIRST)];
     assert_eq!(arbiter.step(Event::SuccessorEnded { clean: false }, secs(9)), taken_back);
-    assert!(!arbiter.is_outliving());
+    assert!(!arbiter.is_forwarding_as_pid1());
 
-    let mut arbiter = upgrading_from(Arbiter::outliving(Policy::new(1)));
+    let mut arbiter = upgrading_from(Arbiter::new_as_pid1(Policy::new(1)));
     let _ = arbiter.step(Event::HandOver, secs(2));
     let _ = arbiter.step(Event::Exited(ONE), secs(3));
     let stop = |quickly| [Action::StopSuccessor { quickly }];
@@ -176,12 +179,12 @@ fn when_the_successor_was_told_to_stop_the_old_server_leaves_too() {
 fn a_policy_counts_when_its_generation_is_proven() {
     let mut arbiter = serving(Policy::new(4));
     let _ = arbiter.step(Event::Reload(NEXT, Policy::new(1)), secs(1));
-    assert_eq!((arbiter.seats(), arbiter.serving()), (4, 4));
+    assert_eq!((arbiter.slots(), arbiter.serving()), (4, 4));
     let _ = arbiter.step(Event::CanSpawn(NEXT), secs(1));
     let _ = arbiter.step(Event::Spawned(WorkerId(5)), secs(1));
     let failed = arbiter.step(Event::BootFailed(WorkerId(5), ExitStatus::AppImport), secs(2));
     assert_eq!(failed, [Action::NotReloaded(NEXT), dismiss(WorkerId(5), true)]);
-    assert_eq!((arbiter.seats(), arbiter.serving()), (4, 4));
+    assert_eq!((arbiter.slots(), arbiter.serving()), (4, 4));
 
     let more = Generation(2);
     let _ = arbiter.step(Event::Reload(more, Policy::new(6)), secs(3));
@@ -190,7 +193,7 @@ fn a_policy_counts_when_its_generation_is_proven() {
     for worker in 6..=11 {
         let _ = boot(&mut arbiter, WorkerId(worker), secs(3));
     }
-    assert_eq!((arbiter.seats(), arbiter.serving()), (6, 6));
+    assert_eq!((arbiter.slots(), arbiter.serving()), (6, 6));
 }
 
 #[test]
@@ -211,7 +214,7 @@ fn workers_live_by_the_policy_of_their_own_generation() {
     assert_eq!(arbiter.next_deadline(), Some(secs(22)), "the stall timeout of the new one");
     for now in (10..80).step_by(10) {
         let actions = arbiter.step(Event::Beat(TWO), secs(now));
-        let killed = if now == 70 { vec![Action::Kill(ONE, Why::GracefulTimeout)] } else { vec![] };
+        let killed = if now == 70 { vec![Action::Kill(ONE, KillCause::GracefulTimeout)] } else { vec![] };
         assert_eq!(actions, killed, "the graceful timeout of the old one, at {now}");
     }
     let _ = arbiter.step(Event::Beat(TWO), secs(95));
@@ -276,11 +279,11 @@ fn a_later_reload_replaces_one_that_is_under_way() {
 }
 
 #[test]
-fn no_seats_give_up_a_reload_that_nobody_could_prove() {
+fn no_slots_give_up_a_reload_that_nobody_could_prove() {
     let mut arbiter = serving(Policy::new(1));
     let _ = arbiter.step(reload(NEXT, 1), secs(1));
-    let expected = [Action::NotReloaded(NEXT), drain(ONE, Reason::Seats, false)];
-    assert_eq!(arbiter.step(Event::Seats(0), secs(1)), expected);
+    let expected = [Action::NotReloaded(NEXT), drain(ONE, DrainReason::FewerWorkers, false)];
+    assert_eq!(arbiter.step(Event::Scale(0), secs(1)), expected);
 }
 
 #[test]
@@ -294,5 +297,5 @@ fn a_worker_that_is_dismissed_when_it_serves_already_finishes_what_it_took() {
     assert_eq!(arbiter.step(Event::Ready(TWO), secs(2)), []);
     assert_eq!(arbiter.step(Event::Tick, secs(20)), []);
     let grace = arbiter.step(Event::Tick, secs(40));
-    assert_eq!(grace, [Action::Kill(TWO, Why::GracefulTimeout)]);
+    assert_eq!(grace, [Action::Kill(TWO, KillCause::GracefulTimeout)]);
 }

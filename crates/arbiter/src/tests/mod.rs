@@ -3,9 +3,9 @@
 mod generations;
 mod storms;
 
-use super::{Action, Arbiter, Event, Policy, Reason, Time, Why};
+use super::{Action, Arbiter, DrainReason, Event, KillCause, Policy, RecycleReason, Time};
 use crate::policy::backoff;
-use hostler_wire::{ExitStatus, Generation, SeatId, WorkerId};
+use hostler_wire::{ExitStatus, Generation, SlotId, WorkerId};
 use std::time::Duration;
 
 const ONE: WorkerId = WorkerId(1);
@@ -17,11 +17,15 @@ fn secs(n: u64) -> Time {
     Duration::from_secs(n)
 }
 
-fn spawn(worker: u32, seat: u16, generation: Generation) -> Action {
-    Action::Spawn(WorkerId(worker), SeatId(seat), generation)
+fn spawn(worker: u32, slot: u16, generation: Generation) -> Action {
+    Action::Spawn(WorkerId(worker), SlotId(slot), generation)
 }
 
-fn drain(worker: WorkerId, reason: Reason, hand_over: bool) -> Action {
+fn recycled(reason: RecycleReason) -> DrainReason {
+    DrainReason::Recycle(reason)
+}
+
+fn drain(worker: WorkerId, reason: DrainReason, hand_over: bool) -> Action {
     Action::Drain { worker, reason, hand_over }
 }
 
@@ -48,10 +52,10 @@ fn serving(policy: Policy) -> Arbiter {
 }
 
 fn brought_up(mut arbiter: Arbiter) -> Arbiter {
-    let seats = arbiter.seats();
+    let slots = arbiter.slots();
     let spawned = arbiter.step(Event::CanSpawn(FIRST), secs(0));
-    assert_eq!(spawned.len(), usize::from(seats));
-    for worker in (1..=u32::from(seats)).map(WorkerId) {
+    assert_eq!(spawned.len(), usize::from(slots));
+    for worker in (1..=u32::from(slots)).map(WorkerId) {
         assert_eq!(arbiter.step(Event::Spawned(worker), secs(0)), []);
         assert_eq!(arbiter.step(Event::Ready(worker), secs(0)), []);
     }
@@ -70,7 +74,7 @@ fn dismiss(worker: WorkerId, hand_over: bool) -> Action {
 }
 
 #[test]
-fn all_seats_are_filled_once_workers_can_be_spawned() {
+fn all_slots_are_filled_once_workers_can_be_spawned() {
     let mut arbiter = Arbiter::new(Policy::new(2));
     assert_eq!(arbiter.step(Event::Tick, secs(0)), []);
     let expected = [spawn(1, 1, FIRST), spawn(2, 2, FIRST)];
@@ -107,7 +111,7 @@ fn a_crash_loop_is_told() {
     let (mut now, mut worker, mut told) = (secs(1), 1, 0);
     for _ in 0..6 {
         let actions = arbiter.step(Event::Exited(WorkerId(worker)), now);
-        told += actions.iter().filter(|action| matches!(action, Action::CrashLoop(SeatId(1), _))).count();
+        told += actions.iter().filter(|action| matches!(action, Action::CrashLoop(SlotId(1), _))).count();
         now += secs(60);
         let _ = arbiter.step(Event::Tick, now);
         worker += 1;
@@ -148,9 +152,9 @@ fn a_boot_failure_later_is_a_crash_like_any_other() {
 #[test]
 fn a_drain_that_takes_too_long_ends_in_a_kill() {
     let mut arbiter = serving(Policy::new(1));
-    assert_eq!(arbiter.step(Event::StopGracefully, secs(10)), [drain(ONE, Reason::Stop, false)]);
+    assert_eq!(arbiter.step(Event::StopGracefully, secs(10)), [drain(ONE, DrainReason::Stop, false)]);
     assert_eq!(arbiter.step(Event::Tick, secs(40)), []);
-    assert_eq!(arbiter.step(Event::Tick, secs(41)), [Action::Kill(ONE, Why::GracefulTimeout)]);
+    assert_eq!(arbiter.step(Event::Tick, secs(41)), [Action::Kill(ONE, KillCause::GracefulTimeout)]);
     assert_eq!(arbiter.step(Event::Exited(ONE), secs(41)), [Action::Exit(ExitStatus::Clean)]);
 }
 
@@ -160,7 +164,7 @@ fn a_second_request_to_stop_is_a_quick_one() {
     let _ = arbiter.step(Event::StopGracefully, secs(10));
     assert_eq!(arbiter.step(Event::StopGracefully, secs(11)), [Action::Quit(ONE)]);
     assert_eq!(arbiter.step(Event::StopQuickly, secs(11)), []);
-    assert_eq!(arbiter.step(Event::Tick, secs(12)), [Action::Kill(ONE, Why::QuickStop)]);
+    assert_eq!(arbiter.step(Event::Tick, secs(12)), [Action::Kill(ONE, KillCause::QuickStop)]);
 }
 
 #[test]
@@ -168,7 +172,7 @@ fn with_a_drain_delay_workers_serve_on_for_a_while() {
     let mut arbiter = serving(Policy { drain_delay: secs(5), ..Policy::new(1) });
     assert_eq!(arbiter.step(Event::StopGracefully, secs(10)), [Action::LameDuck(ONE)]);
     assert_eq!(arbiter.next_deadline(), Some(secs(15)));
-    assert_eq!(arbiter.step(Event::Tick, secs(15)), [drain(ONE, Reason::Stop, false)]);
+    assert_eq!(arbiter.step(Event::Tick, secs(15)), [drain(ONE, DrainReason::Stop, false)]);
 }
 
 #[test]
@@ -180,7 +184,7 @@ fn a_worker_that_appears_during_a_stop_is_told_too() {
 }
 
 #[test]
-fn a_lost_mold_leaves_no_seat_waiting_for_it() {
+fn a_lost_mold_leaves_no_slot_waiting_for_it() {
     let mut arbiter = Arbiter::new(Policy::new(1));
     let _ = arbiter.step(Event::CanSpawn(FIRST), secs(0));
     assert_eq!(arbiter.step(Event::CannotSpawn(FIRST), secs(1)), []);
@@ -194,7 +198,10 @@ fn an_aged_worker_drains_when_its_successor_is_ready_and_not_before() {
     assert_eq!(arbiter.step(Event::Tick, secs(60)), [spawn(2, 1, FIRST)]);
     assert_eq!(arbiter.step(Event::Spawned(TWO), secs(60)), []);
     assert_eq!(arbiter.step(Event::Tick, secs(80)), []);
-    assert_eq!(arbiter.step(Event::Ready(TWO), secs(90)), [drain(ONE, Reason::Lifetime, true)]);
+    assert_eq!(
+        arbiter.step(Event::Ready(TWO), secs(90)),
+        [drain(ONE, recycled(RecycleReason::Lifetime), true)]
+    );
     assert_eq!(arbiter.step(Event::Exited(ONE), secs(91)), []);
 }
 
@@ -212,16 +219,19 @@ fn a_successor_that_dies_booting_leaves_the_old_worker_serving() {
 fn replacements_keep_their_distance() {
     let policy = Policy { respawn_interval: secs(10), ..Policy::new(3) };
     let mut arbiter = serving(policy);
-    let retire = |id| Event::Retire(WorkerId(id), Reason::MaxRequests);
+    let retire = |id| Event::Recycle(WorkerId(id), RecycleReason::MaxRequests);
     assert_eq!(arbiter.step(retire(1), secs(5)), [spawn(4, 1, FIRST)]);
     assert_eq!(arbiter.step(retire(2), secs(5)), []);
     // One at a time, however long it takes.
     assert_eq!(arbiter.step(Event::Tick, secs(30)), []);
     assert_eq!(
         boot(&mut arbiter, WorkerId(4), secs(31)),
-        [drain(ONE, Reason::MaxRequests, true), spawn(5, 2, FIRST)]
+        [drain(ONE, recycled(RecycleReason::MaxRequests), true), spawn(5, 2, FIRST)]
     );
-    assert_eq!(boot(&mut arbiter, WorkerId(5), secs(32)), [drain(TWO, Reason::MaxRequests, true)]);
+    assert_eq!(
+        boot(&mut arbiter, WorkerId(5), secs(32)),
+        [drain(TWO, recycled(RecycleReason::MaxRequests), true)]
+    );
     assert_eq!(arbiter.step(retire(3), secs(33)), []);
     assert_eq!(arbiter.next_deadline(), Some(secs(41)));
     assert_eq!(arbiter.step(Event::Tick, secs(41)), [spawn(6, 3, FIRST)]);
@@ -231,17 +241,17 @@ fn replacements_keep_their_distance() {
 fn without_headroom_the_old_worker_goes_first_if_another_serves() {
     let mut arbiter = serving(Policy::new(2));
     let _ = arbiter.step(Event::Headroom(false), secs(1));
-    let actions = arbiter.step(Event::Retire(ONE, Reason::Memory), secs(2));
-    assert_eq!(actions, [drain(ONE, Reason::Memory, true), spawn(3, 1, FIRST)]);
+    let actions = arbiter.step(Event::Recycle(ONE, RecycleReason::Memory), secs(2));
+    assert_eq!(actions, [drain(ONE, recycled(RecycleReason::Memory), true), spawn(3, 1, FIRST)]);
     let mut alone = serving(Policy::new(1));
     let _ = alone.step(Event::Headroom(false), secs(1));
-    assert_eq!(alone.step(Event::Retire(ONE, Reason::Memory), secs(2)), [spawn(2, 1, FIRST)]);
+    assert_eq!(alone.step(Event::Recycle(ONE, RecycleReason::Memory), secs(2)), [spawn(2, 1, FIRST)]);
 }
 
 #[test]
 fn jitter_spreads_lifetimes() {
     let policy = Policy { lifetime: Some(secs(1000)), lifetime_jitter: 0.1, seed: 7, ..Policy::new(50) };
-    let dues: Vec<Time> = (0..50).filter_map(|salt| policy.retirement(secs(0), salt)).collect();
+    let dues: Vec<Time> = (0..50).filter_map(|salt| policy.recycling(secs(0), salt)).collect();
     assert!(dues.iter().all(|due| *due > secs(900) && *due <= secs(1000)));
     assert!(dues.iter().max().unwrap().saturating_sub(*dues.iter().min().unwrap()) > secs(50));
 }
@@ -252,17 +262,17 @@ fn a_stalled_worker_is_reported_replaced_terminated_and_killed() {
     assert_eq!(arbiter.step(Event::Beat(ONE), secs(10)), []);
     assert_eq!(arbiter.next_deadline(), Some(secs(40)));
     let actions = arbiter.step(Event::Tick, secs(40));
-    assert_eq!(actions, [Action::Report(ONE, Why::Stall), spawn(2, 1, FIRST)]);
+    assert_eq!(actions, [Action::Report(ONE, KillCause::Stall), spawn(2, 1, FIRST)]);
     let _ = boot(&mut arbiter, TWO, secs(40));
-    assert_eq!(arbiter.step(Event::Tick, secs(41)), [Action::Terminate(ONE, Why::Stall)]);
-    assert_eq!(arbiter.step(Event::Tick, secs(42)), [Action::Kill(ONE, Why::Stall)]);
+    assert_eq!(arbiter.step(Event::Tick, secs(41)), [Action::Terminate(ONE, KillCause::Stall)]);
+    assert_eq!(arbiter.step(Event::Tick, secs(42)), [Action::Kill(ONE, KillCause::Stall)]);
     assert_eq!(arbiter.step(Event::Exited(ONE), secs(42)), []);
 }
 
 #[test]
 fn a_machine_that_stood_still_blames_nobody() {
     let mut arbiter = serving(Policy { stall_timeout: Some(secs(30)), ..Policy::new(1) });
-    assert_eq!(arbiter.step(Event::Skipped(secs(3600)), secs(3600)), []);
+    assert_eq!(arbiter.step(Event::Suspended(secs(3600)), secs(3600)), []);
     assert_eq!(arbiter.next_deadline(), Some(secs(3630)));
 }
 
@@ -272,16 +282,16 @@ fn a_boot_that_takes_too_long_is_reported_and_tried_again() {
     let _ = arbiter.step(Event::CanSpawn(FIRST), secs(0));
     let _ = arbiter.step(Event::Spawned(ONE), secs(0));
     let actions = arbiter.step(Event::Tick, secs(60));
-    assert_eq!(actions, [Action::Report(ONE, Why::BootTimeout), spawn(2, 1, FIRST)]);
+    assert_eq!(actions, [Action::Report(ONE, KillCause::BootTimeout), spawn(2, 1, FIRST)]);
 }
 
 #[test]
-fn seats_come_and_go() {
+fn slots_come_and_go() {
     let mut arbiter = serving(Policy::new(1));
-    assert_eq!(arbiter.step(Event::Seats(2), secs(1)), [spawn(2, 2, FIRST)]);
+    assert_eq!(arbiter.step(Event::Scale(2), secs(1)), [spawn(2, 2, FIRST)]);
     let _ = boot(&mut arbiter, TWO, secs(2));
-    assert_eq!(arbiter.step(Event::Seats(1), secs(3)), [drain(TWO, Reason::Seats, true)]);
-    assert_eq!(arbiter.step(Event::Seats(0), secs(4)), [drain(ONE, Reason::Seats, false)]);
+    assert_eq!(arbiter.step(Event::Scale(1), secs(3)), [drain(TWO, DrainReason::FewerWorkers, true)]);
+    assert_eq!(arbiter.step(Event::Scale(0), secs(4)), [drain(ONE, DrainReason::FewerWorkers, false)]);
     assert_eq!(arbiter.step(Event::Exited(ONE), secs(5)), []);
     assert!(!arbiter.is_stopping());
 }
@@ -290,14 +300,15 @@ fn seats_come_and_go() {
 fn whoever_retires_when_the_server_stops_is_told_that_nobody_takes_its_connections() {
     let mut arbiter = serving(Policy { lifetime: Some(secs(60)), ..Policy::new(1) });
     let _ = arbiter.step(Event::Tick, secs(60));
-    assert_eq!(boot(&mut arbiter, TWO, secs(61)), [drain(ONE, Reason::Lifetime, true)]);
-    let expected = [drain(ONE, Reason::Stop, false), drain(TWO, Reason::Stop, false)];
+    assert_eq!(boot(&mut arbiter, TWO, secs(61)), [drain(ONE, recycled(RecycleReason::Lifetime), true)]);
+    let expected = [drain(ONE, DrainReason::Stop, false), drain(TWO, DrainReason::Stop, false)];
     assert_eq!(arbiter.step(Event::StopGracefully, secs(62)), expected);
 }
 
 #[test]
-fn when_all_seats_go_nobody_is_left_to_hand_over_to() {
+fn when_all_slots_go_nobody_is_left_to_hand_over_to() {
     let mut arbiter = serving(Policy::new(2));
-    let expected = [drain(ONE, Reason::Seats, false), drain(TWO, Reason::Seats, false)];
-    assert_eq!(arbiter.step(Event::Seats(0), secs(1)), expected);
+    let expected =
+        [drain(ONE, DrainReason::FewerWorkers, false), drain(TWO, DrainReason::FewerWorkers, false)];
+    assert_eq!(arbiter.step(Event::Scale(0), secs(1)), expected);
 }

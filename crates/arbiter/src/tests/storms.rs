@@ -1,9 +1,10 @@
 //! Every event in every state, and events at random, against what must never be.
 
 use super::{
-    Action, Arbiter, Event, FIRST, NEXT, ONE, Policy, Reason, TWO, Time, reload, secs, storm_policy,
+    Action, Arbiter, DrainReason, Event, FIRST, NEXT, ONE, Policy, RecycleReason, TWO, Time, reload, secs,
+    storm_policy,
 };
-use hostler_wire::{ExitStatus, Generation, SeatId, WorkerId};
+use hostler_wire::{ExitStatus, Generation, SlotId, WorkerId};
 use proptest::prelude::*;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,8 +21,8 @@ fn every_event_in_every_state() {
         then(&[Event::StopGracefully]),
         then(&[Event::StopGracefully, Event::Tick]),
         then(&[Event::StopQuickly, Event::Tick]),
-        then(&[Event::Retire(ONE, Reason::Memory), Event::Spawned(TWO)]),
-        then(&[Event::Retire(ONE, Reason::Memory), Event::Spawned(TWO), Event::Ready(TWO)]),
+        then(&[Event::Recycle(ONE, RecycleReason::Memory), Event::Spawned(TWO)]),
+        then(&[Event::Recycle(ONE, RecycleReason::Memory), Event::Spawned(TWO), Event::Ready(TWO)]),
         vec![Event::Preparing(FIRST)],
         then(&[reload(NEXT, 1), Event::Preparing(NEXT)]),
         then(&[reload(NEXT, 1), Event::CanSpawn(NEXT)]),
@@ -73,7 +74,7 @@ fn every_event(workers: u32) -> Vec<Event> {
             Event::ReloadFailed(generation),
         ]);
     }
-    events.extend([Event::Headroom(true), Event::Skipped(secs(5)), Event::Seats(0), Event::Seats(2)]);
+    events.extend([Event::Headroom(true), Event::Suspended(secs(5)), Event::Scale(0), Event::Scale(2)]);
     for id in (1..=workers).map(WorkerId) {
         events.extend([
             Event::Spawned(id),
@@ -81,7 +82,7 @@ fn every_event(workers: u32) -> Vec<Event> {
             Event::Ready(id),
             Event::BootFailed(id, ExitStatus::Boot),
             Event::Beat(id),
-            Event::Retire(id, Reason::MaxRequests),
+            Event::Recycle(id, RecycleReason::MaxRequests),
             Event::Exited(id),
         ]);
     }
@@ -100,9 +101,9 @@ enum Real {
 struct World {
     arbiter: Arbiter,
     policy: Policy,
-    seats: u16,
-    most_seats: u16,
-    workers: BTreeMap<WorkerId, (SeatId, Generation, Real)>,
+    slots: u16,
+    max_slots: u16,
+    workers: BTreeMap<WorkerId, (SlotId, Generation, Real)>,
     /// There is a successor's process; whether it was told to stop.
     successor: Option<bool>,
     told_to_stop: bool,
@@ -115,8 +116,8 @@ impl World {
         Self {
             arbiter,
             policy,
-            seats: policy.workers,
-            most_seats: policy.workers,
+            slots: policy.workers,
+            max_slots: policy.workers,
             workers: BTreeMap::new(),
             successor: None,
             told_to_stop: false,
@@ -134,7 +135,7 @@ impl World {
             }
             Event::Ready(id) => self.becomes(id, &[Real::Booting], Real::Serving),
             Event::BootFailed(id, _) => self.is(id, &[Real::Booting]),
-            Event::Beat(id) | Event::Retire(id, _) => self.is(id, &[Real::Serving]),
+            Event::Beat(id) | Event::Recycle(id, _) => self.is(id, &[Real::Serving]),
             Event::Exited(id) => {
                 let exists = self.is(id, &[Real::Booting, Real::Serving, Real::Told]);
                 exists && self.workers.remove(&id).is_some()
@@ -143,9 +144,9 @@ impl World {
                 self.workers.retain(|_, (_, generation, real)| *generation != lost || *real != Real::Wanted);
                 true
             }
-            Event::Seats(seats) | Event::Reload(_, Policy { workers: seats, .. }) => {
-                self.seats = self.seats.max(seats);
-                self.most_seats = self.most_seats.max(seats);
+            Event::Scale(slots) | Event::Reload(_, Policy { workers: slots, .. }) => {
+                self.slots = self.slots.max(slots);
+                self.max_slots = self.max_slots.max(slots);
                 true
             }
             Event::UpgradeBegan => {
@@ -191,11 +192,11 @@ impl World {
         for action in actions {
             self.check(action, was_serving);
         }
-        // Each seat once, each once more during a reload, and the replacements under way.
-        let most = usize::from(2 * self.most_seats + self.policy.max_replacing);
+        // Each slot once, each once more during a reload, and the replacements under way.
+        let most = usize::from(2 * self.max_slots + self.policy.max_replacing);
         let alive = [Real::Booting, Real::Serving];
         let incumbents = self.workers.values().filter(|(_, _, real)| alive.contains(real)).count();
-        assert!(incumbents <= most, "{incumbents} workers for {} seats", self.seats);
+        assert!(incumbents <= most, "{incumbents} workers for {} slots", self.slots);
         assert!(
             self.arbiter.next_deadline().is_none_or(|due| due > now),
             "a deadline did not fire: {event:?}"
@@ -209,25 +210,22 @@ impl World {
     fn check(&mut self, action: Action, was_serving: usize) {
         assert!(!self.over, "nothing follows the exit");
         match action {
-            Action::Spawn(id, seat, generation) => {
+            Action::Spawn(id, slot, generation) => {
                 assert!(!self.arbiter.is_stopping(), "a worker is spawned during a stop");
                 let rivals = self
                     .workers
                     .values()
-                    .filter(|(its, of, real)| *its == seat && *of == generation && *real != Real::Told);
-                assert!(rivals.count() <= 1, "a seat is filled three times");
-                assert!(self.workers.insert(id, (seat, generation, Real::Wanted)).is_none(), "a used id");
+                    .filter(|(its, of, real)| *its == slot && *of == generation && *real != Real::Told);
+                assert!(rivals.count() <= 1, "a slot is filled three times");
+                assert!(self.workers.insert(id, (slot, generation, Real::Wanted)).is_none(), "a used id");
             }
-            Action::Drain { worker, reason: Reason::Stop, .. } if self.is(worker, &[Real::Told]) => {}
+            Action::Drain { worker, reason: DrainReason::Stop, .. } if self.is(worker, &[Real::Told]) => {}
             Action::Drain { worker, reason, .. } => {
                 assert!(
                     self.becomes(worker, &[Real::Serving], Real::Told),
                     "{reason:?} of one who does not serve"
                 );
-                let planned = matches!(
-                    reason,
-                    Reason::Lifetime | Reason::MaxRequests | Reason::Memory | Reason::Reload
-                );
+                let planned = matches!(reason, DrainReason::Recycle(_) | DrainReason::Reload);
                 let left = self.workers.values().any(|(_, _, real)| *real == Real::Serving);
                 assert!(!planned || left || was_serving == 0, "nobody is left to serve");
             }
@@ -300,7 +298,7 @@ proptest! {
                 .into_iter()
                 .filter(|event| !matches!(event,
                     Event::Spawned(id) | Event::SpawnFailed(id) | Event::Ready(id) | Event::BootFailed(id, _)
-                    | Event::Beat(id) | Event::Retire(id, _) | Event::Exited(id)
+                    | Event::Beat(id) | Event::Recycle(id, _) | Event::Exited(id)
                     if id.0 < oldest))
                 .filter(|event| !matches!(event, Event::StopQuickly | Event::StopGracefully)
                     || wait % 20 == 0)

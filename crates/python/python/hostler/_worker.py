@@ -24,71 +24,71 @@ from hostler import (
 loop = None
 
 
-def main(seat):
+def main(worker):
     """Loads the application and serves it; returns the process's exit code."""
-    _stacks.register(seat.stacks_descriptor, seat.stacks_signal)
-    os.environ["HOSTLER_SEAT"] = str(seat.number)
-    os.environ["HOSTLER_GENERATION"] = str(seat.generation)
+    _stacks.register(worker.stacks_descriptor, worker.stacks_signal)
+    os.environ["HOSTLER_WORKER"] = str(worker.number)
+    os.environ["HOSTLER_GENERATION"] = str(worker.generation)
     try:
         if _preload.loaded is not None:
             _preload.after_fork()
         hooks._run("after_fork_child")
         app, interface = _preload.loaded or _load.load(
-            seat.target, seat.factory, seat.working_dir, seat.interface
+            worker.target, worker.factory, worker.working_dir, worker.interface
         )
     except _load.LoadError as error:
-        return seat.fail(error.kind, str(error), error.cause, error.hint)
-    leaving = _leaving.Leaving(seat.graceful_timeout)
+        return worker.fail(error.kind, str(error), error.cause, error.hint)
+    leaving = _leaving.Leaving(worker.graceful_timeout)
     try:
         if interface == "wsgi":
-            return _serve_wsgi(seat, app, leaving)
+            return _serve_wsgi(worker, app, leaving)
         if interface == "rsgi":
-            return _serve_rsgi(seat, app, leaving)
-        return _serve_asgi(seat, app, leaving, lifespan=interface == "asgi")
+            return _serve_rsgi(worker, app, leaving)
+        return _serve_asgi(worker, app, leaving, lifespan=interface == "asgi")
     finally:
         _forks.stay_out()
         hooks._run_all("worker_exit")
         leaving.leave()
 
 
-def _serve_wsgi(seat, app, leaving):
+def _serve_wsgi(worker, app, leaving):
     # With one thread, requests are callbacks of the loop, and may take their time.
-    seat.observe(_stacks.register_samples, short_callbacks=False)
-    threads = seat.blocking_threads
+    worker.observe(_stacks.register_samples, short_callbacks=False)
+    threads = worker.blocking_threads
     pool = _wsgi.start_pool(threads) if threads > 1 else None
-    if seat.warmup and (failure := _warmup.wsgi(app, seat.warmup)):
-        return _warmup_failed(seat, failure)
+    if worker.warmup and (failure := _warmup.wsgi(app, worker.warmup)):
+        return _warmup_failed(worker, failure)
     hooks._run("worker_ready")
-    leaving.drained = seat.serve_wsgi(app, pool)
+    leaving.drained = worker.serve_wsgi(app, pool)
     return 0
 
 
-def _make_loop(seat):
+def _make_loop(worker):
     global loop
-    loop, engine = _engine.make(seat.event_loop, is_first=seat.number == 1 and seat.generation == 0)
+    loop, engine = _engine.make(worker.event_loop, is_first=worker.number == 1 and worker.generation == 0)
     asyncio.set_event_loop(loop)
     _stacks.watch(loop)
-    seat.observe(_stacks.register_samples, short_callbacks=True)
+    worker.observe(_stacks.register_samples, short_callbacks=True)
     return loop, engine
 
 
-def _serve_rsgi(seat, app, leaving):
-    loop, engine = _make_loop(seat)
+def _serve_rsgi(worker, app, leaving):
+    loop, engine = _make_loop(worker)
     # What `__rsgi_init__` sets in its context, requests find in theirs.
     context = contextvars.copy_context()
     if hasattr(app, "__rsgi_init__"):
         try:
             context.run(app.__rsgi_init__, loop)
         except Exception as error:
-            return _startup_failed(seat, "`__rsgi_init__` failed", error)
+            return _startup_failed(worker, "`__rsgi_init__` failed", error)
     callback = getattr(app, "__rsgi__", app)
-    if seat.warmup:
-        warm = _warmup.rsgi(callback, seat.warmup)
+    if worker.warmup:
+        warm = _warmup.rsgi(callback, worker.warmup)
         if failure := context.copy().run(loop.run_until_complete, warm):
-            return _warmup_failed(seat, failure)
+            return _warmup_failed(worker, failure)
     hooks._run("worker_ready")
     done = loop.create_future()
-    seat.serve_rsgi(callback, loop, engine, rsgi.errors(), done)
+    worker.serve_rsgi(callback, loop, engine, rsgi.errors(), done)
     leaving.drained = _run(context, loop, engine, done)
     if hasattr(app, "__rsgi_del__"):
         try:
@@ -100,23 +100,23 @@ def _serve_rsgi(seat, app, leaving):
     return 0
 
 
-def _serve_asgi(seat, app, leaving, lifespan):
-    loop, engine = _make_loop(seat)
+def _serve_asgi(worker, app, leaving, lifespan):
+    loop, engine = _make_loop(worker)
     life = _lifespan.Lifespan(app, loop)
     if lifespan:
         try:
             loop.run_until_complete(life.startup())
         except _lifespan.Failed as error:
             hint = "correct what it reports; --interface asginl serves the application without its lifespan"
-            return _startup_failed(seat, "the application's lifespan startup failed", error.cause, str(error), hint)
+            return _startup_failed(worker, "the application's lifespan startup failed", error.cause, str(error), hint)
     state = life.state if life.supported else None
-    if seat.warmup:
-        warm = _warmup.asgi(app, seat.warmup, state)
+    if worker.warmup:
+        warm = _warmup.asgi(app, worker.warmup, state)
         if failure := life.context.copy().run(loop.run_until_complete, warm):
-            return _warmup_failed(seat, failure)
+            return _warmup_failed(worker, failure)
     hooks._run("worker_ready")
     done = loop.create_future()
-    seat.serve_asgi(app, loop, engine, state, done)
+    worker.serve_asgi(app, loop, engine, state, done)
     leaving.drained = _run(life.context, loop, engine, done)
     with leaving.watch("the application's lifespan"):
         loop.run_until_complete(life.shutdown())
@@ -136,16 +136,16 @@ async def _service(done):
     return await done
 
 
-def _warmup_failed(seat, failure):
-    return seat.fail(
+def _warmup_failed(worker, failure):
+    return worker.fail(
         "boot",
-        f"the warm-up request `{seat.warmup}` failed",
+        f"the warm-up request `{worker.warmup}` failed",
         failure,
         "--warmup names a path that the application answers with a status below 500",
     )
 
 
-def _startup_failed(seat, message, error, cause="", hint=None):
+def _startup_failed(worker, message, error, cause="", hint=None):
     if error is not None:
         cause = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    return seat.fail("boot", message, cause.rstrip(), hint)
+    return worker.fail("boot", message, cause.rstrip(), hint)

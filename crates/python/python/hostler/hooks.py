@@ -11,7 +11,7 @@
 accept, `worker_exit` when it has drained. A function that raises is logged; only in `after_fork_child` and
 `worker_ready` does that keep the worker from serving.
 
-HOSTLER_SEAT and HOSTLER_GENERATION in the environment tell a worker its number, from 1, and how many reloads
+HOSTLER_WORKER and HOSTLER_GENERATION in the environment tell a worker its number, from 1, and how many reloads
 came before it.
 """
 

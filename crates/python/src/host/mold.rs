@@ -3,7 +3,7 @@
 //! A worker is forked twice, so that the process between exits and the worker becomes the master's child
 //! (the master is its subreaper). Both forks go through `os.fork`, which runs CPython's own sequence.
 
-use super::{forks, preload, seat};
+use super::{forks, preload, worker};
 use hostler_sys::{
     board::{self, OwnPage},
     channel::Channel,
@@ -12,9 +12,9 @@ use hostler_sys::{
     orphan, own, proc, process, title,
 };
 use hostler_wire::{
-    BootFailure, ExitStatus, FailureKind, FromMold, LogSettings, Post, ToMold, WorkerSettings,
+    Assignment, BootFailure, ExitStatus, FailureKind, FromMold, LogSettings, ToMold, WorkerSettings,
 };
-use hostler_worker::{ORPHAN_LIMIT, Seat, Shared};
+use hostler_worker::{ORPHAN_LIMIT, Shared, WorkerContext};
 use pyo3::{
     exceptions::{PyBrokenPipeError, PyConnectionResetError, PyOSError},
     prelude::*,
@@ -99,7 +99,9 @@ impl Mold {
         let mut this = self;
         loop {
             match this.control.recv()? {
-                Some((ToMold::Fork(post), descriptors)) => this = this.fork(py, post, descriptors)?,
+                Some((ToMold::Fork(assignment), descriptors)) => {
+                    this = this.fork(py, assignment, descriptors)?
+                }
                 Some((ToMold::ReopenLog, logs)) => logging::write_to_descriptors(logs),
                 Some((ToMold::Setup(_), _)) => {}
                 // The master is done with us, or dead; workers live on by themselves.
@@ -109,19 +111,19 @@ impl Mold {
     }
 
     /// Forks a worker; in the mold this returns.
-    fn fork(self, py: Python<'_>, post: Post, descriptors: Vec<OwnedFd>) -> PyResult<Self> {
+    fn fork(self, py: Python<'_>, assignment: Assignment, descriptors: Vec<OwnedFd>) -> PyResult<Self> {
         descriptors.iter().for_each(own::claim);
         let mut descriptors = descriptors.into_iter();
         let given = (descriptors.next(), descriptors.next(), descriptors.next());
         let (Some(channel), Some(stacks), Some(board)) = given else { return Ok(self) };
         // Here too the descriptor is closed before the application's hooks run. The mapping goes to the worker.
-        let page = board::map_own(board, post.page)?;
+        let page = board::map_own(board, assignment.page)?;
         let hooks = py.import("hostler.hooks")?;
         hooks.call_method1("_run_all", ("before_fork",))?;
         match fork_twice(py) {
-            Ok(Forked::Worker) => self.become_worker(py, post, page, channel.into(), stacks.into()),
+            Ok(Forked::Worker) => self.become_worker(py, assignment, page, channel.into(), stacks.into()),
             Ok(Forked::Mold(pid)) => {
-                self.control.send(&FromMold::Forked { worker: post.worker, pid }, &[])?;
+                self.control.send(&FromMold::Forked { worker: assignment.worker, pid }, &[])?;
                 hooks.call_method1("_run_all", ("after_fork_parent",))?;
                 Ok(self)
             }
@@ -132,13 +134,21 @@ impl Mold {
         }
     }
 
-    fn become_worker(self, py: Python<'_>, post: Post, page: OwnPage, channel: Channel, stacks: File) -> ! {
+    fn become_worker(
+        self,
+        py: Python<'_>,
+        assignment: Assignment,
+        page: OwnPage,
+        channel: Channel,
+        stacks: File,
+    ) -> ! {
         let Self { control, settings, shared, master } = self;
         // The mold's line must end with the mold, not with its workers.
         drop(control);
         let page = page.keep();
-        let seat = Seat { post, page, channel, stacks, shared, settings, master_pid: master };
-        process::exit_now(seat::run(py, seat))
+        let context =
+            WorkerContext { assignment, page, channel, stacks, shared, settings, master_pid: master };
+        process::exit_now(worker::run(py, context))
     }
 }
 
@@ -151,7 +161,7 @@ fn fork_twice(py: Python<'_>) -> PyResult<Forked> {
     let fork = || forks::fork_worker(py);
     let (mut reader, mut writer) = UnixStream::pair()?;
     // Until it has said who it is, a process can be found by this, even if it is stopped at its first instruction.
-    let name = title::Borrowed::new(&proc::name_of_births(std::process::id().cast_signed()));
+    let name = title::Borrowed::new(&proc::pending_fork_name(std::process::id().cast_signed()));
     let between = fork();
     if !matches!(between, Ok(0)) {
         name.give_back();

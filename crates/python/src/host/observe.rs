@@ -53,10 +53,10 @@ pub(super) struct Duties {
 /// Has the attendant see to these duties.
 ///
 /// Called on the serving thread. `samples` is where faulthandler writes at [`signal::sample`].
-pub(super) fn begin(seat: u16, page: &'static Page, duties: Duties, samples: File) {
+pub(super) fn begin(worker: u16, page: &'static Page, duties: Duties, samples: File) {
     let Some(write) = signal::handler(signal::sample()) else { return };
     let thread = stacks::this_thread();
-    let observer = Arc::new(Observer { seat, page, samples, write, thread });
+    let observer = Arc::new(Observer { worker, page, samples, write, thread });
     if let Some(limit) = duties.slow {
         let (observer, mut told) = (Arc::clone(&observer), None);
         attendant::add((limit / LOOKS).max(Duration::from_millis(1)), move |standstill: Standstill| {
@@ -84,7 +84,7 @@ pub(super) fn pause() {
 }
 
 struct Observer {
-    seat: u16,
+    worker: u16,
     page: &'static Page,
     samples: File,
     write: signal::Handler,
@@ -100,7 +100,7 @@ impl Observer {
         let at = at.unwrap_or_else(|| "an unknown place".into());
         let requests = board::describe(&self.page.requests_in_flight());
         let (pid, seconds) = (std::process::id(), standstill.lasted.as_secs_f64());
-        tracing::warn!(seat = self.seat, pid, at, requests, seconds, "event loop blocked");
+        tracing::warn!(worker = self.worker, pid, at, requests, seconds, "event loop blocked");
     }
 
     /// Writes what the master is to know if it finds that the worker hangs.

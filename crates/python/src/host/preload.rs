@@ -32,7 +32,7 @@ pub(super) fn run(py: Python<'_>, settings: &WorkerSettings) -> Result<(), BootF
 
 fn load(py: Python<'_>, app: &AppSettings) -> PyResult<Vec<String>> {
     let directory = app.working_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
-    let interface = app.interface.map(super::seat::interface_name);
+    let interface = app.interface.map(super::worker::interface_name);
     let preload = py.import("hostler._preload")?;
     preload.call_method1("preload", (&app.target, app.factory, directory, interface))?.extract()
 }

@@ -1,10 +1,10 @@
-//! What is done whenever anything happened: deadlines, vacant seats, retirements, the next deadline.
+//! What is done whenever anything happened: deadlines, vacant slots, retirements, the next deadline.
 
 use crate::{
-    Action, Arbiter, Phase, Reason, Time, Why,
+    Action, Arbiter, DrainReason, KillCause, Phase, Time,
     worker::{KILL_MARGIN, REPORT_LIMIT, SPAWN_LIMIT, State, Worker},
 };
-use hostler_wire::{ExitStatus, Generation, SeatId, WorkerId};
+use hostler_wire::{ExitStatus, Generation, SlotId, WorkerId};
 
 impl Arbiter {
     /// When the next [`crate::Event::Tick`] is due, if nothing else happens.
@@ -17,7 +17,7 @@ impl Arbiter {
             Phase::Running | Phase::Stopping { .. } | Phase::Over => None,
         };
         let molds = self.preparing.values().copied().filter(|_| self.is_growing());
-        let others = [phase, self.next_spawn(), self.next_retirement(), self.successor_deadline()];
+        let others = [phase, self.next_spawn(), self.next_recycling(), self.successor_deadline()];
         workers.chain(molds).chain(others.into_iter().flatten()).min()
     }
 
@@ -31,9 +31,9 @@ impl Arbiter {
         self.phase == Phase::Running
     }
 
-    pub(crate) fn settle(&mut self, now: Time, actions: &mut Vec<Action>) {
+    pub(crate) fn reconcile(&mut self, now: Time, actions: &mut Vec<Action>) {
         if matches!(self.phase, Phase::LameDuck { until } if now >= until) {
-            self.stop(false, ExitStatus::Clean, Reason::Stop, now, actions);
+            self.stop(false, ExitStatus::Clean, DrainReason::Stop, now, actions);
         }
         self.enforce_deadlines(now, actions);
         self.enforce_successors_deadline(now, actions);
@@ -41,16 +41,16 @@ impl Arbiter {
             self.give_up_molds(now, actions);
         }
         if self.is_growing() {
-            self.fill_seats(now, actions);
+            self.fill_slots(now, actions);
             self.drive_reload(now, actions);
             self.complete_replacements(now, actions);
             self.begin_replacements(now, actions);
         }
-        self.leave_when_empty(actions);
+        self.exit_when_empty(actions);
     }
 
-    pub(crate) fn seat_ids(&self) -> impl Iterator<Item = SeatId> + use<> {
-        (1..=self.seats()).map(SeatId)
+    pub(crate) fn slot_ids(&self) -> impl Iterator<Item = SlotId> + use<> {
+        (1..=self.slots()).map(SlotId)
     }
 
     fn enforce_deadlines(&mut self, now: Time, actions: &mut Vec<Action>) {
@@ -73,20 +73,20 @@ impl Arbiter {
             }
             State::Booting { .. } | State::Serving { .. } => {
                 let booting = matches!(was.state, State::Booting { .. });
-                let why = if booting { Why::BootTimeout } else { Why::Stall };
-                worker.state = State::Reporting { until: now + REPORT_LIMIT, why };
-                actions.push(Action::Report(id, why));
+                let cause = if booting { KillCause::BootTimeout } else { KillCause::Stall };
+                worker.state = State::Reporting { until: now + REPORT_LIMIT, cause };
+                actions.push(Action::Report(id, cause));
                 if booting {
                     self.boot_timed_out(was, now, actions);
                 }
             }
-            State::Reporting { why, .. } => {
-                worker.state = State::Draining { kill_at: now + KILL_MARGIN, why };
-                actions.push(Action::Terminate(id, why));
+            State::Reporting { cause, .. } => {
+                worker.state = State::Draining { kill_at: now + KILL_MARGIN, cause };
+                actions.push(Action::Terminate(id, cause));
             }
-            State::Draining { why, .. } => {
-                worker.state = State::Killed { why };
-                actions.push(Action::Kill(id, why));
+            State::Draining { cause, .. } => {
+                worker.state = State::Killed { cause };
+                actions.push(Action::Kill(id, cause));
             }
         }
     }
@@ -115,7 +115,7 @@ impl Arbiter {
 
     pub(crate) fn spawn(
         &mut self,
-        seat: SeatId,
+        slot: SlotId,
         generation: Generation,
         now: Time,
         actions: &mut Vec<Action>,
@@ -124,83 +124,88 @@ impl Arbiter {
         self.next_worker += 1;
         let policy = self.policy_of(generation);
         let state = State::Spawning { give_up_at: Some(now + SPAWN_LIMIT) };
-        self.workers.insert(id, Worker { seat, generation, policy, state, dismissed: false });
-        actions.push(Action::Spawn(id, seat, generation));
+        self.workers.insert(id, Worker { slot, generation, policy, state, dismissed: false });
+        actions.push(Action::Spawn(id, slot, generation));
     }
 
-    /// How many seats a generation has or is to have.
-    fn seats_of(&self, generation: Generation) -> u16 {
+    /// How many slots a generation has or is to have.
+    fn slots_of(&self, generation: Generation) -> u16 {
         match &self.reload {
             Some(reload) if reload.generation == generation => reload.policy.workers,
-            _ => self.seats(),
+            _ => self.slots(),
         }
     }
 
-    /// Whether the worker's seat is one of its generation's.
-    pub(crate) fn has_seat(&self, worker: &Worker) -> bool {
-        worker.seat.0 <= self.seats_of(worker.generation)
+    /// Whether the worker's slot is one of its generation's.
+    pub(crate) fn has_slot(&self, worker: &Worker) -> bool {
+        worker.slot.0 <= self.slots_of(worker.generation)
     }
 
-    /// Everybody of the serving generation who serves in this seat or is on the way to it.
-    fn incumbents(&self, seat: SeatId) -> impl Iterator<Item = (WorkerId, &Worker)> {
+    /// Everybody of the serving generation who serves in this slot or is on the way to it.
+    fn incumbents(&self, slot: SlotId) -> impl Iterator<Item = (WorkerId, &Worker)> {
         let generation = self.generation;
         self.workers
             .iter()
             .filter(move |(_, worker)| {
-                worker.seat == seat && worker.generation == generation && worker.is_incumbent()
+                worker.slot == slot && worker.generation == generation && worker.is_incumbent()
             })
             .map(|(id, worker)| (*id, worker))
     }
 
-    fn vacant_seats(&self) -> impl Iterator<Item = SeatId> {
-        self.seat_ids().filter(|seat| self.incumbents(*seat).next().is_none())
+    fn vacant_slots(&self) -> impl Iterator<Item = SlotId> {
+        self.slot_ids().filter(|slot| self.incumbents(*slot).next().is_none())
     }
 
-    fn spawn_at(&self, seat: SeatId) -> Time {
-        self.seats.get(usize::from(seat.0) - 1).map_or(Time::ZERO, |seat| seat.spawn_at)
+    fn spawn_at(&self, slot: SlotId) -> Time {
+        self.slots.get(usize::from(slot.0) - 1).map_or(Time::ZERO, |slot| slot.spawn_at)
     }
 
     fn next_spawn(&self) -> Option<Time> {
         if !self.is_growing() || !self.can_spawn.contains(&self.generation) {
             return None;
         }
-        self.vacant_seats().map(|seat| self.spawn_at(seat)).min()
+        self.vacant_slots().map(|slot| self.spawn_at(slot)).min()
     }
 
-    fn fill_seats(&mut self, now: Time, actions: &mut Vec<Action>) {
-        for id in self.ids(|worker| !self.has_seat(worker)) {
-            self.drain(id, Reason::Seats, now, actions);
+    fn fill_slots(&mut self, now: Time, actions: &mut Vec<Action>) {
+        for id in self.ids(|worker| !self.has_slot(worker)) {
+            self.drain(id, DrainReason::FewerWorkers, now, actions);
         }
         if !self.can_spawn.contains(&self.generation) {
             return;
         }
-        let vacant: Vec<_> = self.vacant_seats().filter(|seat| now >= self.spawn_at(*seat)).collect();
-        for seat in vacant {
-            self.spawn(seat, self.generation, now, actions);
+        let vacant: Vec<_> = self.vacant_slots().filter(|slot| now >= self.spawn_at(*slot)).collect();
+        for slot in vacant {
+            self.spawn(slot, self.generation, now, actions);
         }
     }
 
     /// Where a successor serves, its predecessors drain.
     fn complete_replacements(&mut self, now: Time, actions: &mut Vec<Action>) {
-        let seats: Vec<_> = self.seat_ids().collect();
-        for seat in seats {
+        let slots: Vec<_> = self.slot_ids().collect();
+        for slot in slots {
             let serving: Vec<WorkerId> =
-                self.incumbents(seat).filter(|(_, worker)| worker.is_serving()).map(|(id, _)| id).collect();
+                self.incumbents(slot).filter(|(_, worker)| worker.is_serving()).map(|(id, _)| id).collect();
             let Some((_, old)) = serving.split_last() else { continue };
             for id in old {
-                let retired = self.workers.get(id).and_then(|worker| worker.retirement(now));
-                self.drain(*id, retired.unwrap_or(Reason::Seats), now, actions);
+                let recycled = self.workers.get(id).and_then(|worker| worker.recycling(now));
+                self.drain(
+                    *id,
+                    recycled.map_or(DrainReason::FewerWorkers, DrainReason::Recycle),
+                    now,
+                    actions,
+                );
             }
         }
     }
 
-    /// Seats in which a successor is on its way.
+    /// Slots in which a successor is on its way.
     fn replacing(&self) -> usize {
-        self.seat_ids().filter(|seat| self.incumbents(*seat).count() > 1).count()
+        self.slot_ids().filter(|slot| self.incumbents(*slot).count() > 1).count()
     }
 
     /// The earliest time at which another replacement may begin, if one may.
-    fn replacement_slot(&self) -> Option<Time> {
+    fn next_replacement_at(&self) -> Option<Time> {
         let free = self.is_growing()
             && self.reload.is_none()
             && self.can_spawn.contains(&self.generation)
@@ -208,36 +213,36 @@ impl Arbiter {
         free.then(|| self.replaced_at.map_or(Time::ZERO, |at| at + self.policy.respawn_interval))
     }
 
-    fn next_retirement(&self) -> Option<Time> {
-        let slot = self.replacement_slot()?;
-        let due = self.seat_ids().filter_map(|seat| {
-            let (_, worker) = self.only_incumbent(seat)?;
-            let State::Serving { retire_at, retire, .. } = worker.state else { return None };
-            let due = if retire.is_some() { Some(Time::ZERO) } else { retire_at };
-            due.map(|due| due.max(slot).max(self.spawn_at(seat)))
+    fn next_recycling(&self) -> Option<Time> {
+        let earliest = self.next_replacement_at()?;
+        let due = self.slot_ids().filter_map(|slot| {
+            let (_, worker) = self.only_incumbent(slot)?;
+            let State::Serving { recycle_at, recycle, .. } = worker.state else { return None };
+            let due = if recycle.is_some() { Some(Time::ZERO) } else { recycle_at };
+            due.map(|due| due.max(earliest).max(self.spawn_at(slot)))
         });
         due.min()
     }
 
-    fn only_incumbent(&self, seat: SeatId) -> Option<(WorkerId, &Worker)> {
-        let mut incumbents = self.incumbents(seat);
+    fn only_incumbent(&self, slot: SlotId) -> Option<(WorkerId, &Worker)> {
+        let mut incumbents = self.incumbents(slot);
         incumbents.next().filter(|_| incumbents.next().is_none())
     }
 
     fn begin_replacements(&mut self, now: Time, actions: &mut Vec<Action>) {
-        while self.replacement_slot().is_some_and(|slot| now >= slot) {
-            let due = self.seat_ids().filter(|seat| now >= self.spawn_at(*seat)).find_map(|seat| {
-                let (id, worker) = self.only_incumbent(seat)?;
-                worker.retirement(now).map(|reason| (seat, id, reason))
+        while self.next_replacement_at().is_some_and(|at| now >= at) {
+            let due = self.slot_ids().filter(|slot| now >= self.spawn_at(*slot)).find_map(|slot| {
+                let (id, worker) = self.only_incumbent(slot)?;
+                worker.recycling(now).map(|reason| (slot, id, reason))
             });
-            let Some((seat, id, reason)) = due else { return };
+            let Some((slot, id, reason)) = due else { return };
             self.replaced_at = Some(now);
             if !self.headroom && self.serving() > 1 {
-                // The seat is vacant from now on and is filled by the rule for vacant seats.
-                self.drain(id, reason, now, actions);
-                self.fill_seats(now, actions);
+                // The slot is vacant from now on and is filled by the rule for vacant slots.
+                self.drain(id, DrainReason::Recycle(reason), now, actions);
+                self.fill_slots(now, actions);
             } else {
-                self.spawn(seat, self.generation, now, actions);
+                self.spawn(slot, self.generation, now, actions);
             }
             if self.policy.respawn_interval.is_zero() {
                 continue;

@@ -1,7 +1,7 @@
 //! What comes in: exits, and what molds and workers say.
 
 use crate::{molds::MOLD_PAUSE, report, run::Master, stacks};
-use hostler_arbiter::{Event, Reason};
+use hostler_arbiter::{Event, RecycleReason};
 use hostler_sys::{
     proc,
     process::{self, WaitStatus},
@@ -24,22 +24,22 @@ impl Master {
     fn ended(&mut self, pid: i32, status: WaitStatus, events: &mut VecDeque<Event>) {
         if let Some(generation) = self.molds.generation_of(pid) {
             // Its last words first.
-            self.hear_mold(generation, events);
-            self.end_births(pid);
-            self.lose_mold(generation, &status.to_string(), events);
+            self.receive_from_mold(generation, events);
+            self.kill_pending_forks(pid);
+            self.mold_lost(generation, &status.to_string(), events);
         } else if let Some(id) = self.fleet.worker_of(pid) {
             self.worker_ended(id, pid, status, events);
-        } else if self.molds.has_left(pid) {
-            self.end_births(pid);
+        } else if self.molds.reap_leaving(pid) {
+            self.kill_pending_forks(pid);
         } else if !self.successor_ended(pid, status, events) {
-            self.fleet.stranger_ended(pid, status);
+            self.fleet.keep_unclaimed_exit(pid, status);
         }
     }
 
     /// A mold that ended may have left processes that it was about to make a worker of; nobody else knows of them, and
     /// one that is stopped would stay for ever.
-    pub(crate) fn end_births(&self, mold: i32) {
-        let name = proc::name_of_births(mold);
+    pub(crate) fn kill_pending_forks(&self, mold: i32) {
+        let name = proc::pending_fork_name(mold);
         for pid in proc::children_named(&name).filter(|pid| self.fleet.worker_of(*pid).is_none()) {
             debug!(pid, mold, "a process that its mold told nothing of is killed");
             let _ = process::signal(pid, nix::libc::SIGKILL);
@@ -47,35 +47,36 @@ impl Master {
     }
 
     fn worker_ended(&mut self, id: WorkerId, pid: i32, status: WaitStatus, events: &mut VecDeque<Event>) {
-        self.hear_worker(id, events);
+        self.receive_from_worker(id, events);
         let Some(worker) = self.fleet.get(id) else { return };
-        let seat = worker.post.seat;
-        let requests = hostler_sys::board::describe(&self.fleet.page(&worker.post).requests_in_flight());
+        let slot = worker.assignment.slot;
+        let requests =
+            hostler_sys::board::describe(&self.fleet.page(&worker.assignment).requests_in_flight());
         let crash = stacks::of_crash(status, &worker.stacks);
         let hung_at = self.fleet.remove(id).and_then(|worker| worker.seen.hung_at);
         if status == WaitStatus::Exited(0) && requests.is_empty() {
-            info!(%seat, pid, %status, "worker ended");
+            info!(worker = slot.0, pid, %status, "worker ended");
         } else if let Some((at, stacks)) = crash {
-            error!(%seat, pid, %status, requests, at, %stacks, "worker crashed");
+            error!(worker = slot.0, pid, %status, requests, at, %stacks, "worker crashed");
         } else {
-            warn!(%seat, pid, %status, requests, "worker ended");
+            warn!(worker = slot.0, pid, %status, requests, "worker ended");
         }
-        let planned = self.arbiter.is_stopping() || self.arbiter.was_told_to_leave(id);
+        let planned = self.arbiter.is_stopping() || self.arbiter.was_told_to_exit(id);
         if !self.arbiter.ever_served() && !planned {
             self.boot_failed(id, &died_booting(status, hung_at), events);
         }
         events.push_back(Event::Exited(id));
     }
 
-    pub(crate) fn hear_molds(&mut self, events: &mut VecDeque<Event>) {
+    pub(crate) fn receive_from_molds(&mut self, events: &mut VecDeque<Event>) {
         let running: Vec<Generation> = self.molds.running().map(|(generation, _)| generation).collect();
         for generation in running {
-            self.hear_mold(generation, events);
+            self.receive_from_mold(generation, events);
         }
     }
 
-    fn hear_mold(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
-        while let Some(mold) = self.molds.get(generation).and_then(|breed| breed.mold.as_ref()) {
+    fn receive_from_mold(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
+        while let Some(mold) = self.molds.get(generation).and_then(|entry| entry.mold.as_ref()) {
             match mold.channel.recv::<FromMold>() {
                 Ok(Some((message, _))) => self.mold_said(generation, message, events),
                 Ok(None) => return,
@@ -84,7 +85,7 @@ impl Master {
                     // What it made is unknown from here on.
                     error!(%error, "the mold says what cannot be understood, and is killed");
                     let _ = process::signal(mold.pid, nix::libc::SIGKILL);
-                    return self.lose_mold(generation, "it was not understood", events);
+                    return self.mold_lost(generation, "it was not understood", events);
                 }
             }
         }
@@ -93,16 +94,16 @@ impl Master {
     fn mold_said(&mut self, generation: Generation, message: FromMold, events: &mut VecDeque<Event>) {
         match message {
             FromMold::Ready { python } => {
-                let mold = self.molds.get_mut(generation).and_then(|breed| breed.mold.as_mut());
+                let mold = self.molds.get_mut(generation).and_then(|entry| entry.mold.as_mut());
                 let pid = mold.map(|mold| {
                     mold.ready = true;
                     mold.pid
                 });
-                info!(%generation, pid, python, "mold ready");
+                info!(generation = generation.0, pid, python, "mold ready");
                 events.push_back(Event::CanSpawn(generation));
             }
             FromMold::Forked { worker, pid } => {
-                let ended = self.fleet.born(worker, pid);
+                let ended = self.fleet.forked(worker, pid);
                 self.fleet.tell(worker, &ToWorker::Boot);
                 events.push_back(Event::Spawned(worker));
                 if let Some(status) = ended {
@@ -123,35 +124,42 @@ impl Master {
         self.start_failed(failure, events);
         if self.arbiter.ever_served() {
             let cause = failure.cause.as_deref().unwrap_or_default();
-            error!(%generation, "{}\n{cause}", failure.message);
+            error!(generation = generation.0, "{}\n{cause}", failure.message);
             events.push_back(Event::ReloadFailed(generation));
         }
     }
 
-    pub(crate) fn hear_workers(&mut self, events: &mut VecDeque<Event>) {
+    pub(crate) fn receive_from_workers(&mut self, events: &mut VecDeque<Event>) {
         // What a worker says before its mold told of its birth is heard after that.
-        let born = self.fleet.all().filter(|(_, worker)| worker.pid.is_some());
-        let born: Vec<WorkerId> = born.map(|(id, _)| id).collect();
-        for id in born {
-            self.hear_worker(id, events);
+        let forked = self.fleet.all().filter(|(_, worker)| worker.pid.is_some());
+        let forked: Vec<WorkerId> = forked.map(|(id, _)| id).collect();
+        for id in forked {
+            self.receive_from_worker(id, events);
         }
     }
 
-    fn hear_worker(&mut self, id: WorkerId, events: &mut VecDeque<Event>) {
+    fn receive_from_worker(&mut self, id: WorkerId, events: &mut VecDeque<Event>) {
         while let Some(message) = self.fleet.message(id) {
             let Some(worker) = self.fleet.get_mut(id) else { return };
-            let (seat, generation, pid) = (worker.post.seat, worker.post.generation, worker.pid);
+            let (slot, generation, pid) = (worker.assignment.slot, worker.assignment.generation, worker.pid);
             match message {
                 FromWorker::Ready { interface, concurrent_calls } => {
-                    info!(%seat, %generation, pid, interface = interface.name(), concurrent_calls, "worker ready");
+                    info!(
+                        worker = slot.0,
+                        generation = generation.0,
+                        pid,
+                        interface = interface.name(),
+                        concurrent_calls,
+                        "worker ready"
+                    );
                     self.tell_concurrency(concurrent_calls);
                     events.push_back(Event::Ready(id));
                 }
                 FromWorker::ReachedRequestLimit => {
-                    info!(%seat, pid, "worker answered as many requests as it may");
-                    events.push_back(Event::Retire(id, Reason::MaxRequests));
+                    info!(worker = slot.0, pid, "worker answered as many requests as it may");
+                    events.push_back(Event::Recycle(id, RecycleReason::MaxRequests));
                 }
-                FromWorker::Draining => info!(%seat, pid, "worker draining"),
+                FromWorker::Draining => info!(worker = slot.0, pid, "worker draining"),
                 FromWorker::Failed(failure) => self.boot_failed(id, &failure, events),
             }
         }
@@ -161,15 +169,15 @@ impl Master {
     fn tell_concurrency(&mut self, calls_per_worker: Option<usize>) {
         let Some(calls) = calls_per_worker.filter(|_| !self.concurrency_told) else { return };
         self.concurrency_told = true;
-        let (workers, threads) = (self.arbiter.seats(), calls);
+        let (workers, threads) = (self.arbiter.slots(), calls);
         info!(workers, threads, "at most {} application calls at once", usize::from(workers) * threads);
     }
 
     fn boot_failed(&mut self, id: WorkerId, failure: &BootFailure, events: &mut VecDeque<Event>) {
         if self.arbiter.ever_served() {
-            let seat = self.fleet.get(id).map_or(0, |worker| worker.post.seat.0);
+            let slot = self.fleet.get(id).map_or(0, |worker| worker.assignment.slot.0);
             let cause = failure.cause.as_deref().unwrap_or_default();
-            error!(seat, "worker cannot boot: {}\n{cause}", failure.message);
+            error!(worker = slot, "worker cannot boot: {}\n{cause}", failure.message);
         }
         self.start_failed(failure, events);
         events.push_back(Event::BootFailed(id, failure.kind.exit_status()));
@@ -193,12 +201,12 @@ impl Master {
         true
     }
 
-    pub(crate) fn lose_mold(&mut self, generation: Generation, how: &str, events: &mut VecDeque<Event>) {
-        if let Some(breed) = self.molds.get_mut(generation) {
-            breed.mold = None;
+    pub(crate) fn mold_lost(&mut self, generation: Generation, how: &str, events: &mut VecDeque<Event>) {
+        if let Some(entry) = self.molds.get_mut(generation) {
+            entry.mold = None;
         }
-        for id in self.fleet.unborn() {
-            if self.fleet.get(id).is_some_and(|worker| worker.post.generation == generation) {
+        for id in self.fleet.pending() {
+            if self.fleet.get(id).is_some_and(|worker| worker.assignment.generation == generation) {
                 self.fleet.remove(id);
             }
         }
@@ -208,8 +216,8 @@ impl Master {
         }
         if generation == self.arbiter.generation() {
             warn!(how, "mold ended; workers go on, a new mold follows");
-            if let Some(breed) = self.molds.get_mut(generation) {
-                breed.due = Some(Instant::now() + MOLD_PAUSE);
+            if let Some(entry) = self.molds.get_mut(generation) {
+                entry.due = Some(Instant::now() + MOLD_PAUSE);
             }
         }
         let failure = BootFailure {

@@ -1,12 +1,12 @@
 //! The life of a worker, from its listeners to its end.
 
 use crate::{
-    ORPHAN_GRACE, Seat, Shared,
+    ORPHAN_GRACE, Shared, WorkerContext,
     control::{Control, Order},
 };
 use hostler_http::{Acceptor, App, Connections, Line, Listener, Load};
 use hostler_sys::channel::Channel;
-use hostler_wire::{BootFailure, FromWorker, PageState, SeatId, WorkerSettings};
+use hostler_wire::{BootFailure, FromWorker, PageState, SlotId, WorkerSettings};
 use std::{
     io,
     os::fd::OwnedFd,
@@ -42,19 +42,23 @@ pub enum Ending {
 ///
 /// # Errors
 /// The kernel's, when a listener or the channel cannot be watched.
-pub async fn life<A: App<Body: Unpin>>(seat: Seat, app: A, ready: FromWorker) -> io::Result<Ending> {
-    let Seat { post, page, channel, shared, settings, .. } = seat;
+pub async fn run_worker<A: App<Body: Unpin>>(
+    context: WorkerContext,
+    app: A,
+    ready: FromWorker,
+) -> io::Result<Ending> {
+    let WorkerContext { assignment, page, channel, shared, settings, .. } = context;
     let Shared { pages, handover: (receiver, sender), listeners } = shared;
     let control = Control::new(channel.into_fd())?;
     hostler_sys::attendant::start(page);
-    let load = Load::new(page, pages, post.page, post.request_limit);
+    let load = Load::new(page, pages, assignment.page, assignment.request_limit);
     let line = Line::new(receiver, sender)?;
     let connections = Connections::default();
     let acceptor = Acceptor::new(
         app,
         &settings.http,
         settings.request_timeout,
-        adopt(&settings, post.seat, listeners)?,
+        adopt(&settings, assignment.slot, listeners)?,
         connections.clone(),
         load.clone(),
         line.clone(),
@@ -75,12 +79,12 @@ pub async fn life<A: App<Body: Unpin>>(seat: Seat, app: A, ready: FromWorker) ->
 }
 
 /// Sorts the sockets to the listeners that they belong to.
-fn adopt(settings: &WorkerSettings, seat: SeatId, sockets: Vec<OwnedFd>) -> io::Result<Vec<Listener>> {
+fn adopt(settings: &WorkerSettings, slot: SlotId, sockets: Vec<OwnedFd>) -> io::Result<Vec<Listener>> {
     let mut sockets = sockets.into_iter();
     let mut listeners = Vec::new();
     for listener in &settings.listeners {
         let own = sockets.by_ref().take(listener.sockets).collect();
-        listeners.push(Listener::adopt_of_seat(&listener.info, own, seat.0)?);
+        listeners.push(Listener::adopt_for_slot(&listener.info, own, slot.0)?);
     }
     Ok(listeners)
 }

@@ -2,14 +2,14 @@
 
 use crate::{
     Spawner,
-    native::{self, NativeSeat},
+    native::{self, NativeWorkerContext},
     run::Master,
     stacks,
 };
-use hostler_arbiter::{Action, Event, Reason, Why};
+use hostler_arbiter::{Action, DrainReason, Event, KillCause, RecycleReason};
 use hostler_sys::{board, channel::Channel, proc, process, signal::SignalPipe, title};
 use hostler_wire::{
-    BootFailure, ExitStatus, FailureKind, Generation, Post, SeatId, ToMold, ToWorker, WorkerId,
+    Assignment, BootFailure, ExitStatus, FailureKind, Generation, SlotId, ToMold, ToWorker, WorkerId,
 };
 use nix::libc::{SIGKILL, SIGTERM};
 use std::{
@@ -21,29 +21,29 @@ use tracing::{debug, error, info, warn};
 
 impl Master {
     /// Lets the arbiter decide and does what it says; the status to leave with, once there is one.
-    pub(crate) fn happen(&mut self, event: Event) -> Option<ExitStatus> {
+    pub(crate) fn dispatch(&mut self, event: Event) -> Option<ExitStatus> {
         let mut queue = VecDeque::from([event]);
         while let Some(event) = queue.pop_front() {
             for action in self.arbiter.step(event, self.started.elapsed()) {
                 if let Action::Exit(status) = action {
                     return Some(status);
                 }
-                self.act(action, &mut queue);
+                self.perform(action, &mut queue);
             }
         }
         None
     }
 
-    fn act(&mut self, action: Action, events: &mut VecDeque<Event>) {
+    fn perform(&mut self, action: Action, events: &mut VecDeque<Event>) {
         match action {
-            Action::Spawn(id, seat, generation) => events.extend(self.spawn(id, seat, generation)),
+            Action::Spawn(id, slot, generation) => events.extend(self.spawn(id, slot, generation)),
             Action::LameDuck(id) => self.fleet.tell(id, &ToWorker::LameDuck),
             Action::Drain { worker, reason, hand_over } => self.drain(worker, reason, hand_over),
             Action::Quit(id) => self.fleet.tell(id, &ToWorker::Quit),
             Action::Dismiss { worker, hand_over } => self.fleet.tell(worker, &ToWorker::Drain { hand_over }),
-            Action::Report(id, why) => self.ask_for_stacks(id, why),
-            Action::Terminate(id, why) => self.terminate(id, why),
-            Action::Kill(id, why) => self.kill(id, why),
+            Action::Report(id, cause) => self.ask_for_stacks(id, cause),
+            Action::Terminate(id, cause) => self.terminate(id, cause),
+            Action::Kill(id, cause) => self.kill(id, cause),
             Action::Reloaded(generation) => self.reloaded(generation, events),
             Action::NotReloaded(generation) => self.not_reloaded(generation, events),
             Action::Superseded(generation) => self.superseded(generation, events),
@@ -53,46 +53,55 @@ impl Master {
             Action::NotUpgraded => error!("not upgraded: the other server ended; this one goes on"),
             Action::HandedOver => self.handed_over(),
             Action::TookBack => self.took_back(events),
-            Action::CrashLoop(seat, wait) => {
-                error!(%seat, next_attempt_seconds = wait.as_secs_f64(), "workers of this seat fail again and again");
+            Action::CrashLoop(slot, wait) => {
+                error!(
+                    worker = slot.0,
+                    next_attempt_seconds = wait.as_secs_f64(),
+                    "worker fails again and again"
+                );
             }
             Action::Exit(_) => {}
         }
     }
 
-    fn drain(&self, id: WorkerId, reason: Reason, hand_over: bool) {
+    fn drain(&self, id: WorkerId, reason: DrainReason, hand_over: bool) {
         if let Some(worker) = self.fleet.get(id) {
-            info!(seat = %worker.post.seat, pid = worker.pid, reason = name_of_reason(reason), "worker retires");
+            info!(
+                worker = worker.assignment.slot.0,
+                pid = worker.pid,
+                reason = name_of_reason(reason),
+                "worker retires"
+            );
         }
         self.fleet.tell(id, &ToWorker::Drain { hand_over });
     }
 
     /// Has the worker write its stacks, for [`Master::terminate`] to read.
-    fn ask_for_stacks(&self, id: WorkerId, why: Why) {
+    fn ask_for_stacks(&self, id: WorkerId, cause: KillCause) {
         let Some(worker) = self.fleet.get(id) else { return };
         let Some(pid) = worker.pid else { return };
-        if self.plan.orders.settings.app.is_none() {
+        if self.plan.spec.settings.app.is_none() {
             return;
         }
-        let turn = self.fleet.page(&worker.post).turns();
+        let turn = self.fleet.page(&worker.assignment).turns();
         if let Err(error) = stacks::ask(pid, turn, &worker.stacks) {
-            debug!(pid, %error, why = name_of_why(why), "cannot ask the worker for its stacks");
+            debug!(pid, %error, reason = name_of_cause(cause), "cannot ask the worker for its stacks");
         }
     }
 
     /// One event that says all that is known of a worker that hangs, and SIGTERM.
-    fn terminate(&mut self, id: WorkerId, why: Why) {
+    fn terminate(&mut self, id: WorkerId, cause: KillCause) {
         let Some(worker) = self.fleet.get(id) else { return };
         let Some(pid) = worker.pid else { return };
-        let page = self.fleet.page(&worker.post);
+        let page = self.fleet.page(&worker.assignment);
         let requests = board::describe(&page.requests_in_flight());
         let (at, stacks) = stacks::read(&worker.stacks);
         let state = proc::state(pid);
         // The stacks last: they are many lines.
         error!(
-            seat = %worker.post.seat,
+            worker = worker.assignment.slot.0,
             pid,
-            reason = name_of_why(why),
+            reason = name_of_cause(cause),
             state,
             in_flight = page.in_flight(),
             requests,
@@ -101,16 +110,22 @@ impl Master {
             "worker hangs: it is replaced and terminated"
         );
         self.signal(pid, SIGTERM);
-        if let Some(worker) = self.fleet.get_mut(id).filter(|_| why == Why::BootTimeout) {
+        if let Some(worker) = self.fleet.get_mut(id).filter(|_| cause == KillCause::BootTimeout) {
             worker.seen.hung_at = Some(at.unwrap_or_else(|| "an unknown place".into()));
         }
     }
 
-    fn kill(&self, id: WorkerId, why: Why) {
+    fn kill(&self, id: WorkerId, cause: KillCause) {
         let Some(worker) = self.fleet.get(id) else { return };
         let Some(pid) = worker.pid else { return };
-        let requests = board::describe(&self.fleet.page(&worker.post).requests_in_flight());
-        warn!(seat = %worker.post.seat, pid, why = name_of_why(why), requests, "worker killed");
+        let requests = board::describe(&self.fleet.page(&worker.assignment).requests_in_flight());
+        warn!(
+            worker = worker.assignment.slot.0,
+            pid,
+            reason = name_of_cause(cause),
+            requests,
+            "worker killed"
+        );
         self.signal(pid, SIGKILL);
     }
 
@@ -121,33 +136,41 @@ impl Master {
     }
 
     fn reloaded(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
-        self.let_go(events, |kept| kept >= generation);
-        if let Some(breed) = self.molds.get(generation) {
-            self.plan.orders = breed.orders.clone();
+        self.retain_generations(events, |kept| kept >= generation);
+        if let Some(entry) = self.molds.get(generation) {
+            self.plan.spec = entry.spec.clone();
         }
-        info!(%generation, "reloaded");
+        info!(generation = generation.0, "reloaded");
         self.reload_ended();
     }
 
     fn not_reloaded(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
-        self.let_go(events, |kept| kept != generation);
-        error!(%generation, serving = %self.arbiter.generation(), "not reloaded: the running workers serve on");
+        self.retain_generations(events, |kept| kept != generation);
+        error!(
+            generation = generation.0,
+            serving = self.arbiter.generation().0,
+            "not reloaded: the running workers serve on"
+        );
         self.reload_ended();
     }
 
     fn superseded(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
-        self.let_go(events, |kept| kept != generation);
-        info!(%generation, "a later reload replaces the one that was under way");
+        self.retain_generations(events, |kept| kept != generation);
+        info!(generation = generation.0, "a later reload replaces the one that was under way");
     }
 
     /// Keeps some generations. Of the births in the others nobody will hear: who is born nonetheless finds its channel
     /// closed, and leaves.
-    pub(crate) fn let_go(&mut self, events: &mut VecDeque<Event>, keep: impl Fn(Generation) -> bool) {
+    pub(crate) fn retain_generations(
+        &mut self,
+        events: &mut VecDeque<Event>,
+        keep: impl Fn(Generation) -> bool,
+    ) {
         let gone: Vec<Generation> =
             self.molds.generations().filter(|generation| !keep(*generation)).collect();
         self.molds.keep(&keep);
-        for id in self.fleet.unborn() {
-            if self.fleet.get(id).is_some_and(|worker| gone.contains(&worker.post.generation)) {
+        for id in self.fleet.pending() {
+            if self.fleet.get(id).is_some_and(|worker| gone.contains(&worker.assignment.generation)) {
                 self.fleet.remove(id);
             }
         }
@@ -156,12 +179,22 @@ impl Master {
 
     /// Kills a mold that hangs; its end is noticed like any other.
     fn give_up(&mut self, generation: Generation) {
-        let Some(mold) = self.molds.get(generation).and_then(|breed| breed.mold.as_ref()) else { return };
+        let Some(mold) = self.molds.get(generation).and_then(|entry| entry.mold.as_ref()) else { return };
         let state = proc::state(mold.pid);
         if mold.ready {
-            warn!(%generation, pid = mold.pid, state, "the mold forks no workers, and is killed");
+            warn!(
+                generation = generation.0,
+                pid = mold.pid,
+                state,
+                "the mold forks no workers, and is killed"
+            );
         } else {
-            error!(%generation, pid = mold.pid, state, "the mold was not ready within the boot timeout, and is killed");
+            error!(
+                generation = generation.0,
+                pid = mold.pid,
+                state,
+                "the mold was not ready within the boot timeout, and is killed"
+            );
         }
         self.signal(mold.pid, SIGKILL);
         if !mold.ready && generation == self.arbiter.generation() {
@@ -175,12 +208,12 @@ impl Master {
     }
 
     /// Asks for a worker; what happened at once.
-    fn spawn(&mut self, id: WorkerId, seat: SeatId, generation: Generation) -> Vec<Event> {
-        match self.try_spawn(id, seat, generation) {
+    fn spawn(&mut self, id: WorkerId, slot: SlotId, generation: Generation) -> Vec<Event> {
+        match self.try_spawn(id, slot, generation) {
             Ok(Some(_)) => vec![Event::Spawned(id)],
             Ok(None) => Vec::new(),
             Err(error) => {
-                error!(%seat, %error, "cannot start a worker");
+                error!(worker = slot.0, %error, "cannot start a worker");
                 self.fleet.remove(id);
                 vec![Event::SpawnFailed(id)]
             }
@@ -188,28 +221,31 @@ impl Master {
     }
 
     /// The new worker's process id, if it is known at once.
-    fn try_spawn(&mut self, id: WorkerId, seat: SeatId, generation: Generation) -> io::Result<Option<i32>> {
+    fn try_spawn(&mut self, id: WorkerId, slot: SlotId, generation: Generation) -> io::Result<Option<i32>> {
         let (ours, theirs) = Channel::pair()?;
         ours.set_nonblocking(true)?;
         let stacks = board::stacks_file()?;
         let page = self.fleet.free_page()?;
-        let post = Post { worker: id, seat, generation, page, request_limit: self.request_limit(generation) };
-        self.fleet.page(&post).clear();
-        let Some(breed) = self.molds.get(generation) else {
+        let assignment =
+            Assignment { worker: id, slot, generation, page, request_limit: self.request_limit(generation) };
+        self.fleet.page(&assignment).clear();
+        let Some(entry) = self.molds.get(generation) else {
             return Err(io::Error::other("there is no such generation"));
         };
-        match &breed.orders.spawner {
+        match &entry.spec.spawner {
             Spawner::Mold(_) => {
-                let mold = breed.mold.as_ref().ok_or_else(|| io::Error::other("there is no mold"))?;
-                mold.channel
-                    .send(&ToMold::Fork(post), &[theirs.as_fd(), stacks.as_fd(), self.board.for_writing()])?;
-                self.fleet.add(post, ours, stacks, None);
+                let mold = entry.mold.as_ref().ok_or_else(|| io::Error::other("there is no mold"))?;
+                mold.channel.send(
+                    &ToMold::Fork(assignment),
+                    &[theirs.as_fd(), stacks.as_fd(), self.board.for_writing()],
+                )?;
+                self.fleet.add(assignment, ours, stacks, None);
                 Ok(None)
             }
             Spawner::Native(_) => {
                 let copy = stacks.try_clone()?;
-                let pid = self.fork_native(post, theirs, copy)?;
-                self.fleet.add(post, ours, stacks, Some(pid));
+                let pid = self.fork_native(assignment, theirs, copy)?;
+                self.fleet.add(assignment, ours, stacks, Some(pid));
                 Ok(Some(pid))
             }
         }
@@ -217,25 +253,31 @@ impl Master {
 
     /// After how many requests the next worker of this generation is to be replaced.
     fn request_limit(&mut self, generation: Generation) -> Option<u64> {
-        let limits = &self.molds.get(generation)?.orders.limits;
+        let limits = &self.molds.get(generation)?.spec.limits;
         let most = limits.max_requests?;
         let jitter = limits.max_requests_jitter.min(most - 1);
-        Some(most - self.chance.below(jitter + 1))
+        Some(most - self.jitter.below(jitter + 1))
     }
 
-    fn fork_native(&mut self, post: Post, channel: Channel, stacks: std::fs::File) -> io::Result<i32> {
-        let Some(breed) = self.molds.get(post.generation) else {
+    fn fork_native(
+        &mut self,
+        assignment: Assignment,
+        channel: Channel,
+        stacks: std::fs::File,
+    ) -> io::Result<i32> {
+        let Some(entry) = self.molds.get(assignment.generation) else {
             return Err(io::Error::other("there is no such generation"));
         };
-        let (settings, spawner) = (breed.orders.settings.clone(), breed.orders.spawner.clone());
+        let (settings, spawner) = (entry.spec.settings.clone(), entry.spec.spawner.clone());
         let Spawner::Native(main) = spawner else { return Err(io::Error::other("it has a mold")) };
         let shared: io::Result<Vec<OwnedFd>> =
             self.shared_descriptors().into_iter().map(|descriptor| descriptor.try_clone_to_owned()).collect();
         let board = self.board.for_writing().try_clone_to_owned()?;
         let name = settings.process_name.clone();
-        let title = title::for_role(name.as_deref(), title::Role::Worker(post.seat.0), "native");
+        let title = title::for_role(name.as_deref(), title::Role::Worker(assignment.slot.0), "native");
         let master_pid = std::process::id().cast_signed();
-        let native = NativeSeat { post, channel, stacks, board, shared: shared?, settings, master_pid };
+        let native =
+            NativeWorkerContext { assignment, channel, stacks, board, shared: shared?, settings, master_pid };
         // Lines to siblings and to the other server must end with the master, not with a worker that inherited a copy.
         let pages = self.board.pages();
         let (fleet, signals, files) = (&mut self.fleet, &mut self.signals, &mut self.plan.owned_files);
@@ -255,24 +297,24 @@ impl Master {
     }
 }
 
-fn name_of_reason(reason: Reason) -> &'static str {
+fn name_of_reason(reason: DrainReason) -> &'static str {
     match reason {
-        Reason::Lifetime => "lifetime",
-        Reason::MaxRequests => "max-requests",
-        Reason::Memory => "max-rss",
-        Reason::Reload => "reload",
-        Reason::ReloadFailed => "reload-failed",
-        Reason::Seats => "fewer-workers",
-        Reason::Stop => "stop",
-        Reason::Upgrade => "upgrade",
+        DrainReason::Recycle(RecycleReason::Lifetime) => "lifetime",
+        DrainReason::Recycle(RecycleReason::MaxRequests) => "max-requests",
+        DrainReason::Recycle(RecycleReason::Memory) => "max-rss",
+        DrainReason::Reload => "reload",
+        DrainReason::ReloadFailed => "reload-failed",
+        DrainReason::FewerWorkers => "fewer-workers",
+        DrainReason::Stop => "stop",
+        DrainReason::Upgrade => "upgrade",
     }
 }
 
-fn name_of_why(why: Why) -> &'static str {
-    match why {
-        Why::GracefulTimeout => "graceful-timeout",
-        Why::QuickStop => "quick-stop",
-        Why::Stall => "stall-timeout",
-        Why::BootTimeout => "boot-timeout",
+fn name_of_cause(cause: KillCause) -> &'static str {
+    match cause {
+        KillCause::GracefulTimeout => "graceful-timeout",
+        KillCause::QuickStop => "quick-stop",
+        KillCause::Stall => "stall-timeout",
+        KillCause::BootTimeout => "boot-timeout",
     }
 }

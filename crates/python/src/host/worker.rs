@@ -15,7 +15,7 @@ use crate::{
 use hostler_http::App;
 use hostler_sys::{board, disposition, orphan, own, signal, title};
 use hostler_wire::{AppSettings, BootFailure, ExitStatus, FailureKind, FromWorker, Interface, Served};
-use hostler_worker::{Ending, ORPHAN_LIMIT, Seat, announce_failure, life};
+use hostler_worker::{Ending, ORPHAN_LIMIT, WorkerContext, announce_failure, run_worker};
 use pyo3::{
     exceptions::{PyRuntimeError, PySystemExit, PyValueError},
     intern,
@@ -31,24 +31,24 @@ use std::{
 const LONGEST_CAUSE: usize = 48 * 1024;
 
 /// Lives a worker's life; returns its exit code.
-pub(super) fn run(py: Python<'_>, seat: Seat) -> u8 {
+pub(super) fn run(py: Python<'_>, context: WorkerContext) -> u8 {
     disposition::for_worker();
-    if !seat.is_wanted() {
+    if !context.is_told_to_boot() {
         return ExitStatus::Clean.code();
     }
     gil::end_with_failed_waits();
-    seat.take();
-    let app = seat.settings.app.as_ref().map_or("", |app| app.target.as_str());
-    let role = title::Role::Worker(seat.post.seat.0);
-    title::set(&title::for_role(seat.settings.process_name.as_deref(), role, app));
-    if orphan::die_with(seat.master_pid, ORPHAN_LIMIT).is_err() {
+    context.take();
+    let app = context.settings.app.as_ref().map_or("", |app| app.target.as_str());
+    let role = title::Role::Worker(context.assignment.slot.0);
+    title::set(&title::for_role(context.settings.process_name.as_deref(), role, app));
+    if orphan::die_with(context.master_pid, ORPHAN_LIMIT).is_err() {
         return ExitStatus::Failed.code();
     }
-    let line = seat.channel.try_clone();
+    let line = context.channel.try_clone();
     let mut served = false;
-    let code = Bound::new(py, WorkerSeat(GilCell::new(Some(seat)))).and_then(|seat| {
-        let code = py.import("hostler._worker")?.call_method1("main", (&seat,));
-        served = seat.get().0.with(py, |seat| seat.is_none());
+    let code = Bound::new(py, PyWorker(GilCell::new(Some(context)))).and_then(|context| {
+        let code = py.import("hostler._worker")?.call_method1("main", (&context,));
+        served = context.get().0.with(py, |context| context.is_none());
         code?.extract::<u8>()
     });
     code.unwrap_or_else(|error| {
@@ -84,17 +84,17 @@ fn failed_serving(py: Python<'_>, error: &PyErr) -> u8 {
 
 /// A worker process that has not begun to serve; serving uses it up.
 #[pyclass(frozen, module = "hostler")]
-pub struct WorkerSeat(GilCell<Option<Seat>>);
+pub struct PyWorker(GilCell<Option<WorkerContext>>);
 
-impl WorkerSeat {
-    fn look<R>(&self, py: Python<'_>, look: impl FnOnce(&Seat) -> R) -> PyResult<R> {
-        let looked = self.0.with(py, |seat| seat.as_ref().map(look));
+impl PyWorker {
+    fn look<R>(&self, py: Python<'_>, look: impl FnOnce(&WorkerContext) -> R) -> PyResult<R> {
+        let looked = self.0.with(py, |context| context.as_ref().map(look));
         looked.ok_or_else(|| PyRuntimeError::new_err("this worker serves already"))
     }
 
     fn app<R>(&self, py: Python<'_>, look: impl FnOnce(&AppSettings) -> R) -> PyResult<R> {
         self.0
-            .with(py, |seat| seat.as_ref().and_then(|seat| seat.settings.app.as_ref()).map(look))
+            .with(py, |context| context.as_ref().and_then(|context| context.settings.app.as_ref()).map(look))
             .ok_or_else(|| PyRuntimeError::new_err("this worker serves already"))
     }
 
@@ -107,10 +107,10 @@ impl WorkerSeat {
         engine: &Bound<'_, PyAny>,
         done: Py<PyAny>,
     ) -> PyResult<()> {
-        let seat = self.take(py)?;
+        let context = self.take(py)?;
         let ready = FromWorker::Ready { interface, concurrent_calls: None };
         let life = async move {
-            let ended = life(seat, app, ready).await;
+            let ended = run_worker(context, app, ready).await;
             Python::attach(|py| finish(done.bind(py), ended));
         };
         match engine.cast::<LoopCore>() {
@@ -119,39 +119,39 @@ impl WorkerSeat {
         }
     }
 
-    fn take(&self, py: Python<'_>) -> PyResult<Seat> {
+    fn take(&self, py: Python<'_>) -> PyResult<WorkerContext> {
         stay_out(py, Ok(()))?;
         self.0.with(py, Option::take).ok_or_else(|| PyRuntimeError::new_err("this worker serves already"))
     }
 }
 
 #[pymethods]
-impl WorkerSeat {
+impl PyWorker {
     #[getter]
     fn number(&self, py: Python<'_>) -> PyResult<u16> {
-        self.look(py, |seat| seat.post.seat.0)
+        self.look(py, |context| context.assignment.slot.0)
     }
 
     #[getter]
     fn generation(&self, py: Python<'_>) -> PyResult<u32> {
-        self.look(py, |seat| seat.post.generation.0)
+        self.look(py, |context| context.assignment.generation.0)
     }
 
     #[getter]
     fn warmup(&self, py: Python<'_>) -> PyResult<Option<String>> {
-        self.look(py, |seat| seat.settings.warmup.clone())
+        self.look(py, |context| context.settings.warmup.clone())
     }
 
     /// How long a drain may take, in seconds.
     #[getter]
     fn graceful_timeout(&self, py: Python<'_>) -> PyResult<f64> {
-        self.look(py, |seat| seat.settings.graceful_timeout.as_secs_f64())
+        self.look(py, |context| context.settings.graceful_timeout.as_secs_f64())
     }
 
     /// A descriptor of the file for stacks, which is open as long as the process.
     #[getter]
     fn stacks_descriptor(&self, py: Python<'_>) -> PyResult<i32> {
-        let file = self.look(py, |seat| seat.stacks.try_clone())??;
+        let file = self.look(py, |context| context.stacks.try_clone())??;
         Ok(file.into_raw_fd())
     }
 
@@ -166,16 +166,21 @@ impl WorkerSeat {
     /// write the stacks of all threads there; the signal is never sent. Slow callbacks are told where they are to be
     /// short.
     fn observe(&self, py: Python<'_>, register: &Bound<'_, PyAny>, short_callbacks: bool) -> PyResult<()> {
-        let (slow, stall, file, seat) = self.look(py, |seat| {
-            let settings = &seat.settings;
-            (settings.slow_callback, settings.stall_timeout, seat.stacks.try_clone(), seat.post.seat.0)
+        let (slow, stall, file, number) = self.look(py, |context| {
+            let settings = &context.settings;
+            (
+                settings.slow_callback,
+                settings.stall_timeout,
+                context.stacks.try_clone(),
+                context.assignment.slot.0,
+            )
         })?;
         let duties = Duties { slow: slow.filter(|_| short_callbacks), stall: stall.zip(file.ok()) };
         let Some(page) = board::own() else { return Ok(()) };
         let samples = board::stacks_file()?;
         own::claim(&samples);
         register.call1((samples.as_raw_fd(), signal::sample()))?;
-        observe::begin(seat, page, duties, samples);
+        observe::begin(number, page, duties, samples);
         Ok(())
     }
 
@@ -228,9 +233,9 @@ impl WorkerSeat {
             other => return Err(PyValueError::new_err(format!("{other:?} is no kind of failure"))),
         };
         let failure = BootFailure { kind, message, cause: cause.map(cut), hint };
-        self.0.with(py, |seat| {
-            if let Some(seat) = seat {
-                announce_failure(&seat.channel, failure);
+        self.0.with(py, |context| {
+            if let Some(context) = context {
+                announce_failure(&context.channel, failure);
             }
         });
         Ok(kind.exit_status().code())
@@ -276,13 +281,13 @@ impl WorkerSeat {
     ) -> PyResult<bool> {
         let (root_path, threads, limits) =
             self.app(py, |app| (app.root_path.clone(), app.blocking_threads, app.wsgi))?;
-        let stall_timeout = self.look(py, |seat| seat.settings.stall_timeout)?;
+        let stall_timeout = self.look(py, |context| context.settings.stall_timeout)?;
         let pool = jobs.map(|jobs| (jobs.get().clone(), threads));
         let app = WsgiApp::new(app, root_path, limits, stall_timeout, pool)?;
-        let seat = self.take(py)?;
+        let context = self.take(py)?;
         let ready = FromWorker::Ready { interface: Served::Wsgi, concurrent_calls: Some(threads) };
         let runtime = Runtime::new()?;
-        let ended = runtime.block_on(life(seat, app, ready))?;
+        let ended = runtime.block_on(run_worker(context, app, ready))?;
         Ok(ended == Ending::Drained)
     }
 }

@@ -3,12 +3,12 @@
 use std::hash::{BuildHasher, RandomState};
 
 /// A sequence of such numbers.
-pub(crate) struct Chance {
+pub(crate) struct Jitter {
     state: RandomState,
     count: u64,
 }
 
-impl Chance {
+impl Jitter {
     pub(crate) fn new() -> Self {
         Self { state: RandomState::new(), count: 0 }
     }
