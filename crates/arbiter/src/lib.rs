@@ -216,7 +216,7 @@ impl Arbiter {
     }
 
     fn slot_mut(&mut self, id: SlotId) -> Option<&mut Slot> {
-        self.slots.get_mut(usize::from(id.0).checked_sub(1)?)
+        self.slots.get_mut(usize::from(id.index).checked_sub(1)?)
     }
 
     fn spawned(&mut self, id: WorkerId, now: Time, actions: &mut Vec<Action>) {

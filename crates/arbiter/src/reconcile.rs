@@ -50,7 +50,7 @@ impl Arbiter {
     }
 
     pub(crate) fn slot_ids(&self) -> impl Iterator<Item = SlotId> + use<> {
-        (1..=self.slots()).map(SlotId)
+        (1..=self.slots()).map(SlotId::http)
     }
 
     fn enforce_deadlines(&mut self, now: Time, actions: &mut Vec<Action>) {
@@ -138,7 +138,7 @@ impl Arbiter {
 
     /// Whether the worker's slot is one of its generation's.
     pub(crate) fn has_slot(&self, worker: &Worker) -> bool {
-        worker.slot.0 <= self.slots_of(worker.generation)
+        worker.slot.index <= self.slots_of(worker.generation)
     }
 
     /// Everybody of the serving generation who serves in this slot or is on the way to it.
@@ -157,7 +157,7 @@ impl Arbiter {
     }
 
     fn spawn_at(&self, slot: SlotId) -> Time {
-        self.slots.get(usize::from(slot.0) - 1).map_or(Time::ZERO, |slot| slot.spawn_at)
+        self.slots.get(usize::from(slot.index) - 1).map_or(Time::ZERO, |slot| slot.spawn_at)
     }
 
     fn next_spawn(&self) -> Option<Time> {

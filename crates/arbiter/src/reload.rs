@@ -61,7 +61,7 @@ impl Arbiter {
         if !self.can_spawn.contains(&generation) {
             return;
         }
-        let slots = || (1..=policy.workers).map(SlotId);
+        let slots = || (1..=policy.workers).map(SlotId::http);
         for slot in slots() {
             let filled = self.workers.values().any(|worker| {
                 worker.slot == slot && worker.generation == generation && worker.is_incumbent()

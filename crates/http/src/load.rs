@@ -1,7 +1,7 @@
 //! What this worker has to do, kept on its page of the scoreboard for everybody to see.
 
 use hostler_sys::clock;
-use hostler_wire::{Page, PageState, SiblingPage};
+use hostler_wire::{Page, PageState, Role, SiblingPage};
 use hyper::{Method, Uri};
 use std::{
     cell::{Cell, RefCell},
@@ -102,14 +102,15 @@ impl Load {
     /// Whether somebody who fills this slot comes to accept.
     pub(crate) fn is_slot_served(&self, slot: u32) -> bool {
         let now = clock::now();
-        self.siblings().any(|page| page.slot() == slot && is_available(page, now))
+        self.siblings().any(|page| page.slot_index() == slot && is_available(page, now))
     }
 
+    /// The other workers that serve HTTP. Pages of other roles count neither connections nor requests.
     fn siblings(&self) -> impl Iterator<Item = &'static SiblingPage> {
         let own: *const SiblingPage = &raw const self.0.pages[self.0.number];
-        hostler_wire::used(self.0.pages)
-            .iter()
-            .filter(move |page| page.state() == PageState::Serving && !std::ptr::eq(*page, own))
+        hostler_wire::used(self.0.pages).iter().filter(move |page| {
+            page.role() == Some(Role::Http) && page.state() == PageState::Serving && !std::ptr::eq(*page, own)
+        })
     }
 
     /// A request began.
@@ -182,7 +183,7 @@ impl Drop for Tracked {
 mod tests {
     use super::Load;
     use hostler_sys::{board, clock};
-    use hostler_wire::PageState;
+    use hostler_wire::{PageState, Role, SlotId};
 
     #[test]
     fn siblings_are_seen_behind_any_number_of_vacant_pages() {
@@ -193,7 +194,7 @@ mod tests {
             let page = &board.pages()[usize::from(number)];
             board.pages()[0].will_use(number);
             page.set_state(PageState::Serving);
-            page.set_slot(number);
+            page.identify(Role::Http, SlotId::http(number));
             page.beat(clock::now());
             page.set_parked(true);
         }
@@ -205,5 +206,24 @@ mod tests {
         own.connection_opened();
         own.connection_opened();
         assert!(!load.is_least(), "the sibling has less to do");
+    }
+
+    #[test]
+    fn processes_of_other_roles_are_no_siblings() {
+        let board = board::Board::create().unwrap();
+        let pages = board::map_all(board.for_reading().try_clone_to_owned().unwrap()).unwrap();
+        for (number, role) in [(1, Role::Http), (2, Role::Companion)] {
+            let page = &board.pages()[usize::from(number)];
+            board.pages()[0].will_use(number);
+            page.set_state(PageState::Serving);
+            page.identify(role, SlotId::http(number));
+            page.beat(clock::now());
+            page.set_parked(true);
+        }
+        let load = Load::new(&board.pages()[1], pages, 1, None);
+        load.page().connection_opened();
+        load.page().connection_opened();
+        assert!(load.is_least(), "a companion that beats takes no connections");
+        assert!(!load.is_slot_served(2));
     }
 }

@@ -144,7 +144,7 @@ impl Fleet {
         if let Some(worker) = self.workers.get(&id)
             && let Err(error) = worker.channel.send(message, descriptors)
         {
-            debug!(worker = worker.assignment.slot.0, %error, "the worker does not listen");
+            debug!(worker = worker.assignment.slot.index, %error, "the worker does not listen");
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 use hostler_arbiter::{Action, DrainReason, Event, KillCause, RecycleReason};
 use hostler_sys::{board, channel::Channel, proc, process, signal::SignalPipe, title};
 use hostler_wire::{
-    Assignment, BootFailure, ExitStatus, FailureKind, Generation, SlotId, ToMold, ToWorker, WorkerId,
+    Assignment, BootFailure, ExitStatus, FailureKind, Generation, Role, SlotId, ToMold, ToWorker, WorkerId,
 };
 use nix::libc::{SIGKILL, SIGTERM};
 use std::{
@@ -55,7 +55,7 @@ impl Master {
             Action::TookBack => self.took_back(events),
             Action::CrashLoop(slot, wait) => {
                 error!(
-                    worker = slot.0,
+                    worker = slot.index,
                     next_attempt_seconds = wait.as_secs_f64(),
                     "worker fails again and again"
                 );
@@ -67,7 +67,7 @@ impl Master {
     fn drain(&self, id: WorkerId, reason: DrainReason, hand_over: bool) {
         if let Some(worker) = self.fleet.get(id) {
             info!(
-                worker = worker.assignment.slot.0,
+                worker = worker.assignment.slot.index,
                 pid = worker.pid,
                 reason = name_of_reason(reason),
                 "worker retires"
@@ -99,7 +99,7 @@ impl Master {
         let state = proc::state(pid);
         // The stacks last: they are many lines.
         error!(
-            worker = worker.assignment.slot.0,
+            worker = worker.assignment.slot.index,
             pid,
             reason = name_of_cause(cause),
             state,
@@ -120,7 +120,7 @@ impl Master {
         let Some(pid) = worker.pid else { return };
         let requests = board::describe(&self.fleet.page(&worker.assignment).requests_in_flight());
         warn!(
-            worker = worker.assignment.slot.0,
+            worker = worker.assignment.slot.index,
             pid,
             reason = name_of_cause(cause),
             requests,
@@ -213,7 +213,7 @@ impl Master {
             Ok(Some(_)) => vec![Event::Spawned(id)],
             Ok(None) => Vec::new(),
             Err(error) => {
-                error!(worker = slot.0, %error, "cannot start a worker");
+                error!(worker = slot.index, %error, "cannot start a worker");
                 self.fleet.remove(id);
                 vec![Event::SpawnFailed(id)]
             }
@@ -226,8 +226,14 @@ impl Master {
         ours.set_nonblocking(true)?;
         let stacks = board::stacks_file()?;
         let page = self.fleet.free_page()?;
-        let assignment =
-            Assignment { worker: id, slot, generation, page, request_limit: self.request_limit(generation) };
+        let assignment = Assignment {
+            worker: id,
+            slot,
+            role: Role::Http,
+            generation,
+            page,
+            request_limit: self.request_limit(generation),
+        };
         self.fleet.page(&assignment).clear();
         let Some(entry) = self.molds.get(generation) else {
             return Err(io::Error::other("there is no such generation"));
@@ -274,7 +280,7 @@ impl Master {
             self.shared_descriptors().into_iter().map(|descriptor| descriptor.try_clone_to_owned()).collect();
         let board = self.board.for_writing().try_clone_to_owned()?;
         let name = settings.process_name.clone();
-        let title = title::for_role(name.as_deref(), title::Role::Worker(assignment.slot.0), "native");
+        let title = title::for_role(name.as_deref(), title::Role::Worker(assignment.slot.index), "native");
         let master_pid = std::process::id().cast_signed();
         let native =
             NativeWorkerContext { assignment, channel, stacks, board, shared: shared?, settings, master_pid };

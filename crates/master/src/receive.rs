@@ -55,11 +55,11 @@ impl Master {
         let crash = stacks::of_crash(status, &worker.stacks);
         let hung_at = self.fleet.remove(id).and_then(|worker| worker.seen.hung_at);
         if status == WaitStatus::Exited(0) && requests.is_empty() {
-            info!(worker = slot.0, pid, %status, "worker ended");
+            info!(worker = slot.index, pid, %status, "worker ended");
         } else if let Some((at, stacks)) = crash {
-            error!(worker = slot.0, pid, %status, requests, at, %stacks, "worker crashed");
+            error!(worker = slot.index, pid, %status, requests, at, %stacks, "worker crashed");
         } else {
-            warn!(worker = slot.0, pid, %status, requests, "worker ended");
+            warn!(worker = slot.index, pid, %status, requests, "worker ended");
         }
         let planned = self.arbiter.is_stopping() || self.arbiter.was_told_to_exit(id);
         if !self.arbiter.ever_served() && !planned {
@@ -145,7 +145,7 @@ impl Master {
             match message {
                 FromWorker::Ready { interface, concurrent_calls } => {
                     info!(
-                        worker = slot.0,
+                        worker = slot.index,
                         generation = generation.0,
                         pid,
                         interface = interface.name(),
@@ -156,10 +156,10 @@ impl Master {
                     events.push_back(Event::Ready(id));
                 }
                 FromWorker::ReachedRequestLimit => {
-                    info!(worker = slot.0, pid, "worker answered as many requests as it may");
+                    info!(worker = slot.index, pid, "worker answered as many requests as it may");
                     events.push_back(Event::Recycle(id, RecycleReason::MaxRequests));
                 }
-                FromWorker::Draining => info!(worker = slot.0, pid, "worker draining"),
+                FromWorker::Draining => info!(worker = slot.index, pid, "worker draining"),
                 FromWorker::Failed(failure) => self.boot_failed(id, &failure, events),
             }
         }
@@ -175,7 +175,7 @@ impl Master {
 
     fn boot_failed(&mut self, id: WorkerId, failure: &BootFailure, events: &mut VecDeque<Event>) {
         if self.arbiter.ever_served() {
-            let slot = self.fleet.get(id).map_or(0, |worker| worker.assignment.slot.0);
+            let slot = self.fleet.get(id).map_or(0, |worker| worker.assignment.slot.index);
             let cause = failure.cause.as_deref().unwrap_or_default();
             error!(worker = slot, "worker cannot boot: {}\n{cause}", failure.message);
         }

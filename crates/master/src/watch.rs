@@ -115,7 +115,7 @@ impl Master {
             worker.seen.over_memory = if memory > limit { worker.seen.over_memory + 1 } else { 0 };
             if worker.seen.over_memory == memory_samples {
                 info!(
-                    worker = worker.assignment.slot.0,
+                    worker = worker.assignment.slot.index,
                     pid = worker.pid,
                     memory_kib = memory,
                     limit_kib = limit,

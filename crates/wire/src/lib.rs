@@ -12,12 +12,14 @@
 
 mod exit;
 mod handover;
+mod ids;
 mod message;
 mod scoreboard;
 mod settings;
 
 pub use exit::ExitStatus;
 pub use handover::{HANDOVER_HEAD, HANDOVER_INLINE, HandoverHead};
+pub use ids::{Generation, GroupId, Role, SlotId, WorkerId};
 pub use message::{
     Assignment, BootFailure, FailureKind, FromMold, FromSuccessor, FromWorker, Inheritance,
     InheritedListener, Served, ToMold, ToSuccessor, ToWorker, UPGRADE_VERSION,
@@ -27,36 +29,3 @@ pub use settings::{
     AppSettings, DeflateSettings, HttpSettings, Identity, Interface, ListenerInfo, ListenerSettings, LogForm,
     LogLevel, LogSettings, Preload, WebSocketSettings, WorkerSettings, WsgiSettings,
 };
-
-use serde::{Deserialize, Serialize};
-use std::fmt;
-
-/// A numbered place that a worker fills, from 1; it survives the worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct SlotId(pub u16);
-
-/// One worker process; never used again for another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct WorkerId(pub u32);
-
-/// Rises by one with every reload; all workers of a generation run the same code and configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Generation(pub u32);
-
-impl fmt::Display for SlotId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for WorkerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for Generation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}

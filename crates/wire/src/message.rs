@@ -1,6 +1,6 @@
 //! What master, mold and worker say to each other.
 
-use crate::{Generation, ListenerInfo, SlotId, WorkerId, WorkerSettings};
+use crate::{Generation, ListenerInfo, Role, SlotId, WorkerId, WorkerSettings};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -24,6 +24,8 @@ pub struct Assignment {
     pub worker: WorkerId,
     /// The place it fills.
     pub slot: SlotId,
+    /// What it does.
+    pub role: Role,
     /// The generation it belongs to.
     pub generation: Generation,
     /// Its page of the scoreboard.

@@ -87,7 +87,7 @@ impl WorkerContext {
 
     /// Makes the worker's page this process's own; the first thing that a worker does that is wanted.
     pub fn take(&self) {
-        self.page.set_slot(self.assignment.slot.0);
+        self.page.identify(self.assignment.role, self.assignment.slot);
         self.page.set_state(PageState::Booting);
         hostler_sys::board::set_own(self.page);
         hostler_sys::memory::keep_while_working();

@@ -84,7 +84,7 @@ fn adopt(settings: &WorkerSettings, slot: SlotId, sockets: Vec<OwnedFd>) -> io::
     let mut listeners = Vec::new();
     for listener in &settings.listeners {
         let own = sockets.by_ref().take(listener.sockets).collect();
-        listeners.push(Listener::adopt_for_slot(&listener.info, own, slot.0)?);
+        listeners.push(Listener::adopt_for_slot(&listener.info, own, slot.index)?);
     }
     Ok(listeners)
 }

@@ -18,7 +18,7 @@ fn secs(n: u64) -> Time {
 }
 
 fn spawn(worker: u32, slot: u16, generation: Generation) -> Action {
-    Action::Spawn(WorkerId(worker), SlotId(slot), generation)
+    Action::Spawn(WorkerId(worker), SlotId::http(slot), generation)
 }
 
 fn recycled(reason: RecycleReason) -> DrainReason {
@@ -111,7 +111,10 @@ fn a_crash_loop_is_told() {
     let (mut now, mut worker, mut told) = (secs(1), 1, 0);
     for _ in 0..6 {
         let actions = arbiter.step(Event::Exited(WorkerId(worker)), now);
-        told += actions.iter().filter(|action| matches!(action, Action::CrashLoop(SlotId(1), _))).count();
+        told += actions
+            .iter()
+            .filter(|action| matches!(action, Action::CrashLoop(SlotId { index: 1, .. }, _)))
+            .count();
         now += secs(60);
         let _ = arbiter.step(Event::Tick, now);
         worker += 1;

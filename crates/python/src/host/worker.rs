@@ -39,7 +39,7 @@ pub(super) fn run(py: Python<'_>, context: WorkerContext) -> u8 {
     gil::end_with_failed_waits();
     context.take();
     let app = context.settings.app.as_ref().map_or("", |app| app.target.as_str());
-    let role = title::Role::Worker(context.assignment.slot.0);
+    let role = title::Role::Worker(context.assignment.slot.index);
     title::set(&title::for_role(context.settings.process_name.as_deref(), role, app));
     if orphan::die_with(context.master_pid, ORPHAN_LIMIT).is_err() {
         return ExitStatus::Failed.code();
@@ -129,7 +129,7 @@ impl PyWorker {
 impl PyWorker {
     #[getter]
     fn number(&self, py: Python<'_>) -> PyResult<u16> {
-        self.look(py, |context| context.assignment.slot.0)
+        self.look(py, |context| context.assignment.slot.index)
     }
 
     #[getter]
@@ -172,7 +172,7 @@ impl PyWorker {
                 settings.slow_callback,
                 settings.stall_timeout,
                 context.stacks.try_clone(),
-                context.assignment.slot.0,
+                context.assignment.slot.index,
             )
         })?;
         let duties = Duties { slow: slow.filter(|_| short_callbacks), stall: stall.zip(file.ok()) };
