@@ -4,6 +4,8 @@ use crate::LIMIT;
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
+    path::Path,
 };
 
 /// A connection to a server.
@@ -208,4 +210,19 @@ impl Conn {
             }
         }
     }
+}
+
+/// GET on a new connection to a Unix socket, and the body of its response.
+///
+/// # Errors
+/// Those of the connection, and when it ends without a response.
+pub fn get_unix(socket: &Path, path: &str) -> io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").as_bytes())?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    assert!(text.is_empty() || text.starts_with("HTTP/1.1 200 "), "{text}");
+    let body = text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+    body.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }

@@ -5,18 +5,25 @@
 
 #![forbid(unsafe_code)]
 
+mod builder;
 mod conn;
 mod load;
+mod log;
+pub mod proc;
 mod server;
+mod surroundings;
+mod wait;
 
-pub use conn::{Conn, Reply};
+pub use builder::Builder;
+pub use conn::{Conn, Reply, get_unix};
 pub use load::{Load, Outcome};
-pub use server::{Builder, Server};
+pub use server::Server;
+pub use surroundings::{
+    AS_PID_1, IN_TERMINAL, READABLE_PYTHON, can_make_namespaces, directory, line_of, open_terminal, receive, received,
+};
+pub use wait::{LIMIT, wait_until};
 
-use std::{path::PathBuf, time::Duration};
-
-/// How long anything may take before a test gives up.
-pub const LIMIT: Duration = Duration::from_secs(30);
+use std::path::PathBuf;
 
 /// The workspace's root.
 #[must_use]

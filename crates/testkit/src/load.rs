@@ -1,6 +1,6 @@
 //! Clients that never stop asking, and note what went wrong.
 
-use crate::{Conn, LIMIT};
+use crate::{Conn, wait::wait_with};
 use std::{
     net::SocketAddr,
     sync::{
@@ -58,11 +58,9 @@ impl Load {
 
     /// Waits until so many more requests have been answered.
     pub fn wait_for(&self, more: u64) {
-        let (goal, limit) = (self.answered() + more, Instant::now() + LIMIT);
-        while self.answered() < goal {
-            assert!(Instant::now() < limit, "the load stands still: {:?}", self.notes.failures.lock());
-            thread::sleep(Duration::from_millis(5));
-        }
+        let goal = self.answered() + more;
+        let failure = || format!("the load is blocked: {:?}", self.notes.failures.lock());
+        wait_with(|| self.answered() >= goal, failure);
     }
 
     /// Ends it.

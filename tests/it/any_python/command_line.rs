@@ -1,0 +1,125 @@
+//! The command line and configuration: what is refused before anything is started, and what is printed.
+
+use crate::support::refused;
+use hostler_testkit::{Server, hostler, root};
+use std::process::Command;
+
+#[test]
+fn wrong_options_and_values_are_usage_errors() {
+    for (args, word) in [
+        (&["--wrokers", "2"][..], "--workers"),
+        (&["--workers", "0"][..], "from 1 to 1024"),
+        (&["--workers-lifetime", "soon"][..], "a duration"),
+        (&["--interface", "cgi"][..], "one of auto, asgi"),
+        (&["--http", "2"][..], "HTTP/2 is not served yet"),
+        (&["--ws-ping-interval", "0"][..], "a duration"),
+        (&["--ssl-certificate", "x"][..], "TLS is not served yet"),
+        (&["--threading-mode", "runtime"][..], "one thread"),
+    ] {
+        let builder = args.iter().fold(Server::app("asgi_app:app"), |server, arg| server.arg(arg));
+        refused(builder, 2, &[word]);
+    }
+}
+
+#[test]
+fn wrong_values_elsewhere_are_configuration_errors() {
+    let server = Server::app("asgi_app:app").env("HOSTLER_WORKERS", "many");
+    refused(server, 78, &["environment variable HOSTLER_WORKERS"]);
+    let file = std::env::temp_dir().join(format!("hostler-it-{}.toml", std::process::id()));
+    std::fs::write(&file, "worker = 2\n").unwrap();
+    let server = Server::app("asgi_app:app").option("config", file.display());
+    refused(server, 78, &["there is no option `worker`", "did you mean `workers`?"]);
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn contradictory_limits_are_refused() {
+    let app = || Server::app("supervised:app");
+    let refused = [
+        app().option("max-requests", 10).option("max-requests-jitter", 10),
+        app().option("max-requests-jitter", 5),
+        app().option("graceful-timeout", 5).option("workers-kill-timeout", 6),
+    ];
+    for builder in refused {
+        let (code, log) = builder.fail();
+        assert_eq!(code, Some(2), "{log}");
+        assert!(log.contains("contradict each other"), "{log}");
+    }
+}
+
+#[test]
+fn users_groups_and_masks_that_do_not_exist_are_refused() {
+    for (option, value, text) in [
+        ("user", "nobody-of-that-name", "there is no such user"),
+        ("group", "nobody-of-that-name", "there is no such group"),
+        ("umask", "999", "octal"),
+    ] {
+        let (code, log) = Server::app("supervised:app").option(option, value).fail();
+        assert_eq!(code, Some(2), "{log}");
+        assert!(log.contains(text) && log.contains(value), "{log}");
+    }
+}
+
+#[test]
+fn a_python_that_cannot_be_used_is_explained() {
+    let with = |python: &str| Server::app("asgi_app:app").option("python", python);
+    refused(
+        with("/nowhere/python"),
+        78,
+        &["the Python interpreter `/nowhere/python` cannot be used", "hint: "],
+    );
+    refused(with("/bin/true"), 78, &["it is not a Python interpreter"]);
+    match old_python() {
+        Some(old) => drop(refused(with(&old), 78, &["3.10 is the oldest"])),
+        None => println!("no Python older than 3.10 here"),
+    }
+}
+
+fn old_python() -> Option<String> {
+    let all =
+        std::fs::read_dir(std::path::Path::new(&std::env::var("PYENV_ROOT").ok()?).join("versions")).ok()?;
+    let mut names = all.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("3.9."));
+    names.next().map(|entry| entry.path().join("bin/python").to_string_lossy().into_owned())
+}
+
+#[test]
+fn a_missing_extension_is_explained() {
+    let dir = std::env::temp_dir().join(format!("hostler-bare-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let copy = dir.join("hostler");
+    std::fs::copy(hostler(), &copy).unwrap();
+    let python = hostler_testkit::python();
+    let output = Command::new(&copy).args(["a:b", "--python"]).arg(python).output().unwrap();
+    std::fs::remove_dir_all(&dir).unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{text}");
+    assert!(
+        text.contains("no hostler extension for Python") && text.contains("cargo build --release"),
+        "{text}"
+    );
+}
+
+#[test]
+fn generated_files_are_what_the_program_prints() {
+    for (flag, file) in
+        [("--print-reference", "docs/CONFIGURATION.md"), ("--print-sample", "config/hostler.toml")]
+    {
+        let output = Command::new(hostler()).arg(flag).output().unwrap();
+        let kept = std::fs::read_to_string(root().join(file)).unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), kept, "run `hostler {flag} > {file}`");
+    }
+}
+
+#[test]
+fn a_listing_may_be_read_by_somebody_who_has_seen_enough() {
+    let output = Command::new("sh")
+        .args([
+            "-c",
+            "\"$0\" --print-reference | true; exec 2>&1; \"$0\" --print-reference >/dev/null && echo whole",
+        ])
+        .arg(hostler_testkit::hostler())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "whole\n");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}

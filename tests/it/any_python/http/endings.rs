@@ -1,0 +1,181 @@
+//! How connections end: the last response reaches its reader, whatever the client still sends and whatever is replaced.
+
+use crate::support::{LONG, connections, get, is_pattern, reads_slowly};
+use hostler_testkit::{Conn, Server};
+use nix::sys::{
+    signal::Signal,
+    socket::{setsockopt, sockopt::RcvBuf},
+};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    thread::sleep,
+    time::Duration,
+};
+
+#[test]
+fn a_large_answer_survives_reloads_upgrades_and_stops() {
+    let reload = |server: &Server| {
+        server.signal(Signal::SIGHUP);
+        server.wait_for("worker ready", 4);
+    };
+    let server = connections("asgi").start();
+    reads_slowly(&server, "/bytes?n=12000000", reload);
+    reads_slowly(&server, "/bytes?n=12000000", |server| {
+        server.signal(Signal::SIGUSR2);
+        server.wait_for("upgraded", 1);
+    });
+    drop(server);
+    let mut server = connections("asgi").start();
+    let mut conn = server.connect();
+    conn.send(get("/bytes?n=12000000"));
+    sleep(LONG);
+    server.signal(Signal::SIGTERM);
+    server.wait_for("draining", 2);
+    sleep(LONG);
+    assert!(is_pattern(&conn.reply().unwrap().body));
+    assert_eq!(server.wait_exit().code(), Some(0));
+}
+
+#[test]
+fn an_early_answer_reaches_a_client_that_still_sends() {
+    let server = connections("asgi").start();
+    for _ in 0..20 {
+        let mut conn = server.connect();
+        conn.send("POST /early HTTP/1.1\r\nhost: t\r\ncontent-length: 3000000\r\nconnection: close\r\n\r\n");
+        conn.send(vec![b'x'; 3_000_000]);
+        assert_eq!(conn.reply().unwrap().text(), "/early");
+        assert!(conn.to_end().is_ok_and(|rest| rest.is_empty()), "the connection was reset");
+    }
+    server.stop();
+}
+
+#[test]
+fn an_answer_that_ends_with_its_connection_does_not_seem_whole_when_it_is_not() {
+    let server = connections("asgi").option("workers", 1).start();
+    let mut conn = server.connect();
+    conn.send("GET /bytes?n=12000000&pieces=40 HTTP/1.0\r\n\r\n");
+    conn.exactly(100_000).unwrap();
+    let worker = server.workers()[0];
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(worker), Signal::SIGKILL).unwrap();
+    assert!(conn.to_end().is_err(), "the connection ended as if all had been sent");
+    let mut conn = server.connect();
+    conn.send("GET /bytes?n=12000000&pieces=40 HTTP/1.0\r\n\r\n");
+    assert!(is_pattern(&conn.reply().unwrap().body));
+    server.stop();
+}
+
+/// What is waited for in vain is a client's goodbye, and nobody's answer.
+#[test]
+fn a_stop_that_cuts_no_request_does_not_say_that_it_does() {
+    let mut server = Server::app("connections:asgi")
+        .option("interface", "asgi")
+        .option("workers", 1)
+        .option("graceful-timeout", 1)
+        .option("workers-kill-timeout", 1)
+        .start();
+    let mut stream = Conn::into_stream(server.connect());
+    stream.write_all(b"POST /bytes?n=3 HTTP/1.1\r\nhost: t\r\ncontent-length: 1000\r\n\r\nxyz").unwrap();
+    let mut answer = [0; 17];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK\r\n");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
+    assert!(!server.log().contains("requests in flight are cut"), "{}", server.log());
+    drop(stream);
+}
+
+#[test]
+fn a_connection_that_ends_for_saying_nothing_takes_no_answer_back() {
+    let server = Server::app("connections:asgi")
+        .option("interface", "asgi")
+        .option("http1-header-read-timeout", 500)
+        .start();
+    let mut stream = narrow(&server);
+    stream.write_all(b"GET /bytes?n=3000000 HTTP/1.1\r\nhost: t\r\n\r\n").unwrap();
+    let mut said = false;
+    read_slowly(stream, "idle", |stream, read| {
+        if read > SLOWLY_READ / 2 && !said {
+            // The server may have ended the connection for its part, but not for the client's.
+            let _ = stream.write_all(b"GET /next HT");
+            said = true;
+        }
+    });
+    server.stop();
+}
+
+#[test]
+fn a_stop_takes_no_answer_back_from_a_client_that_goes_on_sending() {
+    let server = Server::app("connections:asgi").option("interface", "asgi").start();
+    let mut stream = narrow(&server);
+    stream.write_all(b"GET /bytes?n=3000000 HTTP/1.1\r\nhost: t\r\n\r\n").unwrap();
+    read_slowly(stream, "stop", |stream, read| {
+        if read == 0 {
+            server.signal(Signal::SIGTERM);
+        } else if read > SLOWLY_READ / 2 {
+            let _ = stream.write_all(b"x");
+        }
+    });
+}
+
+#[test]
+fn who_is_accepted_in_the_turn_in_which_a_stop_is_heard_is_answered() {
+    let server = Server::app("blocking:app").option("workers", 1).option("slow-callback", 100);
+    let server = server.option("interface", "asgi").start();
+    assert_eq!(server.connect().get("/soon/2").text(), "soon");
+    server.wait_for("event loop blocked", 1);
+    let mut conn = server.connect();
+    conn.send("GET /later/wait/0.2 HTTP/1.1\r\nhost: t\r\n\r\n");
+    server.signal(Signal::SIGTERM);
+    server.wait_for("worker retires", 1);
+    assert_eq!(conn.reply().unwrap().status, 200);
+    server.wait_empty();
+}
+
+#[test]
+fn an_early_answer_is_read_slowly_while_its_request_goes_on() {
+    for interface in ["asgi", "rsgi"] {
+        let server = Server::app(&format!("connections:{interface}")).option("interface", interface).start();
+        let mut stream = narrow(&server);
+        let head = "POST /bytes?n=3000000 HTTP/1.1\r\nhost: t\r\ncontent-length: 50000000\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&[b'x'; 5000]).unwrap();
+        read_slowly(stream, interface, |stream, _| {
+            let _ = stream.write_all(&[b'x'; 40]);
+        });
+        server.stop();
+    }
+}
+
+const SLOWLY_READ: usize = 3_000_000;
+
+/// A connection of whose answers little fits into the client's kernel.
+fn narrow(server: &Server) -> TcpStream {
+    let stream = Conn::into_stream(server.connect());
+    setsockopt(&stream, RcvBuf, &100_000).unwrap();
+    stream
+}
+
+/// Reads an answer of `SLOWLY_READ` bytes in about six seconds. `meanwhile` is called now and then with how much was read.
+fn read_slowly(mut stream: TcpStream, name: &str, mut meanwhile: impl FnMut(&mut TcpStream, usize)) {
+    let (mut all, mut block) = (Vec::new(), vec![0; 50_000]);
+    let body = |all: &[u8]| all.windows(4).position(|end| end == b"\r\n\r\n").map(|end| all.len() - end - 4);
+    while body(&all).is_none_or(|read| read < SLOWLY_READ) {
+        meanwhile(&mut stream, all.len());
+        sleep(Duration::from_millis(100));
+        let mut rest = 50_000;
+        while rest > 0 {
+            match stream.read(&mut block[..rest]) {
+                Ok(0) => panic!("{name}: the connection ended after {} bytes", all.len()),
+                Ok(count) => {
+                    all.extend_from_slice(&block[..count]);
+                    rest -= count;
+                }
+                Err(error) => panic!("{name}: {error} after {} bytes", all.len()),
+            }
+            if body(&all).is_some_and(|read| read >= SLOWLY_READ) {
+                return;
+            }
+        }
+    }
+}

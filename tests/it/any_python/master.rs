@@ -1,0 +1,91 @@
+//! The master: small, without Python, and not to be hurt by what its workers run.
+
+use crate::support::load_on;
+use hostler_testkit::{LIMIT, Server, proc};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+#[test]
+fn the_master_is_one_small_thread_without_python() {
+    let server = Server::app("asgi_app:app").start();
+    let master = server.master();
+    assert_eq!(fs::read_dir(format!("/proc/{master}/task")).unwrap().count(), 1);
+    let maps = fs::read_to_string(format!("/proc/{master}/maps")).unwrap();
+    assert!(!maps.contains("libpython") && !maps.contains("hostler_python"));
+    assert!(proc::resident_kib(master) <= 6 * 1024, "{} KiB", proc::resident_kib(master));
+}
+
+/// Each reload looks again for the extension, which is large.
+#[test]
+fn the_master_stays_small_when_it_reloads() {
+    let server = Server::app("asgi_app:app").start();
+    for reload in 1..=2 {
+        server.signal(Signal::SIGHUP);
+        server.wait_for("reloaded", reload);
+    }
+    assert!(proc::resident_kib(server.master()) <= 6 * 1024, "{} KiB", proc::resident_kib(server.master()));
+    server.stop();
+}
+
+#[test]
+fn killed_workers_are_replaced_under_load_and_nothing_leaks() {
+    let server = Server::app("supervised:app").option("workers", 3).start();
+    let load = load_on(&server);
+    load.wait_for(200);
+    let (descriptors, rss) = (proc::descriptors(server.master()).len(), proc::resident_kib(server.master()));
+    for round in 0..12 {
+        let alive: Vec<i32> =
+            server.workers().into_iter().filter(|pid| server.processes().contains(pid)).collect();
+        kill(Pid::from_raw(alive[round % alive.len()]), Signal::SIGKILL).unwrap();
+        server.wait_for("killed by SIGKILL", round + 1);
+        server.wait_for("worker ready", 3 + round + 1);
+    }
+    let outcome = load.end();
+    // Only requests on a killed worker can fail: at most one for each client and kill.
+    assert!(outcome.failures.len() <= 4 * 12, "{outcome:?}");
+    assert_eq!(descriptors_settle(server.master(), descriptors), descriptors);
+    let grown = proc::resident_kib(server.master()).saturating_sub(rss);
+    assert!(grown <= 256, "the master grew by {grown} KiB");
+    server.stop();
+}
+
+/// Workers that were just born are told a moment later; waits for the count to come down to what it was.
+fn descriptors_settle(pid: i32, before: usize) -> usize {
+    let limit = Instant::now() + LIMIT;
+    while proc::descriptors(pid).len() > before && Instant::now() < limit {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    proc::descriptors(pid).len()
+}
+
+#[test]
+fn an_application_that_truncates_shared_memory_kills_nobody() {
+    // Looked at often, so that a page that is missing is met at once.
+    let server = Server::app("hostile:app").option("workers", 2).option("stall-timeout", "100ms").start();
+    let own = server.connect().get("/truncate").text();
+    // Nothing of it is left in a worker; what the master has is opened anew here, which only root or the same user may.
+    assert_eq!(own, "", "{own}");
+    let masters = server.connect().get(&format!("/truncate/{}", server.master())).text();
+    assert!(masters.contains("hostler-scoreboard") && !masters.contains("truncated"), "{masters}");
+    // Both kinds of readers go on: siblings that accept, and the master that starts and watches another worker.
+    for _ in 0..20 {
+        assert_eq!(server.connect().get("/pid").status, 200);
+    }
+    server.signal(Signal::SIGTTIN);
+    server.wait_for("worker ready", 3);
+    server.stop();
+}
+
+#[test]
+fn a_worker_can_write_its_own_page_alone() {
+    let server = Server::app("hostile:app").option("workers", 2).start();
+    assert_eq!(server.connect().get("/overwrite").text(), "1");
+    assert_eq!(server.connect().get("/pid").status, 200);
+    server.stop();
+}

@@ -1,0 +1,118 @@
+//! Native services, which have no Python.
+
+use hostler_testkit::{Load, Server, root};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+fn serve() -> Server {
+    Server::program(root().join("target/release/axum-hello")).start()
+}
+
+#[test]
+fn an_axum_router_is_served_by_workers() {
+    let server = serve();
+    let mut conn = server.connect();
+    assert_eq!(conn.get("/").text(), "Hello, world!");
+    assert_eq!(conn.get("/hello/anna").text(), "hello anna");
+    assert_eq!(conn.get("/nowhere").status, 404);
+    assert!(server.workers().contains(&conn.get("/pid").text().parse().unwrap()));
+    server.stop();
+}
+
+/// The native twin of `tests/apps/supervised.py`.
+fn supervised() -> hostler_testkit::Builder {
+    Server::program(env!("CARGO_BIN_EXE_native_app").into())
+}
+
+#[test]
+fn reloads_and_upgrades_of_native_workers_cost_no_request() {
+    let mut server = supervised().start();
+    let mut idle = server.connect();
+    let before = idle.get("/pid").text();
+    let load = Load::start(server.address.unwrap(), "/pid", 4);
+    load.wait_for(100);
+    server.signal(Signal::SIGHUP);
+    server.wait_for(" reloaded generation=1", 1);
+    server.wait_for("worker ended", 2);
+    assert_ne!(idle.get("/pid").text(), before);
+    server.signal(Signal::SIGUSR2);
+    assert_eq!(server.wait_exit_of_master().code(), Some(0));
+    load.wait_for(100);
+    let outcome = load.end();
+    assert_eq!(outcome.failures, Vec::<String>::new(), "of {}", outcome.answered);
+    assert_eq!(idle.get("/pid").status, 200);
+    let successor = server.processes().into_iter().min().unwrap();
+    kill(Pid::from_raw(successor), Signal::SIGTERM).unwrap();
+    server.wait_empty();
+}
+
+#[test]
+fn a_client_that_shut_down_its_side_still_gets_its_native_answer() {
+    let server = supervised().start();
+    let mut conn = server.connect();
+    conn.send("GET /wait HTTP/1.1\r\nhost: test\r\n\r\n");
+    conn.finish();
+    assert_eq!(conn.reply().unwrap().status, 504, "{}", server.log());
+    server.stop();
+}
+
+#[test]
+fn a_hung_native_worker_is_reported_and_replaced() {
+    let server = supervised().start();
+    let mut hung = server.connect();
+    hung.send("GET /block HTTP/1.1\r\nhost: t\r\n\r\n");
+    server.wait_for("worker hangs", 1);
+    assert!(server.log().contains("GET /block"), "{}", server.log());
+    server.wait_for("worker ready", 3);
+    assert_eq!(server.connect().get("/pid").status, 200);
+    server.stop();
+}
+
+#[test]
+fn a_native_request_that_takes_too_long_is_answered_with_504() {
+    let server = supervised().start();
+    assert_eq!(server.connect().get("/wait").status, 504);
+    server.stop();
+}
+
+#[test]
+fn a_killed_native_worker_is_replaced() {
+    let server = serve();
+    let killed = server.workers()[0];
+    kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
+    server.wait_for("worker ready", 3);
+    assert_eq!(server.connect().get("/").status, 200);
+    server.stop();
+}
+
+/// How many sockets each worker of the only server that runs has.
+fn sockets_of_workers(server: &Server) -> Vec<usize> {
+    let mut processes = server.processes();
+    processes.sort_unstable();
+    let sockets = |pid: &i32| {
+        let all = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+        let links = all.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
+    };
+    // The first is the master.
+    processes[1..].iter().map(sockets).collect()
+}
+
+#[test]
+fn workers_that_an_upgrade_starts_keep_no_line_of_the_masters() {
+    let mut server = supervised().start();
+    server.signal(Signal::SIGUSR2);
+    assert_eq!(server.wait_exit_of_master().code(), Some(0));
+    let forked_beside_the_old_one = sockets_of_workers(&server);
+    let successor = server.processes().into_iter().min().unwrap();
+    kill(Pid::from_raw(successor), Signal::SIGHUP).unwrap();
+    server.wait_for(" reloaded generation=1", 1);
+    server.wait_for("reason=\"reload\"", 2);
+    // Two of each of the three generations, but the last.
+    server.wait_for("worker ended", 4);
+    assert_eq!(forked_beside_the_old_one, sockets_of_workers(&server), "{}", server.log());
+    kill(Pid::from_raw(successor), Signal::SIGTERM).unwrap();
+    server.wait_empty();
+}

@@ -1,0 +1,170 @@
+//! Reloads (SIGHUP): which one counts, what they read again, and what they leave as it is. Of the code that they
+//! load: `each_python/reload.rs`.
+
+use crate::support::{Place, eventually, slow_import, start, workspace};
+use hostler_testkit::{Conn, LIMIT, Load, Server, directory};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+#[test]
+fn of_reloads_in_quick_succession_the_last_one_counts() {
+    let server = slow_import().start();
+    for reload in 1..=4 {
+        server.signal(Signal::SIGHUP);
+        server.wait_for(&format!("reloading generation={reload}"), 1);
+    }
+    server.wait_for(" reloaded generation=4", 1);
+    // The worker of before accepts until it hears of that.
+    server.wait_for("worker draining", 1);
+    let who = server.connect().get("/who").text();
+    assert!(who.starts_with("1 4 "), "{who}");
+    server.wait_for("a later reload replaces", 3);
+    assert_eq!(server.log().matches(" reloaded ").count(), 1, "{}", server.log());
+    server.stop();
+}
+
+#[test]
+fn a_configuration_file_is_read_again_at_a_reload() {
+    let dir = workspace("config");
+    let file = dir.join("hostler.toml");
+    fs::write(&file, "workers = 1\n").unwrap();
+    let server = Server::app("supervised:app").option("config", file.display()).option("port", 0).launch();
+    server.wait_for("worker ready", 1);
+    fs::write(&file, "workers = 3\n").unwrap();
+    server.signal(Signal::SIGHUP);
+    server.wait_for(" reloaded generation=1", 1);
+    assert_eq!(server.log().matches("generation=1 pid").count(), 4, "{}", server.log());
+    fs::write(&file, "workers = \"many\"\n").unwrap();
+    server.signal(Signal::SIGHUP);
+    server.wait_for("not reloaded: invalid value 'many' for --workers", 1);
+    server.stop();
+}
+
+/// What a pipe said is gone: read again it would wait for ever, or say nothing.
+#[test]
+fn a_configuration_that_was_a_pipe_is_not_read_again() {
+    let pipe = directory("pipes").join("config");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut server =
+        Server::app("supervised:app").option("port", 0).option("config", pipe.display()).launch();
+    fs::write(&pipe, "workers = 1\n").unwrap();
+    server.wait_for("worker ready", 1);
+    server.signal(Signal::SIGHUP);
+    server.wait_for("not reloaded: cannot use the configuration file", 1);
+    server.signal(Signal::SIGUSR2);
+    server.wait_for("not upgraded", 1);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
+}
+
+#[test]
+fn what_a_reload_does_not_change_is_told() {
+    let file = directory("told").join("config");
+    fs::write(&file, "port = 0\nbacklog = 128\nworkers = 1\n").unwrap();
+    let server = Server::app("supervised:app").arg("--config").arg(file.to_str().unwrap()).launch();
+    server.wait_for("worker ready", 1);
+    server.signal(Signal::SIGHUP);
+    server.wait_for("reloaded", 1);
+    assert!(!server.log().contains("take effect with"), "{}", server.log());
+    fs::write(&file, "port = 1\nbacklog = 256\nworkers = 1\n").unwrap();
+    server.signal(Signal::SIGHUP);
+    server.wait_for(
+        "changed options take effect with an upgrade (SIGUSR2) or a start options=\"bind, backlog\"",
+        1,
+    );
+    server.wait_for("reloaded", 2);
+    server.stop();
+}
+
+#[test]
+fn a_reload_that_fails_changes_no_number_of_workers() {
+    let place = Place::new("counts");
+    fs::write(&place.config, "workers = 4\n").unwrap();
+    let (server, address) = start(place.app(), 4);
+    for wanted in [1, 6] {
+        fs::write(&place.config, format!("workers = {wanted}\n")).unwrap();
+        fs::write(&place.state, "fail").unwrap();
+        server.signal(Signal::SIGHUP);
+        server.wait_for("not reloaded: the running workers serve on", if wanted == 1 { 1 } else { 2 });
+    }
+    let load = Load::start(address, "/", 2);
+    load.wait_for(100);
+    assert!(!server.log().contains("worker retires"), "{}", server.log());
+    // Master, mold and four workers.
+    eventually("there are not six processes", &server, || server.processes().len() == 6);
+    fs::write(&place.config, "workers = 2\n").unwrap();
+    fs::write(&place.state, "serve").unwrap();
+    server.signal(Signal::SIGHUP);
+    server.wait_for(" reloaded generation=3", 1);
+    server.wait_for("reason=\"reload\"", 4);
+    eventually("there are not four processes", &server, || server.processes().len() == 4);
+    assert_eq!(load.end().failures, Vec::<String>::new());
+    server.stop();
+}
+
+#[test]
+fn workers_have_the_limits_of_their_own_generation() {
+    let place = Place::new("limits");
+    fs::write(&place.config, "workers = 1\n").unwrap();
+    let (server, address) = start(place.app().option("respawn-interval", 0), 1);
+    fs::write(&place.config, "workers = 1\nmax-requests = 6\n").unwrap();
+    server.signal(Signal::SIGHUP);
+    server.wait_for(" reloaded generation=1", 1);
+    server.wait_for("reason=\"reload\"", 1);
+    server.wait_for("worker ended", 1);
+    let load = Load::start(address, "/", 2);
+    server.wait_for("reason=\"max-requests\"", 3);
+    assert_eq!(load.end().failures, Vec::<String>::new());
+    server.stop();
+}
+
+#[test]
+fn a_mold_that_stands_still_does_not_hold_up_a_stop_or_a_reload() {
+    let place = Place::new("stillmold");
+    fs::write(&place.config, "workers = 1\n").unwrap();
+    let (mut server, address) = start(place.app(), 1);
+    let mold = pid_in(&server.log(), "mold ready");
+    kill(Pid::from_raw(mold), Signal::SIGSTOP).unwrap();
+    server.signal(Signal::SIGHUP);
+    server.wait_for(" reloaded generation=1", 1);
+    eventually("the stopped mold is left over", &server, || server.processes().len() == 3);
+    assert_eq!(Conn::to(address).get("/").status, 200);
+    let mold = pid_in(&server.log(), "mold ready generation=1");
+    kill(Pid::from_raw(mold), Signal::SIGSTOP).unwrap();
+    kill(Pid::from_raw(*server.workers().last().unwrap()), Signal::SIGKILL).unwrap();
+    server.wait_for("killed by SIGKILL", 1);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
+    assert!(server.processes().is_empty());
+}
+
+fn pid_in(log: &str, text: &str) -> i32 {
+    let line = log.lines().find(|line| line.contains(text)).unwrap();
+    line.split("pid=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_worker_that_is_born_when_its_generation_is_over_leaves() {
+    let server = Server::app("supervised:app").option("workers", 1).start();
+    let mold = pid_in(&server.log(), "mold ready");
+    kill(Pid::from_raw(mold), Signal::SIGSTOP).unwrap();
+    kill(Pid::from_raw(server.workers()[0]), Signal::SIGKILL).unwrap();
+    server.wait_for("worker ended", 1);
+    server.signal(Signal::SIGHUP);
+    server.wait_for(" reloaded generation=1", 1);
+    // It was told to fork another worker before anybody reloaded.
+    kill(Pid::from_raw(mold), Signal::SIGCONT).unwrap();
+    let end = Instant::now() + LIMIT;
+    // The master, the new mold and its worker.
+    while server.processes().len() != 3 {
+        assert!(Instant::now() < end, "{:?}\n{}", server.processes(), server.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server.stop();
+}

@@ -1,0 +1,90 @@
+//! Bodies that are large, break off, or cannot be stored.
+
+use super::{adverse_app, descriptors, reset, send_expecting, until};
+use std::{
+    fs,
+    process::Command,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+#[test]
+fn a_body_beyond_the_limit_is_read_while_the_application_runs() {
+    for threads in [1, 2] {
+        let server = adverse_app(threads).option("wsgi-body-spool", 100_000).start();
+        let mut slow: Vec<_> = (0..4).map(|_| server.connect()).collect();
+        for conn in &mut slow {
+            conn.send("POST /length HTTP/1.1\r\nhost: t\r\ncontent-length: 3000000\r\n\r\n");
+            conn.send(vec![b'x'; 200_000]);
+        }
+        assert_eq!(server.connect().get("/flag").text(), "set");
+        for conn in &mut slow {
+            conn.send(vec![b'x'; 2_800_000]);
+        }
+        for conn in &mut slow {
+            assert_eq!(conn.reply().unwrap().text(), "3000000");
+        }
+        server.stop();
+    }
+}
+
+#[test]
+fn a_body_that_breaks_off_is_an_error_for_its_reader_and_frees_the_thread() {
+    let server = adverse_app(2).start();
+    for _ in 0..4 {
+        let mut conn = server.connect();
+        send_expecting(&mut conn, "/echo", 5);
+        assert_eq!(conn.exactly(25).unwrap(), b"HTTP/1.1 100 Continue\r\n\r\n");
+        conn.send("he");
+        reset(conn);
+    }
+    server.wait_for("the request's body did not arrive whole", 1);
+    let begun = Instant::now();
+    assert_eq!(server.connect().get("/flag").text(), "set");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    server.stop();
+}
+
+#[test]
+fn large_bodies_leave_no_file() {
+    for threads in [1, 2] {
+        let dir = TempDir::new().unwrap();
+        let server = adverse_app(threads).env("TMPDIR", dir.path().to_str().unwrap()).start();
+        let mut conn = server.connect();
+        conn.send("POST /length HTTP/1.1\r\nhost: t\r\ncontent-length: 3000000\r\n\r\n");
+        conn.send(vec![b'x'; 2_000_000]);
+        let spooled = || descriptors(&server).iter().any(|path| path.starts_with(dir.path()));
+        until("nothing was stored", spooled);
+        let mut broken = server.connect();
+        broken.send("POST /length HTTP/1.1\r\nhost: t\r\ncontent-length: 3000000\r\n\r\n");
+        broken.send(vec![b'x'; 2_000_000]);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        conn.send(vec![b'x'; 1_000_000]);
+        assert_eq!(conn.reply().unwrap().text(), "3000000");
+        reset(broken);
+        until("a file was left", || !spooled());
+        server.stop();
+    }
+}
+
+#[test]
+fn a_body_that_cannot_be_stored_is_answered_and_told() {
+    for threads in [1, 2] {
+        // A missing directory; and files of at most 2 MB, which fail as a full disk does.
+        let missing = adverse_app(threads).env("TMPDIR", "/nonexistent").start();
+        let limited = adverse_app(threads).start();
+        let worker = limited.workers()[0].to_string();
+        let limit = Command::new("prlimit").args(["--pid", &worker, "--fsize=2000000"]).status();
+        assert!(limit.unwrap().success());
+        for (server, status) in [(missing, 500), (limited, 507)] {
+            let mut conn = server.connect();
+            conn.send("POST /length HTTP/1.1\r\nhost: t\r\ncontent-length: 4000000\r\n\r\n");
+            conn.send(vec![b'x'; 2_200_000]);
+            assert_eq!(conn.reply().unwrap().status, status);
+            server.wait_for("a request's body could not be stored", 1);
+            assert_eq!(server.connect().get("/flag").text(), "set");
+            assert_eq!(server.workers().len(), 1);
+            server.stop();
+        }
+    }
+}

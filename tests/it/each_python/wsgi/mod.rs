@@ -1,0 +1,120 @@
+//! WSGI (PEP 3333), in place (one thread) and with several.
+
+mod bodies;
+mod environ;
+mod errors;
+mod files;
+mod pieces;
+mod slow_clients;
+mod threads;
+
+use hostler_testkit::{Builder, Conn, LIMIT, Server};
+use nix::{
+    libc,
+    sys::socket::{setsockopt, sockopt},
+};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+fn wsgi_app(threads: u16) -> Builder {
+    Server::app("wsgi_app:app").option("blocking-threads", threads)
+}
+
+/// Every test that does not say otherwise runs both ways.
+fn both(test: impl Fn(&Server)) {
+    for threads in [1, 4] {
+        test(&wsgi_app(threads).start());
+    }
+}
+
+fn adverse_app(threads: u16) -> Builder {
+    Server::app("wsgi_adverse:app").option("workers", 1).option("blocking-threads", threads)
+}
+
+fn adverse_both(test: impl Fn(&Server)) {
+    for threads in [1, 4] {
+        let server = adverse_app(threads).start();
+        test(&server);
+        server.stop();
+    }
+}
+
+/// A file that tells an application to go on.
+struct Go(TempDir);
+
+impl Go {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("go")
+    }
+
+    fn now(&self) {
+        fs::write(self.path(), "").unwrap();
+    }
+}
+
+fn send_get(conn: &mut Conn, path: &str) {
+    conn.send(format!("GET {path} HTTP/1.1\r\nhost: t\r\n\r\n"));
+}
+
+fn send_expecting(conn: &mut Conn, path: &str, length: usize) {
+    let head = format!("POST {path} HTTP/1.1\r\nhost: t\r\ncontent-length: {length}");
+    conn.send(format!("{head}\r\nexpect: 100-continue\r\n\r\n"));
+}
+
+/// What comes until the connection ends.
+fn all_of(server: &Server, path: &str) -> String {
+    let mut conn = server.connect();
+    send_get(&mut conn, path);
+    String::from_utf8(conn.to_end().unwrap()).unwrap()
+}
+
+/// Reads until `text` has come.
+fn read_until(conn: &mut Conn, text: &str) {
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).ends_with(text) {
+        seen.extend(conn.exactly(1).expect("it comes"));
+    }
+}
+
+fn wait_for_state(server: &Server, what: &str, value: &str) {
+    let limit = Instant::now() + Duration::from_secs(20);
+    loop {
+        let found = server.connect().get(&format!("/state?{what}")).text();
+        if found == value {
+            return;
+        }
+        assert!(Instant::now() < limit, "{what} is {found}, not {value}");
+    }
+}
+
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let limit = Instant::now() + LIMIT;
+    while !done() {
+        assert!(Instant::now() < limit, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What the worker's descriptors lead to.
+fn descriptors(server: &Server) -> Vec<PathBuf> {
+    let all = fs::read_dir(format!("/proc/{}/fd", server.workers()[0])).unwrap();
+    all.flatten().filter_map(|entry| fs::read_link(entry.path()).ok()).collect()
+}
+
+fn sockets(server: &Server) -> usize {
+    descriptors(server).iter().filter(|path| path.to_string_lossy().starts_with("socket:")).count()
+}
+
+/// Closes with a reset.
+fn reset(conn: Conn) {
+    let stream = conn.into_stream();
+    setsockopt(&stream, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 }).unwrap();
+}

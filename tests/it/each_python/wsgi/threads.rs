@@ -1,0 +1,116 @@
+//! Threads: how many calls run at once, what waits for one, and what is interrupted.
+
+use super::{adverse_app, reset, send_expecting, send_get, sockets, until, wsgi_app};
+use hostler_testkit::{Builder, Conn, Server};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+#[test]
+fn with_one_thread_one_call_runs_at_a_time_whatever_waits() {
+    let server = adverse_app(1).start();
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let server = &server;
+            scope.spawn(move || {
+                let mut conn = server.connect();
+                for _ in 0..20 {
+                    if number % 2 == 0 {
+                        assert_eq!(conn.get("/alone").text(), "nothingnothingnothing");
+                        continue;
+                    }
+                    send_expecting(&mut conn, "/alone", 2);
+                    conn.send("ab");
+                    assert_eq!(conn.reply().unwrap().text(), "ababab");
+                }
+            });
+        }
+    });
+    assert_eq!(server.connect().get("/state?most").text(), "1");
+    server.stop();
+}
+
+/// A server both of whose threads are held, and the file that frees them.
+fn held(server: Builder) -> (Server, TempDir, Vec<Conn>) {
+    let server = server.start();
+    let dir = TempDir::new().unwrap();
+    let mut held: Vec<_> = (0..2).map(|_| server.connect()).collect();
+    for conn in &mut held {
+        send_get(conn, &format!("/hold?{}", dir.path().join("go").display()));
+    }
+    until("they do not run", || fs::read_dir(dir.path()).unwrap().count() == 2);
+    (server, dir, held)
+}
+
+#[test]
+fn a_request_that_was_answered_504_in_the_queue_does_not_run() {
+    let (server, dir, mut held) = held(adverse_app(2).option("request-timeout", "1s"));
+    held.iter_mut().for_each(|conn| assert_eq!(conn.reply().unwrap().status, 504));
+    assert_eq!(server.connect().get("/mark").status, 504);
+    fs::write(dir.path().join("go"), "").unwrap();
+    until("the threads are held on", || server.connect().get("/flag").status == 200);
+    assert_eq!(server.connect().get("/state?marks").text(), "0");
+    server.stop();
+}
+
+#[test]
+fn requests_of_clients_that_left_do_not_run() {
+    let (server, dir, mut held) = held(adverse_app(2));
+    let before = sockets(&server);
+    let mut half_closed = server.connect();
+    send_get(&mut half_closed, "/mark");
+    half_closed.finish();
+    let mut conns: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    conns.iter_mut().for_each(|conn| send_get(conn, "/mark"));
+    until("they are not accepted", || sockets(&server) == before + 5);
+    // Two break, two leave in good order; but those are taken for clients that wait with a closed side at first.
+    conns.drain(..2).for_each(reset);
+    until("nobody noticed", || sockets(&server) == before + 3);
+    // There is no event to wait for: a second that passes is what is tested.
+    std::thread::sleep(Duration::from_millis(1500));
+    drop(conns);
+    until("nobody noticed", || sockets(&server) == before + 1);
+    fs::write(dir.path().join("go"), "").unwrap();
+    held.iter_mut().for_each(|conn| assert_eq!(conn.reply().unwrap().text(), "held"));
+    assert_eq!(half_closed.reply().unwrap().text(), "marked");
+    assert_eq!(server.connect().get("/state?marks").text(), "1");
+    server.stop();
+}
+
+#[test]
+fn threads_answer_at_the_same_time_and_persist() {
+    let server = wsgi_app(4).option("workers", 1).start();
+    server.wait_for("at most 4 application calls at once", 1);
+    let begun = Instant::now();
+    let mut conns: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    for conn in &mut conns {
+        conn.send("GET /sleep HTTP/1.1\r\nhost: t\r\n\r\n");
+    }
+    let mut names: Vec<_> = conns.iter_mut().map(|conn| conn.reply().unwrap().text()).collect();
+    // One after another they would take 1.2 s at the least.
+    assert!(begun.elapsed() < Duration::from_millis(1150), "{:?}", begun.elapsed());
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 4);
+}
+
+#[test]
+fn a_thread_that_takes_too_long_is_answered_for_and_interrupted() {
+    let server = Server::app("wsgi_app:app")
+        .option("workers", 1)
+        .option("blocking-threads", 2)
+        .option("request-timeout", "300ms")
+        .start();
+    let reply = server.connect().get("/loop");
+    assert_eq!(reply.status, 504, "{}", reply.text());
+    server.wait_for("RequestTimeout", 1);
+    // Both threads serve on.
+    let mut conns: Vec<_> = (0..2).map(|_| server.connect()).collect();
+    for conn in &mut conns {
+        conn.send("GET /slow?0.1 HTTP/1.1\r\nhost: t\r\n\r\n");
+    }
+    conns.iter_mut().for_each(|conn| assert_eq!(conn.reply().unwrap().text(), "slow answer"));
+    server.stop();
+}

@@ -1,0 +1,154 @@
+//! What the tests of several files need and what knows the applications of `tests/apps`. What knows the server itself, its
+//! processes and its log is the crate `hostler_testkit`.
+
+use hostler_testkit::{Builder, LIMIT, Load, Outcome, Server, directory, hostler, python, root};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Command, Output},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// Beyond its own work no request waits longer than this while workers are replaced. A request that waits for
+/// an import of `IMPORT` would be far above it; the rest is for machines with too few processors.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(1500);
+
+const IMPORT: &str = "2";
+
+pub(crate) fn slow_import() -> hostler_testkit::Builder {
+    Server::app("supervised:app").option("workers", 1).env("IMPORT_SECONDS", IMPORT)
+}
+
+pub(crate) fn load_on(server: &Server) -> Load {
+    Load::start(server.address.expect("it listens"), "/pid", 4)
+}
+
+pub(crate) fn nothing_lost(outcome: &Outcome) {
+    assert_eq!(outcome.failures, Vec::<String>::new(), "of {} requests", outcome.answered);
+    assert!(outcome.slowest < PATIENCE, "{outcome:?}");
+    assert!(outcome.answered > 100, "{outcome:?}");
+}
+
+pub(crate) fn nothing_failed(outcome: &Outcome) {
+    assert_eq!(outcome.failures, Vec::<String>::new(), "of {} requests", outcome.answered);
+}
+
+/// A directory with a configuration and a file that says how the import goes.
+pub(crate) struct Place {
+    pub(crate) config: PathBuf,
+    pub(crate) state: PathBuf,
+}
+
+impl Place {
+    pub(crate) fn new(name: &str) -> Self {
+        let dir = directory(name);
+        let place = Self { config: dir.join("hostler.toml"), state: dir.join("state") };
+        fs::write(&place.config, "").unwrap();
+        fs::write(&place.state, "serve").unwrap();
+        place
+    }
+
+    pub(crate) fn app(&self) -> Builder {
+        Server::app("hanging:app")
+            .option("config", self.config.display())
+            .option("port", 0)
+            .env("STATE_FILE", self.state.to_str().unwrap())
+    }
+}
+
+/// Starts what has its number of workers from the configuration.
+pub(crate) fn start(builder: Builder, workers: usize) -> (Server, SocketAddr) {
+    let server = builder.launch();
+    server.wait_for("worker ready", workers);
+    let log = server.log();
+    let address = log.split("address=").nth(1).unwrap().split_ascii_whitespace().next().unwrap();
+    (server, address.parse().unwrap())
+}
+
+pub(crate) fn eventually(what: &str, server: &Server, done: impl Fn() -> bool) {
+    let limit = Instant::now() + LIMIT;
+    while !done() {
+        assert!(Instant::now() < limit, "{what}:\n{}", server.log());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A fresh directory with an application that tells its version.
+pub(crate) fn workspace(name: &str) -> PathBuf {
+    let dir = root().join("target/tmp").join(format!("{name}-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("changing.py"), application(1)).unwrap();
+    fs::write(dir.join("env"), "VALUE=one\n").unwrap();
+    dir
+}
+
+pub(crate) fn application(version: u32) -> String {
+    // Of another length each time: Python tells old bytecode by size and time in seconds.
+    let padding = "#".repeat(version as usize);
+    format!(
+        "{padding}\nimport os\n\nasync def app(scope, receive, send):\n    assert scope['type'] == 'http'\n    \
+         text = f\"code {version} VALUE={{os.environ.get('VALUE')}}\"\n    \
+         await send({{'type': 'http.response.start', 'status': 200, 'headers': []}})\n    \
+         await send({{'type': 'http.response.body', 'body': text.encode()}})\n"
+    )
+}
+
+/// Expects a failure with this code and these words, and nothing left behind.
+pub(crate) fn refused(server: Builder, code: i32, words: &[&str]) -> String {
+    let (status, log) = server.option("port", 0).fail();
+    assert_eq!(status, Some(code), "{log}");
+    for word in words {
+        assert!(log.contains(word), "{word:?} is missing in:\n{log}");
+    }
+    assert_eq!(log.matches("error: ").count(), 1, "more than one message:\n{log}");
+    log
+}
+
+/// More than the buffers of both kernels take.
+pub(crate) const LARGE: usize = 12_000_000;
+
+/// Longer than a connection may be quiet before it rests.
+pub(crate) const LONG: Duration = Duration::from_millis(1600);
+
+pub(crate) fn connections(interface: &str) -> Builder {
+    Server::app(&format!("connections:{interface}")).option("interface", interface)
+}
+
+pub(crate) fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: t\r\n\r\n")
+}
+
+/// Whether these are the bytes that `/bytes` answers with.
+pub(crate) fn is_pattern(body: &[u8]) -> bool {
+    body.iter().enumerate().all(|(at, byte)| usize::from(*byte) == at % 251)
+}
+
+/// The answer to `/bytes?n=LARGE`, of which little is read before something happens.
+pub(crate) fn reads_slowly(server: &Server, path: &str, meanwhile: impl FnOnce(&Server)) {
+    let mut conn = server.connect();
+    conn.send(get(path));
+    // Most of it waits in the server from here on.
+    sleep(LONG);
+    meanwhile(server);
+    let reply = conn.reply().unwrap_or_else(|error| panic!("{path}: {error}\n{}", server.log()));
+    assert_eq!(reply.body.len(), LARGE);
+    assert!(is_pattern(&reply.body));
+}
+
+pub(crate) fn succeeds(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert!(output.status.success(), "{text}");
+    text
+}
+
+fn run(arguments: &[&str]) -> Output {
+    let tests = root().join("tests/python");
+    let mut command = Command::new(python());
+    command.args(arguments).current_dir(tests).env("PYTHONPATH", root().join("crates/python/python"));
+    command.env("HOSTLER", hostler()).output().unwrap()
+}
