@@ -19,7 +19,8 @@ pub use conn::{Conn, Reply, get_unix};
 pub use load::{Load, Outcome};
 pub use server::Server;
 pub use surroundings::{
-    AS_PID_1, IN_TERMINAL, READABLE_PYTHON, can_make_namespaces, directory, line_of, open_terminal, receive, received,
+    AS_PID_1, IN_TERMINAL, READABLE_PYTHON, can_make_namespaces, directory, line_of, open_terminal, receive,
+    received,
 };
 pub use wait::{LIMIT, wait_until};
 

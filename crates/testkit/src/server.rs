@@ -62,7 +62,9 @@ impl Server {
     #[must_use]
     pub fn workers(&self) -> Vec<i32> {
         let pid = |line: &String| line.split("pid=").nth(1)?.split(' ').next()?.parse().ok();
-        self.log.lines(|lines| lines.iter().filter(|line| line.contains("worker ready")).filter_map(pid).collect())
+        self.log.lines(|lines| {
+            lines.iter().filter(|line| line.contains("worker ready")).filter_map(pid).collect()
+        })
     }
 
     /// The first child of a process, as a wrapper has one.
