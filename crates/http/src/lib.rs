@@ -1,46 +1,51 @@
 //! HTTP on one thread: accepting, limits, timeouts and drain, generic over the application.
 //!
-//! Everything here runs on a tokio `LocalRuntime`, so tasks are local, nothing is `Send` and nothing is
-//! locked. A connection is one task; hyper polls the application inside it, in place.
+//! Everything here runs on a tokio `LocalRuntime`, so tasks are local, nothing is `Send` and nothing is locked. A
+//! connection is one task; hyper polls the application inside it, in place.
 //!
-//! Neighbours: `hostler_worker` decides when to start and to drain; an [`App`] answers requests
-//! (`hostler_python` for Python, [`TowerApp`] for native services).
+//! ```text
+//! accept      a socket, when it is this worker's turn      ─► connection
+//! connection  one connection's life; hyper and the service  ─► app
+//! h1          the rules of HTTP/1 that hyper leaves to us
+//! io          the socket as hyper sees it; coalesced writes
+//! request     a request's body, record, and background tasks
+//! limits      how long clients and applications may take
+//! handover    idle connections on their way to another worker
+//! app         what an application is: the trait, and tower services
+//! ```
 //!
-//! Not here: TLS and HTTP/2, which get modules of their own beside `connection`; WebSocket, which an application
-//! speaks on a connection that it upgrades.
+//! Neighbours: `hostler_worker` decides when to start and to drain; an [`App`] responds to requests (`hostler_python`
+//! for Python, [`TowerApp`] for native services).
+//!
+//! Not here: WebSocket, which an application speaks on a connection that it upgrades.
 
 #![deny(unsafe_code)]
 
 mod accept;
-mod accept_errors;
 mod app;
-mod batch;
-mod check;
 mod connection;
 mod connections;
-mod deadline;
-mod departures;
-mod framing;
+mod h1;
 mod handover;
-mod interim;
 mod io;
+mod limits;
 mod load;
-mod outbox;
-mod request_body;
-mod tower_app;
-mod upgrade;
-mod watch;
-mod work;
+mod request;
 
 pub use accept::{Acceptor, Listener};
-pub use app::{Aborted, App, ConnectionInfo, Link, PeerAddress};
-pub use batch::Overdue;
+pub use app::{
+    Aborted, App, Link,
+    info::{ConnectionInfo, PeerAddress, Scheme},
+    tower::TowerApp,
+};
+pub use connection::upgrade::{Protocol, Upgraded, Upgrades};
 pub use connections::Connections;
-pub use deadline::Deadline;
-pub use handover::Line;
-pub use interim::Interim;
+pub use h1::interim::Interim;
+pub use handover::HandoverChannel;
+pub use io::batch::Overdue;
+pub use limits::deadline::Deadline;
 pub use load::Load;
-pub use request_body::RequestBody;
-pub use tower_app::TowerApp;
-pub use upgrade::{Protocol, Upgraded, Upgrades};
-pub use work::{Work, Works};
+pub use request::{
+    background::{BackgroundTask, BackgroundTasks},
+    body::RequestBody,
+};

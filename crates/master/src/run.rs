@@ -164,7 +164,7 @@ impl Master {
         events.push_back(Event::Tick);
         let status = self.dispatch_all(&mut events);
         self.forward_signals_as_pid1();
-        logging::tell_lost();
+        logging::report_lost();
         self.announce();
         status
     }

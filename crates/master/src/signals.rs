@@ -2,7 +2,7 @@
 
 use crate::run::Master;
 use hostler_arbiter::{Event, Policy};
-use hostler_sys::sink::Target;
+use hostler_sys::logging::target::Target;
 use hostler_wire::{Generation, ToMold, ToWorker};
 use nix::libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use std::collections::VecDeque;

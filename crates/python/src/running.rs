@@ -1,7 +1,7 @@
-//! An application's task that is suspended, and the request that it works for.
+//! An application's task that is suspended, and the request that it background for.
 
 use crate::logging::application_error;
-use hostler_http::{Work, Works};
+use hostler_http::{BackgroundTask, BackgroundTasks};
 use hyper::{Method, Uri};
 use pyo3::{intern, prelude::*};
 
@@ -11,20 +11,20 @@ pub(crate) struct Running {
     task: Py<PyAny>,
     request: Purpose,
     /// It goes on, though the request is answered.
-    work: Option<Work>,
+    work: Option<BackgroundTask>,
 }
 
 /// What a task is for.
 pub(crate) struct Purpose {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
-    pub(crate) works: Works,
+    pub(crate) background: BackgroundTasks,
 }
 
 impl Purpose {
     /// The method and the target of a request.
-    pub(crate) fn of<B>(request: &hyper::Request<B>, works: &Works) -> Self {
-        Self { method: request.method().clone(), uri: request.uri().clone(), works: works.clone() }
+    pub(crate) fn of<B>(request: &hyper::Request<B>, background: &BackgroundTasks) -> Self {
+        Self { method: request.method().clone(), uri: request.uri().clone(), background: background.clone() }
     }
 }
 
@@ -45,7 +45,7 @@ impl Running {
         }
         let task = self.task(py);
         let stop = Box::new(move || Python::attach(|py| cancel(task.bind(py))));
-        self.work = Some(self.request.works.begin(&self.request.method, &self.request.uri, stop));
+        self.work = Some(self.request.background.begin(&self.request.method, &self.request.uri, stop));
     }
 }
 

@@ -1,29 +1,37 @@
-//! Syscalls behind safe types: fork, wait, signals, channels, sockets, shared memory, titles.
+//! Syscalls behind safe types, and what is built on nothing but them.
 //!
-//! This crate is the home of `unsafe` (docs/UNSAFE.md lists every block); what it exports is safe to call,
-//! save [`process::fork`], whose contract its caller must keep. Nothing here decides anything.
+//! This crate is the home of `unsafe` (docs/UNSAFE.md lists every block); what it exports is safe to call, except for
+//! [`process::fork`], whose contract its caller must keep. Nothing here makes decisions.
+//!
+//! ```text
+//! process/     forking, waiting, starting programs; users, titles, /proc, threads
+//! signal/      signals as events; dispositions in mold, workers and master
+//! net/         listeners and connections
+//! ipc/         messages with descriptors between processes
+//! scoreboard/  shared memory: the scoreboard, its clock, stacks
+//! logging/     log lines, and where they are written without blocking
+//! files/       files that a server creates and removes
+//! own/         what is ours in a process, and giving it up in one that the application forks
+//! attendant    a thread that acts while the serving loop is blocked
+//! memory       the C allocator
+//! ```
 
 #![expect(unsafe_code, reason = "this crate wraps system calls; each block says why it is sound")]
 
 pub mod attendant;
-pub mod board;
-pub mod channel;
-pub mod clock;
-pub mod disposition;
-pub mod identity;
+mod files;
+mod ipc;
 pub mod logging;
 pub mod memory;
-pub mod message;
-pub mod orphan;
+mod net;
 pub mod own;
-pub mod own_file;
-pub mod pid_file;
-pub mod proc;
 pub mod process;
+mod scoreboard;
 pub mod signal;
-pub mod sink;
-pub mod socket;
-pub mod stacks;
-pub mod stream;
-pub mod thread;
-pub mod title;
+
+pub use files::{own_file, pid_file};
+pub use ipc::{channel, message};
+pub use net::{socket, stream};
+pub use process::{identity, orphan, proc, thread, title};
+pub use scoreboard::{board, clock, stacks};
+pub use signal::disposition;

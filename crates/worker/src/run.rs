@@ -4,7 +4,7 @@ use crate::{
     ORPHAN_GRACE, Shared, WorkerContext,
     control::{Control, Order},
 };
-use hostler_http::{Acceptor, App, Connections, Line, Listener, Load};
+use hostler_http::{Acceptor, App, Connections, HandoverChannel, Listener, Load};
 use hostler_sys::channel::Channel;
 use hostler_wire::{BootFailure, FromWorker, PageState, SlotId, WorkerSettings};
 use std::{
@@ -52,7 +52,7 @@ pub async fn run_worker<A: App<Body: Unpin>>(
     let control = Control::new(channel.into_fd())?;
     hostler_sys::attendant::start(page);
     let load = Load::new(page, pages, assignment.page, assignment.request_limit);
-    let line = Line::new(receiver, sender)?;
+    let handover = HandoverChannel::new(receiver, sender)?;
     let connections = Connections::default();
     let acceptor = Acceptor::new(
         app,
@@ -61,18 +61,18 @@ pub async fn run_worker<A: App<Body: Unpin>>(
         adopt(&settings, assignment.slot, listeners)?,
         connections.clone(),
         load.clone(),
-        line.clone(),
+        handover.clone(),
     );
     let heartbeat = settings.stall_timeout.map_or(HEARTBEAT, |limit| HEARTBEAT.min(limit / 4));
     tokio::task::spawn_local(load.clone().beat(heartbeat.max(Duration::from_millis(10))));
-    tokio::task::spawn_local(connections.clone().sweep(settings.http.clone()));
-    tokio::task::spawn_local(connections.clone().quieten());
+    tokio::task::spawn_local(connections.clone().enforce_limits(settings.http.clone()));
+    tokio::task::spawn_local(connections.clone().park_idle());
     acceptor.start();
     let overdue = acceptor.overdue();
     hostler_sys::attendant::add(OVERDUE, move |_| overdue.send());
     page.set_state(PageState::Serving);
     control.tell(&ready);
-    let worker = Worker { acceptor, connections, control, line, load, settings };
+    let worker = Worker { acceptor, connections, control, handover, load, settings };
     let order = worker.serve().await;
     page.set_state(PageState::Draining);
     Ok(worker.drain(order).await)
@@ -94,7 +94,7 @@ struct Worker<A: App> {
     acceptor: Rc<Acceptor<A>>,
     connections: Connections,
     control: Control,
-    line: Line,
+    handover: HandoverChannel,
     load: Load,
     settings: WorkerSettings,
 }
@@ -122,11 +122,11 @@ impl<A: App<Body: Unpin>> Worker<A> {
     async fn drain(&self, order: Order) -> Ending {
         let ending = self.finish_in_time(order).await;
         if ending == Ending::Cut
-            && let Some(work) = self.connections.stop_works()
+            && let Some(work) = self.connections.cancel_background()
         {
             warn!(work, "work that went on after its answer is cancelled");
             // What it does about that comes before the end of the application.
-            let _ = timeout(CANCEL_LIMIT, self.connections.works_ended()).await;
+            let _ = timeout(CANCEL_LIMIT, self.connections.background_ended()).await;
         }
         ending
     }
@@ -176,7 +176,7 @@ impl<A: App<Body: Unpin>> Worker<A> {
 
     /// The requests in flight, for the log: method, path and age in seconds.
     fn in_flight(&self) -> String {
-        let works = self.connections.works_since();
+        let works = self.connections.background_began();
         let mut requests = self.load.page().requests_in_flight();
         requests.retain(|request| !works.contains(&request.started_at));
         hostler_sys::board::describe(&requests)
@@ -191,7 +191,7 @@ impl<A: App<Body: Unpin>> Worker<A> {
                 self.acceptor.app().end_streams();
                 self.connections.all_ended().await;
             }
-            return self.line.emptied().await;
+            return self.handover.flushed().await;
         }
         self.connections.drain();
         self.acceptor.app().end_streams();

@@ -1,13 +1,13 @@
-//! The end of a connection: what was answered leaves, and the client has the time to read it.
+//! The end of a connection: what is buffered is sent, and the client has time to read it (lingering close).
 //!
-//! Closing a socket with unread input resets the connection, and a reset takes back what the client has received and not read
-//! (RFC 9112 §9.6). So the server says that it is done, and listens for a while to what the client still sends.
+//! Closing a socket with unread input resets the connection, and a reset discards what the client has received and not
+//! read (RFC 9112 §9.6). So the socket is shut down for writing, and what the client still sends is read for a while.
 
 use super::{
-    shared::ConnectionState,
+    handle::ConnectionHandle,
     state::{Event, WaitsFor},
 };
-use crate::io::Batched;
+use crate::io::CoalescingIo;
 use hyper::rt::{Read, ReadBuf, Write};
 use std::{
     pin::Pin,
@@ -16,70 +16,72 @@ use std::{
 };
 use tracing::debug;
 
-/// How much is read of what nobody wants, before others have their turn.
-const READS: usize = 16;
-const READ: usize = 4096;
+/// How many reads, and of how many bytes, are discarded before other tasks have their turn.
+const MAX_READS: usize = 16;
+const READ_SIZE: usize = 4096;
 
-/// A connection that ends.
+/// A connection that is closing.
 pub(super) struct Closing<S> {
-    io: Batched<S>,
+    io: CoalescingIo<S>,
     stage: Stage,
-    /// Nothing suggests that the client is about to send more.
-    heard_out: bool,
+    /// The client's request was read to its end: nothing suggests that it is about to send more.
+    request_read: bool,
 }
 
 enum Stage {
     Sending,
     ShuttingDown,
-    Listening,
+    Lingering,
 }
 
 impl<S: Read + Write + Unpin + 'static> Closing<S> {
-    pub(super) fn new(io: Batched<S>, heard_out: bool) -> Self {
-        io.state().on(Event::Ended);
-        Self { io, stage: Stage::Sending, heard_out }
+    pub(super) fn new(io: CoalescingIo<S>, request_read: bool) -> Self {
+        io.handle().on(Event::Ended);
+        Self { io, stage: Stage::Sending, request_read }
     }
 
     /// Ready when the socket can be closed.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let state: Rc<ConnectionState> = Rc::clone(self.io.state());
-        match state.expired() {
-            Some(WaitsFor::Reader) => {
-                debug!("the client does not read its answer: --write-timeout");
-                state.reset_on_close(true);
+        let handle: Rc<ConnectionHandle> = Rc::clone(self.io.handle());
+        match handle.expired() {
+            Some(WaitsFor::ResponseRead) => {
+                debug!("the client does not read its response: --write-timeout");
+                handle.reset_on_close(true);
                 return Poll::Ready(());
             }
-            Some(WaitsFor::Goodbye) => return Poll::Ready(()),
-            Some(WaitsFor::Head | WaitsFor::Body) | None => {}
+            Some(WaitsFor::Linger) => return Poll::Ready(()),
+            Some(WaitsFor::RequestHead | WaitsFor::RequestBody) | None => {}
         }
         loop {
             self.stage = match self.stage {
-                Stage::Sending => match ready!(self.io.poll_empty(cx)) {
+                Stage::Sending => match ready!(self.io.poll_send_all(cx)) {
                     Ok(()) => {
-                        state.all_sent();
+                        handle.all_sent();
                         Stage::ShuttingDown
                     }
                     Err(_) => return Poll::Ready(()),
                 },
                 Stage::ShuttingDown => match ready!(Pin::new(&mut self.io).poll_shutdown(cx)) {
-                    Ok(()) => Stage::Listening,
+                    Ok(()) => Stage::Lingering,
                     Err(_) => return Poll::Ready(()),
                 },
-                Stage::Listening => return self.poll_listen(cx),
+                Stage::Lingering => return self.poll_linger(cx),
             }
         }
     }
 
-    /// Reads until the client is done, too, or seems to have been done before.
-    fn poll_listen(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut storage = [0; READ];
-        for _ in 0..READS {
-            let mut unwanted = ReadBuf::new(&mut storage);
-            match Pin::new(&mut self.io).poll_read(cx, unwanted.unfilled()) {
-                Poll::Ready(Ok(())) if !unwanted.filled().is_empty() => self.heard_out = false,
+    /// Reads until the client is done as well, or was done before as far as is known.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut storage = [0; READ_SIZE];
+        for _ in 0..MAX_READS {
+            let mut discarded = ReadBuf::new(&mut storage);
+            match Pin::new(&mut self.io).poll_read(cx, discarded.unfilled()) {
+                Poll::Ready(Ok(())) if !discarded.filled().is_empty() => self.request_read = false,
                 Poll::Ready(_) => return Poll::Ready(()),
-                // Whatever may come later must not take back what is still on its way.
-                Poll::Pending if self.heard_out && !self.io.state().has_unread() => return Poll::Ready(()),
+                // Until the client has acknowledged everything, input that arrives later must not cause a reset.
+                Poll::Pending if self.request_read && !self.io.handle().has_unsent() => {
+                    return Poll::Ready(());
+                }
                 Poll::Pending => return Poll::Pending,
             }
         }

@@ -1,16 +1,22 @@
-//! The application as hyper calls it: our checks before it, the request's time, and the count of requests in flight.
+//! What hyper calls for each request: the checks before the application, the request timeout, and the count of requests
+//! in flight.
+//!
+//! A request is refused here ([`check::admit`]); another stage beside [`Stage::Refused`] is the place for responses
+//! without the application, such as files.
 
 use super::{
-    reply::{InFlight, Reply, ReplyBody, own_answer},
-    shared::ConnectionState,
+    handle::ConnectionHandle,
+    response::{ExchangeGuard, HttpResponse, ResponseBody, server_response},
     state::{Event, WaitsFor},
 };
 use crate::{
     Aborted, App,
-    check::{self, Refusal},
-    deadline::Timer,
-    framing::Follows,
-    request_body::{BodyFate, RequestBody},
+    h1::{
+        check::{self, Refusal},
+        framing::BodyLength,
+    },
+    limits::deadline::Timer,
+    request::body::{BodyStatus, RequestBody},
 };
 use http_body::Body as _;
 use hyper::{
@@ -28,21 +34,21 @@ use std::{
 };
 use tracing::warn;
 
-/// Who was waited for too long, and what is said of it.
-struct Late {
+/// A time limit that was exceeded: the response, and the log line.
+struct TimedOut {
     status: StatusCode,
     event: &'static str,
     text: &'static str,
 }
 
-const LATE_BODY: Late = Late {
+const BODY_TIMEOUT: TimedOut = TimedOut {
     status: StatusCode::REQUEST_TIMEOUT,
-    event: "body read timeout: answered with 408",
-    text: "the request's body did not come within --body-read-timeout",
+    event: "body read timeout: responded with 408",
+    text: "the request's body did not arrive within --body-read-timeout",
 };
-const LATE_ANSWER: Late = Late {
+const REQUEST_TIMEOUT: TimedOut = TimedOut {
     status: StatusCode::GATEWAY_TIMEOUT,
-    event: "request timeout: answered with 504",
+    event: "request timeout: responded with 504",
     text: "the application took longer than --request-timeout",
 };
 
@@ -50,7 +56,7 @@ const LATE_ANSWER: Late = Late {
 pub(super) struct AppService<A: App> {
     pub(super) server: Rc<super::Server<A>>,
     pub(super) connection: Rc<A::Connection>,
-    pub(super) state: Rc<ConnectionState>,
+    pub(super) handle: Rc<ConnectionHandle>,
     pub(super) peer: Option<SocketAddr>,
 }
 
@@ -59,69 +65,69 @@ impl<A: App> Clone for AppService<A> {
         Self {
             server: Rc::clone(&self.server),
             connection: Rc::clone(&self.connection),
-            state: Rc::clone(&self.state),
+            handle: Rc::clone(&self.handle),
             peer: self.peer,
         }
     }
 }
 
 impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {
-    type Response = Reply<A>;
+    type Response = HttpResponse<A>;
     type Error = Aborted;
-    type Future = Answer<A>;
+    type Future = ResponseFuture<A>;
 
-    fn call(&self, request: Request<Incoming>) -> Answer<A> {
-        let mut request = request.map(|body| RequestBody::new(body, &self.state.body));
-        self.state.on(Event::Head { body: request.body().is_held() });
-        let exchange = InFlight::new(Rc::clone(&self.state));
-        let follows = match request.body().is_held() {
-            true => request.body().size_hint().exact().map_or(Follows::Chunks, Follows::Bytes),
-            false => Follows::Bytes(0),
+    fn call(&self, request: Request<Incoming>) -> ResponseFuture<A> {
+        let mut request = request.map(|body| RequestBody::new(body, &self.handle.body));
+        self.handle.on(Event::Head { body: request.body().is_open() });
+        let exchange = ExchangeGuard::new(Rc::clone(&self.handle));
+        let length = match request.body().is_open() {
+            true => request.body().size_hint().exact().map_or(BodyLength::Chunked, BodyLength::Known),
+            false => BodyLength::Known(0),
         };
-        let framed = self.state.framing.borrow_mut().head(request.method(), request.uri(), follows);
-        if let Err(refusal) = check::admit(&mut request, framed, follows) {
-            return Answer(Stage::Refused(refusal, Some(exchange)));
+        let framed = self.handle.framing.borrow_mut().head(request.method(), request.uri(), length);
+        if let Err(refusal) = check::admit(&mut request, framed, length) {
+            return ResponseFuture(Stage::Refused(refusal, Some(exchange)));
         }
         let server = &self.server;
-        self.state.begin(server.load.begin(request.method(), request.uri(), self.peer));
+        self.handle.begin(server.load.begin(request.method(), request.uri(), self.peer));
         let timer = server.request_timeout.map(|limit| {
             let timer = Timer::new(limit);
             request.extensions_mut().insert(timer.deadline());
             timer
         });
-        Answer(Stage::Called(Called {
-            old: request.version() == Version::HTTP_10,
-            answer: server.app.call(&self.connection, request),
+        ResponseFuture(Stage::Called(Called {
+            is_http_10: request.version() == Version::HTTP_10,
+            response: server.app.call(&self.connection, request),
             timer,
             exchange: Some(exchange),
         }))
     }
 }
 
-/// An answer under way.
-pub(super) struct Answer<A: App>(Stage<A>);
+/// A response under way.
+pub(super) struct ResponseFuture<A: App>(Stage<A>);
 
 enum Stage<A: App> {
-    Refused(Refusal, Option<InFlight>),
+    Refused(Refusal, Option<ExchangeGuard>),
     Called(Called<A>),
 }
 
 struct Called<A: App> {
-    /// The client speaks HTTP/1.0: an answer without a length ends with the connection.
-    old: bool,
-    answer: A::Answer,
+    /// The client speaks HTTP/1.0: a response without a length ends with the connection.
+    is_http_10: bool,
+    response: A::ResponseFuture,
     timer: Option<Timer>,
-    /// Until there is an answer.
-    exchange: Option<InFlight>,
+    /// Until there is a response.
+    exchange: Option<ExchangeGuard>,
 }
 
-impl<A: App<Body: Unpin>> Future for Answer<A> {
-    type Output = Result<Reply<A>, Aborted>;
+impl<A: App<Body: Unpin>> Future for ResponseFuture<A> {
+    type Output = Result<HttpResponse<A>, Aborted>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.get_mut().0 {
             Stage::Refused(refusal, exchange) => {
-                Poll::Ready(Ok(own_answer(refusal.status, refusal.reason, exchange.take())))
+                Poll::Ready(Ok(server_response(refusal.status, refusal.reason, exchange.take())))
             }
             Stage::Called(called) => called.poll(cx),
         }
@@ -129,53 +135,58 @@ impl<A: App<Body: Unpin>> Future for Answer<A> {
 }
 
 impl<A: App<Body: Unpin>> Called<A> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply<A>, Aborted>> {
-        match Pin::new(&mut self.answer).poll(cx) {
-            Poll::Ready(answered) => Poll::Ready(self.answered(answered)),
-            Poll::Pending if self.is_body_late() => Poll::Ready(Ok(self.give_up(&LATE_BODY))),
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<HttpResponse<A>, Aborted>> {
+        match Pin::new(&mut self.response).poll(cx) {
+            Poll::Ready(response) => Poll::Ready(self.responded(response)),
+            Poll::Pending if self.is_body_overdue() => Poll::Ready(Ok(self.expire(&BODY_TIMEOUT))),
             Poll::Pending if self.timer.as_mut().is_some_and(|timer| timer.poll_expired(cx).is_ready()) => {
-                Poll::Ready(Ok(self.give_up(&LATE_ANSWER)))
+                Poll::Ready(Ok(self.expire(&REQUEST_TIMEOUT)))
             }
             Poll::Pending => Poll::Pending,
         }
     }
 
-    fn is_body_late(&self) -> bool {
-        self.exchange.as_ref().is_some_and(|exchange| exchange.state().expired() == Some(WaitsFor::Body))
+    fn is_body_overdue(&self) -> bool {
+        self.exchange
+            .as_ref()
+            .is_some_and(|exchange| exchange.handle().expired() == Some(WaitsFor::RequestBody))
     }
 
-    /// Answers in the application's place, which is told to stop.
-    fn give_up(&mut self, late: &Late) -> Reply<A> {
-        A::time_out(&mut self.answer);
+    /// Responds in place of the application, which is told to stop.
+    fn expire(&mut self, limit: &TimedOut) -> HttpResponse<A> {
+        A::time_out(&mut self.response);
         if let Some(exchange) = &self.exchange {
-            warn!(request = exchange.state().describe_request(), "{}", late.event);
+            warn!(request = exchange.handle().describe_request(), "{}", limit.event);
         }
-        own_answer(late.status, late.text, self.exchange.take())
+        server_response(limit.status, limit.text, self.exchange.take())
     }
 
-    fn answered(&mut self, answered: Result<hyper::Response<A::Body>, Aborted>) -> Result<Reply<A>, Aborted> {
+    fn responded(
+        &mut self,
+        response: Result<hyper::Response<A::Body>, Aborted>,
+    ) -> Result<HttpResponse<A>, Aborted> {
         let Some(exchange) = self.exchange.take() else { return Err(Aborted) };
-        let state = exchange.state();
+        let handle = exchange.handle();
         let failed =
-            answered.as_ref().map_or(true, |answer| answer.status() == StatusCode::INTERNAL_SERVER_ERROR);
-        if failed && state.body.fate() == BodyFate::Malformed {
+            response.as_ref().map_or(true, |response| response.status() == StatusCode::INTERNAL_SERVER_ERROR);
+        if failed && handle.body.status() == BodyStatus::Malformed {
             let text = "the body's framing is malformed";
-            return Ok(own_answer(StatusCode::BAD_REQUEST, text, Some(exchange)));
+            return Ok(server_response(StatusCode::BAD_REQUEST, text, Some(exchange)));
         }
-        let mut answer = answered?;
-        if self.old && !has_length(&answer) {
-            // Should this process die in the middle, the client is not to take what it got for all there is.
-            state.reset_on_close(true);
+        let mut response = response?;
+        if self.is_http_10 && !has_length(&response) {
+            // If this process dies in between, the client must not take what it received for the whole response.
+            handle.reset_on_close(true);
         }
-        state.answer_begins(answer.status().as_u16());
-        let upgrades = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if state.phase().ends_connections() && !upgrades {
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        handle.response_starts(response.status().as_u16());
+        let upgrades = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if handle.phase().ends_connections() && !upgrades {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(answer.map(|body| ReplyBody::of_app(body, exchange)))
+        Ok(response.map(|body| ResponseBody::of_app(body, exchange)))
     }
 }
 
-fn has_length<B: http_body::Body>(answer: &hyper::Response<B>) -> bool {
-    answer.body().size_hint().exact().is_some() || answer.headers().contains_key(CONTENT_LENGTH)
+fn has_length<B: http_body::Body>(response: &hyper::Response<B>) -> bool {
+    response.body().size_hint().exact().is_some() || response.headers().contains_key(CONTENT_LENGTH)
 }

@@ -1,57 +1,57 @@
-//! Where a connection stands, and what may happen to it there: a pure state machine, without I/O.
+//! The state of a connection and its transitions: a pure state machine, without I/O.
 //!
 //! ```text
-//!            Head                 answer Complete, all written, body Ended
+//!            Head                 response complete and written, body ended
 //! Awaiting ───────► in exchange ─────────────────────────────────────────► Awaiting
-//!    ▲  │ BytesRead     │ answer Complete, body GivenUp, hyper goes on ──────►
+//!    ▲  │ BytesRead     │ response complete, body abandoned, BodyDrained ────►
 //!    │  ▼               │
 //!    │ Reading          ├─ Upgraded   ├─ hyper ended, expired, broken
-//!    └─ Resting         ▼             ▼
-//!       (from Awaiting) Upgraded     Closing
+//!    └─ Parked          ▼             ▼
+//!       (from Awaiting) Upgraded      Closing
 //! ```
 //!
-//! A connection is idle if neither side owes the other a byte: the last request's body was read to its end, or hyper
-//! has read what was left of it, every answer has been taken by the kernel, and no request has begun. Only an idle connection may rest,
-//! go to another worker, expire for saying nothing, or be closed by a drain. [`Life::is_idle`] is the one place that
-//! says so.
+//! A connection is idle if neither side owes the other a byte: the body of the last request was read to its end (or
+//! hyper has read what was left of it), the kernel has every byte of every response, and no further request has been
+//! parsed. Only an idle connection may be parked, handed over, expire while waiting for a request, or be closed by a
+//! drain. [`ConnState::is_idle`] is the one definition.
 //!
-//! Not here: what happens on a transition ([`super::shared`]), its form in memory ([`super::place`]), and time
-//! ([`crate::connections`]).
+//! Not here: the side effects of a transition ([`super::handle`]), the one-byte form with its look-up tables
+//! ([`super::table`]), and time ([`crate::limits`]).
 
-/// What the client still has to say.
+/// What the client has still to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Request {
-    /// The head of a request; nothing of it was read.
+pub(crate) enum RequestState {
+    /// The head of a request; no byte of it was read.
     AwaitingHead,
     /// The rest of a head.
     ReadingHead,
-    /// The rest of a body that somebody may still read.
+    /// The rest of a body that the application may still read.
     Body,
     /// Nothing.
     Ended,
-    /// The rest of a body that nobody will read. hyper reads it if it is at hand, or ends the connection.
-    GivenUp,
+    /// The rest of a body that was dropped unread. hyper reads it if it is at hand, or ends the connection.
+    Abandoned,
 }
 
-/// How far the application's answer is.
+/// How far the response is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// Nobody asked.
+pub(crate) enum ResponseState {
+    /// There is no request.
     None,
-    /// The application works on it.
+    /// The application has the request.
     Pending,
-    /// hyper has its head, and the application more of its body.
+    /// hyper has the head; the body is not complete.
     Sending,
     /// hyper has all of it.
     Complete,
-    /// The application stopped in the middle: the connection ends, visibly.
-    Broken,
+    /// Its body failed: the connection ends, visibly for the client.
+    Failed,
 }
 
-/// Where the bytes are that the client is to get, of this answer and those before it.
+/// Where the bytes are that are not sent yet, of this response and earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Output {
-    /// With the kernel.
+pub(crate) enum OutputState {
+    /// The kernel has all of them.
     Written,
     /// In the outbox, and not in hyper.
     InOutbox,
@@ -59,99 +59,102 @@ pub(crate) enum Output {
     InHyper,
 }
 
-/// A connection on which HTTP is spoken.
+/// A connection that speaks HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Exchange {
-    pub(crate) request: Request,
-    pub(crate) answer: Answer,
-    pub(crate) output: Output,
+pub(crate) struct HttpState {
+    pub(crate) request: RequestState,
+    pub(crate) response: ResponseState,
+    pub(crate) output: OutputState,
 }
 
-/// Where a connection stands.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Life {
-    /// hyper has it not: the client has said nothing for a while, or nothing yet.
-    Resting,
-    /// hyper has it.
-    Http(Exchange),
-    /// Another protocol has it.
+pub(crate) enum ConnState {
+    /// Not in hyper: idle for a while, or no byte was received yet.
+    Parked,
+    /// In hyper.
+    Http(HttpState),
+    /// Another protocol owns the socket after a 101.
     Upgraded,
-    /// What was answered is still sent, then it ends.
+    /// HTTP is over; what is buffered is sent, then the socket is closed.
     Closing,
 }
 
 /// What happens on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// hyper was given the connection.
-    Spoken,
-    /// hyper was given bytes of the client's.
+    /// hyper was given the socket.
+    Attached,
+    /// hyper was given bytes of the client.
     BytesRead,
-    /// hyper has read a request's head and asks for the answer.
+    /// hyper has parsed the head of a request and called the service.
     Head {
         /// A body follows.
         body: bool,
     },
     /// The body was read to its end.
     BodyEnded,
-    /// Nobody will read the rest of the body.
-    BodyGivenUp,
-    /// hyper did not end the connection over a body that was given up: it has read it.
+    /// The body was dropped before its end.
+    BodyAbandoned,
+    /// hyper did not end the connection over an abandoned body: it has read the rest.
     BodyDrained,
-    /// hyper has the answer's head.
-    AnswerBegan,
-    /// hyper has the whole answer.
-    AnswerComplete,
-    /// The answer's body failed.
-    AnswerBroken,
-    /// hyper holds no bytes any more.
+    /// hyper has the head of the response.
+    ResponseStarted,
+    /// hyper has the whole response.
+    ResponseComplete,
+    /// The body of the response failed.
+    ResponseFailed,
+    /// hyper's write buffer is empty.
     HyperFlushed,
-    /// Bytes came into the outbox.
+    /// Bytes were put into the outbox.
     OutboxFilled,
     /// The kernel has taken everything.
     OutboxEmpty,
-    /// hyper gave the connection back, because nothing is said on it.
-    Rested,
-    /// Another protocol has the connection from now on.
+    /// The idle connection was taken back from hyper.
+    Parked,
+    /// Another protocol owns the socket from now on.
     Upgraded,
     /// HTTP is over on this connection.
     Ended,
 }
 
-/// For what a client is waited for.
+/// What the server waits for while it is the client's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WaitsFor {
-    /// A request's head.
-    Head,
-    /// More of a body.
-    Body,
-    /// That it reads what it was sent.
-    Reader,
-    /// The end of what it still sends on a connection that is over.
-    Goodbye,
+    /// The head of a request.
+    RequestHead,
+    /// More of a request's body.
+    RequestBody,
+    /// That the client reads what it was sent.
+    ResponseRead,
+    /// The client's end-of-file on a connection that is closing.
+    Linger,
 }
 
-impl Exchange {
-    const FRESH: Self =
-        Self { request: Request::AwaitingHead, answer: Answer::None, output: Output::Written };
+impl HttpState {
+    const FRESH: Self = Self {
+        request: RequestState::AwaitingHead,
+        response: ResponseState::None,
+        output: OutputState::Written,
+    };
 
-    /// The next request may follow this one.
+    /// The request was read and responded to: the next one may follow.
     const fn is_over(self) -> bool {
-        matches!((self.request, self.answer), (Request::Ended, Answer::Complete))
+        matches!((self.request, self.response), (RequestState::Ended, ResponseState::Complete))
     }
 
-    /// Everything is said, but for a body that was given up: hyper has read it, or ends the connection when asked.
+    /// Responded to and written, with an abandoned body: when it is polled, hyper reads the rest or ends the connection.
     const fn awaits_hyper(self) -> bool {
         matches!(
-            (self.request, self.answer, self.output),
-            (Request::GivenUp, Answer::Complete, Output::Written)
+            (self.request, self.response, self.output),
+            (RequestState::Abandoned, ResponseState::Complete, OutputState::Written)
         )
     }
 
-    /// Begins anew when all is said and hyper has nothing left to write; the outbox may have.
+    /// Starts over once the exchange is complete and hyper has nothing left to write; the outbox may have.
     const fn settled(self) -> Self {
         match self.output {
-            Output::Written | Output::InOutbox if self.is_over() => {
+            OutputState::Written | OutputState::InOutbox if self.is_over() => {
                 Self { output: self.output, ..Self::FRESH }
             }
             _ => self,
@@ -159,48 +162,52 @@ impl Exchange {
     }
 
     const fn step(self, event: Event) -> Self {
-        let (request, answer, output) = (self.request, self.answer, self.output);
+        let (request, response, output) = (self.request, self.response, self.output);
         let next = match event {
-            Event::BytesRead if matches!(request, Request::AwaitingHead) => {
-                Self { request: Request::ReadingHead, ..self }
+            Event::BytesRead if matches!(request, RequestState::AwaitingHead) => {
+                Self { request: RequestState::ReadingHead, ..self }
             }
             Event::Head { body } => {
-                let request = if body { Request::Body } else { Request::Ended };
-                Self { request, answer: Answer::Pending, output }
+                let request = if body { RequestState::Body } else { RequestState::Ended };
+                Self { request, response: ResponseState::Pending, output }
             }
-            Event::BodyEnded if matches!(request, Request::Body) => Self { request: Request::Ended, ..self },
-            Event::BodyGivenUp if matches!(request, Request::Body) => {
-                Self { request: Request::GivenUp, ..self }
+            Event::BodyEnded if matches!(request, RequestState::Body) => {
+                Self { request: RequestState::Ended, ..self }
             }
-            Event::BodyDrained if self.awaits_hyper() => Self { request: Request::Ended, ..self },
-            Event::AnswerBegan if matches!(answer, Answer::Pending) => {
-                Self { answer: Answer::Sending, output: Output::InHyper, ..self }
+            Event::BodyAbandoned if matches!(request, RequestState::Body) => {
+                Self { request: RequestState::Abandoned, ..self }
             }
-            Event::AnswerComplete if matches!(answer, Answer::Pending | Answer::Sending) => {
-                Self { answer: Answer::Complete, output: Output::InHyper, ..self }
+            Event::BodyDrained if self.awaits_hyper() => Self { request: RequestState::Ended, ..self },
+            Event::ResponseStarted if matches!(response, ResponseState::Pending) => {
+                Self { response: ResponseState::Sending, output: OutputState::InHyper, ..self }
             }
-            Event::AnswerBroken => Self { answer: Answer::Broken, ..self },
-            Event::HyperFlushed if matches!(output, Output::InHyper) => {
-                Self { output: Output::InOutbox, ..self }
+            Event::ResponseComplete
+                if matches!(response, ResponseState::Pending | ResponseState::Sending) =>
+            {
+                Self { response: ResponseState::Complete, output: OutputState::InHyper, ..self }
             }
-            Event::OutboxFilled if matches!(output, Output::Written) => {
-                Self { output: Output::InOutbox, ..self }
+            Event::ResponseFailed => Self { response: ResponseState::Failed, ..self },
+            Event::HyperFlushed if matches!(output, OutputState::InHyper) => {
+                Self { output: OutputState::InOutbox, ..self }
             }
-            Event::OutboxEmpty if matches!(output, Output::InOutbox) => {
-                Self { output: Output::Written, ..self }
+            Event::OutboxFilled if matches!(output, OutputState::Written) => {
+                Self { output: OutputState::InOutbox, ..self }
             }
-            // News of a request that is over, or of what is known already.
-            Event::Spoken
+            Event::OutboxEmpty if matches!(output, OutputState::InOutbox) => {
+                Self { output: OutputState::Written, ..self }
+            }
+            // About a request that is over, or known already.
+            Event::Attached
             | Event::BytesRead
             | Event::BodyEnded
-            | Event::BodyGivenUp
+            | Event::BodyAbandoned
             | Event::BodyDrained
-            | Event::AnswerBegan
-            | Event::AnswerComplete
+            | Event::ResponseStarted
+            | Event::ResponseComplete
             | Event::HyperFlushed
             | Event::OutboxFilled
             | Event::OutboxEmpty
-            | Event::Rested
+            | Event::Parked
             | Event::Upgraded
             | Event::Ended => self,
         };
@@ -208,131 +215,136 @@ impl Exchange {
     }
 }
 
-impl Life {
-    /// Where the connection stands after this.
+impl ConnState {
+    /// The state after this event.
     #[must_use]
     pub(crate) const fn step(self, event: Event) -> Self {
         match (self, event) {
             (_, Event::Ended) => Self::Closing,
-            (Self::Resting, Event::Spoken) => Self::Http(Exchange::FRESH),
-            (Self::Http(_), Event::Rested) if self.is_idle() => Self::Resting,
+            (Self::Parked, Event::Attached) => Self::Http(HttpState::FRESH),
+            (Self::Http(_), Event::Parked) if self.is_idle() => Self::Parked,
             (Self::Http(_), Event::Upgraded) => Self::Upgraded,
             (Self::Http(exchange), event) => Self::Http(exchange.step(event)),
-            // A body or an outbox may tell of itself when HTTP is over already.
-            (Self::Resting | Self::Upgraded | Self::Closing, _) => self,
+            // Bodies and outboxes may report after HTTP has ended.
+            (Self::Parked | Self::Upgraded | Self::Closing, _) => self,
         }
     }
 
-    /// Neither side owes the other a byte, but for a head that the client may have begun.
+    /// Neither side owes the other a byte, except for a head that the client may have begun.
     #[must_use]
     pub(crate) const fn is_idle(self) -> bool {
         match self {
-            Self::Resting => true,
-            Self::Http(Exchange { request, answer, output }) => {
-                matches!(request, Request::AwaitingHead | Request::ReadingHead)
-                    && matches!((answer, output), (Answer::None, Output::Written))
+            Self::Parked => true,
+            Self::Http(HttpState { request, response, output }) => {
+                matches!(request, RequestState::AwaitingHead | RequestState::ReadingHead)
+                    && matches!((response, output), (ResponseState::None, OutputState::Written))
             }
             Self::Upgraded | Self::Closing => false,
         }
     }
 
-    /// hyper may be asked to give the connection back until the client says something.
+    /// The connection may be taken back from hyper until the client sends something.
     #[must_use]
-    pub(crate) fn may_rest(self) -> bool {
-        self.is_idle() && matches!(self, Self::Http(Exchange { request: Request::AwaitingHead, .. }))
+    pub(crate) fn may_park(self) -> bool {
+        self.is_idle() && matches!(self, Self::Http(HttpState { request: RequestState::AwaitingHead, .. }))
     }
 
-    /// An application works on an answer for this connection.
+    /// An application works on a response for this connection.
     #[must_use]
     pub(crate) const fn awaits_application(self) -> bool {
         match self {
-            Self::Http(exchange) => matches!(exchange.answer, Answer::Pending | Answer::Sending),
-            Self::Resting | Self::Upgraded | Self::Closing => false,
+            Self::Http(exchange) => {
+                matches!(exchange.response, ResponseState::Pending | ResponseState::Sending)
+            }
+            Self::Parked | Self::Upgraded | Self::Closing => false,
         }
     }
 
-    /// hyper has written nothing of the answer yet, nor holds anything of an earlier one: an interim answer may go out.
+    /// hyper has nothing of this response nor of an earlier one: an interim response may be sent.
     #[must_use]
     pub(crate) fn may_send_interim(self) -> bool {
         match self {
-            Self::Http(Exchange { answer, output, .. }) => {
-                answer == Answer::Pending && output != Output::InHyper
+            Self::Http(HttpState { response, output, .. }) => {
+                response == ResponseState::Pending && output != OutputState::InHyper
             }
-            Self::Resting | Self::Upgraded | Self::Closing => false,
+            Self::Parked | Self::Upgraded | Self::Closing => false,
         }
     }
 
-    /// The kernel has the whole answer, and the client still owes the rest of the request.
+    /// The kernel has the whole response, and the request has not been read to its end.
     #[must_use]
-    pub(crate) const fn is_answered_early(self) -> bool {
+    pub(crate) const fn is_responded_early(self) -> bool {
         match self {
-            Self::Http(Exchange { request, answer, output }) => {
-                matches!(request, Request::Body | Request::GivenUp)
-                    && matches!((answer, output), (Answer::Complete, Output::Written))
+            Self::Http(HttpState { request, response, output }) => {
+                matches!(request, RequestState::Body | RequestState::Abandoned)
+                    && matches!((response, output), (ResponseState::Complete, OutputState::Written))
             }
-            Self::Resting | Self::Upgraded | Self::Closing => false,
+            Self::Parked | Self::Upgraded | Self::Closing => false,
         }
     }
 
-    /// The answer stopped in the middle.
+    /// The body of the response failed.
     #[must_use]
-    pub(crate) fn is_broken(self) -> bool {
-        matches!(self, Self::Http(Exchange { answer: Answer::Broken, .. }))
+    pub(crate) fn has_failed(self) -> bool {
+        matches!(self, Self::Http(HttpState { response: ResponseState::Failed, .. }))
     }
 
     /// hyper has bytes to write.
     #[must_use]
     pub(crate) fn is_in_hyper(self) -> bool {
-        matches!(self, Self::Http(Exchange { output: Output::InHyper, .. }))
+        matches!(self, Self::Http(HttpState { output: OutputState::InHyper, .. }))
     }
 
-    /// All that the client had to say was read, as far as it is known.
+    /// All that the client has sent so far was read.
     #[must_use]
-    pub(crate) fn is_heard_out(self) -> bool {
+    pub(crate) fn is_request_read(self) -> bool {
         match self {
-            Self::Http(Exchange { request, .. }) => {
-                matches!(request, Request::AwaitingHead | Request::Ended)
+            Self::Http(HttpState { request, .. }) => {
+                matches!(request, RequestState::AwaitingHead | RequestState::Ended)
             }
-            Self::Resting => true,
+            Self::Parked => true,
             Self::Upgraded | Self::Closing => false,
         }
     }
 
-    /// Somebody may still read the body of the request.
+    /// The application may still read the body of the request.
     #[must_use]
     pub(crate) const fn has_body(self) -> bool {
-        matches!(self, Self::Http(Exchange { request: Request::Body, .. }))
+        matches!(self, Self::Http(HttpState { request: RequestState::Body, .. }))
     }
 
-    /// Somebody gave up the body of the request, and what hyper made of it shows when it is asked again.
+    /// The body was abandoned; polling hyper shows what became of the rest.
     #[must_use]
     pub(crate) const fn awaits_hyper(self) -> bool {
         match self {
             Self::Http(exchange) => exchange.awaits_hyper(),
-            Self::Resting | Self::Upgraded | Self::Closing => false,
+            Self::Parked | Self::Upgraded | Self::Closing => false,
         }
     }
 
-    /// All that was answered is with the kernel.
+    /// The kernel has every byte of every response.
     #[cfg(test)]
     #[must_use]
     pub(crate) fn owes_no_bytes(self) -> bool {
         match self {
-            Self::Http(exchange) => exchange.output == Output::Written,
-            Self::Resting => true,
+            Self::Http(exchange) => exchange.output == OutputState::Written,
+            Self::Parked => true,
             Self::Upgraded | Self::Closing => false,
         }
     }
 
-    /// What the client is waited for, if it is. `reading`: somebody waits for its body. `blocked`: its socket takes no more.
+    /// What the client has to do, if it is its turn. `reading`: the application waits for the body. `blocked`: the send
+    /// buffer of the socket is full.
     #[must_use]
     pub(crate) fn waits_for(self, reading: bool, blocked: bool) -> Option<WaitsFor> {
         match self {
-            _ if blocked => Some(WaitsFor::Reader),
-            Self::Closing => Some(WaitsFor::Goodbye),
-            _ if self.is_idle() => Some(WaitsFor::Head),
-            Self::Http(Exchange { request: Request::Body, .. }) if reading => Some(WaitsFor::Body),
-            Self::Http(_) | Self::Resting | Self::Upgraded => None,
+            _ if blocked => Some(WaitsFor::ResponseRead),
+            Self::Closing => Some(WaitsFor::Linger),
+            _ if self.is_idle() => Some(WaitsFor::RequestHead),
+            Self::Http(HttpState { request: RequestState::Body, .. }) if reading => {
+                Some(WaitsFor::RequestBody)
+            }
+            Self::Http(_) | Self::Parked | Self::Upgraded => None,
         }
     }
 }

@@ -119,8 +119,8 @@ fn begin(
     match shared.tasks.start(shared.app.bind(py), args, || cycle.getattr(intern!(py, "_task_done")))? {
         Started::Done(error) => cycle.get().application_ended(py, error),
         Started::Suspended(task) => {
-            let works = connection.link().works.clone();
-            cycle.get().runs(py, task, Purpose { method: head.method, uri: head.uri, works });
+            let background = connection.link().background.clone();
+            cycle.get().runs(py, task, Purpose { method: head.method, uri: head.uri, background });
             connection.set_current(py, Some(cycle.clone().unbind()));
         }
     }

@@ -76,7 +76,7 @@ impl AsgiApp {
 impl App for AsgiApp {
     type Body = ResponseBody;
     type Connection = ConnectionScope;
-    type Answer = Answer;
+    type ResponseFuture = Answer;
 
     fn connect(&self, info: ConnectionInfo, link: Link) -> ConnectionScope {
         Python::attach(|py| ConnectionScope::new(py, &self.0, &info, link))
@@ -91,7 +91,7 @@ impl App for AsgiApp {
     }
 
     /// The application is told, and may answer all the same: a client that shut down its side still reads.
-    fn client_finished(&self, connection: &Rc<ConnectionScope>) -> bool {
+    fn client_half_closed(&self, connection: &Rc<ConnectionScope>) -> bool {
         Python::attach(|py| {
             if let Some(cycle) = connection.current(py) {
                 cycle.get().client_finished(py);

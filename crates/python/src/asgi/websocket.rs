@@ -43,7 +43,9 @@ pub(super) fn begin(
     let args = [scope.as_any(), &receive, &send];
     match shared.tasks.start(shared.app.bind(py), args, || socket.getattr(intern!(py, "_task_done")))? {
         Started::Done(error) => socket.get().application_ended(py, error),
-        Started::Suspended(task) => session.runs(py, task, Purpose::of(request, &connection.link().works)),
+        Started::Suspended(task) => {
+            session.runs(py, task, Purpose::of(request, &connection.link().background))
+        }
     }
     Ok(Ok(session))
 }

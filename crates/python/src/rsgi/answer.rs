@@ -97,7 +97,7 @@ fn begin(py: Python<'_>, connection: &Rc<Connection>, request: Request<RequestBo
         });
     }
     let head_request = head.method() == Method::HEAD;
-    let request = Purpose::of(&head, &connection.link.works);
+    let request = Purpose::of(&head, &connection.link.background);
     let scope = Bound::new(py, Scope::new("http", head, Rc::clone(connection)))?;
     let exchange = Bound::new(py, Exchange::new(Rc::clone(connection), body, head_request))?;
     let args = [scope.as_any(), exchange.as_any()];

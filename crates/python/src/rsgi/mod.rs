@@ -88,7 +88,7 @@ impl RsgiApp {
 impl App for RsgiApp {
     type Body = ResponseBody;
     type Connection = Alive;
-    type Answer = Answer;
+    type ResponseFuture = Answer;
 
     fn connect(&self, info: ConnectionInfo, link: Link) -> Alive {
         Alive(Rc::new(Connection::new(Rc::clone(&self.0), &info, link)))
@@ -103,7 +103,7 @@ impl App for RsgiApp {
     }
 
     /// Whoever watches is told, and may answer all the same: a client that shut down its side still reads.
-    fn client_finished(&self, connection: &Rc<Alive>) -> bool {
+    fn client_half_closed(&self, connection: &Rc<Alive>) -> bool {
         Python::attach(|py| connection.0.watchers().tell_all(py));
         true
     }

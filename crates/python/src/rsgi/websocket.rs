@@ -34,7 +34,7 @@ pub(super) fn begin(
     let kept = Rc::clone(connection);
     let gone = Box::new(move |py: Python<'_>| kept.shared.errors.gone(py));
     let session = Session::new(sockets, tasks, connection.link.upgrades.clone(), handshake, present, gone);
-    let request = Purpose::of(&head, &connection.link.works);
+    let request = Purpose::of(&head, &connection.link.background);
     let scope = Bound::new(py, Scope::new("ws", head, Rc::clone(connection)))?;
     let ends = || Ends { session: Rc::clone(&session), connection: Rc::clone(connection) };
     let socket = Bound::new(py, Socket(GilCell::new(ends())))?;

@@ -36,7 +36,7 @@ impl Direct {
             (false, ..) => Framing::Plain,
         };
         interim
-            .answer_in_part(&rendered(head, http_10, framing))
+            .send_response_part(&rendered(head, http_10, framing))
             .then(|| Self { interim: interim.clone(), framing })
     }
 
@@ -53,9 +53,9 @@ impl Direct {
                 let mut chunk = format!("{:x}\r\n", piece.len()).into_bytes();
                 chunk.extend_from_slice(piece);
                 chunk.extend_from_slice(b"\r\n");
-                self.interim.answer_in_part(&chunk)
+                self.interim.send_response_part(&chunk)
             }
-            Framing::Plain => self.interim.answer_in_part(piece),
+            Framing::Plain => self.interim.send_response_part(piece),
             Framing::Chunked | Framing::Bodiless => true,
         }
     }
@@ -64,7 +64,7 @@ impl Direct {
     pub(super) fn end(&self) {
         if self.framing == Framing::Chunked {
             // A client that is gone misses nothing.
-            let _ = self.interim.answer_in_part(b"0\r\n\r\n");
+            let _ = self.interim.send_response_part(b"0\r\n\r\n");
         }
     }
 }

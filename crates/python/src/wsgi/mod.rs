@@ -150,14 +150,18 @@ impl WsgiApp {
 impl App for WsgiApp {
     type Body = WsgiBody;
     type Connection = ConnectionEnviron;
-    type Answer = Answer;
+    type ResponseFuture = Answer;
 
     fn connect(&self, info: ConnectionInfo, link: Link) -> ConnectionEnviron {
         self.0.start_closer();
         Python::attach(|py| ConnectionEnviron::new(py, &self.0, &info, link.interim))
     }
 
-    fn call(&self, connection: &Rc<ConnectionEnviron>, request: Request<RequestBody>) -> Self::Answer {
+    fn call(
+        &self,
+        connection: &Rc<ConnectionEnviron>,
+        request: Request<RequestBody>,
+    ) -> Self::ResponseFuture {
         let (shared, connection) = (Rc::clone(&self.0), Rc::clone(connection));
         let running = Running::default();
         // Most requests have no body, and nothing is to be stored.
@@ -175,7 +179,7 @@ impl App for WsgiApp {
     }
 
     /// WSGI has no word for it; a client that shut down its side still reads, unless it was tired of waiting.
-    fn client_finished(&self, connection: &Rc<ConnectionEnviron>) -> bool {
+    fn client_half_closed(&self, connection: &Rc<ConnectionEnviron>) -> bool {
         connection.queued.is_served()
     }
 

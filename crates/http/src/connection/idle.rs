@@ -1,0 +1,110 @@
+//! What becomes of an idle connection: it stays, is parked, is handed over to another worker, or is closed.
+
+use super::{
+    state::{Event, WaitsFor},
+    task::{ConnectionTask, SocketOwner},
+};
+use crate::{
+    App,
+    connections::Phase,
+    h1::has_whole_head,
+    io::{CoalescingIo, transport::Transport},
+};
+use hyper::rt::{Read, Write};
+use std::{
+    rc::Rc,
+    time::{Duration, Instant},
+};
+use tracing::debug;
+
+/// How long after a refusal a connection is offered to the handover channel again.
+const OFFER_AGAIN: Duration = Duration::from_millis(100);
+
+/// What became of an idle connection.
+pub(super) enum Idle {
+    /// It waits for its client.
+    Stays,
+    /// Its socket has another owner now.
+    Changed,
+    /// Another worker has it.
+    Over,
+}
+
+impl<S, A> ConnectionTask<S, A>
+where
+    A: App<Body: Unpin>,
+    S: Read + Write + Transport + Unpin + 'static,
+{
+    /// Decides on a connection on which neither side owes the other a byte.
+    pub(super) fn idle(&mut self) -> Idle {
+        let (expired, should_park) = (self.service.handle.expired(), self.service.handle.should_park());
+        match self.service.server.connections.phase() {
+            Phase::HandingOver if S::CAN_HAND_OVER && self.may_offer() => match self.hand_over() {
+                true => Idle::Over,
+                false => Idle::Changed,
+            },
+            Phase::Closing => {
+                if !self.resume_if_requested() {
+                    self.close(true);
+                }
+                Idle::Changed
+            }
+            _ if expired == Some(WaitsFor::RequestHead) => {
+                self.close(true);
+                Idle::Changed
+            }
+            _ if should_park => {
+                if let Some(io) = self.take_io() {
+                    self.park(io);
+                }
+                Idle::Changed
+            }
+            _ => Idle::Stays,
+        }
+    }
+
+    /// Keeps a connection outside hyper until its client sends something; gives it back at once if a request has begun.
+    fn park(&mut self, io: CoalescingIo<S>) {
+        io.shrink();
+        let begun = !io.unread().is_empty();
+        io.handle().on(Event::Parked);
+        self.owner = SocketOwner::Parked(io);
+        if begun {
+            self.attach();
+        }
+    }
+
+    /// Keeps a connection that is about to be closed if a whole head has arrived in the last moment.
+    fn resume_if_requested(&mut self) -> bool {
+        let Some(io) = self.take_io() else { return false };
+        let requested = has_whole_head(io.unread());
+        self.owner = SocketOwner::Parked(io);
+        self.service.handle.on(Event::Parked);
+        if requested {
+            self.attach();
+        }
+        requested
+    }
+
+    /// Sends the idle connection to another worker; whether the channel took it.
+    fn hand_over(&mut self) -> bool {
+        let Some(io) = self.take_io() else { return false };
+        let listener = u16::try_from(self.origin.listener).unwrap_or_default();
+        let channel = &self.service.server.handover;
+        let sent = io.with_socket(|socket| channel.send(listener, io.unread(), socket));
+        let Err(error) = sent else { return true };
+        debug!(%error, "a connection cannot be handed over and is kept");
+        self.park(io);
+        self.refused = Some(Instant::now());
+        let handle = Rc::clone(&self.service.handle);
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(OFFER_AGAIN).await;
+            handle.wake();
+        });
+        false
+    }
+
+    fn may_offer(&self) -> bool {
+        self.refused.is_none_or(|at| at.elapsed() >= OFFER_AGAIN)
+    }
+}

@@ -1,0 +1,163 @@
+//! Log lines: time in UTC, level, event, fields. One form for master, mold and workers.
+//!
+//! Where they go, and that writing never blocks, is [`sink`]'s part. Lines that could not be written are counted, and
+//! [`report_lost`] logs how many as soon as one can be written again.
+
+mod sink;
+pub mod target;
+mod write;
+
+use hostler_wire::{LogForm, LogLevel, LogSettings};
+use sink::Sink;
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::Path,
+    time::{Duration, Instant},
+};
+use target::Target;
+use tracing::Level;
+
+static SINK: Sink = Sink::new();
+
+/// How long the last words of a server that cannot start may wait for their reader.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Where lines go.
+#[derive(Debug)]
+pub enum Destination<'a> {
+    /// To standard error.
+    StandardError,
+    /// To the end of a file, which becomes standard error too.
+    File(&'a Path),
+    /// To a descriptor that another process has opened for this.
+    Descriptor(OwnedFd),
+}
+
+/// Has lines go there from now on, and starts nothing yet.
+///
+/// # Errors
+/// The kernel's, if a file cannot be opened.
+pub fn open(destination: Destination<'_>) -> io::Result<()> {
+    // A file that is as long as it may be is a line lost, not the end of the process.
+    crate::signal::ignore(libc::SIGXFSZ);
+    match destination {
+        Destination::StandardError => SINK.set(Target::standard_error()?.into_lines()),
+        Destination::File(path) => write_to(Target::open(path)?),
+        Destination::Descriptor(lines) => SINK.set(lines),
+    }
+}
+
+/// Starts logging in this process. A second call, after a fork, changes nothing.
+pub fn init(settings: &LogSettings) {
+    if !settings.enabled {
+        return;
+    }
+    let level = match settings.level {
+        LogLevel::Debug => Level::DEBUG,
+        LogLevel::Info => Level::INFO,
+        LogLevel::Warning => Level::WARN,
+        LogLevel::Error | LogLevel::Critical => Level::ERROR,
+    };
+    let lines = tracing_subscriber::fmt()
+        .with_writer(|| Line)
+        // It would print its own errors, and panic if that fails.
+        .log_internal_errors(false)
+        .with_max_level(level)
+        .with_ansi(false)
+        .with_target(false);
+    let _ = match settings.form {
+        LogForm::Text => tracing::subscriber::set_global_default(lines.finish()),
+        LogForm::Json => tracing::subscriber::set_global_default(lines.json().flatten_event(true).finish()),
+    };
+}
+
+/// Has panics told by a log line; Rust's own message would wait for the reader of standard error.
+pub fn tell_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(ToString::to_string);
+        let payload = panic.payload();
+        let owned = payload.downcast_ref::<String>().map(String::as_str);
+        let text = owned.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("(no message)");
+        tracing::error!(at, "a bug in hostler: {text}");
+    }));
+}
+
+/// Writes to another log from now on: log lines, and what is printed to standard error.
+///
+/// # Errors
+/// The kernel's (dup(2)).
+pub fn write_to(target: Target) -> io::Result<()> {
+    target.become_standard_error()?;
+    SINK.set(target.into_lines())
+}
+
+/// As [`write_to`], from the descriptors of a message.
+pub fn write_to_descriptors(descriptors: Vec<OwnedFd>) {
+    if let Some(target) = Target::from_descriptors(descriptors)
+        && let Err(error) = write_to(target)
+    {
+        tracing::warn!(%error, "the log could not be reopened");
+    }
+}
+
+/// A descriptor that lines are written to, for a process that may not be allowed to open it again.
+#[must_use]
+pub fn descriptor() -> Option<OwnedFd> {
+    SINK.copy()
+}
+
+/// Writes a text that somebody else has put into a form. It is one line, however many there are in it.
+pub fn write_text(text: &str) {
+    SINK.write(text.as_bytes());
+}
+
+/// Writes why there is no server, whatever the log settings are. Waits for the reader, but not for long.
+pub fn write_last_words(text: &str) {
+    let limit = Instant::now() + LAST_WORDS;
+    let before = SINK.take_lost();
+    SINK.write(text.as_bytes());
+    while SINK.has_lost() && Instant::now() < limit {
+        std::thread::sleep(Duration::from_millis(10));
+        SINK.put_lost(0);
+        SINK.write(text.as_bytes());
+    }
+    SINK.put_lost(before);
+}
+
+/// Tells how many lines were lost, if any were and it can be told. To be called now and then.
+pub fn report_lost() {
+    if !SINK.has_lost() {
+        return;
+    }
+    let lines = SINK.take_lost();
+    tracing::warn!(lines, "log lines were lost: the log could not be written");
+    if SINK.take_lost() > 0 {
+        SINK.put_lost(lines);
+    }
+}
+
+/// Whether there is something to be told.
+#[must_use]
+pub fn has_lost() -> bool {
+    SINK.has_lost()
+}
+
+/// One line on its way; a line is written by one call.
+struct Line;
+
+impl io::Write for Line {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        SINK.write(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Says where the server listens.
+pub fn listening(address: &dyn std::fmt::Display) {
+    tracing::info!(%address, "listening");
+}

@@ -1,0 +1,4 @@
+//! Sockets: listeners ([`socket`]) and open connections ([`stream`]).
+
+pub mod socket;
+pub mod stream;

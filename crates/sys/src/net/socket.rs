@@ -1,0 +1,236 @@
+//! Listening sockets, bound by the master and held for its whole life.
+
+use crate::files::own_file::{Inode, OwnFile};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    net::SocketAddr,
+    os::{
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+        unix::{
+            ffi::{OsStrExt, OsStringExt},
+            fs::PermissionsExt,
+        },
+    },
+    path::{Path, PathBuf},
+};
+
+/// Where a socket listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A Unix socket with a path.
+    Unix(PathBuf),
+}
+
+/// Binds and listens on a TCP address, with SO_REUSEPORT so that a second master can take over later.
+///
+/// A port that any other socket listens on is refused all the same: the address is first bound without
+/// SO_REUSEPORT, which would share it silently.
+///
+/// # Errors
+/// The kernel's (bind(2)): in use, not permitted, not an address of this machine.
+pub fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
+    if address.port() != 0 {
+        let probe = tcp_socket(address)?;
+        probe.bind(&address.into())?;
+        // Two sockets with SO_REUSEADDR may both bind; only listening finds out.
+        probe.listen(1)?;
+    }
+    let socket = tcp_socket(address)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Binds and listens on a TCP address with so many sockets, among which the kernel spreads connections.
+///
+/// # Errors
+/// As [`bind_tcp`].
+pub fn bind_tcp_many(address: SocketAddr, backlog: i32, count: u16) -> io::Result<Vec<OwnedFd>> {
+    let first = bind_tcp(address, backlog)?;
+    // A port of the system's choice is known now.
+    let address = tcp_address(&first)?;
+    let mut sockets = vec![first];
+    for _ in 1..count {
+        let socket = tcp_socket(address)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(backlog)?;
+        socket.set_nonblocking(true)?;
+        sockets.push(socket.into());
+    }
+    Ok(sockets)
+}
+
+fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    Ok(socket)
+}
+
+/// Binds and listens on a Unix socket. One that nobody answers on any more is removed first. With it comes what it is
+/// in the file system, to be removed at the end.
+///
+/// # Errors
+/// The kernel's; `AddrInUse` if somebody answers there, `AlreadyExists` if the path is not a socket.
+pub fn bind_unix(path: &Path, mode: Option<u32>, backlog: i32) -> io::Result<(OwnedFd, OwnFile)> {
+    remove_stale(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let made = OwnFile::new(path.to_owned(), Inode::of(path)?);
+    // No client can connect before `listen`, so the mode is never wrong for one.
+    if let Some(mode) = mode {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    }
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    Ok((socket.into(), made))
+}
+
+fn remove_stale(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    if !found.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path exists and is not a socket"));
+    }
+    let probe = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    match probe.connect(&SockAddr::unix(path)?) {
+        // No process listens. Only what was found is removed: another server may have bound the path meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            OwnFile::new(path.to_owned(), Inode::from(&found)).remove().map(drop)
+        }
+        // A full queue has a listener; connecting would wait for room (connect(2), EAGAIN).
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        Ok(()) | Err(_) => {
+            Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens on this socket"))
+        }
+    }
+}
+
+/// Takes over a socket that the process was started with (`fd://3`), and listens on it. From then on it
+/// closes on exec: programs that are started do not inherit it.
+///
+/// # Errors
+/// The kernel's; `InvalidInput` if the descriptor is not open, not a stream socket, or of another family.
+pub fn adopt(descriptor: RawFd, backlog: i32) -> io::Result<(OwnedFd, Address)> {
+    let invalid = |text: &str| io::Error::new(io::ErrorKind::InvalidInput, text.to_owned());
+    if descriptor < 3 {
+        return Err(invalid("descriptors 0 to 2 are no sockets of ours"));
+    }
+    let owned =
+        crate::process::take_descriptor(descriptor).map_err(|_| invalid("no such descriptor is open"))?;
+    let socket = Socket::from(owned);
+    if socket.r#type().map_err(|_| invalid("the descriptor is not a socket"))? != Type::STREAM {
+        return Err(invalid("the descriptor is not a stream socket"));
+    }
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    let address =
+        local_address(&socket)?.ok_or_else(|| invalid("neither TCP nor a Unix socket with a path"))?;
+    Ok((socket.into(), address))
+}
+
+/// The address that a listening socket is bound to.
+///
+/// # Errors
+/// The kernel's (getsockname(2)).
+pub fn tcp_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
+    let address = socket2::SockRef::from(socket).local_addr()?;
+    address.as_socket().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a TCP socket"))
+}
+
+/// Accepts a connection from a listener's queue, non-blocking and closed on exec, with its peer's address.
+///
+/// # Errors
+/// The kernel's (accept4(2)); `WouldBlock` if none waits.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+    let mut descriptor = -1;
+    let mut take = |address: *mut _, length: *mut libc::socklen_t| {
+        let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        // SAFETY: the listener is open; both pointers are to live values, and the length is the storage's.
+        descriptor = unsafe { libc::accept4(listener.as_raw_fd(), address, length, flags) };
+        if descriptor < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    };
+    // SAFETY: on success the kernel has written an address and its length.
+    let ((), peer) = unsafe { SockAddr::try_init(|storage, length| take(storage.cast(), length)) }?;
+    // SAFETY: it is new and nobody else's.
+    Ok((unsafe { OwnedFd::from_raw_fd(descriptor) }, peer.as_socket()))
+}
+
+/// Sends a datagram to a Unix socket, by its path or, after `@`, its abstract name (unix(7)). Never blocks.
+///
+/// # Errors
+/// The kernel's (connect(2), send(2)); `WouldBlock` if the receiver's queue is full.
+pub fn send_datagram(address: &OsStr, datagram: &[u8]) -> io::Result<()> {
+    let name = match address.as_bytes() {
+        [b'@', rest @ ..] => OsString::from_vec([b"\0", rest].concat()),
+        _ => address.to_owned(),
+    };
+    let socket = Socket::new(Domain::UNIX, Type::DGRAM.nonblocking(), None)?;
+    socket.connect(&SockAddr::unix(name)?)?;
+    socket.send_with_flags(datagram, libc::MSG_NOSIGNAL).map(drop)
+}
+
+fn local_address(socket: &Socket) -> io::Result<Option<Address>> {
+    let address = socket.local_addr()?;
+    Ok(match (address.as_socket(), address.as_pathname()) {
+        (Some(tcp), _) => Some(Address::Tcp(tcp)),
+        (None, Some(path)) => Some(Address::Unix(path.to_owned())),
+        (None, None) => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{bind_tcp, bind_unix, tcp_address};
+    use std::io::ErrorKind;
+
+    #[test]
+    fn a_port_in_use_is_refused_although_it_could_be_shared() {
+        let first = bind_tcp("127.0.0.1:0".parse().unwrap(), 16).unwrap();
+        let address = tcp_address(&first).unwrap();
+        assert_eq!(bind_tcp(address, 16).unwrap_err().kind(), ErrorKind::AddrInUse);
+        drop(first);
+        bind_tcp(address, 16).unwrap();
+    }
+
+    #[test]
+    fn a_stale_unix_socket_is_replaced_and_a_live_one_is_not() {
+        let path = std::env::temp_dir().join(format!("hostler-sys-{}.sock", std::process::id()));
+        let (first, made) = bind_unix(&path, Some(0o600), 16).unwrap();
+        assert_eq!(bind_unix(&path, None, 16).unwrap_err().kind(), ErrorKind::AddrInUse);
+        std::fs::remove_file(&path).unwrap();
+        let (second, others) = bind_unix(&path, None, 16).unwrap();
+        // The first one does not remove the other's file.
+        assert!(!made.remove().unwrap());
+        drop((first, second));
+        drop(others);
+        let (_third, others) = bind_unix(&path, None, 16).unwrap();
+        assert!(others.remove().unwrap());
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(bind_unix(&path, None, 16).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_full_queue_has_a_listener_and_is_not_waited_for() {
+        let path = std::env::temp_dir().join(format!("hostler-full-{}.sock", std::process::id()));
+        let (_listener, made) = bind_unix(&path, None, 0).unwrap();
+        let mut waiting = Vec::new();
+        loop {
+            let client = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+            client.set_nonblocking(true).unwrap();
+            match client.connect(&socket2::SockAddr::unix(&path).unwrap()) {
+                Ok(()) => waiting.push(client),
+                Err(error) => break assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+        }
+        assert_eq!(bind_unix(&path, None, 16).unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert!(made.remove().unwrap());
+    }
+}

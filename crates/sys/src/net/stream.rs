@@ -1,0 +1,113 @@
+//! Open connections: their peers, what the kernel has still to send, and how they are closed.
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::{AsRawFd, BorrowedFd, RawFd},
+};
+
+/// How many bytes the kernel has that the peer has not acknowledged (`SIOCOUTQ`, tcp(7), unix(7)); 0 if that is unknown.
+#[must_use]
+pub fn unsent(connection: RawFd) -> usize {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the request writes one int, and the pointer is to a live one; a descriptor that is not open is an error.
+    let asked = unsafe { libc::ioctl(connection, libc::TIOCOUTQ, &raw mut bytes) };
+    if asked == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
+}
+
+/// Sets whether closing the connection resets it (`SO_LINGER` of zero seconds, socket(7)), so that its peer sees that
+/// what it received is not complete.
+///
+/// # Errors
+/// The kernel's (setsockopt(2)).
+pub fn reset_on_close(connection: RawFd, reset: bool) -> io::Result<()> {
+    let linger = libc::linger { l_onoff: reset.into(), l_linger: 0 };
+    let (value, length) = ((&raw const linger).cast(), size_of::<libc::linger>() as libc::socklen_t);
+    // SAFETY: pointer and length are those of a live value; a descriptor that is not open is an error.
+    let set = unsafe { libc::setsockopt(connection, libc::SOL_SOCKET, libc::SO_LINGER, value, length) };
+    if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Sends what the socket takes without blocking (send(2) with `MSG_DONTWAIT`), from any thread; how many bytes it took.
+///
+/// # Errors
+/// The kernel's; `WouldBlock` if it takes nothing.
+pub fn send_now(connection: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: pointer and length are those of a live slice.
+    let sent = unsafe { libc::send(connection.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// How a peer has disconnected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disconnect {
+    /// It has shut down its sending side; it may still read.
+    HalfClosed,
+    /// The connection is broken.
+    Broken,
+}
+
+/// Which of these connections their peers have disconnected, whether or not there is unread data (poll(2), POLLRDHUP).
+#[must_use]
+pub fn disconnects(connections: &[RawFd]) -> Vec<Option<Disconnect>> {
+    let mut all: Vec<libc::pollfd> = connections
+        .iter()
+        .map(|connection| libc::pollfd { fd: *connection, events: libc::POLLRDHUP, revents: 0 })
+        .collect();
+    // SAFETY: the pointer and the length are those of a live vector; descriptors that are not open are reported.
+    let polled = unsafe { libc::poll(all.as_mut_ptr(), all.len() as libc::nfds_t, 0) };
+    let ended = |events: libc::c_short| match events {
+        _ if polled <= 0 => None,
+        events if events & (libc::POLLERR | libc::POLLHUP) != 0 => Some(Disconnect::Broken),
+        events if events & libc::POLLRDHUP != 0 => Some(Disconnect::HalfClosed),
+        _ => None,
+    };
+    all.into_iter().map(|entry| ended(entry.revents)).collect()
+}
+
+/// The client of a TCP connection; `None` for others, and for one that is gone.
+#[must_use]
+pub fn peer(connection: BorrowedFd<'_>) -> Option<SocketAddr> {
+    socket2::SockRef::from(&connection).peer_addr().ok()?.as_socket()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{send_now, unsent};
+    use std::{
+        io::Read,
+        os::{
+            fd::{AsFd, AsRawFd},
+            unix::net::UnixStream,
+        },
+    };
+
+    #[test]
+    fn what_the_peer_has_not_read_is_unsent() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        assert_eq!(unsent(ours.as_raw_fd()), 0);
+        assert_eq!(send_now(ours.as_fd(), b"hello").unwrap(), 5);
+        assert!(unsent(ours.as_raw_fd()) > 0);
+        theirs.read_exact(&mut [0; 5]).unwrap();
+        assert_eq!(unsent(ours.as_raw_fd()), 0);
+        while send_now(ours.as_fd(), &[0; 4096]).is_ok() {}
+        assert_eq!(send_now(ours.as_fd(), b"more").unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn disconnects_are_seen_behind_unread_data() {
+        use super::{Disconnect, disconnects};
+        use std::{io::Write, os::fd::AsRawFd, os::unix::net::UnixStream};
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (other, kept) = UnixStream::pair().unwrap();
+        theirs.write_all(b"unread").unwrap();
+        let look = || disconnects(&[ours.as_raw_fd(), other.as_raw_fd()]);
+        assert_eq!(look(), [None, None]);
+        theirs.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(look(), [Some(Disconnect::HalfClosed), None]);
+        drop(theirs);
+        drop(kept);
+        assert_eq!(look(), [Some(Disconnect::Broken), Some(Disconnect::Broken)]);
+    }
+}

@@ -1,0 +1,228 @@
+//! What of this process is ours and not the application's: descriptors, signal handlers, shared memory.
+//!
+//! A process that the application forks is to be an ordinary one, so it gives all of this up ([`give_up`]). Things are
+//! claimed where they are made. What comes and goes with every client is not listed: clients' connections are known by
+//! their local address, which is that of a listener.
+
+mod give_up;
+mod inspect;
+
+pub use give_up::give_up;
+
+use inspect::{anonymous, handler, identity, open_descriptors};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    os::fd::{AsRawFd, RawFd},
+    path::PathBuf,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+/// The highest signal (signal(7)); its C library keeps some of the real-time ones for itself.
+const SIGNALS: i32 = 64;
+
+struct Own {
+    /// Sockets and files, by device and inode: a copy is as much ours.
+    files: BTreeSet<(u64, u64)>,
+    /// epoll sets, eventfds and timers have no inode of their own.
+    numbered: BTreeMap<RawFd, PathBuf>,
+    /// Start and length.
+    mappings: BTreeSet<(usize, usize)>,
+    /// Signals, and what handles them for us.
+    handlers: BTreeSet<(i32, usize)>,
+}
+
+static OWN: Mutex<Own> = Mutex::new(Own {
+    files: BTreeSet::new(),
+    numbered: BTreeMap::new(),
+    mappings: BTreeSet::new(),
+    handlers: BTreeSet::new(),
+});
+static FORKED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the application forked this process, so that nothing of the worker may go on here.
+#[inline]
+#[must_use]
+pub fn is_forked() -> bool {
+    FORKED.load(Relaxed)
+}
+
+/// Makes a descriptor ours.
+pub fn claim(descriptor: &impl AsRawFd) {
+    let number = descriptor.as_raw_fd();
+    match (anonymous(number), identity(number)) {
+        (Some(kind), _) => drop(own().numbered.insert(number, kind)),
+        (None, Some(identity)) => drop(own().files.insert(identity)),
+        (None, None) => {}
+    }
+}
+
+/// Says that a descriptor is about to be closed whose number alone tells it from others.
+pub fn disclaim(descriptor: RawFd) {
+    own().numbered.remove(&descriptor);
+}
+
+/// Makes memory that is shared with other processes ours, so that a forked one gets a copy of its own.
+pub fn claim_mapping<T>(shared: &'static T) {
+    own().mappings.insert((std::ptr::from_ref(shared).addr(), size_of::<T>()));
+}
+
+/// Says that what handles these signals now is ours.
+pub fn claim_handlers(signals: impl IntoIterator<Item = i32>) {
+    own().handlers.extend(signals.into_iter().filter_map(|number| Some((number, handler(number)?))));
+}
+
+/// Says that whatever handles a signal now is ours; for a process that runs no code of the application yet.
+pub fn claim_all_handlers() {
+    let handled = |number: &i32| handler(*number).is_some_and(|handler| handler != libc::SIG_IGN);
+    claim_handlers((1..=SIGNALS).filter(|number| !crate::signal::is_fault(*number)).filter(handled));
+}
+
+/// Whether a descriptor of ours was closed by somebody else, or is another one by now.
+#[must_use]
+pub fn has_lost() -> bool {
+    own().numbered.iter().any(|(number, kind)| anonymous(*number).as_ref() != Some(kind))
+}
+
+/// The epoll sets and eventfds of this process, to find out what a library opened.
+#[must_use]
+pub fn pollers() -> BTreeSet<RawFd> {
+    let polls = |number: &RawFd| {
+        anonymous(*number).is_some_and(|kind| {
+            let kind = kind.to_string_lossy().into_owned();
+            kind.contains("[eventpoll]") || kind.contains("[eventfd")
+        })
+    };
+    open_descriptors().into_iter().filter(polls).collect()
+}
+
+/// Whether a descriptor is an epoll set.
+#[must_use]
+pub fn is_epoll(number: RawFd) -> bool {
+    anonymous(number).is_some_and(|kind| kind.as_os_str() == "anon_inode:[eventpoll]")
+}
+
+fn own() -> MutexGuard<'static, Own> {
+    OWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Descriptors that are ours as long as this lives.
+#[derive(Debug, Default)]
+pub struct Claims(Vec<RawFd>);
+
+impl Claims {
+    /// Claims what `make` opens of epoll sets and eventfds.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn of_new<R>(make: impl FnOnce() -> io::Result<R>) -> io::Result<(R, Self)> {
+        let before = pollers();
+        let made = make()?;
+        let new: Vec<RawFd> = pollers().difference(&before).copied().collect();
+        new.iter().for_each(claim);
+        Ok((made, Self(new)))
+    }
+
+    /// One descriptor.
+    #[must_use]
+    pub fn of(descriptor: &impl AsRawFd) -> Self {
+        let number = descriptor.as_raw_fd();
+        claim(descriptor);
+        Self(vec![number])
+    }
+
+    /// What is claimed.
+    #[must_use]
+    pub fn descriptors(&self) -> &[RawFd] {
+        &self.0
+    }
+}
+
+impl Drop for Claims {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|number| disclaim(*number));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Claims, claim, give_up::is_at, inspect::identity};
+    use crate::process::{self, Fork};
+    use socket2::SockAddr;
+    use std::{
+        io,
+        net::{SocketAddr, TcpListener, TcpStream},
+        os::{
+            fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+            unix::net::UnixStream,
+        },
+    };
+
+    fn is_open(number: RawFd) -> bool {
+        identity(number).is_some()
+    }
+
+    fn epoll() -> io::Result<OwnedFd> {
+        // SAFETY: epoll_create1(2) with an integer.
+        let number = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        // SAFETY: it is new, and nobody else's.
+        Ok(unsafe { OwnedFd::from_raw_fd(number) })
+    }
+
+    fn address(text: &str) -> SockAddr {
+        text.parse::<SocketAddr>().unwrap().into()
+    }
+
+    #[test]
+    fn connections_are_known_by_their_listeners_address() {
+        let at = |local, listener| is_at(&address(local), &address(listener));
+        assert!(
+            at("10.0.0.1:80", "0.0.0.0:80")
+                && at("10.0.0.1:80", "10.0.0.1:80")
+                && at("[::ffff:10.0.0.1]:80", "[::]:80")
+        );
+        assert!(!at("10.0.0.1:80", "10.0.0.2:80") && !at("10.0.0.1:81", "0.0.0.0:80"));
+        let path = SockAddr::unix("/run/a.sock").unwrap();
+        assert!(is_at(&path, &SockAddr::unix("/run/a.sock").unwrap()));
+        assert!(!is_at(&path, &SockAddr::unix("/run/b.sock").unwrap()));
+    }
+
+    /// What the parent has stays; the child is looked at through its exit code.
+    #[test]
+    fn a_forked_process_keeps_what_is_not_ours() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let outward = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (client, _) = listener.accept().unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let copy = ours.try_clone().unwrap();
+        claim(&listener);
+        claim(&ours);
+        let (epoll, claims) = Claims::of_new(epoll).unwrap();
+        let gone =
+            [listener.as_raw_fd(), client.as_raw_fd(), ours.as_raw_fd(), copy.as_raw_fd(), epoll.as_raw_fd()];
+        let kept = [outward.as_raw_fd(), theirs.as_raw_fd()];
+        assert!(claims.descriptors().contains(&epoll.as_raw_fd()));
+        // SAFETY: the child calls nothing that takes a lock of another thread: the registry's alone, which no other
+        // test of this process uses.
+        let forked = match unsafe { nix::unistd::fork() }.unwrap() {
+            nix::unistd::ForkResult::Child => Fork::Child,
+            nix::unistd::ForkResult::Parent { child } => Fork::Parent(child.as_raw()),
+        };
+        match forked {
+            Fork::Child => {
+                super::give_up();
+                let right =
+                    gone.iter().all(|number| !is_open(*number)) && kept.iter().all(|number| is_open(*number));
+                process::exit_now(u8::from(!right));
+            }
+            Fork::Parent(child) => {
+                let status = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(child), None).unwrap();
+                assert!(matches!(status, nix::sys::wait::WaitStatus::Exited(_, 0)), "{status:?}");
+                assert!(gone.iter().chain(&kept).all(|number| is_open(*number)));
+            }
+        }
+    }
+}

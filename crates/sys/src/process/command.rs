@@ -1,0 +1,60 @@
+//! What a program is started with: descriptors, a session, the death of its parent.
+
+use std::{
+    io,
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd},
+        unix::process::CommandExt,
+    },
+    process::Command,
+};
+
+/// Makes `descriptor` appear as `number` in the program that `command` starts.
+pub fn pass_descriptor(command: &mut Command, descriptor: OwnedFd, number: i32) {
+    let hook = move || {
+        let from = descriptor.as_raw_fd();
+        let result = if from == number {
+            // SAFETY: fcntl(2) with integers; the copy made by dup2 below would not close on exec either.
+            unsafe { libc::fcntl(from, libc::F_SETFD, 0) }
+        } else {
+            // SAFETY: dup2(2) with integers.
+            unsafe { libc::dup2(from, number) }
+        };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    };
+    // SAFETY: the hook runs between fork and exec and makes one async-signal-safe call (signal-safety(7)).
+    unsafe { command.pre_exec(hook) };
+}
+
+/// Has the program that `command` starts begin a session, without a terminal (setsid(2)).
+pub fn own_session(command: &mut Command) {
+    let hook = || Ok(nix::unistd::setsid().map(drop)?);
+    // SAFETY: the hook runs between fork and exec and makes one async-signal-safe call (signal-safety(7)).
+    unsafe { command.pre_exec(hook) };
+}
+
+/// Has the kernel kill the program that `command` starts when this process dies, even if it is stopped then
+/// (PR_SET_PDEATHSIG, prctl(2)). The program may choose otherwise.
+pub fn die_with_parent(command: &mut Command) {
+    let parent = std::process::id().cast_signed();
+    let hook = move || {
+        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+        // It died before the kernel was told.
+        if super::parent_id() == parent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+    };
+    // SAFETY: the hook runs between fork and exec and makes two async-signal-safe calls (signal-safety(7)).
+    unsafe { command.pre_exec(hook) };
+}
+
+/// Takes over a descriptor that the parent opened for this program.
+///
+/// # Errors
+/// `NotFound` if it is not open; the kernel's.
+pub fn take_descriptor(number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl(2) with integers.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    // SAFETY: it is open, as just seen, and the caller says that it is ours.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}

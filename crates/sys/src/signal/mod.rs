@@ -1,0 +1,170 @@
+//! Signals: as events for a loop, and as a child finds them after a fork.
+
+pub mod disposition;
+
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, sigprocmask};
+use signal_hook::low_level::pipe;
+use std::{
+    cell::Cell,
+    io::{self, Read},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
+};
+
+/// Signals as bytes in a pipe, so that a loop can wait for them among other things.
+#[derive(Debug)]
+pub struct SignalPipe {
+    sources: Vec<(i32, UnixStream)>,
+    registrations: Vec<signal_hook::SigId>,
+}
+
+impl Drop for SignalPipe {
+    /// The signals do nothing from now on; signal-hook's handlers stay, for whoever registers next.
+    fn drop(&mut self) {
+        for registration in self.registrations.drain(..) {
+            signal_hook::low_level::unregister(registration);
+        }
+    }
+}
+
+impl SignalPipe {
+    /// Catches these signals from now on.
+    ///
+    /// # Errors
+    /// The kernel's; also for signals that cannot be caught.
+    pub fn new(signals: &[i32]) -> io::Result<Self> {
+        let (mut sources, mut registrations) = (Vec::new(), Vec::new());
+        for &signal in signals {
+            let (reader, writer) = UnixStream::pair()?;
+            reader.set_nonblocking(true)?;
+            registrations.push(pipe::register(signal, writer)?);
+            sources.push((signal, reader));
+        }
+        Ok(Self { sources, registrations })
+    }
+
+    /// What to wait for: readable when a signal came.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.sources.iter().map(|(_, reader)| reader.as_fd())
+    }
+
+    /// Waits until a signal came or it is this late.
+    pub fn wait(&self, until: std::time::Instant) {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        let left = until.saturating_duration_since(std::time::Instant::now());
+        let mut watched: Vec<_> =
+            self.descriptors().map(|signal| PollFd::new(signal, PollFlags::POLLIN)).collect();
+        let rounded = left + std::time::Duration::from_millis(1);
+        // A signal that interrupts the wait is one that came.
+        let _ = poll(&mut watched, PollTimeout::try_from(rounded).unwrap_or(PollTimeout::MAX));
+    }
+
+    /// The signals that came since the last call, each at most once, in the order given to `new`.
+    #[must_use]
+    pub fn drain(&self) -> Vec<i32> {
+        self.sources.iter().filter(|(_, reader)| drained(reader)).map(|(signal, _)| *signal).collect()
+    }
+}
+
+fn drained(mut reader: &UnixStream) -> bool {
+    let mut any = false;
+    while matches!(reader.read(&mut [0; 64]), Ok(1..)) {
+        any = true;
+    }
+    any
+}
+
+/// The signals of a crash; what handles them, such as faulthandler, stays.
+const FAULTS: [Signal; 5] =
+    [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGABRT];
+
+/// Gives a freshly forked process every signal's default action and an empty mask.
+///
+/// For processes in which signal-hook has not been used yet: it would not install its handlers again.
+pub fn reset_in_child() {
+    default_actions();
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+}
+
+/// Gives every signal its default action, and leaves the mask alone.
+pub(crate) fn default_actions() {
+    for signal in Signal::iterator() {
+        if matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) || FAULTS.contains(&signal) {
+            continue;
+        }
+        // SAFETY: the default action runs no code of ours. It fails for no signal that gets here.
+        let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
+    }
+    // A write to a closed connection, or to a file that is as long as it may be, is an error to be handled, not the
+    // end of the process. Python has both so, and gives programs that it starts the default again.
+    ignore(libc::SIGPIPE);
+    ignore(libc::SIGXFSZ);
+}
+
+/// Asks a worker for all it can tell of what it is doing: stacks of threads, and of tasks.
+#[must_use]
+pub fn report() -> i32 {
+    libc::SIGRTMAX() - 3
+}
+
+/// Asks a worker for the stacks of its threads.
+#[must_use]
+pub fn sample() -> i32 {
+    libc::SIGRTMAX() - 4
+}
+
+thread_local! {
+    /// The mask that this thread had before [`hold`].
+    static HELD: Cell<Option<SigSet>> = const { Cell::new(None) };
+}
+
+/// Keeps all signals from this thread until [`release`], so that a process that it forks gets none before it has the
+/// handlers that it should have: what comes meanwhile waits.
+pub fn hold() {
+    let mut before = SigSet::empty();
+    if pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before)).is_ok() {
+        HELD.set(Some(before));
+    }
+}
+
+/// Lets the signals in again, on either side of the fork.
+pub fn release() {
+    if let Some(before) = HELD.take() {
+        let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
+    }
+}
+
+/// What handles a signal.
+pub type Handler = unsafe extern "C" fn(i32);
+
+/// What handles a signal in this process; `None` if it is ignored or has its default action.
+#[must_use]
+pub fn handler(signal: i32) -> Option<Handler> {
+    // SAFETY: all zeroes is a valid sigaction.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: sigaction(2) only reads the present action, into a live value; a number that is none is an error.
+    let read = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
+    if read != 0 || matches!(action.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN) {
+        return None;
+    }
+    // SAFETY: the kernel calls this address with the signal's number first; more arguments do no harm to a C function
+    // that takes fewer, and those with SA_SIGINFO are not ours to call.
+    (action.sa_flags & libc::SA_SIGINFO == 0)
+        .then(|| unsafe { std::mem::transmute::<usize, Handler>(action.sa_sigaction) })
+}
+
+/// Whether a signal is one of a crash.
+#[must_use]
+pub fn is_fault(signal: i32) -> bool {
+    FAULTS.iter().any(|fault| *fault as i32 == signal)
+}
+
+/// Ignores a signal.
+pub fn ignore(signal: i32) {
+    if let Ok(signal) = Signal::try_from(signal) {
+        // SAFETY: ignoring runs no code of ours.
+        let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigIgn) };
+    }
+}
