@@ -11,24 +11,21 @@
 //!
 //! The Python half of the package lies in `python/hostler` and is compiled into the extension.
 
+use hostler_eventloop as eventloop;
+use hostler_eventloop::{awaitable, gil, task, waiters as line};
 use pyo3::prelude::*;
 
 mod asgi;
-mod awaitable;
 mod calls;
 mod deadline;
-mod eventloop;
-mod gil;
 mod host;
 mod intake;
-mod line;
 mod logging;
 mod memory;
 mod package;
 mod response;
 mod rsgi;
 mod running;
-mod task;
 mod websocket;
 mod wsgi;
 
@@ -36,15 +33,15 @@ mod wsgi;
 static BUILT_FOR: &str =
     concat!("hostler-extension-for:", env!("HOSTLER_BUILT_FOR"), "/", env!("CARGO_PKG_VERSION"), ";");
 
-#[pymodule]
+#[cfg(Py_GIL_DISABLED)]
+compile_error!("hostler's state is guarded by the GIL, which a free-threaded Python does not have");
+
+#[pymodule(gil_used = true)]
 fn _hostler(module: &Bound<'_, PyModule>) -> PyResult<()> {
     memory::set_up();
+    hostler_eventloop::set_observer(&host::WorkerObserver);
     module.add("BUILT_FOR", BUILT_FOR)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    module.add_class::<eventloop::LoopCore>()?;
-    module.add_class::<eventloop::Handle>()?;
-    module.add_class::<eventloop::Engine>()?;
-    module.add_class::<eventloop::SocketTransport>()?;
     module.add_class::<host::PyWorker>()?;
     module.add_class::<wsgi::Jobs>()?;
     module.add_class::<rsgi::Scope>()?;

@@ -13,7 +13,6 @@ const MODULES: &[(&str, &str)] = &[
     ("hostler._forks", include_str!("../python/hostler/_forks.py")),
     ("hostler._stacks", include_str!("../python/hostler/_stacks.py")),
     ("hostler._warmup", include_str!("../python/hostler/_warmup.py")),
-    ("hostler._loop", include_str!("../python/hostler/_loop.py")),
     ("hostler._engine", include_str!("../python/hostler/_engine.py")),
     ("hostler._lifespan", include_str!("../python/hostler/_lifespan.py")),
     ("hostler.rsgi", include_str!("../python/hostler/rsgi.py")),
@@ -30,6 +29,7 @@ pub(crate) fn install(extension: &Bound<'_, PyModule>) -> PyResult<()> {
     let modules = py.import("sys")?.getattr("modules")?;
     // What the modules import while they are being made; Python's own import adds it only afterwards.
     modules.set_item("_hostler", extension)?;
+    let event_loop = hostler_eventloop::install(py, "hostler._loop")?;
     for (name, source) in MODULES {
         let module = PyModule::new(py, name)?;
         if *name == "hostler" {
@@ -42,7 +42,7 @@ pub(crate) fn install(extension: &Bound<'_, PyModule>) -> PyResult<()> {
             modules.get_item(parent)?.setattr(child, &module)?;
         }
     }
-    Ok(())
+    modules.get_item("hostler")?.setattr("_loop", event_loop)
 }
 
 fn run(py: Python<'_>, source: &str, file: &str, globals: &Bound<'_, PyDict>) -> PyResult<()> {

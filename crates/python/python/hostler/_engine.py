@@ -2,7 +2,7 @@
 
 import asyncio
 
-from _hostler import Engine
+from _hostler_eventloop import Engine
 from hostler import _log
 
 log = _log.logger("hostler.loop")
@@ -41,12 +41,3 @@ def begin(loop, engine):
         loop.call_later(TICK, tick)
 
     loop.call_soon(tick)
-
-
-def fail(loop, error):
-    """Ends a loop with SystemExit or KeyboardInterrupt, as our own ends."""
-
-    def ends():
-        raise error
-
-    loop.call_soon(ends)

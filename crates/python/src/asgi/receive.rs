@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 impl Cycle {
     /// ASGI's `receive`.
     pub(super) fn receive<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        Waiting::at(slf.py(), slf.clone().unbind())
+        Waiting::at(slf.py(), Events(slf.clone().unbind()))
     }
 
     fn look_for_event(&self, py: Python<'_>) -> Look {
@@ -41,17 +41,20 @@ enum Look {
     Nothing,
 }
 
-impl Source for Py<Cycle> {
+/// The request's events, as what `receive` waits for.
+struct Events(Py<Cycle>);
+
+impl Source for Events {
     fn line(&self) -> &Line {
-        &self.get().receivers
+        &self.0.get().receivers
     }
 
     fn look<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self.get().look_for_event(py) {
+        match self.0.get().look_for_event(py) {
             Look::Piece(bytes, more) => events::request(py, &bytes, more).map(Some),
             Look::Disconnect => events::disconnect(py).map(Some),
             Look::Cut => {
-                self.get().body_cut(py);
+                self.0.get().body_cut(py);
                 events::disconnect(py).map(Some)
             }
             Look::Nothing => Ok(None),
@@ -59,19 +62,19 @@ impl Source for Py<Cycle> {
     }
 
     fn future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.get().future(py)
+        self.0.get().future(py)
     }
 
     fn fetch(&self, py: Python<'_>) -> PyResult<()> {
-        let address = std::ptr::from_ref(self.get()) as usize;
-        let cycle = self.clone_ref(py);
-        let before = self.get().shared.with(py, |shared| shared.waiting.borrow_mut().insert(address, cycle));
+        let address = std::ptr::from_ref(self.0.get()) as usize;
+        let cycle = self.0.clone_ref(py);
+        let before = self.0.get().shared.with(py, |shared| shared.waiting.borrow_mut().insert(address, cycle));
         drop(before);
-        self.pump(py)
+        self.0.pump(py)
     }
 
     fn rests(&self, py: Python<'_>) {
-        self.get().receives_no_more(py);
+        self.0.get().receives_no_more(py);
     }
 }
 

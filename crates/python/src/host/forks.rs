@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "PyO3 has no safe call for what is to run later")]
 
 use super::observe;
+use hostler_eventloop::forked;
 use hostler_sys::{attendant, own, process, signal};
 use pyo3::{ffi, prelude::*, types::PyString};
 use std::{
@@ -64,6 +65,7 @@ pub(crate) fn after_fork_in_child() -> bool {
         return false;
     }
     own::give_up();
+    forked::disown(leave);
     signal::release();
     true
 }
@@ -74,37 +76,7 @@ pub(crate) fn is_forked() -> bool {
     own::is_forked()
 }
 
-/// Ends a process that the application forked when it comes back from the application: the worker's work is not its
-/// own. One load of an atomic in all others.
-#[inline]
-pub(crate) fn stay_out<T>(py: Python<'_>, came_back: PyResult<T>) -> PyResult<T> {
-    if own::is_forked() {
-        leave(py, came_back.err());
-    }
-    came_back
-}
-
-/// As [`stay_out`], of what may hold an error.
-#[inline]
-pub(crate) fn stay_out_with<T>(
-    py: Python<'_>,
-    came_back: PyResult<T>,
-    error: impl FnOnce(&T) -> Option<PyErr>,
-) -> PyResult<T> {
-    if own::is_forked() {
-        leave(py, came_back.map_or_else(Some, |value| error(&value)));
-    }
-    came_back
-}
-
-/// As [`stay_out`], where nothing came back.
-#[inline]
-pub(crate) fn stay_out_of_loop() {
-    if own::is_forked() {
-        Python::attach(|py| leave(py, None));
-    }
-}
-
+/// Ends a process that the application forked, when it returns from the application.
 #[cold]
 fn leave(py: Python<'_>, error: Option<PyErr>) -> ! {
     let error = error.map(|error| error.into_value(py));

@@ -3,11 +3,12 @@
 use super::{
     observe::{self, Duties},
     stay_out,
+    waits::end_with_failed_waits,
 };
 use crate::{
     asgi::AsgiApp,
-    eventloop::{Engine, LoopCore},
-    gil::{self, GilCell, Runtime},
+    eventloop::{Engine, LoopCore, Runtime},
+    gil::GilCell,
     logging,
     rsgi::{Errors, RsgiApp},
     wsgi::{Jobs, WsgiApp},
@@ -36,7 +37,7 @@ pub(super) fn run(py: Python<'_>, context: WorkerContext) -> u8 {
     if !context.is_told_to_boot() {
         return ExitStatus::Clean.code();
     }
-    gil::end_with_failed_waits();
+    end_with_failed_waits();
     context.take();
     let app = context.settings.app.as_ref().map_or("", |app| app.target.as_str());
     let role = title::Role::Worker(context.assignment.slot.index);

@@ -353,17 +353,20 @@ impl Session {
 
     /// Awaits the next message; after the end that is the end, however often it is asked for.
     pub(crate) fn receive(self: Rc<Self>, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-        Waiting::at(py, self)
+        Waiting::at(py, Messages(self))
     }
 }
 
-impl Source for Rc<Session> {
+/// The session's messages, as what `receive` waits for.
+struct Messages(Rc<Session>);
+
+impl Source for Messages {
     fn line(&self) -> &Line {
-        &self.receivers
+        &self.0.receivers
     }
 
     fn look<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let (message, over, driver) = self.state.with(py, |state| {
+        let (message, over, driver) = self.0.state.with(py, |state| {
             let was_full = state.inbox.is_full();
             let message = state.inbox.take();
             // The driver waits for room.
@@ -374,14 +377,14 @@ impl Source for Rc<Session> {
             driver.wake();
         }
         match message {
-            Some(message) => (self.present)(py, message.received()).map(Some),
-            None if over => self.present_end(py).map(Some),
+            Some(message) => (self.0.present)(py, message.received()).map(Some),
+            None if over => self.0.present_end(py).map(Some),
             None => Ok(None),
         }
     }
 
     fn future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.tasks.future(py)
+        self.0.tasks.future(py)
     }
 
     fn fetch(&self, _py: Python<'_>) -> PyResult<()> {

@@ -23,7 +23,7 @@ struct Call {
 }
 
 impl Handle {
-    pub(super) fn new(
+    pub(crate) fn new(
         callback: Bound<'_, PyAny>,
         args: Bound<'_, PyTuple>,
         context: Bound<'_, PyAny>,
@@ -34,13 +34,13 @@ impl Handle {
     }
 
     /// Runs the callback in its context; nothing if it was cancelled.
-    pub(super) fn run(&self, py: Python<'_>) -> PyResult<()> {
+    pub(crate) fn run(&self, py: Python<'_>) -> PyResult<()> {
         // References of our own: the callback may cancel its handle.
         let Some((callback, args, context)) = self.parts(py) else { return Ok(()) };
         run_in_context(context.bind(py), callback.bind(py), args.bind(py)).map(drop)
     }
 
-    pub(super) fn is_cancelled(&self, py: Python<'_>) -> bool {
+    pub(crate) fn is_cancelled(&self, py: Python<'_>) -> bool {
         self.call.with(py, |call| call.is_none())
     }
 

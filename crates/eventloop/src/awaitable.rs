@@ -5,7 +5,7 @@
 //! as it does with servers whose `receive` is a coroutine function. As with a coroutine, nothing happens before it is
 //! awaited, so one that nobody awaits takes nothing from those who do.
 
-use crate::{calls::stop_iteration, gil::GilCell, line::Line};
+use crate::{calls::stop_iteration, gil::GilCell, waiters::Line};
 use pyo3::{
     exceptions::PyRuntimeError,
     intern,
@@ -16,18 +16,18 @@ use pyo3::{
 
 /// `await finished` gives its value at once.
 #[pyclass(frozen, module = "hostler")]
-pub(crate) struct Finished {
+pub struct Finished {
     value: Option<Py<PyAny>>,
 }
 
 impl Finished {
     /// One that gives `value`.
-    pub(crate) fn with<'py>(py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    pub fn with<'py>(py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         Ok(Bound::new(py, Self { value: Some(value.unbind()) })?.into_any())
     }
 
     /// The one that gives None; it has no state, so all share it.
-    pub(crate) fn none(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    pub fn none(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         static NONE: PyOnceLock<Py<Finished>> = PyOnceLock::new();
         let none = NONE.get_or_try_init(py, || Py::new(py, Self { value: None }))?;
         Ok(none.bind(py).clone().into_any())
@@ -68,7 +68,7 @@ impl Finished {
 }
 
 /// What somebody waits for in a line.
-pub(crate) trait Source: 'static {
+pub trait Source: 'static {
     /// Where those stand who wait for it.
     fn line(&self) -> &Line;
 
@@ -89,7 +89,7 @@ pub(crate) trait Source: 'static {
 ///
 /// What it waits for is taken when its task goes on, not before: cancelling that task at whatever moment loses nothing.
 #[pyclass(frozen, module = "hostler")]
-pub(crate) struct Waiting(GilCell<State>);
+pub struct Waiting(GilCell<State>);
 
 enum State {
     /// Its source, and the future by which it stands in the line.
@@ -101,12 +101,12 @@ enum State {
 
 impl Waiting {
     /// Waits in the line of `source`.
-    pub(crate) fn at(py: Python<'_>, source: impl Source) -> PyResult<Bound<'_, PyAny>> {
+    pub fn at(py: Python<'_>, source: impl Source) -> PyResult<Bound<'_, PyAny>> {
         Self::make(py, State::Line(Box::new(source), None))
     }
 
     /// Waits for a future of the loop.
-    pub(crate) fn alone<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    pub fn alone<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         Self::make(future.py(), State::Alone(future.clone().unbind(), false))
     }
 
@@ -221,12 +221,12 @@ impl Drop for Waiting {
 }
 
 /// Finishes a future of the loop, unless its task was cancelled meanwhile.
-pub(crate) fn resolve(future: &Bound<'_, PyAny>, value: Bound<'_, PyAny>) {
+pub fn resolve(future: &Bound<'_, PyAny>, value: Bound<'_, PyAny>) {
     settle(future, intern!(future.py(), "set_result"), value);
 }
 
 /// Fails a future of the loop, unless its task was cancelled meanwhile.
-pub(crate) fn reject(future: &Bound<'_, PyAny>, error: PyErr) {
+pub fn reject(future: &Bound<'_, PyAny>, error: PyErr) {
     let py = future.py();
     settle(future, intern!(py, "set_exception"), error.into_value(py).into_bound(py).into_any());
 }

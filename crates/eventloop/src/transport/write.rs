@@ -50,7 +50,7 @@ fn keep<'py>(slf: This<'_, 'py>, pieces: impl IntoIterator<Item = Bound<'py, PyB
 /// Has the loop send what is held at the end of its turn; `false` if it does not run.
 fn send_soon(slf: This<'_, '_>) -> bool {
     let core = slf.get().core(slf.py());
-    core.is_some_and(|core| core.get().send_soon(slf.py(), slf.clone().unbind()))
+    core.is_some_and(|core| core.get().send_soon(slf.py(), slf.clone().into_any().unbind()))
 }
 
 /// Sends what is held back, if anything is.

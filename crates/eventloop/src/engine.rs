@@ -4,10 +4,7 @@
 //! descriptor, and the runtime has a turn whenever something happened there, and now and then for its timers. Each
 //! turn costs system calls that our loop does not need: this is for those who need that loop, not for speed.
 
-use crate::{
-    gil::{GilCell, Runtime},
-    host,
-};
+use crate::{forked::exit_if_forked_without_gil, gil::GilCell, observer::observer, runtime::Runtime};
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
 use std::{cell::RefCell, future::Future, os::fd::RawFd, pin::Pin};
 use tokio::{
@@ -26,7 +23,7 @@ thread_local! {
 }
 
 /// Gives this thread's runtime a task, from inside a turn or from outside; false in a thread that has none.
-pub(crate) fn spawn_local(task: impl Future<Output = ()> + 'static) -> bool {
+pub fn spawn_local(task: impl Future<Output = ()> + 'static) -> bool {
     NURSERY.with_borrow(|nursery| {
         match nursery {
             // Nobody receives any more once the runtime is closed, and then nobody waits for the task either.
@@ -71,21 +68,21 @@ impl Engine {
     fn turn(&self, py: Python<'_>) {
         // Nothing of the application comes back here: a turn is the loop's callback.
         let Some(runtime) = self.runtime.with(py, Option::take) else { return };
-        hostler_sys::board::parked(false);
+        observer().unparked();
         runtime.block_on(async {
             for _ in 0..YIELDS {
                 yield_now().await;
             }
         });
-        host::stay_out_of_loop();
-        hostler_sys::board::parked(true);
+        exit_if_forked_without_gil();
+        observer().parked();
         self.runtime.with(py, |slot| *slot = Some(runtime));
     }
 }
 
 impl Engine {
     /// Gives the runtime a task; it runs in its turns.
-    pub(crate) fn spawn(&self, py: Python<'_>, task: impl Future<Output = ()> + 'static) -> PyResult<()> {
+    pub fn spawn(&self, py: Python<'_>, task: impl Future<Output = ()> + 'static) -> PyResult<()> {
         self.runtime.with(py, |runtime| match runtime {
             Some(runtime) => {
                 runtime.spawn_local(task);

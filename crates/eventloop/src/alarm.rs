@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "tokio has descriptors registered by number")]
 
-use hostler_sys::own::Claims;
+use crate::descriptors::Opened;
 use nix::sys::{
     time::TimeSpec,
     timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
@@ -27,28 +27,28 @@ impl AsRawFd for Clock {
 }
 
 /// Wakes a task at a time of the loop's clock.
-pub(super) struct Alarm {
+pub(crate) struct Alarm {
     clock: AsyncFd<Clock>,
     /// When it rings, unless it has.
     set_to: Option<f64>,
-    _claims: Claims,
+    _opened: Opened,
 }
 
 impl Alarm {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let clock = Clock(TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?);
-        let claims = Claims::of(&clock);
+        let opened = Opened::one(&clock);
         // SAFETY: the descriptor is the clock's own, which lives as long as its registration.
         let clock = unsafe { AsyncFd::register_with_interest(clock, Interest::READABLE) }?;
-        Ok(Self { clock, set_to: None, _claims: claims })
+        Ok(Self { clock, set_to: None, _opened: opened })
     }
 
     /// Has the task woken at `when`, or before.
     ///
     /// An alarm for a time before is left as it is: timers that are set and cancelled again and again, as
     /// `asyncio.wait_for` does, cost no system call.
-    pub(super) fn wake_at(&mut self, cx: &mut Context<'_>, when: f64) -> io::Result<()> {
+    pub(crate) fn wake_at(&mut self, cx: &mut Context<'_>, when: f64) -> io::Result<()> {
         // It is not read: being set anew resets it, and it is watched edge-triggered.
         while let Poll::Ready(rang) = self.clock.poll_read_ready(cx) {
             rang?.clear_ready();

@@ -1,7 +1,7 @@
 //! A transport's task: polled when its descriptor is ready, or when the transport has something for it.
 
 use super::{SocketTransport, This, read, write};
-use crate::eventloop::LoopCore;
+use crate::callbacks::report;
 use pyo3::prelude::*;
 use std::{
     future::Future,
@@ -52,6 +52,6 @@ fn remember_waker(transport: This<'_, '_>, cx: &Context<'_>) {
 fn fail(transport: This<'_, '_>, error: PyErr) {
     let py = transport.py();
     if let Some(core) = transport.get().core(py) {
-        LoopCore::report(&core, transport.as_any(), error);
+        report(&core, transport.as_any(), error);
     }
 }

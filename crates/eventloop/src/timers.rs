@@ -1,6 +1,6 @@
 //! Timers, earliest first; equal times keep the order in which they were set.
 
-use super::Handle;
+use crate::handle::Handle;
 use pyo3::{Py, Python};
 use std::{
     cmp::{Ordering, Reverse},
@@ -11,7 +11,7 @@ use std::{
 const SWEEP_FROM: usize = 128;
 
 #[derive(Default)]
-pub(super) struct Timers {
+pub(crate) struct Timers {
     heap: BinaryHeap<Reverse<Timer>>,
     next: u64,
     /// The size at which cancelled timers are looked for: twice what the last sweep left.
@@ -25,7 +25,7 @@ struct Timer {
 }
 
 impl Timers {
-    pub(super) fn push(&mut self, when: f64, handle: Py<Handle>) {
+    pub(crate) fn push(&mut self, when: f64, handle: Py<Handle>) {
         // What is no time is due at once, as with asyncio's loop.
         let when = if when.is_nan() { f64::NEG_INFINITY } else { when };
         self.heap.push(Reverse(Timer { when, order: self.next, handle }));
@@ -33,12 +33,12 @@ impl Timers {
     }
 
     /// The time of the earliest timer.
-    pub(super) fn next_due(&self) -> Option<f64> {
+    pub(crate) fn next_due(&self) -> Option<f64> {
         self.heap.peek().map(|Reverse(timer)| timer.when)
     }
 
     /// Takes the earliest timer if it is due at `now`.
-    pub(super) fn pop_due(&mut self, now: f64) -> Option<Py<Handle>> {
+    pub(crate) fn pop_due(&mut self, now: f64) -> Option<Py<Handle>> {
         if self.next_due()? > now {
             return None;
         }
@@ -46,7 +46,7 @@ impl Timers {
     }
 
     /// Takes the earliest timers as long as they are cancelled; returns them, to be dropped outside a borrow.
-    pub(super) fn pop_cancelled(&mut self, py: Python<'_>) -> Vec<Py<Handle>> {
+    pub(crate) fn pop_cancelled(&mut self, py: Python<'_>) -> Vec<Py<Handle>> {
         let mut gone = Vec::new();
         while self.heap.peek().is_some_and(|Reverse(timer)| timer.handle.get().is_cancelled(py)) {
             gone.extend(self.heap.pop().map(|Reverse(timer)| timer.handle));
@@ -55,7 +55,7 @@ impl Timers {
     }
 
     /// Removes cancelled timers once they may be the half; returns them, to be dropped outside a borrow.
-    pub(super) fn sweep(&mut self, py: Python<'_>) -> Vec<Py<Handle>> {
+    pub(crate) fn sweep(&mut self, py: Python<'_>) -> Vec<Py<Handle>> {
         if self.heap.len() < self.sweep_at.max(SWEEP_FROM) {
             return Vec::new();
         }
@@ -67,7 +67,7 @@ impl Timers {
         gone.into_iter().map(|Reverse(timer)| timer.handle).collect()
     }
 
-    pub(super) fn take_all(&mut self) -> Self {
+    pub(crate) fn take_all(&mut self) -> Self {
         std::mem::take(self)
     }
 }

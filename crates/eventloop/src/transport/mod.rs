@@ -23,9 +23,9 @@ mod socket;
 mod task;
 mod write;
 
-pub(super) use write::send_held;
+pub(crate) use write::send_held;
 
-use super::LoopCore;
+use crate::core::LoopCore;
 use crate::{calls::copy_context, gil::GilCell};
 use flow::Flow;
 use pyo3::{
@@ -128,7 +128,7 @@ impl SocketTransport {
     ) -> PyResult<()> {
         let py = callback.py();
         let Some(core) = self.core(py) else { return Ok(()) };
-        LoopCore::call_soon(&core, callback.clone(), PyTuple::new(py, args)?, None).map(drop)
+        LoopCore::queue_call(&core, callback.clone(), PyTuple::new(py, args)?, None).map(drop)
     }
 }
 

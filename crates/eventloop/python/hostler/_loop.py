@@ -15,7 +15,7 @@ import warnings
 from asyncio import base_events, constants, events, format_helpers, sslproto, transports, trsock
 from asyncio.log import logger
 
-from _hostler import LoopCore, SocketTransport, is_forked as _is_forked
+from _hostler_eventloop import LoopCore, SocketTransport, is_forked as _is_forked
 
 # Servers count their transports; since CPython 3.13 they keep them too.
 _SERVERS_KEEP_TRANSPORTS = base_events.Server._attach.__code__.co_argcount > 1

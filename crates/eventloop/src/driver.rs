@@ -6,8 +6,15 @@
 //! task too, wakes this task if it has nothing to do; there is no time-out computed beforehand that such a
 //! callback could sleep through.
 
-use super::{LoopCore, SocketTransport, alarm::Alarm, now, transport::send_held};
-use crate::gil;
+use crate::{
+    alarm::Alarm,
+    callbacks::{report, run as run_handle},
+    clock::now,
+    core::LoopCore,
+    gil::raised_by_signal,
+    observer::observer,
+    transport::{SocketTransport, send_held},
+};
 use pyo3::{exceptions::PyRuntimeError, intern, prelude::*};
 use std::{
     future::Future,
@@ -19,11 +26,11 @@ use std::{
 use tokio::io::{Interest, unix::AsyncFd};
 
 /// Runs the loop until it is stopped or fails.
-pub(super) fn run(core: &Bound<'_, LoopCore>) -> PyResult<()> {
+pub(crate) fn run(core: &Bound<'_, LoopCore>) -> PyResult<()> {
     let py = core.py();
     let selector = core.call_method0(intern!(py, "_selector_fileno"))?.extract::<RawFd>()?;
     LoopCore::move_to_this_thread(core)?;
-    let runtime = core.get().take_runtime(py)?;
+    let runtime = core.get().runtime.take(py)?;
     let core_ref = core.clone().unbind();
     let result = runtime.block_on(async move {
         let driver = Driver {
@@ -45,7 +52,7 @@ pub(super) fn run(core: &Bound<'_, LoopCore>) -> PyResult<()> {
         !state.closed
     });
     if kept {
-        core.get().put_back(py, runtime);
+        core.get().runtime.put_back(py, runtime);
     }
     result
 }
@@ -75,7 +82,7 @@ struct Driver {
     selector_hot: bool,
     alarm: Alarm,
     /// Empty but for its memory, outside [`Driver::send_held`].
-    unsent: Vec<Py<SocketTransport>>,
+    unsent: Vec<Py<PyAny>>,
 }
 
 impl Future for Driver {
@@ -85,9 +92,9 @@ impl Future for Driver {
         let this = self.get_mut();
         Python::attach(|py| {
             // Callbacks may block this thread.
-            hostler_sys::attendant::wake();
+            observer().turn_begins();
             let core = this.core.clone_ref(py).into_bound(py);
-            if let Some(raised) = gil::raised_by_signal(cx.waker()) {
+            if let Some(raised) = raised_by_signal(cx.waker()) {
                 return Poll::Ready(Err(raised));
             }
             if let Err(error) = this.look_at_selector(&core, cx) {
@@ -137,8 +144,9 @@ impl Driver {
         core.get().state.with(py, |state| std::mem::swap(&mut state.unsent, &mut self.unsent));
         for transport in self.unsent.drain(..) {
             let transport = transport.bind(py);
-            if let Err(error) = send_held(transport) {
-                LoopCore::report(core, transport.as_any(), error);
+            let sent = transport.cast::<SocketTransport>().map_err(PyErr::from).and_then(send_held);
+            if let Err(error) = sent {
+                report(core, transport, error);
             }
         }
     }
@@ -191,6 +199,6 @@ fn run_ready(core: &Bound<'_, LoopCore>) {
             .state
             .with(py, |state| if state.fatal.is_some() { None } else { state.ready.pop_front() });
         let Some(handle) = next else { return };
-        LoopCore::run_handle(core, handle.bind(py));
+        run_handle(core, handle.bind(py));
     }
 }

@@ -9,15 +9,16 @@ use std::collections::VecDeque;
 /// Only the first is woken for something, and takes it when it goes on; it stands in the line until then, so that
 /// nobody who comes later overtakes it. Whoever leaves, served or cancelled, wakes the next one.
 #[derive(Default)]
-pub(crate) struct Line(GilCell<VecDeque<Py<PyAny>>>);
+pub struct Line(GilCell<VecDeque<Py<PyAny>>>);
 
 impl Line {
-    pub(crate) fn is_empty(&self, py: Python<'_>) -> bool {
+    /// Whether no task waits.
+    pub fn is_empty(&self, py: Python<'_>) -> bool {
         self.0.with(py, |waiting| waiting.is_empty())
     }
 
     /// Whether it is the turn of who stands at `place`, or of somebody who stands nowhere yet.
-    pub(crate) fn is_first(&self, py: Python<'_>, place: Option<&Py<PyAny>>) -> bool {
+    pub fn is_first(&self, py: Python<'_>, place: Option<&Py<PyAny>>) -> bool {
         self.0.with(py, |waiting| match (waiting.front(), place) {
             (Some(first), Some(place)) => first.is(place),
             (first, _) => first.is_none(),
@@ -25,7 +26,7 @@ impl Line {
     }
 
     /// Stands in the line with `future`: at its end, or where it stood before.
-    pub(crate) fn stand(&self, py: Python<'_>, future: &Bound<'_, PyAny>, before: Option<Py<PyAny>>) {
+    pub fn stand(&self, py: Python<'_>, future: &Bound<'_, PyAny>, before: Option<Py<PyAny>>) {
         let future = future.clone().unbind();
         self.0.with(py, |waiting| {
             let kept = before.as_ref().and_then(|before| waiting.iter_mut().find(|kept| kept.is(before)));
@@ -41,7 +42,7 @@ impl Line {
     }
 
     /// Leaves the line.
-    pub(crate) fn leave(&self, py: Python<'_>, place: &Py<PyAny>) {
+    pub fn leave(&self, py: Python<'_>, place: &Py<PyAny>) {
         let (left, was_first) = self.0.with(py, |waiting| {
             let index = waiting.iter().position(|kept| kept.is(place));
             (index.and_then(|index| waiting.remove(index)), index == Some(0))
@@ -53,7 +54,7 @@ impl Line {
     }
 
     /// Has the first look.
-    pub(crate) fn wake_first(&self, py: Python<'_>) {
+    pub fn wake_first(&self, py: Python<'_>) {
         if let Some(first) = self.0.with(py, |waiting| waiting.front().map(|first| first.clone_ref(py))) {
             resolve(first.bind(py), py.None().into_bound(py));
         }

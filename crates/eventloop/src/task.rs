@@ -2,18 +2,20 @@
 
 use crate::{
     awaitable::resolve,
+    callbacks,
     calls::{call_with, call_with_names},
-    eventloop::{LoopCore, spawn_local},
-    host,
+    core::LoopCore,
+    engine::spawn_local,
+    forked::exit_if_forked_with,
 };
 use pyo3::{
     intern,
     prelude::*,
-    types::{PyBool, PyString, PyTuple},
+    types::{PyBool, PyCFunction, PyString, PyTuple},
 };
 
 /// How a request's task is made.
-pub(crate) struct Tasks {
+pub struct Tasks {
     /// `asyncio.Task`.
     class: Py<PyAny>,
     /// The names of its keyword arguments, for the fast call.
@@ -43,9 +45,11 @@ impl Loop {
         match self {
             Self::Ours(core) => core.get().fail(py, error),
             Self::Foreign(event_loop) => {
-                let told = py.import("hostler._engine").and_then(|module| {
-                    module.call_method1("fail", (event_loop.bind(py), error.into_value(py)))
+                let raise = PyCFunction::new_closure(py, None, None, move |args, _| -> PyResult<()> {
+                    Err(error.clone_ref(args.py()))
                 });
+                let told = raise
+                    .and_then(|raise| event_loop.bind(py).call_method1(intern!(py, "call_soon"), (raise,)));
                 if let Err(error) = told {
                     tracing::error!(%error, "the loop cannot be told to end");
                 }
@@ -55,7 +59,7 @@ impl Loop {
 }
 
 /// What became of a task's first step.
-pub(crate) enum Started<'py> {
+pub enum Started<'py> {
     /// The application returned (`None`) or raised without being suspended.
     Done(Option<PyErr>),
     /// It waits for something. asyncio itself keeps only a weak reference to its tasks.
@@ -63,7 +67,11 @@ pub(crate) enum Started<'py> {
 }
 
 impl Tasks {
-    pub(crate) fn new(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
+    /// For tasks of this loop, which is ours or another one.
+    ///
+    /// # Errors
+    /// What the import of asyncio raises.
+    pub fn new(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = event_loop.py();
         let eager = py.version_info() >= (3, 12);
         let keywords = if eager { vec!["loop", "eager_start"] } else { vec!["loop"] };
@@ -79,12 +87,12 @@ impl Tasks {
     }
 
     /// A future of the loop.
-    pub(crate) fn future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    pub fn future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.event_loop.object(py).call_method0(intern!(py, "create_future"))
     }
 
     /// A future that is finished in the loop's next turn, for whoever would else never be suspended.
-    pub(crate) fn turn<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    pub fn turn<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let future = self.future(py)?;
         let turned = future.clone().unbind();
         spawn_local(async move {
@@ -97,7 +105,7 @@ impl Tasks {
     /// suspended one ends.
     ///
     /// SystemExit and KeyboardInterrupt of the first step end the worker, as they end a script.
-    pub(crate) fn start<'py, const N: usize>(
+    pub fn start<'py, const N: usize>(
         &self,
         app: &Bound<'py, PyAny>,
         args: [&Bound<'py, PyAny>; N],
@@ -105,7 +113,7 @@ impl Tasks {
     ) -> PyResult<Started<'py>> {
         let py = app.py();
         let started = call_with(app, args).and_then(|coroutine| self.step(&coroutine));
-        match host::stay_out_with(py, started, task_error) {
+        match exit_if_forked_with(py, started, task_error) {
             Ok(task) if task.call_method0(intern!(py, "done"))?.is_truthy()? => {
                 Ok(Started::Done(task_error(&task)))
             }
@@ -136,14 +144,14 @@ impl Tasks {
         if let Loop::Ours(core) = &self.event_loop
             && let Some(step) = core.get().take_last(py)
         {
-            LoopCore::run_handle(core.bind(py), step.bind(py));
+            callbacks::run(core.bind(py), step.bind(py));
         }
         Ok(task)
     }
 }
 
 /// What a finished task raised.
-pub(crate) fn task_error(task: &Bound<'_, PyAny>) -> Option<PyErr> {
+pub fn task_error(task: &Bound<'_, PyAny>) -> Option<PyErr> {
     match task.call_method0(intern!(task.py(), "exception")) {
         Ok(error) if error.is_none() => None,
         Ok(error) => Some(PyErr::from_value(error)),
