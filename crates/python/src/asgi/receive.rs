@@ -68,7 +68,8 @@ impl Source for Events {
     fn fetch(&self, py: Python<'_>) -> PyResult<()> {
         let address = std::ptr::from_ref(self.0.get()) as usize;
         let cycle = self.0.clone_ref(py);
-        let before = self.0.get().shared.with(py, |shared| shared.waiting.borrow_mut().insert(address, cycle));
+        let before =
+            self.0.get().shared.with(py, |shared| shared.waiting.borrow_mut().insert(address, cycle));
         drop(before);
         self.0.pump(py)
     }
