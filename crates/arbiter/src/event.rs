@@ -1,20 +1,20 @@
 //! What comes in and what goes out.
 
-use crate::{DrainReason, KillCause, Policy, RecycleReason};
-use hostler_wire::{ExitStatus, Generation, SlotId, WorkerId};
+use crate::{DrainReason, Group, KillCause, RecycleReason};
+use hostler_wire::{ExitStatus, Generation, GroupId, SlotId, WorkerId};
 use std::time::Duration;
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The mold of this generation was started; it can spawn once it has booted.
     Preparing(Generation),
-    /// Workers of this generation can be spawned: its mold is ready, or the service is native.
+    /// The mold of this generation can fork.
     CanSpawn(Generation),
-    /// Workers of this generation can't be spawned for now: its mold is gone.
+    /// The mold of this generation is gone: for now no process of this generation can be forked by one.
     CannotSpawn(Generation),
-    /// The user asked for a new generation, which the master is preparing, with this policy.
-    Reload(Generation, Policy),
+    /// The user asked for a new generation, which the master is preparing, with these groups.
+    Reload(Generation, Vec<Group>),
     /// The new generation could not be prepared.
     ReloadFailed(Generation),
     /// The worker asked for exists.
@@ -37,8 +37,8 @@ pub enum Event {
     Headroom(bool),
     /// The machine stood still for this long: nobody is to be blamed for it.
     Suspended(Duration),
-    /// The user asked for this many slots.
-    Scale(u16),
+    /// The user asked for this many slots of a group.
+    Scale(GroupId, u16),
     /// The user asked for an end after the requests in flight.
     StopGracefully,
     /// The user asked for an end now.
@@ -83,6 +83,13 @@ pub enum Action {
         worker: WorkerId,
         /// Idle connections go to other workers.
         hand_over: bool,
+    },
+    /// Send the process SIGTERM: that is how processes of its group are stopped.
+    SendTerm {
+        /// The process.
+        worker: WorkerId,
+        /// Why.
+        reason: DrainReason,
     },
     /// Have the worker write its stacks.
     Report(WorkerId, KillCause),

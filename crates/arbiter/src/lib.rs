@@ -1,29 +1,36 @@
 //! Supervision as a pure state machine: events in, actions out; no I/O and no clock.
 //!
-//! The master feeds it what happened and when, and carries out what it answers. All rules about when a
-//! worker is started, told to drain or killed are here, and only here.
+//! The master feeds it what happened and when, and carries out the actions that it returns. All rules about when a
+//! process is started, told to drain or killed are here, and only here.
 //!
 //! ```text
 //! Spawning ──spawned──► Booting ──ready──► Serving ──replaced, stop──► Draining ──exited──► (forgotten)
 //!                          │ boot timeout     │ stalled                    │ kill deadline
 //!                          └───────────► Reporting ──limit──► Draining ──► Killed
 //! ```
+//! Processes are supervised in groups ([`Group`]): the workers that serve HTTP are one, programs beside them others. What
+//! differs between kinds of processes is a field of the group; the states are the same for all.
+//!
 //! A slot has one incumbent, or two while a successor boots: the old one drains when the new one is ready.
 //! Any number of drained ones may linger. After each event the whole fleet is looked at again (`reconcile`),
 //! so that a rule is written once and holds whatever happened.
 //!
-//! A policy belongs to a generation. Its workers live by it to their end, and the fleet as a whole does so once the
-//! generation is proven.
+//! A group's policy belongs to a generation. Its processes live by it to their end, and the group as a whole does so once
+//! the generation is proven.
 //!
-//! Files: `event` what comes in and goes out, `policy` numbers, `worker` states, `reconcile` the rules for a running fleet, `reload` generations,
-//! `upgrade` another server in this one's place, `stop` the end.
+//! Files: `event` what comes in and goes out, `group` kinds of processes, `policy` numbers, `worker` states of a process,
+//! `lifecycle` from its start to its exit, `reconcile` the rules for a running fleet, `replace` planned replacement,
+//! `reload` generations, `upgrade` another server in this one's place, `stop` the end.
 
 #![forbid(unsafe_code)]
 
 mod event;
+mod group;
+mod lifecycle;
 mod policy;
 mod reconcile;
 mod reload;
+mod replace;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -31,30 +38,24 @@ mod upgrade;
 mod worker;
 
 pub use event::{Action, Event};
+pub use group::{Group, Launch, Liveness, OnReload, Readiness, Stop};
 pub use policy::Policy;
 pub use worker::{DrainReason, KillCause, RecycleReason};
 
-use hostler_wire::{ExitStatus, Generation, SlotId, WorkerId};
-use policy::{backoff, unit_random};
+use group::GroupState;
+use hostler_wire::{ExitStatus, Generation, GroupId, SlotId, WorkerId};
 use reload::Reload;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 use upgrade::Successor;
-use worker::{KILL_MARGIN, SPAWN_LIMIT, State, Worker};
+use worker::Worker;
 
 /// A point of time: the time since the master started, on a monotonic clock.
 pub type Time = Duration;
 
-/// The longest wait for the successor of a worker that served.
-const LONGEST_WAIT_AFTER_SERVICE: Duration = Duration::from_millis(400);
-/// So many failures in a row are a loop, and are said to be.
-const CRASH_LOOP: u32 = 5;
-/// A worker that served this long was healthy: the next failure counts as the first.
-const HEALTHY_AFTER: Duration = Duration::from_secs(60);
-
-/// A place for a worker, and how the last ones in it fared.
+/// A place for a process, and how the last ones in it fared.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     /// Failures in a row, which decide the wait before the next attempt.
@@ -81,19 +82,17 @@ enum Phase {
 /// The state of the fleet.
 #[derive(Clone, Debug)]
 pub struct Arbiter {
-    /// That of the generation that serves.
-    policy: Policy,
-    slots: Vec<Slot>,
+    /// Those of the generation that serves; a group that it has no more has no slots.
+    groups: Vec<GroupState>,
     workers: BTreeMap<WorkerId, Worker>,
     next_worker: u32,
     generation: Generation,
+    /// Generations whose molds can fork.
     can_spawn: BTreeSet<Generation>,
     /// Molds that boot, and until when they may.
     preparing: BTreeMap<Generation, Time>,
     reload: Option<Reload>,
     successor: Option<Successor>,
-    /// When the last planned replacement began.
-    replaced_at: Option<Time>,
     headroom: bool,
     phase: Phase,
     ever_served: bool,
@@ -104,10 +103,9 @@ pub struct Arbiter {
 impl Arbiter {
     /// A fleet of vacant slots.
     #[must_use]
-    pub fn new(policy: Policy) -> Self {
+    pub fn new(groups: &[Group]) -> Self {
         Self {
-            slots: vec![Slot::default(); usize::from(policy.workers)],
-            policy,
+            groups: groups.iter().copied().map(GroupState::new).collect(),
             workers: BTreeMap::new(),
             next_worker: 1,
             generation: Generation(0),
@@ -115,7 +113,6 @@ impl Arbiter {
             preparing: BTreeMap::new(),
             reload: None,
             successor: None,
-            replaced_at: None,
             headroom: true,
             phase: Phase::Running,
             ever_served: false,
@@ -125,11 +122,11 @@ impl Arbiter {
 
     /// As [`Arbiter::new`], for a process that is PID 1 and so cannot exit before a server that took over from it.
     #[must_use]
-    pub fn new_as_pid1(policy: Policy) -> Self {
-        Self { is_pid1: true, ..Self::new(policy) }
+    pub fn new_as_pid1(groups: &[Group]) -> Self {
+        Self { is_pid1: true, ..Self::new(groups) }
     }
 
-    /// Whether any worker ever became ready.
+    /// Whether any process of a group that gates the start-up ever became ready.
     #[must_use]
     pub fn ever_served(&self) -> bool {
         self.ever_served
@@ -153,27 +150,37 @@ impl Arbiter {
         self.generation
     }
 
-    /// How many slots there are.
+    /// How many slots a group has.
     #[must_use]
-    pub fn slots(&self) -> u16 {
-        u16::try_from(self.slots.len()).unwrap_or(u16::MAX)
+    pub fn slots(&self, group: GroupId) -> u16 {
+        self.group(group).map_or(0, GroupState::count)
     }
 
-    /// How many workers serve.
+    /// How many processes of a group serve.
     #[must_use]
-    pub fn serving(&self) -> usize {
-        self.workers.values().filter(|worker| worker.is_serving()).count()
+    pub fn serving(&self, group: GroupId) -> usize {
+        self.workers.values().filter(|worker| worker.is_serving() && worker.slot.group == group).count()
     }
 
-    /// Whether the worker ends because it was told to, and not for a fault of its own.
+    /// Whether everything serves that gates the start-up, and not nothing at all.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let mut gates = self.groups.iter().filter(|state| state.group.gates_startup);
+        let complete = |state: &GroupState| self.serving(state.group.id) >= state.slots.len();
+        let serves = self.workers.values().any(|worker| worker.is_serving() && worker.group.gates_startup);
+        serves && gates.all(complete)
+    }
+
+    /// Whether the process ends because it was told to, and not for a fault of its own.
     #[must_use]
     pub fn was_told_to_exit(&self, id: WorkerId) -> bool {
         self.workers.get(&id).is_none_or(Worker::was_told_to_exit)
     }
 
-    /// The workers whose loops are watched: those that serve.
+    /// The processes whose heartbeats are watched: those that serve and have some.
     pub fn watched(&self) -> impl Iterator<Item = WorkerId> + '_ {
-        self.workers.iter().filter(|(_, worker)| worker.is_serving()).map(|(id, _)| *id)
+        let beats = |worker: &Worker| worker.is_serving() && worker.group.liveness == Liveness::Beat;
+        self.workers.iter().filter(move |(_, worker)| beats(worker)).map(|(id, _)| *id)
     }
 
     /// Takes in what happened at `now`.
@@ -193,7 +200,7 @@ impl Arbiter {
                 self.can_spawn.insert(generation);
             }
             Event::CannotSpawn(generation) => self.stop_spawning(generation, now, actions),
-            Event::Reload(generation, policy) => self.begin_reload(generation, policy, now, actions),
+            Event::Reload(generation, groups) => self.begin_reload(generation, groups, now, actions),
             Event::ReloadFailed(generation) => self.abandon_reload(generation, now, actions),
             Event::Spawned(id) => self.spawned(id, now, actions),
             Event::SpawnFailed(id) | Event::Exited(id) => self.exited(id, now, actions),
@@ -204,7 +211,7 @@ impl Arbiter {
             Event::Recycle(id, reason) => self.recycle(id, reason),
             Event::Headroom(enough) => self.headroom = enough,
             Event::Suspended(by) => self.shift_deadlines(by),
-            Event::Scale(slots) => self.scale(slots, now, actions),
+            Event::Scale(group, slots) => self.scale(group, slots, now, actions),
             Event::StopGracefully => self.stop_by_user(now, actions),
             Event::StopQuickly => self.stop(true, ExitStatus::Clean, DrainReason::Stop, now, actions),
             Event::UpgradeBegan => self.upgrade_began(now, actions),
@@ -215,162 +222,34 @@ impl Arbiter {
         }
     }
 
+    fn group(&self, id: GroupId) -> Option<&GroupState> {
+        self.groups.iter().find(|state| state.group.id == id)
+    }
+
+    fn group_mut(&mut self, id: GroupId) -> Option<&mut GroupState> {
+        self.groups.iter_mut().find(|state| state.group.id == id)
+    }
+
     fn slot_mut(&mut self, id: SlotId) -> Option<&mut Slot> {
-        self.slots.get_mut(usize::from(id.index).checked_sub(1)?)
+        self.group_mut(id.group)?.slots.get_mut(usize::from(id.index).checked_sub(1)?)
     }
 
-    fn spawned(&mut self, id: WorkerId, now: Time, actions: &mut Vec<Action>) {
-        let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.is_spawning()) else { return };
-        let kill_at = worker.policy.boot_timeout.map(|timeout| now + timeout);
-        worker.state = State::Booting { kill_at };
-        let generation = worker.generation;
-        if !self.is_stopping() {
-            self.await_forks(generation, Some(now + SPAWN_LIMIT));
-        }
-        self.quit_unneeded(id, now, actions);
+    fn ids(&self, which: impl Fn(&Worker) -> bool) -> Vec<WorkerId> {
+        self.workers.iter().filter(|(_, worker)| which(worker)).map(|(id, _)| *id).collect()
     }
 
-    /// Sets until when the mold of this generation is to have forked another worker.
-    fn await_forks(&mut self, generation: Generation, until: Option<Time>) {
-        for worker in self.workers.values_mut().filter(|worker| worker.generation == generation) {
-            if let State::Spawning { give_up_at } = &mut worker.state {
-                *give_up_at = give_up_at.and(until);
-            }
-        }
-    }
-
-    fn ready(&mut self, id: WorkerId, now: Time) {
-        self.ever_served = true;
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        match worker.state {
-            State::Booting { .. } => {
-                let recycle_at = worker.policy.recycling(now, u64::from(id.0));
-                worker.state = State::Serving { since: now, beat: now, recycle_at, recycle: None };
-            }
-            State::Draining { .. } if worker.dismissed => {
-                let kill_at = now + worker.policy.graceful_timeout + KILL_MARGIN;
-                worker.state = State::Draining { kill_at, cause: KillCause::GracefulTimeout };
-            }
-            _ => {}
-        }
-    }
-
-    fn beat(&mut self, id: WorkerId, now: Time) {
-        if let Some(Worker { state: State::Serving { beat, .. }, .. }) = self.workers.get_mut(&id) {
-            *beat = now;
-        }
-    }
-
-    fn recycle(&mut self, id: WorkerId, reason: RecycleReason) {
-        if let Some(Worker { state: State::Serving { recycle, .. }, .. }) = self.workers.get_mut(&id) {
-            recycle.get_or_insert(reason);
-        }
-    }
-
-    /// Nobody could turn, boot or finish while the machine stood still.
-    fn shift_deadlines(&mut self, by: Duration) {
-        self.preparing.values_mut().for_each(|give_up_at| *give_up_at += by);
-        if let Some(Successor::Stopping { kill_at: Some(at) }) = &mut self.successor {
-            *at += by;
-        }
-        for worker in self.workers.values_mut() {
-            match &mut worker.state {
-                State::Spawning { give_up_at: Some(at) }
-                | State::Booting { kill_at: Some(at) }
-                | State::Draining { kill_at: at, .. } => *at += by,
-                State::Serving { beat, .. } => *beat += by,
-                State::Booting { .. }
-                | State::Spawning { .. }
-                | State::Reporting { .. }
-                | State::Killed { .. } => {}
-            }
-        }
-    }
-
-    fn exited(&mut self, id: WorkerId, now: Time, actions: &mut Vec<Action>) {
-        let Some(worker) = self.workers.remove(&id) else { return };
-        // Whoever drained or was killed went as planned.
-        if !worker.is_incumbent() {
-            return;
-        }
-        if self.reload.as_ref().is_some_and(|reload| reload.generation == worker.generation) {
-            return self.abandon_reload(worker.generation, now, actions);
-        }
-        self.count_failure(worker, now, actions);
-    }
-
-    fn count_failure(&mut self, worker: Worker, now: Time, actions: &mut Vec<Action>) {
-        let (served, healthy) = match worker.state {
-            State::Serving { since, .. } => (true, now.saturating_sub(since) >= HEALTHY_AFTER),
-            _ => (false, false),
-        };
-        let seed = self.policy.seed;
-        let Some(slot) = self.slot_mut(worker.slot) else { return };
-        if healthy {
-            slot.failures = 0;
-        }
-        let wait = backoff(slot.failures, unit_random(seed, u64::from(slot.failures)));
-        // It can serve: whatever ended it, a slot that stays vacant for long helps nobody.
-        let wait = if served { wait.min(LONGEST_WAIT_AFTER_SERVICE) } else { wait };
-        slot.spawn_at = now + wait;
-        slot.failures = slot.failures.saturating_add(1);
-        if slot.failures >= CRASH_LOOP {
-            actions.push(Action::CrashLoop(worker.slot, wait));
-        }
-    }
-
-    /// Before anything served, a boot failure is a failure of the whole start.
-    fn boot_failed(&mut self, id: WorkerId, status: ExitStatus, now: Time, actions: &mut Vec<Action>) {
-        let Some(worker) = self.workers.get(&id) else { return };
-        if !self.ever_served {
-            self.start_failed(status, now, actions);
-        } else if self.reload.as_ref().is_some_and(|reload| reload.generation == worker.generation) {
-            self.abandon_reload(worker.generation, now, actions);
-        }
-    }
-
-    fn start_failed(&mut self, status: ExitStatus, now: Time, actions: &mut Vec<Action>) {
-        if !self.ever_served && self.phase == Phase::Running {
-            self.stop(true, status, DrainReason::Stop, now, actions);
-        }
-    }
-
-    /// The policy by which workers of this generation live.
-    fn policy_of(&self, generation: Generation) -> Policy {
+    /// What a generation says of a group.
+    fn group_of(&self, id: GroupId, generation: Generation) -> Option<Group> {
         match &self.reload {
-            Some(reload) if reload.generation == generation => reload.policy,
-            _ => self.policy,
-        }
-    }
-
-    /// With --preload the application is imported in the mold.
-    fn prepare(&mut self, generation: Generation, now: Time) {
-        if let Some(timeout) = self.policy_of(generation).boot_timeout {
-            self.preparing.insert(generation, now + timeout);
-        }
-    }
-
-    /// The user's last word on the number of workers holds for a generation on its way, too.
-    fn scale(&mut self, slots: u16, now: Time, actions: &mut Vec<Action>) {
-        self.slots.resize(usize::from(slots), Slot::default());
-        match &mut self.reload {
-            // Nobody would prove it.
-            Some(Reload { generation, .. }) if slots == 0 => {
-                let generation = *generation;
-                self.abandon_reload(generation, now, actions);
+            Some(reload) if reload.generation == generation => {
+                reload.groups.iter().find(|group| group.id == id).copied()
             }
-            Some(reload) => reload.policy.workers = slots,
-            None => {}
+            _ => self.group(id).map(|state| state.group),
         }
     }
 
-    /// Requests to a mold that it did not fulfil will not be fulfilled any more.
-    fn stop_spawning(&mut self, generation: Generation, now: Time, actions: &mut Vec<Action>) {
-        self.preparing.remove(&generation);
-        self.can_spawn.remove(&generation);
-        self.workers.retain(|_, worker| !worker.is_spawning() || worker.generation != generation);
-        if self.reload.as_ref().is_some_and(|reload| reload.generation == generation) {
-            self.abandon_reload(generation, now, actions);
-        }
+    /// Whether processes of this group and generation can be made now.
+    fn can_make(&self, group: &Group, generation: Generation) -> bool {
+        group.launch == Launch::Direct || self.can_spawn.contains(&generation)
     }
 }

@@ -1,10 +1,10 @@
-//! What is done whenever anything happened: deadlines, vacant slots, retirements, the next deadline.
+//! What is done whenever anything happened: deadlines, vacant slots, the next deadline.
 
 use crate::{
-    Action, Arbiter, DrainReason, KillCause, Phase, Time,
-    worker::{KILL_MARGIN, REPORT_LIMIT, SPAWN_LIMIT, State, Worker},
+    Action, Arbiter, DrainReason, KillCause, OnReload, Phase, Time,
+    worker::{KILL_MARGIN, REPORT_LIMIT, State, Worker},
 };
-use hostler_wire::{ExitStatus, Generation, SlotId, WorkerId};
+use hostler_wire::{ExitStatus, Generation, GroupId, SlotId, WorkerId};
 
 impl Arbiter {
     /// When the next [`crate::Event::Tick`] is due, if nothing else happens.
@@ -21,13 +21,13 @@ impl Arbiter {
         workers.chain(molds).chain(others.into_iter().flatten()).min()
     }
 
-    /// Stalls are looked for until everybody has been told to leave.
+    /// Stalls are looked for until the fleet is told to exit.
     fn is_winding_up(&self) -> bool {
         matches!(self.phase, Phase::Stopping { .. } | Phase::Over)
     }
 
-    /// Workers are added only to a fleet that is to last.
-    fn is_growing(&self) -> bool {
+    /// Processes are added only to a fleet that is to last.
+    pub(crate) fn is_growing(&self) -> bool {
         self.phase == Phase::Running
     }
 
@@ -46,11 +46,12 @@ impl Arbiter {
             self.complete_replacements(now, actions);
             self.begin_replacements(now, actions);
         }
+        self.drain_in_order(now, actions);
         self.exit_when_empty(actions);
     }
 
-    pub(crate) fn slot_ids(&self) -> impl Iterator<Item = SlotId> + use<> {
-        (1..=self.slots()).map(SlotId::http)
+    pub(crate) fn slot_ids(&self) -> Vec<SlotId> {
+        self.groups.iter().flat_map(crate::group::GroupState::slot_ids).collect()
     }
 
     fn enforce_deadlines(&mut self, now: Time, actions: &mut Vec<Action>) {
@@ -106,148 +107,64 @@ impl Arbiter {
 
     /// A boot that takes too long is one that failed.
     fn boot_timed_out(&mut self, worker: Worker, now: Time, actions: &mut Vec<Action>) {
-        if self.reload.is_some_and(|reload| reload.generation == worker.generation) {
+        if self.is_reloading_to(worker.generation) {
             self.abandon_reload(worker.generation, now, actions);
         } else {
             self.count_failure(worker, now, actions);
         }
     }
 
-    pub(crate) fn spawn(
-        &mut self,
-        slot: SlotId,
-        generation: Generation,
-        now: Time,
-        actions: &mut Vec<Action>,
-    ) {
-        let id = WorkerId(self.next_worker);
-        self.next_worker += 1;
-        let policy = self.policy_of(generation);
-        let state = State::Spawning { give_up_at: Some(now + SPAWN_LIMIT) };
-        self.workers.insert(id, Worker { slot, generation, policy, state, dismissed: false });
-        actions.push(Action::Spawn(id, slot, generation));
-    }
-
-    /// How many slots a generation has or is to have.
-    fn slots_of(&self, generation: Generation) -> u16 {
-        match &self.reload {
-            Some(reload) if reload.generation == generation => reload.policy.workers,
-            _ => self.slots(),
+    /// How many slots a group has or is to have in a generation.
+    fn slots_of(&self, group: GroupId, generation: Generation) -> u16 {
+        if self.is_reloading_to(generation) {
+            return self.group_of(group, generation).map_or(0, |group| group.policy.workers);
         }
+        self.slots(group)
     }
 
-    /// Whether the worker's slot is one of its generation's.
+    /// Whether the process's slot is one of its generation's.
     pub(crate) fn has_slot(&self, worker: &Worker) -> bool {
-        worker.slot.index <= self.slots_of(worker.generation)
+        worker.slot.index <= self.slots_of(worker.slot.group, worker.generation)
     }
 
-    /// Everybody of the serving generation who serves in this slot or is on the way to it.
-    fn incumbents(&self, slot: SlotId) -> impl Iterator<Item = (WorkerId, &Worker)> {
+    /// All processes that serve in this slot or are on the way to it, those of a coming generation aside.
+    pub(crate) fn incumbents(&self, slot: SlotId) -> impl Iterator<Item = (WorkerId, &Worker)> {
         let generation = self.generation;
+        let counts =
+            move |worker: &Worker| worker.generation == generation || worker.group.reload == OnReload::Keep;
         self.workers
             .iter()
-            .filter(move |(_, worker)| {
-                worker.slot == slot && worker.generation == generation && worker.is_incumbent()
-            })
+            .filter(move |(_, worker)| worker.slot == slot && counts(worker) && worker.is_incumbent())
             .map(|(id, worker)| (*id, worker))
     }
 
+    /// Slots without a process that could have one.
     fn vacant_slots(&self) -> impl Iterator<Item = SlotId> {
-        self.slot_ids().filter(|slot| self.incumbents(*slot).next().is_none())
+        let makeable = self.groups.iter().filter(|state| self.can_make(&state.group, self.generation));
+        makeable
+            .flat_map(crate::group::GroupState::slot_ids)
+            .filter(|slot| self.incumbents(*slot).next().is_none())
     }
 
-    fn spawn_at(&self, slot: SlotId) -> Time {
-        self.slots.get(usize::from(slot.index) - 1).map_or(Time::ZERO, |slot| slot.spawn_at)
+    pub(crate) fn spawn_at(&self, slot: SlotId) -> Time {
+        let slots = self.group(slot.group).map_or(&[][..], |state| &state.slots);
+        slots.get(usize::from(slot.index) - 1).map_or(Time::ZERO, |slot| slot.spawn_at)
     }
 
     fn next_spawn(&self) -> Option<Time> {
-        if !self.is_growing() || !self.can_spawn.contains(&self.generation) {
+        if !self.is_growing() {
             return None;
         }
         self.vacant_slots().map(|slot| self.spawn_at(slot)).min()
     }
 
-    fn fill_slots(&mut self, now: Time, actions: &mut Vec<Action>) {
+    pub(crate) fn fill_slots(&mut self, now: Time, actions: &mut Vec<Action>) {
         for id in self.ids(|worker| !self.has_slot(worker)) {
             self.drain(id, DrainReason::FewerWorkers, now, actions);
-        }
-        if !self.can_spawn.contains(&self.generation) {
-            return;
         }
         let vacant: Vec<_> = self.vacant_slots().filter(|slot| now >= self.spawn_at(*slot)).collect();
         for slot in vacant {
             self.spawn(slot, self.generation, now, actions);
-        }
-    }
-
-    /// Where a successor serves, its predecessors drain.
-    fn complete_replacements(&mut self, now: Time, actions: &mut Vec<Action>) {
-        let slots: Vec<_> = self.slot_ids().collect();
-        for slot in slots {
-            let serving: Vec<WorkerId> =
-                self.incumbents(slot).filter(|(_, worker)| worker.is_serving()).map(|(id, _)| id).collect();
-            let Some((_, old)) = serving.split_last() else { continue };
-            for id in old {
-                let recycled = self.workers.get(id).and_then(|worker| worker.recycling(now));
-                self.drain(
-                    *id,
-                    recycled.map_or(DrainReason::FewerWorkers, DrainReason::Recycle),
-                    now,
-                    actions,
-                );
-            }
-        }
-    }
-
-    /// Slots in which a successor is on its way.
-    fn replacing(&self) -> usize {
-        self.slot_ids().filter(|slot| self.incumbents(*slot).count() > 1).count()
-    }
-
-    /// The earliest time at which another replacement may begin, if one may.
-    fn next_replacement_at(&self) -> Option<Time> {
-        let free = self.is_growing()
-            && self.reload.is_none()
-            && self.can_spawn.contains(&self.generation)
-            && self.replacing() < usize::from(self.policy.max_replacing);
-        free.then(|| self.replaced_at.map_or(Time::ZERO, |at| at + self.policy.respawn_interval))
-    }
-
-    fn next_recycling(&self) -> Option<Time> {
-        let earliest = self.next_replacement_at()?;
-        let due = self.slot_ids().filter_map(|slot| {
-            let (_, worker) = self.only_incumbent(slot)?;
-            let State::Serving { recycle_at, recycle, .. } = worker.state else { return None };
-            let due = if recycle.is_some() { Some(Time::ZERO) } else { recycle_at };
-            due.map(|due| due.max(earliest).max(self.spawn_at(slot)))
-        });
-        due.min()
-    }
-
-    fn only_incumbent(&self, slot: SlotId) -> Option<(WorkerId, &Worker)> {
-        let mut incumbents = self.incumbents(slot);
-        incumbents.next().filter(|_| incumbents.next().is_none())
-    }
-
-    fn begin_replacements(&mut self, now: Time, actions: &mut Vec<Action>) {
-        while self.next_replacement_at().is_some_and(|at| now >= at) {
-            let due = self.slot_ids().filter(|slot| now >= self.spawn_at(*slot)).find_map(|slot| {
-                let (id, worker) = self.only_incumbent(slot)?;
-                worker.recycling(now).map(|reason| (slot, id, reason))
-            });
-            let Some((slot, id, reason)) = due else { return };
-            self.replaced_at = Some(now);
-            if !self.headroom && self.serving() > 1 {
-                // The slot is vacant from now on and is filled by the rule for vacant slots.
-                self.drain(id, DrainReason::Recycle(reason), now, actions);
-                self.fill_slots(now, actions);
-            } else {
-                self.spawn(slot, self.generation, now, actions);
-            }
-            if self.policy.respawn_interval.is_zero() {
-                continue;
-            }
-            return;
         }
     }
 }

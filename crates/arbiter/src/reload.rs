@@ -1,40 +1,50 @@
 //! A new generation: proven whole before the old one drains, given up whole if any part of it fails.
 
-use crate::{Action, Arbiter, DrainReason, Phase, Policy, Slot, Time, worker::State};
+use crate::{Action, Arbiter, DrainReason, Group, OnReload, Phase, Time, group::GroupState, worker::State};
 use hostler_wire::{Generation, SlotId};
 
 /// A generation on its way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reload {
     pub(crate) generation: Generation,
-    /// By which its workers live, and everybody once it is proven.
-    pub(crate) policy: Policy,
+    /// By which its processes live, and the whole fleet once it is proven.
+    pub(crate) groups: Vec<Group>,
 }
 
 impl Arbiter {
+    /// Whether this is the generation that is being brought up.
+    pub(crate) fn is_reloading_to(&self, generation: Generation) -> bool {
+        self.reload.as_ref().is_some_and(|reload| reload.generation == generation)
+    }
+
     /// Begins a reload; one that is under way is given up for it.
     pub(crate) fn begin_reload(
         &mut self,
         generation: Generation,
-        policy: Policy,
+        mut groups: Vec<Group>,
         now: Time,
         actions: &mut Vec<Action>,
     ) {
         if self.phase != Phase::Running || generation <= self.generation {
             return;
         }
-        if let Some(Reload { generation: older, .. }) = self.reload {
+        if let Some(older) = self.reload.as_ref().map(|reload| reload.generation) {
             if older >= generation {
                 return;
             }
             self.drop_generation(older, Action::Superseded(older), now, actions);
         }
-        self.reload = Some(Reload { generation, policy: Policy { seed: self.policy.seed, ..policy } });
+        for group in &mut groups {
+            if let Some(before) = self.group(group.id) {
+                group.policy.seed = before.group.policy.seed;
+            }
+        }
+        self.reload = Some(Reload { generation, groups });
     }
 
-    /// Lets every worker of the new generation go; the old one serves on.
+    /// Drains all processes of the new generation; the old one serves on.
     pub(crate) fn abandon_reload(&mut self, generation: Generation, now: Time, actions: &mut Vec<Action>) {
-        if self.reload.is_some_and(|reload| reload.generation == generation) {
+        if self.is_reloading_to(generation) {
             self.drop_generation(generation, Action::NotReloaded(generation), now, actions);
         }
     }
@@ -55,50 +65,63 @@ impl Arbiter {
         }
     }
 
-    /// Brings the new generation up, one worker for each slot, and switches when all of them serve.
+    /// Brings the new generation up, one process for each slot that proves it, and switches when all of them serve.
     pub(crate) fn drive_reload(&mut self, now: Time, actions: &mut Vec<Action>) {
-        let Some(Reload { generation, policy }) = self.reload else { return };
-        if !self.can_spawn.contains(&generation) {
+        let Some(reload) = &self.reload else { return };
+        let generation = reload.generation;
+        let mut proving = reload.groups.iter().filter(|group| group.proves_reload());
+        if !proving.clone().all(|group| self.can_make(group, generation)) {
             return;
         }
-        let slots = || (1..=policy.workers).map(SlotId::http);
-        for slot in slots() {
-            let filled = self.workers.values().any(|worker| {
-                worker.slot == slot && worker.generation == generation && worker.is_incumbent()
-            });
-            if !filled {
-                self.spawn(slot, generation, now, actions);
-            }
+        let slots: Vec<SlotId> = proving.by_ref().flat_map(Group::slots).collect();
+        let missing: Vec<_> =
+            slots.iter().filter(|slot| !self.is_filled(**slot, generation)).copied().collect();
+        for slot in missing {
+            self.spawn(slot, generation, now, actions);
         }
-        let proven = slots().all(|slot| {
+        let serves = |slot: &SlotId| {
             let mut workers = self.workers.values();
             workers
-                .any(|worker| worker.slot == slot && worker.generation == generation && worker.is_serving())
-        });
-        if proven {
-            self.switch_to(generation, policy, now, actions);
+                .any(|worker| worker.slot == *slot && worker.generation == generation && worker.is_serving())
+        };
+        if slots.iter().all(serves)
+            && let Some(reload) = self.reload.take()
+        {
+            self.switch_to(reload, now, actions);
         }
     }
 
-    fn switch_to(&mut self, generation: Generation, policy: Policy, now: Time, actions: &mut Vec<Action>) {
-        self.reload = None;
+    fn is_filled(&self, slot: SlotId, generation: Generation) -> bool {
+        let mut workers = self.workers.values();
+        workers.any(|worker| worker.slot == slot && worker.generation == generation && worker.is_incumbent())
+    }
+
+    fn switch_to(&mut self, reload: Reload, now: Time, actions: &mut Vec<Action>) {
+        let Reload { generation, groups } = reload;
         self.generation = generation;
-        self.policy = policy;
-        self.slots.resize(usize::from(policy.workers), Slot::default());
+        for state in &mut self.groups {
+            if !groups.iter().any(|group| group.id == state.group.id) {
+                state.resize(0);
+            }
+        }
+        for group in groups {
+            match self.group_mut(group.id) {
+                Some(state) => state.adopt(group, now),
+                None => self.groups.push(GroupState::new(group)),
+            }
+        }
         self.preparing.retain(|other, _| *other >= generation);
         self.can_spawn.retain(|other| *other >= generation);
-        for slot in &mut self.slots {
-            slot.failures = 0;
-            slot.spawn_at = now;
-        }
         actions.push(Action::Reloaded(generation));
         // One that is not forked yet is told once it is (`quit_unneeded`).
         let old: Vec<_> = self.ids(|worker| {
             worker.generation < generation
+                && worker.group.reload == OnReload::Replace
                 && matches!(worker.state, State::Booting { .. } | State::Serving { .. })
         });
         for id in old {
             self.drain(id, DrainReason::Reload, now, actions);
         }
+        self.fill_slots(now, actions);
     }
 }

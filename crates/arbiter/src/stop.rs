@@ -1,76 +1,102 @@
-//! The end of a worker's service, and of the server's.
+//! The end of a process's service, and of the server's.
 
 use crate::{
-    Action, Arbiter, DrainReason, KillCause, Phase, Time,
+    Action, Arbiter, DrainReason, KillCause, OnReload, Phase, Stop, Time,
     worker::{KILL_MARGIN, QUICK_LIMIT, State, Worker},
 };
 use hostler_wire::{ExitStatus, WorkerId};
+use std::time::Duration;
 
 impl Arbiter {
-    pub(crate) fn ids(&self, which: impl Fn(&Worker) -> bool) -> Vec<WorkerId> {
-        self.workers.iter().filter(|(_, worker)| which(worker)).map(|(id, _)| *id).collect()
-    }
-
-    /// Tells a worker to finish, unless it is ending already. One that is not forked yet is told once it is.
+    /// Tells a process to finish, unless it is ending already. One that is not forked yet is told once it is.
     pub(crate) fn drain(&mut self, id: WorkerId, reason: DrainReason, now: Time, actions: &mut Vec<Action>) {
-        let hand_over = match reason {
-            DrainReason::Stop => false,
-            DrainReason::Upgrade => true,
-            _ => self
-                .workers
-                .iter()
-                .any(|(other, worker)| *other != id && worker.is_serving() && self.has_slot(worker)),
-        };
+        let hand_over = self.is_taken_over(id, reason);
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        let kill_at = now + worker.policy.graceful_timeout + KILL_MARGIN;
-        match worker.state {
+        let kill_at = now + worker.group.policy.graceful_timeout + KILL_MARGIN;
+        match (worker.state, worker.group.stop) {
+            (State::Booting { .. } | State::Serving { .. }, Stop::Signal) => {
+                worker.state = State::Draining { kill_at, cause: KillCause::GracefulTimeout };
+                actions.push(Action::SendTerm { worker: id, reason });
+            }
             // It has no request to finish, unless its word that it serves is still on the way.
-            State::Booting { .. } => {
+            (State::Booting { .. }, Stop::Drain) => {
                 worker.state = State::Draining { kill_at: now + QUICK_LIMIT, cause: KillCause::QuickStop };
                 worker.dismissed = true;
                 actions.push(Action::Dismiss { worker: id, hand_over });
             }
-            State::Serving { .. } => {
+            (State::Serving { .. }, Stop::Drain) => {
                 worker.state = State::Draining { kill_at, cause: KillCause::GracefulTimeout };
                 actions.push(Action::Drain { worker: id, reason, hand_over });
             }
-            State::Spawning { .. }
-            | State::Reporting { .. }
-            | State::Draining { .. }
-            | State::Killed { .. } => {}
+            (
+                State::Spawning { .. }
+                | State::Reporting { .. }
+                | State::Draining { .. }
+                | State::Killed { .. },
+                Stop::Drain | Stop::Signal,
+            ) => {}
         }
     }
 
-    /// Tells a worker to leave at once.
-    fn quit(&mut self, id: WorkerId, now: Time, actions: &mut Vec<Action>) {
+    /// Whether others of its group go on without this process, and take its idle connections.
+    fn is_taken_over(&self, id: WorkerId, reason: DrainReason) -> bool {
+        match reason {
+            DrainReason::Stop => false,
+            DrainReason::Upgrade => true,
+            _ => {
+                let group = self.workers.get(&id).map(|worker| worker.slot.group);
+                let mut others = self.workers.iter().filter(|(other, _)| **other != id);
+                others.any(|(_, worker)| {
+                    worker.is_serving() && Some(worker.slot.group) == group && self.has_slot(worker)
+                })
+            }
+        }
+    }
+
+    /// Tells a process to exit at once.
+    fn quit(&mut self, id: WorkerId, reason: DrainReason, now: Time, actions: &mut Vec<Action>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        if !matches!(worker.state, State::Spawning { .. } | State::Killed { .. }) {
-            worker.state = State::Draining { kill_at: now + QUICK_LIMIT, cause: KillCause::QuickStop };
-            worker.dismissed = false;
-            actions.push(Action::Quit(id));
+        if matches!(worker.state, State::Spawning { .. } | State::Killed { .. }) {
+            return;
         }
+        worker.state = State::Draining { kill_at: now + QUICK_LIMIT, cause: KillCause::QuickStop };
+        worker.dismissed = false;
+        actions.push(match worker.group.stop {
+            Stop::Drain => Action::Quit(id),
+            Stop::Signal => Action::SendTerm { worker: id, reason },
+        });
     }
 
-    /// A worker that is forked too late, during a stop or for a generation that is over, is told to exit.
+    /// A process that is forked too late, during a stop or for a generation that is over, is told to exit.
     pub(crate) fn quit_unneeded(&mut self, id: WorkerId, now: Time, actions: &mut Vec<Action>) {
         let Some(worker) = self.workers.get(&id) else { return };
         let wanted = self.generation == worker.generation
-            || self.reload.is_some_and(|reload| reload.generation == worker.generation);
-        if self.is_stopping() || !wanted {
-            self.quit(id, now, actions);
+            || self.is_reloading_to(worker.generation)
+            || worker.group.reload == OnReload::Keep;
+        if self.is_stopping() {
+            self.quit(id, DrainReason::Stop, now, actions);
+        } else if !wanted {
+            self.quit(id, DrainReason::Reload, now, actions);
         }
     }
 
     /// The second request is meant more urgently than the first.
     pub(crate) fn stop_by_user(&mut self, now: Time, actions: &mut Vec<Action>) {
-        if self.phase == Phase::Running && !self.policy.drain_delay.is_zero() && self.serving() > 0 {
-            self.phase = Phase::LameDuck { until: now + self.policy.drain_delay };
+        let delay = self.drain_delay();
+        let serving = self.ids(|worker| worker.is_serving() && worker.group.stop == Stop::Drain);
+        if self.phase == Phase::Running && !delay.is_zero() && !serving.is_empty() {
+            self.phase = Phase::LameDuck { until: now + delay };
             self.stop_successor(false, now, actions);
-            let serving = self.ids(Worker::is_serving);
             actions.extend(serving.into_iter().map(Action::LameDuck));
             return;
         }
         self.stop(self.is_told_to_stop(), ExitStatus::Clean, DrainReason::Stop, now, actions);
+    }
+
+    /// How long to serve on after the signal to stop.
+    pub(crate) fn drain_delay(&self) -> Duration {
+        let drained = self.groups.iter().filter(|state| state.group.stop == Stop::Drain);
+        drained.map(|state| state.group.policy.drain_delay).max().unwrap_or_default()
     }
 
     /// Whether the user, or a failed start, has ended the service. Leaving it to another server does not.
@@ -98,37 +124,61 @@ impl Arbiter {
         self.phase = Phase::Stopping { quickly, status, reason };
         self.reload = None;
         self.preparing.clear();
-        // Workers that are not forked yet are waited for, but not for long.
+        // Processes that are not forked yet are waited for, but not for long.
         for worker in self.workers.values_mut() {
             if let State::Spawning { give_up_at: Some(at) } = &mut worker.state {
                 *at = now + QUICK_LIMIT;
             }
         }
-        // Whom those that retire hand their connections to leaves, too.
-        if !quickly && reason == DrainReason::Stop {
-            let draining = self.ids(Worker::is_draining_in_time).into_iter();
-            actions.extend(draining.map(|worker| Action::Drain { worker, reason, hand_over: false }));
-        }
-        for id in self.ids(|_| true) {
-            if quickly {
-                self.quit(id, now, actions);
-            } else {
-                self.drain(id, reason, now, actions);
+        if quickly {
+            for id in self.ids(|_| true) {
+                self.quit(id, reason, now, actions);
             }
+            return;
         }
+        if reason == DrainReason::Stop {
+            self.cancel_handovers(actions);
+        }
+        self.drain_in_order(now, actions);
+    }
+
+    /// The handover targets are stopping as well: cancel the handover for workers that already drain.
+    fn cancel_handovers(&self, actions: &mut Vec<Action>) {
+        let draining =
+            self.ids(|worker| worker.is_draining_in_time() && worker.group.stop == Stop::Drain).into_iter();
+        let reason = DrainReason::Stop;
+        actions.extend(draining.map(|worker| Action::Drain { worker, reason, hand_over: false }));
+    }
+
+    /// Drains the groups that are next in the stop order: all processes of those before them have exited.
+    pub(crate) fn drain_in_order(&mut self, now: Time, actions: &mut Vec<Action>) {
+        let Phase::Stopping { quickly: false, reason, .. } = self.phase else { return };
+        let left = self.workers.values().filter(|worker| self.is_or_will_be(worker));
+        let Some(next) = left.map(|worker| worker.group.stop_order).min() else { return };
+        for id in self.ids(|worker| worker.group.stop_order == next) {
+            self.drain(id, reason, now, actions);
+        }
+    }
+
+    /// Whether the process exists, or may still be made: not every mold that was asked for one can fork any more.
+    fn is_or_will_be(&self, worker: &Worker) -> bool {
+        !worker.awaits_mold() || self.can_spawn.contains(&worker.generation)
+    }
+
+    /// The time that all groups, one after another, have to stop.
+    pub(crate) fn grace_of_all(&self) -> Duration {
+        let mut orders = std::collections::BTreeMap::<u8, Duration>::new();
+        for state in &self.groups {
+            let grace = state.group.policy.graceful_timeout + KILL_MARGIN;
+            let longest = orders.entry(state.group.stop_order).or_default();
+            *longest = grace.max(*longest);
+        }
+        orders.into_values().sum()
     }
 
     pub(crate) fn exit_when_empty(&mut self, actions: &mut Vec<Action>) {
         let Phase::Stopping { status, .. } = self.phase else { return };
-        if self.is_successor_awaited() {
-            return;
-        }
-        // Workers that no mold will ever make need not be waited for.
-        if self
-            .workers
-            .values()
-            .all(|worker| worker.is_spawning() && !self.can_spawn.contains(&worker.generation))
-        {
+        if !self.is_successor_awaited() && !self.workers.values().any(|worker| self.is_or_will_be(worker)) {
             self.phase = Phase::Over;
             actions.push(Action::Exit(status));
         }

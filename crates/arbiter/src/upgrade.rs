@@ -9,10 +9,7 @@
 //! Whoever tells this server to stop means the service: a successor that has not taken over is stopped first, and one
 //! that has is told, too, as long as this server is there to be asked.
 
-use crate::{
-    Action, Arbiter, DrainReason, Phase, Time,
-    worker::{KILL_MARGIN, QUICK_LIMIT},
-};
+use crate::{Action, Arbiter, DrainReason, Phase, Time, worker::QUICK_LIMIT};
 use hostler_wire::ExitStatus;
 use std::time::Duration;
 
@@ -101,7 +98,7 @@ impl Arbiter {
 
     /// Passes a stop on.
     pub(crate) fn stop_successor(&mut self, quickly: bool, now: Time, actions: &mut Vec<Action>) {
-        let grace = self.policy.drain_delay + self.policy.graceful_timeout + KILL_MARGIN;
+        let grace = self.drain_delay() + self.grace_of_all();
         let kill_at = now + STOP_MARGIN + if quickly { QUICK_LIMIT } else { grace };
         let (state, action) = match self.successor {
             Some(Successor::Starting) => (Successor::Stopping { kill_at: None }, Action::KillSuccessor),

@@ -1,7 +1,7 @@
-//! A worker as the rules see it.
+//! A process as the rules see it.
 
-use crate::{Policy, Time};
-use hostler_wire::{Generation, SlotId};
+use crate::{Group, Launch, Liveness, Time};
+use hostler_wire::{Generation, SlotId, WorkerId};
 use std::time::Duration;
 
 /// How long a mold may take to fork, from its last fork on: its application's hooks may be slow, one by one.
@@ -74,14 +74,20 @@ pub(crate) enum State {
 pub(crate) struct Worker {
     pub(crate) slot: SlotId,
     pub(crate) generation: Generation,
-    /// That of its generation.
-    pub(crate) policy: Policy,
+    /// What its generation says of its group.
+    pub(crate) group: Group,
     pub(crate) state: State,
-    /// It was told to leave before its word came that it serves: if it does, it may finish what it took.
+    /// It was told to exit before its word came that it serves: if it does, it may finish what it took.
     pub(crate) dismissed: bool,
 }
 
 impl Worker {
+    /// Begins to serve.
+    pub(crate) fn serve(&mut self, id: WorkerId, now: Time) {
+        let recycle_at = self.group.policy.recycling(now, u64::from(id.0));
+        self.state = State::Serving { since: now, beat: now, recycle_at, recycle: None };
+    }
+
     /// Serves, and is not about to be something else.
     pub(crate) fn is_serving(&self) -> bool {
         matches!(self.state, State::Serving { .. })
@@ -92,7 +98,7 @@ impl Worker {
         matches!(self.state, State::Draining { cause: KillCause::GracefulTimeout, .. })
     }
 
-    /// Was told to finish or to leave at once, and has done nothing wrong before that.
+    /// Was told to finish or to exit at once, and has done nothing wrong before that.
     pub(crate) fn was_told_to_exit(&self) -> bool {
         let (State::Draining { cause, .. } | State::Killed { cause }) = self.state else { return false };
         matches!(cause, KillCause::GracefulTimeout | KillCause::QuickStop)
@@ -103,26 +109,32 @@ impl Worker {
         matches!(self.state, State::Spawning { .. } | State::Booting { .. } | State::Serving { .. })
     }
 
-    /// Was asked for and is not forked yet.
+    /// Was asked for and does not exist yet.
     pub(crate) fn is_spawning(&self) -> bool {
         matches!(self.state, State::Spawning { .. })
     }
 
-    /// When something is to be done about it if nothing else happens; retirement is looked at apart. `watched`: a
+    /// Was asked of a mold, which has not forked it yet.
+    pub(crate) fn awaits_mold(&self) -> bool {
+        self.is_spawning() && self.group.launch == Launch::Mold
+    }
+
+    /// When something is to be done about it if nothing else happens; recycling is looked at apart. `watched`: a
     /// stall counts.
     pub(crate) fn deadline(&self, watched: bool) -> Option<Time> {
         match self.state {
             State::Killed { .. } => None,
             State::Spawning { give_up_at: at } | State::Booting { kill_at: at } => at,
             State::Serving { beat, .. } => {
-                self.policy.stall_timeout.filter(|_| watched).map(|timeout| beat + timeout)
+                let beats = watched && self.group.liveness == Liveness::Beat;
+                self.group.policy.stall_timeout.filter(|_| beats).map(|timeout| beat + timeout)
             }
             State::Reporting { until, .. } => Some(until),
             State::Draining { kill_at, .. } => Some(kill_at),
         }
     }
 
-    /// Why it is to be replaced, if it is.
+    /// Why it is to be recycled, if it is.
     pub(crate) fn recycling(&self, now: Time) -> Option<RecycleReason> {
         match self.state {
             State::Serving { recycle: Some(reason), .. } => Some(reason),

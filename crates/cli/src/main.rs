@@ -93,6 +93,7 @@ fn generation_spec(config: &Config, listeners: &[ListenerSettings], spawner: Spa
             memory_interval: rules.memory_interval,
             memory_samples: rules.memory_samples,
         },
+        companions: Vec::new(),
     }
 }
 

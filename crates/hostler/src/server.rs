@@ -3,13 +3,16 @@
 use crate::Request;
 use bytes::Bytes;
 use hostler_master::{
-    CommandLine, GenerationSpec, Limits, Listening, NativeWorkerContext, Plan, Policy, Predecessor, Spawner,
+    CommandLine, Companion, GenerationSpec, Limits, Listening, NativeWorkerContext, Plan, Policy,
+    Predecessor, Spawner,
 };
 use hostler_sys::{
     logging::{self, Destination},
     socket, title,
 };
-use hostler_wire::{HttpSettings, Identity, ListenerInfo, LogForm, LogLevel, LogSettings, WorkerSettings};
+use hostler_wire::{
+    GroupId, HttpSettings, Identity, ListenerInfo, LogForm, LogLevel, LogSettings, WorkerSettings,
+};
 use std::{
     error::Error as StdError,
     io,
@@ -53,6 +56,7 @@ pub struct Server {
     request_timeout: Option<Duration>,
     backlog: i32,
     log: LogSettings,
+    companions: Vec<Companion>,
 }
 
 impl Default for Server {
@@ -75,6 +79,7 @@ impl Default for Server {
             request_timeout: None,
             backlog: 1024,
             log: LogSettings { enabled: true, level: LogLevel::Info, form: LogForm::Text },
+            companions: Vec::new(),
         }
     }
 }
@@ -192,6 +197,22 @@ impl Server {
         self
     }
 
+    /// Runs a program beside the workers; not part of the interface yet.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn companion(mut self, name: &str, program: &str, args: &[&str]) -> Self {
+        let id = u16::try_from(self.companions.len() + 1).unwrap_or(u16::MAX);
+        self.companions.push(Companion {
+            id: GroupId(id),
+            name: name.to_owned(),
+            program: program.into(),
+            args: args.iter().map(Into::into).collect(),
+            env: Vec::new(),
+            graceful_timeout: Duration::from_secs(5),
+        });
+        self
+    }
+
     /// Serves what `make` returns, until a signal says stop. `make` runs once in each worker.
     ///
     /// # Errors
@@ -235,6 +256,7 @@ impl Server {
                 spawner: Spawner::Native(Rc::new(worker)),
                 policy: self.policy,
                 limits: self.limits.clone(),
+                companions: self.companions.clone(),
             },
             listeners,
             reload: None,

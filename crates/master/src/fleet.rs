@@ -1,13 +1,8 @@
 //! The processes of the fleet: which worker is which, the lines to them, and their pages.
 
-use hostler_sys::{channel::Channel, process::WaitStatus};
+use hostler_sys::channel::Channel;
 use hostler_wire::{Assignment, FromWorker, Page, ToWorker, Totals, WorkerId};
-use std::{
-    collections::{BTreeMap, HashMap},
-    fs::File,
-    io,
-    os::fd::BorrowedFd,
-};
+use std::{collections::BTreeMap, fs::File, io, os::fd::BorrowedFd};
 use tracing::debug;
 
 /// A worker, from the moment it was asked for.
@@ -35,8 +30,6 @@ pub(crate) struct Seen {
 /// All workers.
 pub(crate) struct Fleet {
     workers: BTreeMap<WorkerId, Worker>,
-    /// Exits of processes that may turn out to be workers whose birth has not been told yet.
-    unclaimed_exits: HashMap<i32, WaitStatus>,
     pages: &'static [Page],
     /// Counters of workers that ended.
     ended: Totals,
@@ -44,7 +37,7 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     pub(crate) fn new(pages: &'static [Page]) -> Self {
-        Self { workers: BTreeMap::new(), unclaimed_exits: HashMap::new(), pages, ended: Totals::default() }
+        Self { workers: BTreeMap::new(), pages, ended: Totals::default() }
     }
 
     /// A page that no worker has, from the second on; what is said on the first lets workers find each other.
@@ -94,32 +87,15 @@ impl Fleet {
         self.workers.iter().map(|(id, worker)| (*id, worker))
     }
 
-    pub(crate) fn worker_of(&self, pid: i32) -> Option<WorkerId> {
-        self.workers.iter().find(|(_, worker)| worker.pid == Some(pid)).map(|(id, _)| *id)
-    }
-
-    /// The workers that have been asked for and not been born.
+    /// The workers that have been asked for and are not forked yet.
     pub(crate) fn pending(&self) -> Vec<WorkerId> {
         self.workers.iter().filter(|(_, worker)| worker.pid.is_none()).map(|(id, _)| *id).collect()
     }
 
-    /// The mold told that a worker was born; returns how it ended if it has ended already.
-    pub(crate) fn forked(&mut self, id: WorkerId, pid: i32) -> Option<WaitStatus> {
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.pid = Some(pid);
-        }
-        let ended = self.unclaimed_exits.remove(&pid);
-        if self.pending().is_empty() {
-            self.unclaimed_exits.clear();
-        }
-        ended
-    }
-
-    /// A process ended that is no known worker. As PID 1 or subreaper we get such from anybody.
-    pub(crate) fn keep_unclaimed_exit(&mut self, pid: i32, status: WaitStatus) {
-        if !self.pending().is_empty() {
-            self.unclaimed_exits.insert(pid, status);
-        }
+    /// A worker was forked; whether it is one that was asked for and is still needed.
+    pub(crate) fn forked(&mut self, id: WorkerId, pid: i32) -> bool {
+        let worker = self.workers.get_mut(&id);
+        worker.map(|worker| worker.pid = Some(pid)).is_some()
     }
 
     /// The next message of a worker; `None` if there is none.

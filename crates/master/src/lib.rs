@@ -18,8 +18,11 @@
 
 #![deny(unsafe_code)]
 
+mod children;
+mod companion;
 mod fleet;
 mod jitter;
+mod launch;
 mod mold;
 mod molds;
 mod native;
@@ -34,12 +37,14 @@ mod stacks;
 mod upgrade;
 mod watch;
 
+pub use companion::Companion;
 pub use hostler_arbiter::Policy;
 pub use mold::MoldCommand;
 pub use native::NativeWorkerContext;
 pub use predecessor::Predecessor;
 pub use upgrade::CommandLine;
 
+use hostler_arbiter::{Group, Launch};
 use hostler_sys::own_file::OwnFile;
 use hostler_wire::{BootFailure, ExitStatus, ListenerInfo, ListenerSettings, WorkerSettings};
 use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc, time::Duration};
@@ -93,6 +98,27 @@ pub struct GenerationSpec {
     pub policy: Policy,
     /// What they may use up.
     pub limits: Limits,
+    /// Programs that run beside the workers.
+    pub companions: Vec<Companion>,
+}
+
+impl GenerationSpec {
+    /// How the arbiter is to supervise its processes.
+    pub(crate) fn groups(&self) -> Vec<Group> {
+        let launch = match self.spawner {
+            Spawner::Mold(_) => Launch::Mold,
+            Spawner::Native(_) => Launch::Direct,
+        };
+        let programs = self.companions.iter().map(Companion::group);
+        [Group::http(launch, self.policy)].into_iter().chain(programs).collect()
+    }
+
+    /// As [`GenerationSpec::groups`], with the seed of their jitter.
+    pub(crate) fn seeded_groups(&self, seed: u64) -> Vec<Group> {
+        let mut groups = self.groups();
+        groups.iter_mut().for_each(|group| group.policy.seed = seed);
+        groups
+    }
 }
 
 /// What a worker may use up before it is replaced, and how it is watched.

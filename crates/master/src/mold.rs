@@ -14,7 +14,7 @@ use std::{
 const CONTROL_DESCRIPTOR: i32 = 3;
 
 /// sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3); and our own word to a successor.
-const SERVICE_MANAGER_VARIABLES: [&str; 7] = [
+pub(crate) const SERVICE_MANAGER_VARIABLES: [&str; 7] = [
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
     "LISTEN_PID",

@@ -30,8 +30,8 @@ pub(crate) struct Molds {
     leaving: Vec<(i32, Option<Instant>)>,
 }
 
-/// How the start of a mold went.
-pub(crate) type Started = Result<(), String>;
+/// How the start of a mold went: its process id, or what failed.
+pub(crate) type Started = Result<i32, String>;
 
 impl Molds {
     /// Adds a generation; its mold, if it needs one, is due at once.
@@ -102,11 +102,11 @@ impl Molds {
         }
     }
 
-    /// Whether the process that ended was a mold that was told to leave.
-    pub(crate) fn reap_leaving(&mut self, pid: i32) -> bool {
-        let before = self.leaving.len();
+    /// A mold was reaped; whether its generation has lost it, and not given it up before.
+    pub(crate) fn reaped(&mut self, generation: Generation, pid: i32) -> bool {
         self.leaving.retain(|(leaving, _)| *leaving != pid);
-        self.leaving.len() < before
+        let mold = self.entries.get(&generation).and_then(|entry| entry.mold.as_ref());
+        mold.is_some_and(|mold| mold.pid == pid)
     }
 
     /// What the generations are made of.
@@ -121,10 +121,6 @@ impl Molds {
 
     pub(crate) fn running(&self) -> impl Iterator<Item = (Generation, &Mold)> {
         self.entries.iter().filter_map(|(generation, entry)| Some((*generation, entry.mold.as_ref()?)))
-    }
-
-    pub(crate) fn generation_of(&self, pid: i32) -> Option<Generation> {
-        self.running().find(|(_, mold)| mold.pid == pid).map(|(generation, _)| generation)
     }
 
     pub(crate) fn due(&self) -> Option<Instant> {
@@ -148,8 +144,8 @@ impl Molds {
             let Spawner::Mold(command) = &entry.spec.spawner else { continue };
             match Mold::start(command, &entry.spec.settings, shared) {
                 Ok(mold) => {
+                    started.push((*generation, Ok(mold.pid)));
                     entry.mold = Some(mold);
-                    started.push((*generation, Ok(())));
                 }
                 Err(error) => {
                     let program = command.program.display();

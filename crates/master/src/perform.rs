@@ -1,22 +1,11 @@
 //! What goes out: the arbiter's actions as system calls.
 
-use crate::{
-    Spawner,
-    native::{self, NativeWorkerContext},
-    run::Master,
-    stacks,
-};
+use crate::{companion::Running, run::Master, stacks};
 use hostler_arbiter::{Action, DrainReason, Event, KillCause, RecycleReason};
-use hostler_sys::{board, channel::Channel, proc, process, signal::SignalPipe, title};
-use hostler_wire::{
-    Assignment, BootFailure, ExitStatus, FailureKind, Generation, Role, SlotId, ToMold, ToWorker, WorkerId,
-};
+use hostler_sys::{board, proc, process};
+use hostler_wire::{BootFailure, ExitStatus, FailureKind, Generation, GroupId, SlotId, ToWorker, WorkerId};
 use nix::libc::{SIGKILL, SIGTERM};
-use std::{
-    collections::VecDeque,
-    io,
-    os::fd::{AsFd, OwnedFd},
-};
+use std::{collections::VecDeque, time::Duration};
 use tracing::{debug, error, info, warn};
 
 impl Master {
@@ -41,6 +30,7 @@ impl Master {
             Action::Drain { worker, reason, hand_over } => self.drain(worker, reason, hand_over),
             Action::Quit(id) => self.fleet.tell(id, &ToWorker::Quit),
             Action::Dismiss { worker, hand_over } => self.fleet.tell(worker, &ToWorker::Drain { hand_over }),
+            Action::SendTerm { worker, reason } => self.send_term(worker, reason),
             Action::Report(id, cause) => self.ask_for_stacks(id, cause),
             Action::Terminate(id, cause) => self.terminate(id, cause),
             Action::Kill(id, cause) => self.kill(id, cause),
@@ -53,13 +43,7 @@ impl Master {
             Action::NotUpgraded => error!("not upgraded: the other server ended; this one goes on"),
             Action::HandedOver => self.handed_over(),
             Action::TookBack => self.took_back(events),
-            Action::CrashLoop(slot, wait) => {
-                error!(
-                    worker = slot.index,
-                    next_attempt_seconds = wait.as_secs_f64(),
-                    "worker fails again and again"
-                );
-            }
+            Action::CrashLoop(slot, wait) => self.report_crash_loop(slot, wait),
             Action::Exit(_) => {}
         }
     }
@@ -74,6 +58,23 @@ impl Master {
             );
         }
         self.fleet.tell(id, &ToWorker::Drain { hand_over });
+    }
+
+    /// Stops a process that knows no messages.
+    fn send_term(&self, id: WorkerId, reason: DrainReason) {
+        let Some(Running { name, pid }) = self.companions.get(&id) else { return };
+        info!(companion = name, pid, reason = name_of_reason(reason), "companion stopping");
+        self.signal(*pid, SIGTERM);
+    }
+
+    fn report_crash_loop(&self, slot: SlotId, wait: Duration) {
+        let next_attempt_seconds = wait.as_secs_f64();
+        if slot.group == GroupId::HTTP {
+            return error!(worker = slot.index, next_attempt_seconds, "worker fails again and again");
+        }
+        let companion = self.plan.spec.companions.iter().find(|companion| companion.id == slot.group);
+        let companion = companion.map(|companion| companion.name.as_str());
+        error!(companion, next_attempt_seconds, "companion fails again and again");
     }
 
     /// Has the worker write its stacks, for [`Master::terminate`] to read.
@@ -116,6 +117,10 @@ impl Master {
     }
 
     fn kill(&self, id: WorkerId, cause: KillCause) {
+        if let Some(Running { name, pid }) = self.companions.get(&id) {
+            warn!(companion = name, pid, reason = name_of_cause(cause), "companion killed");
+            self.signal(*pid, SIGKILL);
+        }
         let Some(worker) = self.fleet.get(id) else { return };
         let Some(pid) = worker.pid else { return };
         let requests = board::describe(&self.fleet.page(&worker.assignment).requests_in_flight());
@@ -205,101 +210,6 @@ impl Master {
                 hint: Some("without --preload a worker that hangs is reported with its stacks".into()),
             });
         }
-    }
-
-    /// Asks for a worker; what happened at once.
-    fn spawn(&mut self, id: WorkerId, slot: SlotId, generation: Generation) -> Vec<Event> {
-        match self.try_spawn(id, slot, generation) {
-            Ok(Some(_)) => vec![Event::Spawned(id)],
-            Ok(None) => Vec::new(),
-            Err(error) => {
-                error!(worker = slot.index, %error, "cannot start a worker");
-                self.fleet.remove(id);
-                vec![Event::SpawnFailed(id)]
-            }
-        }
-    }
-
-    /// The new worker's process id, if it is known at once.
-    fn try_spawn(&mut self, id: WorkerId, slot: SlotId, generation: Generation) -> io::Result<Option<i32>> {
-        let (ours, theirs) = Channel::pair()?;
-        ours.set_nonblocking(true)?;
-        let stacks = board::stacks_file()?;
-        let page = self.fleet.free_page()?;
-        let assignment = Assignment {
-            worker: id,
-            slot,
-            role: Role::Http,
-            generation,
-            page,
-            request_limit: self.request_limit(generation),
-        };
-        self.fleet.page(&assignment).clear();
-        let Some(entry) = self.molds.get(generation) else {
-            return Err(io::Error::other("there is no such generation"));
-        };
-        match &entry.spec.spawner {
-            Spawner::Mold(_) => {
-                let mold = entry.mold.as_ref().ok_or_else(|| io::Error::other("there is no mold"))?;
-                mold.channel.send(
-                    &ToMold::Fork(assignment),
-                    &[theirs.as_fd(), stacks.as_fd(), self.board.for_writing()],
-                )?;
-                self.fleet.add(assignment, ours, stacks, None);
-                Ok(None)
-            }
-            Spawner::Native(_) => {
-                let copy = stacks.try_clone()?;
-                let pid = self.fork_native(assignment, theirs, copy)?;
-                self.fleet.add(assignment, ours, stacks, Some(pid));
-                Ok(Some(pid))
-            }
-        }
-    }
-
-    /// After how many requests the next worker of this generation is to be replaced.
-    fn request_limit(&mut self, generation: Generation) -> Option<u64> {
-        let limits = &self.molds.get(generation)?.spec.limits;
-        let most = limits.max_requests?;
-        let jitter = limits.max_requests_jitter.min(most - 1);
-        Some(most - self.jitter.below(jitter + 1))
-    }
-
-    fn fork_native(
-        &mut self,
-        assignment: Assignment,
-        channel: Channel,
-        stacks: std::fs::File,
-    ) -> io::Result<i32> {
-        let Some(entry) = self.molds.get(assignment.generation) else {
-            return Err(io::Error::other("there is no such generation"));
-        };
-        let (settings, spawner) = (entry.spec.settings.clone(), entry.spec.spawner.clone());
-        let Spawner::Native(main) = spawner else { return Err(io::Error::other("it has a mold")) };
-        let shared: io::Result<Vec<OwnedFd>> =
-            self.shared_descriptors().into_iter().map(|descriptor| descriptor.try_clone_to_owned()).collect();
-        let board = self.board.for_writing().try_clone_to_owned()?;
-        let name = settings.process_name.clone();
-        let title = title::for_role(name.as_deref(), title::Role::Worker(assignment.slot.index), "native");
-        let master_pid = std::process::id().cast_signed();
-        let native =
-            NativeWorkerContext { assignment, channel, stacks, board, shared: shared?, settings, master_pid };
-        // Lines to siblings and to the other server must end with the master, not with a worker that inherited a copy.
-        let pages = self.board.pages();
-        let (fleet, signals, files) = (&mut self.fleet, &mut self.signals, &mut self.plan.owned_files);
-        let (predecessor, successor) = (&mut self.plan.predecessor, &mut self.successor);
-        native::fork(
-            || {
-                let none = crate::fleet::Fleet::new(pages);
-                let silent = SignalPipe::new(&[]).map(|none| std::mem::replace(signals, none));
-                let others = (predecessor.take(), successor.take());
-                (std::mem::replace(fleet, none), silent, std::mem::take(files), others)
-            },
-            || {
-                title::set(&title);
-                main(native)
-            },
-        )
     }
 }
 

@@ -1,12 +1,12 @@
 //! What comes in: exits, and what molds and workers say.
 
-use crate::{molds::MOLD_PAUSE, report, run::Master, stacks};
+use crate::{children::Child, companion::Running, molds::MOLD_PAUSE, report, run::Master, stacks};
 use hostler_arbiter::{Event, RecycleReason};
 use hostler_sys::{
     proc,
     process::{self, WaitStatus},
 };
-use hostler_wire::{BootFailure, FailureKind, FromMold, FromWorker, Generation, ToWorker, WorkerId};
+use hostler_wire::{BootFailure, FailureKind, FromMold, FromWorker, Generation, GroupId, ToWorker, WorkerId};
 use std::{collections::VecDeque, io, time::Instant};
 use tracing::{debug, error, info, warn};
 
@@ -22,28 +22,52 @@ impl Master {
     }
 
     fn ended(&mut self, pid: i32, status: WaitStatus, events: &mut VecDeque<Event>) {
-        if let Some(generation) = self.molds.generation_of(pid) {
-            // Its last words first.
-            self.receive_from_mold(generation, events);
-            self.kill_pending_forks(pid);
-            self.mold_lost(generation, &status.to_string(), events);
-        } else if let Some(id) = self.fleet.worker_of(pid) {
-            self.worker_ended(id, pid, status, events);
-        } else if self.molds.reap_leaving(pid) {
-            self.kill_pending_forks(pid);
-        } else if !self.successor_ended(pid, status, events) {
-            self.fleet.keep_unclaimed_exit(pid, status);
+        let pending = !self.fleet.pending().is_empty();
+        match self.children.reaped(pid, status, pending) {
+            Some(Child::Mold(generation)) => self.mold_ended(generation, pid, status, events),
+            Some(Child::Worker(id)) => self.worker_ended(id, pid, status, events),
+            Some(Child::Companion(id)) => self.companion_ended(id, status, events),
+            Some(Child::Successor) => self.successor_ended(pid, status, events),
+            None => {}
         }
     }
 
-    /// A mold that ended may have left processes that it was about to make a worker of; nobody else knows of them, and
-    /// one that is stopped would stay for ever.
+    fn mold_ended(
+        &mut self,
+        generation: Generation,
+        pid: i32,
+        status: WaitStatus,
+        events: &mut VecDeque<Event>,
+    ) {
+        let lost = self.molds.reaped(generation, pid);
+        if lost {
+            // Its last words first.
+            self.receive_from_mold(generation, events);
+        }
+        self.kill_pending_forks(pid);
+        if lost {
+            self.mold_lost(generation, &status.to_string(), events);
+        }
+    }
+
+    /// A mold that ended may have left processes that it was about to make a worker of. Only it knew of them, and one that
+    /// is stopped would stay.
     pub(crate) fn kill_pending_forks(&self, mold: i32) {
         let name = proc::pending_fork_name(mold);
-        for pid in proc::children_named(&name).filter(|pid| self.fleet.worker_of(*pid).is_none()) {
-            debug!(pid, mold, "a process that its mold told nothing of is killed");
+        for pid in proc::children_named(&name).filter(|pid| !self.children.knows(*pid)) {
+            debug!(pid, mold, "a process that its mold did not report is killed");
             let _ = process::signal(pid, nix::libc::SIGKILL);
         }
+    }
+
+    fn companion_ended(&mut self, id: WorkerId, status: WaitStatus, events: &mut VecDeque<Event>) {
+        let Some(Running { name, pid }) = self.companions.remove(&id) else { return };
+        if self.arbiter.was_told_to_exit(id) {
+            info!(companion = name, pid, %status, "companion ended");
+        } else {
+            warn!(companion = name, pid, %status, "companion ended");
+        }
+        events.push_back(Event::Exited(id));
     }
 
     fn worker_ended(&mut self, id: WorkerId, pid: i32, status: WaitStatus, events: &mut VecDeque<Event>) {
@@ -103,7 +127,13 @@ impl Master {
                 events.push_back(Event::CanSpawn(generation));
             }
             FromMold::Forked { worker, pid } => {
-                let ended = self.fleet.forked(worker, pid);
+                let ended = match self.fleet.forked(worker, pid) {
+                    true => self.children.add(pid, Child::Worker(worker)),
+                    false => None,
+                };
+                if self.fleet.pending().is_empty() {
+                    self.children.no_forks_pending();
+                }
                 self.fleet.tell(worker, &ToWorker::Boot);
                 events.push_back(Event::Spawned(worker));
                 if let Some(status) = ended {
@@ -169,7 +199,7 @@ impl Master {
     fn tell_concurrency(&mut self, calls_per_worker: Option<usize>) {
         let Some(calls) = calls_per_worker.filter(|_| !self.concurrency_told) else { return };
         self.concurrency_told = true;
-        let (workers, threads) = (self.arbiter.slots(), calls);
+        let (workers, threads) = (self.arbiter.slots(GroupId::HTTP), calls);
         info!(workers, threads, "at most {} application calls at once", usize::from(workers) * threads);
     }
 

@@ -1,7 +1,9 @@
 //! The loop itself.
 
 use crate::{
-    Plan, Spawner,
+    Plan,
+    children::{Child, Children},
+    companion::Companions,
     fleet::Fleet,
     jitter::Jitter,
     molds::{MOLD_PAUSE, Molds},
@@ -12,11 +14,11 @@ use crate::{
     upgrade::Successor,
     watch::Watch,
 };
-use hostler_arbiter::{Arbiter, Event, Policy};
+use hostler_arbiter::{Arbiter, Event, Group};
 use hostler_sys::{
     board::Board, channel::Channel, disposition, logging, pid_file, process, signal::SignalPipe, title,
 };
-use hostler_wire::{ExitStatus, Generation};
+use hostler_wire::{ExitStatus, Generation, GroupId};
 use nix::{
     libc::SIGKILL,
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -61,6 +63,8 @@ pub(crate) struct Master {
     pub(crate) molds: Molds,
     pub(crate) last_generation: Generation,
     pub(crate) fleet: Fleet,
+    pub(crate) companions: Companions,
+    pub(crate) children: Children,
     pub(crate) watch: Watch,
     pub(crate) jitter: Jitter,
     pub(crate) notifier: Notifier,
@@ -78,9 +82,9 @@ pub(crate) struct Master {
     pub(crate) announced: bool,
 }
 
-fn arbiter(policy: Policy) -> Arbiter {
-    // Everybody in its namespace ends with the process that is PID 1 there.
-    if std::process::id() == 1 { Arbiter::new_as_pid1(policy) } else { Arbiter::new(policy) }
+fn arbiter(groups: &[Group]) -> Arbiter {
+    // All processes of its namespace end with the process that is PID 1 there.
+    if std::process::id() == 1 { Arbiter::new_as_pid1(groups) } else { Arbiter::new(groups) }
 }
 
 impl Master {
@@ -107,10 +111,12 @@ impl Master {
         let mut molds = Molds::default();
         molds.add(Generation(0), plan.spec.clone());
         Ok(Self {
-            arbiter: arbiter(Policy { seed: jitter.next(), ..plan.spec.policy }),
+            arbiter: arbiter(&plan.spec.seeded_groups(jitter.next())),
             started: Instant::now(),
             signals,
             fleet: Fleet::new(board.pages()),
+            companions: Companions::new(),
+            children: Children::default(),
             board,
             handover,
             molds,
@@ -129,11 +135,6 @@ impl Master {
     }
 
     fn serve(&mut self) -> ExitStatus {
-        if matches!(self.plan.spec.spawner, Spawner::Native(_))
-            && let Some(status) = self.dispatch(Event::CanSpawn(Generation(0)))
-        {
-            return status;
-        }
         loop {
             if let Some(status) = self.turn() {
                 return status;
@@ -176,7 +177,7 @@ impl Master {
     /// Tells whom it may concern when the server serves for the first time, and how it goes on.
     fn announce(&mut self) {
         self.notifier.send_unsent();
-        let (serving, slots) = (self.arbiter.serving(), usize::from(self.arbiter.slots()));
+        let (serving, slots) = self.workers_serving();
         if self.arbiter.is_stopping() {
             self.pid_file_due = None;
             return self.notifier.stopping();
@@ -184,7 +185,7 @@ impl Master {
         if self.pid_file_due.is_some_and(|due| Instant::now() >= due) {
             self.write_pid_file();
         }
-        if !self.announced && serving > 0 && serving >= slots {
+        if !self.announced && self.arbiter.is_complete() {
             self.announced = true;
             self.write_pid_file();
             self.notifier.take_over();
@@ -197,8 +198,15 @@ impl Master {
         }
     }
 
+    /// How many HTTP workers serve, and how many there are to be.
+    fn workers_serving(&self) -> (usize, usize) {
+        let workers = GroupId::HTTP;
+        (self.arbiter.serving(workers), usize::from(self.arbiter.slots(workers)))
+    }
+
     pub(crate) fn reload_ended(&mut self) {
-        self.notifier.reload_ended(self.arbiter.serving(), usize::from(self.arbiter.slots()));
+        let (serving, slots) = self.workers_serving();
+        self.notifier.reload_ended(serving, slots);
     }
 
     /// What molds and native workers are given, in this order.
@@ -217,7 +225,10 @@ impl Master {
         self.molds = molds;
         for (generation, how) in started {
             match how {
-                Ok(()) => events.push_back(Event::Preparing(generation)),
+                Ok(pid) => {
+                    self.children.add(pid, Child::Mold(generation));
+                    events.push_back(Event::Preparing(generation));
+                }
                 Err(how) => self.mold_lost(generation, &how, events),
             }
         }

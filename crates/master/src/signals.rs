@@ -3,7 +3,7 @@
 use crate::run::Master;
 use hostler_arbiter::{Event, Policy};
 use hostler_sys::logging::target::Target;
-use hostler_wire::{Generation, ToMold, ToWorker};
+use hostler_wire::{Generation, GroupId, ToMold, ToWorker};
 use nix::libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use std::collections::VecDeque;
 use tracing::{error, info, warn};
@@ -28,8 +28,8 @@ impl Master {
             SIGHUP => self.reload(events),
             SIGUSR1 => self.reopen_log(),
             SIGUSR2 => self.upgrade(events),
-            SIGTTIN => self.scale(self.arbiter.slots().saturating_add(1), "SIGTTIN", events),
-            SIGTTOU => self.scale(self.arbiter.slots().max(2) - 1, "SIGTTOU", events),
+            SIGTTIN => self.scale(self.workers().saturating_add(1), "SIGTTIN", events),
+            SIGTTOU => self.scale(self.workers().max(2) - 1, "SIGTTOU", events),
             // A terminal sends it when its window changes, and means nothing by it.
             SIGWINCH if hostler_sys::proc::has_terminal() => {}
             SIGWINCH => self.scale(0, "SIGWINCH", events),
@@ -37,9 +37,14 @@ impl Master {
         }
     }
 
-    fn scale(&mut self, slots: u16, signal: &str, events: &mut VecDeque<Event>) {
-        info!(signal, from = self.arbiter.slots(), to = slots, "number of workers changed");
-        events.push_back(Event::Scale(slots));
+    /// How many HTTP workers there are to be.
+    fn workers(&self) -> u16 {
+        self.arbiter.slots(GroupId::HTTP)
+    }
+
+    fn scale(&mut self, workers: u16, signal: &str, events: &mut VecDeque<Event>) {
+        info!(signal, from = self.workers(), to = workers, "number of workers changed");
+        events.push_back(Event::Scale(GroupId::HTTP, workers));
     }
 
     /// Begins a new generation: configuration and environment files are read again, and a new mold imports
@@ -67,21 +72,20 @@ impl Master {
         let generation = Generation(self.molds.newest().0.max(self.last_generation.0) + 1);
         self.last_generation = generation;
         info!(generation = generation.0, "reloading");
-        let policy = Policy { workers: self.workers_after(&spec.policy), ..spec.policy };
-        let native = matches!(spec.spawner, crate::Spawner::Native(_));
-        self.molds.add(generation, spec);
-        events.push_back(Event::Reload(generation, policy));
-        if native {
-            events.push_back(Event::CanSpawn(generation));
+        let mut groups = spec.groups();
+        for group in groups.iter_mut().filter(|group| group.id == GroupId::HTTP) {
+            group.policy.workers = self.workers_after(&spec.policy);
         }
+        self.molds.add(generation, spec);
+        events.push_back(Event::Reload(generation, groups));
     }
 
     /// How many workers there are to be after a reload: what was changed by signals lasts, unless the configuration
     /// was changed since, or nobody is left.
     fn workers_after(&self, configured: &Policy) -> u16 {
-        let slots = self.arbiter.slots();
-        if configured.workers == self.plan.spec.policy.workers && slots > 0 {
-            slots
+        let workers = self.workers();
+        if configured.workers == self.plan.spec.policy.workers && workers > 0 {
+            workers
         } else {
             configured.workers
         }

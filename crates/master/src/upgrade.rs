@@ -5,7 +5,7 @@
 //! connections and leave. If it fails before that, nothing has changed; if it fails while the old one is still there,
 //! that one serves again. When to do which is the arbiter's to say.
 
-use crate::run::Master;
+use crate::{children::Child, run::Master};
 use hostler_arbiter::Event;
 use hostler_sys::{
     channel::Channel,
@@ -85,6 +85,7 @@ impl Master {
         match self.start_successor() {
             Ok(successor) => {
                 info!(pid = successor.pid, "upgrading: another server is started");
+                self.children.add(successor.pid, Child::Successor);
                 self.successor = Some(successor);
                 events.push_back(Event::UpgradeBegan);
             }
@@ -172,16 +173,8 @@ impl Master {
         }
     }
 
-    /// Whether the process that ended was the successor.
-    pub(crate) fn successor_ended(
-        &mut self,
-        pid: i32,
-        status: WaitStatus,
-        events: &mut VecDeque<Event>,
-    ) -> bool {
-        if self.successor.as_ref().is_none_or(|successor| successor.pid != pid) {
-            return false;
-        }
+    /// The successor's process ended.
+    pub(crate) fn successor_ended(&mut self, pid: i32, status: WaitStatus, events: &mut VecDeque<Event>) {
         // Its last words first, and what they lead to.
         self.receive_from_successor(events);
         self.successor = None;
@@ -189,12 +182,12 @@ impl Master {
         if let Some(heir) = took_over.then(proc::other_master).flatten() {
             info!(pid, %status, heir, "the other server ended and left its place to another one");
             self.notifier.main_process(heir);
+            self.children.add(heir, Child::Successor);
             self.successor = Some(Successor { pid: heir, channel: None });
-            return true;
+            return;
         }
         info!(pid, %status, "the other server ended");
         events.push_back(Event::SuccessorEnded { clean: status == WaitStatus::Exited(0) });
-        true
     }
 
     /// This server is the service again.

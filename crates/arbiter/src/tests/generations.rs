@@ -1,10 +1,10 @@
 //! Reloads and upgrades.
 
 use super::{
-    Action, Arbiter, DrainReason, Event, FIRST, KillCause, NEXT, ONE, Policy, TWO, boot, brought_up, dismiss,
-    drain, reload, secs, serving, spawn,
+    Action, Arbiter, DrainReason, Event, FIRST, KillCause, NEXT, ONE, Policy, TWO, arbiter, boot, brought_up,
+    dismiss, drain, http, reload, scale, secs, serving, spawn,
 };
-use hostler_wire::{ExitStatus, Generation, WorkerId};
+use hostler_wire::{ExitStatus, Generation, GroupId, WorkerId};
 
 #[test]
 fn a_reload_drains_the_old_generation_when_the_whole_new_one_serves() {
@@ -42,10 +42,10 @@ fn a_reload_that_fails_anywhere_leaves_the_old_generation_serving() {
     ];
     for failure in failures {
         let mut arbiter = reloading();
-        let actions = arbiter.step(failure, secs(4));
+        let actions = arbiter.step(failure.clone(), secs(4));
         assert_eq!(actions[0], Action::NotReloaded(NEXT), "{failure:?}");
         assert!(actions.contains(&drain(WorkerId(3), DrainReason::ReloadFailed, true)));
-        assert_eq!((arbiter.serving(), arbiter.generation()), (2, FIRST));
+        assert_eq!((arbiter.serving(GroupId::HTTP), arbiter.generation()), (2, FIRST));
         assert!(!arbiter.is_reloading());
     }
 }
@@ -70,7 +70,7 @@ fn another_server_takes_over_everything() {
 
 /// A worker serves, and a successor boots.
 fn upgrading() -> Arbiter {
-    upgrading_from(Arbiter::new(Policy::new(1)))
+    upgrading_from(arbiter(Policy::new(1)))
 }
 
 fn upgrading_from(arbiter: Arbiter) -> Arbiter {
@@ -142,12 +142,12 @@ fn when_the_successor_dies_the_old_server_serves_again() {
     assert!(!arbiter.is_stopping() && arbiter.can_upgrade());
     let _ = boot(&mut arbiter, TWO, secs(4));
     assert_eq!(arbiter.step(Event::Exited(ONE), secs(5)), []);
-    assert_eq!(arbiter.serving(), 1);
+    assert_eq!(arbiter.serving(GroupId::HTTP), 1);
 }
 
 #[test]
 fn pid_1_takes_back_after_its_drain_too() {
-    let mut arbiter = upgrading_from(Arbiter::new_as_pid1(Policy::new(1)));
+    let mut arbiter = upgrading_from(Arbiter::new_as_pid1(&[http(Policy::new(1))]));
     let _ = arbiter.step(Event::HandOver, secs(2));
     assert_eq!(arbiter.step(Event::Exited(ONE), secs(3)), []);
     assert!(arbiter.is_forwarding_as_pid1() && arbiter.next_deadline().is_none());
@@ -155,7 +155,7 @@ fn pid_1_takes_back_after_its_drain_too() {
     assert_eq!(arbiter.step(Event::SuccessorEnded { clean: false }, secs(9)), taken_back);
     assert!(!arbiter.is_forwarding_as_pid1());
 
-    let mut arbiter = upgrading_from(Arbiter::new_as_pid1(Policy::new(1)));
+    let mut arbiter = upgrading_from(Arbiter::new_as_pid1(&[http(Policy::new(1))]));
     let _ = arbiter.step(Event::HandOver, secs(2));
     let _ = arbiter.step(Event::Exited(ONE), secs(3));
     let stop = |quickly| [Action::StopSuccessor { quickly }];
@@ -178,22 +178,22 @@ fn when_the_successor_was_told_to_stop_the_old_server_leaves_too() {
 #[test]
 fn a_policy_counts_when_its_generation_is_proven() {
     let mut arbiter = serving(Policy::new(4));
-    let _ = arbiter.step(Event::Reload(NEXT, Policy::new(1)), secs(1));
-    assert_eq!((arbiter.slots(), arbiter.serving()), (4, 4));
+    let _ = arbiter.step(Event::Reload(NEXT, vec![http(Policy::new(1))]), secs(1));
+    assert_eq!((arbiter.slots(GroupId::HTTP), arbiter.serving(GroupId::HTTP)), (4, 4));
     let _ = arbiter.step(Event::CanSpawn(NEXT), secs(1));
     let _ = arbiter.step(Event::Spawned(WorkerId(5)), secs(1));
     let failed = arbiter.step(Event::BootFailed(WorkerId(5), ExitStatus::AppImport), secs(2));
     assert_eq!(failed, [Action::NotReloaded(NEXT), dismiss(WorkerId(5), true)]);
-    assert_eq!((arbiter.slots(), arbiter.serving()), (4, 4));
+    assert_eq!((arbiter.slots(GroupId::HTTP), arbiter.serving(GroupId::HTTP)), (4, 4));
 
     let more = Generation(2);
-    let _ = arbiter.step(Event::Reload(more, Policy::new(6)), secs(3));
+    let _ = arbiter.step(Event::Reload(more, vec![http(Policy::new(6))]), secs(3));
     let spawned = arbiter.step(Event::CanSpawn(more), secs(3));
     assert_eq!(spawned.len(), 6, "{spawned:?}");
     for worker in 6..=11 {
         let _ = boot(&mut arbiter, WorkerId(worker), secs(3));
     }
-    assert_eq!((arbiter.slots(), arbiter.serving()), (6, 6));
+    assert_eq!((arbiter.slots(GroupId::HTTP), arbiter.serving(GroupId::HTTP)), (6, 6));
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn workers_live_by_the_policy_of_their_own_generation() {
         ..Policy::new(1)
     };
     let mut arbiter = serving(old);
-    let _ = arbiter.step(Event::Reload(NEXT, new), secs(1));
+    let _ = arbiter.step(Event::Reload(NEXT, vec![http(new)]), secs(1));
     let _ = arbiter.step(Event::CanSpawn(NEXT), secs(1));
     let _ = arbiter.step(Event::Spawned(TWO), secs(1));
     assert_eq!(arbiter.next_deadline(), Some(secs(6)), "the boot timeout of the new one");
@@ -224,14 +224,14 @@ fn workers_live_by_the_policy_of_their_own_generation() {
 #[test]
 fn a_mold_that_does_not_become_ready_is_given_up() {
     let policy = Policy { boot_timeout: Some(secs(60)), ..Policy::new(1) };
-    let mut first = Arbiter::new(policy);
+    let mut first = arbiter(policy);
     let _ = first.step(Event::Preparing(FIRST), secs(0));
     assert_eq!(first.next_deadline(), Some(secs(60)));
     let expected = [Action::GiveUp(FIRST), Action::Exit(ExitStatus::Boot)];
     assert_eq!(first.step(Event::Tick, secs(60)), expected);
 
     let mut arbiter = serving(Policy::new(1));
-    let _ = arbiter.step(Event::Reload(NEXT, policy), secs(1));
+    let _ = arbiter.step(Event::Reload(NEXT, vec![http(policy)]), secs(1));
     let _ = arbiter.step(Event::Preparing(NEXT), secs(1));
     let expected = [Action::GiveUp(NEXT), Action::NotReloaded(NEXT)];
     assert_eq!(arbiter.step(Event::Tick, secs(61)), expected);
@@ -242,7 +242,7 @@ fn a_mold_that_does_not_become_ready_is_given_up() {
 
 #[test]
 fn a_mold_that_does_not_fork_is_given_up() {
-    let mut arbiter = Arbiter::new(Policy::new(3));
+    let mut arbiter = arbiter(Policy::new(3));
     let _ = arbiter.step(Event::CanSpawn(FIRST), secs(0));
     let _ = boot(&mut arbiter, ONE, secs(20));
     assert_eq!(arbiter.next_deadline(), Some(secs(50)), "from its last fork on");
@@ -255,7 +255,7 @@ fn a_mold_that_does_not_fork_is_given_up() {
 
 #[test]
 fn a_stop_does_not_wait_for_a_mold_that_does_not_fork() {
-    let mut arbiter = Arbiter::new(Policy::new(1));
+    let mut arbiter = arbiter(Policy::new(1));
     let _ = arbiter.step(Event::CanSpawn(FIRST), secs(0));
     assert_eq!(arbiter.step(Event::StopGracefully, secs(1)), []);
     assert_eq!(arbiter.step(Event::Tick, secs(2)), [Action::GiveUp(FIRST)]);
@@ -283,7 +283,7 @@ fn no_slots_give_up_a_reload_that_nobody_could_prove() {
     let mut arbiter = serving(Policy::new(1));
     let _ = arbiter.step(reload(NEXT, 1), secs(1));
     let expected = [Action::NotReloaded(NEXT), drain(ONE, DrainReason::FewerWorkers, false)];
-    assert_eq!(arbiter.step(Event::Scale(0), secs(1)), expected);
+    assert_eq!(arbiter.step(scale(0), secs(1)), expected);
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Made-up events at made-up times.
 
 mod generations;
+mod groups;
 mod storms;
+mod world;
 
-use super::{Action, Arbiter, DrainReason, Event, KillCause, Policy, RecycleReason, Time};
+use super::{Action, Arbiter, DrainReason, Event, Group, KillCause, Launch, Policy, RecycleReason, Time};
 use crate::policy::backoff;
-use hostler_wire::{ExitStatus, Generation, SlotId, WorkerId};
+use hostler_wire::{ExitStatus, Generation, GroupId, SlotId, WorkerId};
 use std::time::Duration;
 
 const ONE: WorkerId = WorkerId(1);
@@ -41,18 +43,31 @@ fn storm_policy(workers: u16) -> Policy {
     }
 }
 
+fn http(policy: Policy) -> Group {
+    Group::http(Launch::Mold, policy)
+}
+
+/// A fleet of HTTP workers.
+fn arbiter(policy: Policy) -> Arbiter {
+    Arbiter::new(&[http(policy)])
+}
+
+fn scale(workers: u16) -> Event {
+    Event::Scale(GroupId::HTTP, workers)
+}
+
 /// A reload to so many workers.
 fn reload(generation: Generation, workers: u16) -> Event {
-    Event::Reload(generation, storm_policy(workers))
+    Event::Reload(generation, vec![http(storm_policy(workers))])
 }
 
 /// A fleet whose workers 1 to `workers` serve since time zero.
 fn serving(policy: Policy) -> Arbiter {
-    brought_up(Arbiter::new(policy))
+    brought_up(arbiter(policy))
 }
 
 fn brought_up(mut arbiter: Arbiter) -> Arbiter {
-    let slots = arbiter.slots();
+    let slots = arbiter.slots(GroupId::HTTP);
     let spawned = arbiter.step(Event::CanSpawn(FIRST), secs(0));
     assert_eq!(spawned.len(), usize::from(slots));
     for worker in (1..=u32::from(slots)).map(WorkerId) {
@@ -75,7 +90,7 @@ fn dismiss(worker: WorkerId, hand_over: bool) -> Action {
 
 #[test]
 fn all_slots_are_filled_once_workers_can_be_spawned() {
-    let mut arbiter = Arbiter::new(Policy::new(2));
+    let mut arbiter = arbiter(Policy::new(2));
     assert_eq!(arbiter.step(Event::Tick, secs(0)), []);
     let expected = [spawn(1, 1, FIRST), spawn(2, 2, FIRST)];
     assert_eq!(arbiter.step(Event::CanSpawn(FIRST), secs(0)), expected);
@@ -133,7 +148,7 @@ fn long_service_forgives_earlier_failures() {
 
 #[test]
 fn a_boot_failure_before_anything_served_stops_everything_with_its_status() {
-    let mut arbiter = Arbiter::new(Policy::new(2));
+    let mut arbiter = arbiter(Policy::new(2));
     let _ = arbiter.step(Event::CanSpawn(FIRST), secs(0));
     let _ = arbiter.step(Event::Spawned(ONE), secs(0));
     let _ = arbiter.step(Event::Spawned(TWO), secs(0));
@@ -180,7 +195,7 @@ fn with_a_drain_delay_workers_serve_on_for_a_while() {
 
 #[test]
 fn a_worker_that_appears_during_a_stop_is_told_too() {
-    let mut arbiter = Arbiter::new(Policy::new(1));
+    let mut arbiter = arbiter(Policy::new(1));
     let _ = arbiter.step(Event::CanSpawn(FIRST), secs(0));
     assert_eq!(arbiter.step(Event::StopGracefully, secs(0)), []);
     assert_eq!(arbiter.step(Event::Spawned(ONE), secs(1)), [Action::Quit(ONE)]);
@@ -188,7 +203,7 @@ fn a_worker_that_appears_during_a_stop_is_told_too() {
 
 #[test]
 fn a_lost_mold_leaves_no_slot_waiting_for_it() {
-    let mut arbiter = Arbiter::new(Policy::new(1));
+    let mut arbiter = arbiter(Policy::new(1));
     let _ = arbiter.step(Event::CanSpawn(FIRST), secs(0));
     assert_eq!(arbiter.step(Event::CannotSpawn(FIRST), secs(1)), []);
     assert_eq!(arbiter.step(Event::CanSpawn(FIRST), secs(2)), [spawn(2, 1, FIRST)]);
@@ -215,7 +230,7 @@ fn a_successor_that_dies_booting_leaves_the_old_worker_serving() {
     let _ = arbiter.step(Event::Spawned(TWO), secs(60));
     // The first failure costs no wait.
     assert_eq!(arbiter.step(Event::Exited(TWO), secs(61)), [spawn(3, 1, FIRST)]);
-    assert_eq!(arbiter.serving(), 1);
+    assert_eq!(arbiter.serving(GroupId::HTTP), 1);
 }
 
 #[test]
@@ -281,7 +296,7 @@ fn a_machine_that_stood_still_blames_nobody() {
 
 #[test]
 fn a_boot_that_takes_too_long_is_reported_and_tried_again() {
-    let mut arbiter = Arbiter::new(Policy { boot_timeout: Some(secs(60)), ..Policy::new(1) });
+    let mut arbiter = arbiter(Policy { boot_timeout: Some(secs(60)), ..Policy::new(1) });
     let _ = arbiter.step(Event::CanSpawn(FIRST), secs(0));
     let _ = arbiter.step(Event::Spawned(ONE), secs(0));
     let actions = arbiter.step(Event::Tick, secs(60));
@@ -291,10 +306,10 @@ fn a_boot_that_takes_too_long_is_reported_and_tried_again() {
 #[test]
 fn slots_come_and_go() {
     let mut arbiter = serving(Policy::new(1));
-    assert_eq!(arbiter.step(Event::Scale(2), secs(1)), [spawn(2, 2, FIRST)]);
+    assert_eq!(arbiter.step(scale(2), secs(1)), [spawn(2, 2, FIRST)]);
     let _ = boot(&mut arbiter, TWO, secs(2));
-    assert_eq!(arbiter.step(Event::Scale(1), secs(3)), [drain(TWO, DrainReason::FewerWorkers, true)]);
-    assert_eq!(arbiter.step(Event::Scale(0), secs(4)), [drain(ONE, DrainReason::FewerWorkers, false)]);
+    assert_eq!(arbiter.step(scale(1), secs(3)), [drain(TWO, DrainReason::FewerWorkers, true)]);
+    assert_eq!(arbiter.step(scale(0), secs(4)), [drain(ONE, DrainReason::FewerWorkers, false)]);
     assert_eq!(arbiter.step(Event::Exited(ONE), secs(5)), []);
     assert!(!arbiter.is_stopping());
 }
@@ -313,5 +328,5 @@ fn when_all_slots_go_nobody_is_left_to_hand_over_to() {
     let mut arbiter = serving(Policy::new(2));
     let expected =
         [drain(ONE, DrainReason::FewerWorkers, false), drain(TWO, DrainReason::FewerWorkers, false)];
-    assert_eq!(arbiter.step(Event::Scale(0), secs(1)), expected);
+    assert_eq!(arbiter.step(scale(0), secs(1)), expected);
 }

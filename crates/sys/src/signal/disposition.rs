@@ -45,6 +45,18 @@ pub fn hold_back(command: &mut Command) {
     unsafe { command.pre_exec(hook) };
 }
 
+/// Has the program that `command` starts begin with the default action for what only the master ignores
+/// ([`for_master`]); the standard library sees to SIGPIPE.
+pub fn not_ignored(command: &mut Command) {
+    let hook = || {
+        // SAFETY: the default action runs no code of ours.
+        unsafe { nix::sys::signal::signal(Signal::SIGXFSZ, SigHandler::SigDfl) }?;
+        Ok(())
+    };
+    // SAFETY: the hook runs between fork and exec and makes one async-signal-safe call (signal-safety(7)).
+    unsafe { command.pre_exec(hook) };
+}
+
 /// What is not meant for the master: a file that grows too large, a reader that is gone are errors to be handled.
 pub fn for_master() {
     crate::signal::ignore(libc::SIGPIPE);

@@ -1,0 +1,142 @@
+//! How processes are made: by the mold (a fork server), by forking the master (native services), by executing a program.
+
+use crate::{
+    Spawner,
+    children::Child,
+    companion::Running,
+    molds::GenerationEntry,
+    native::{self, NativeWorkerContext},
+    run::Master,
+};
+use hostler_arbiter::Event;
+use hostler_sys::{board, channel::Channel, signal::SignalPipe, title};
+use hostler_wire::{Assignment, Generation, GroupId, Role, SlotId, ToMold, WorkerId};
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+use tracing::{error, info};
+
+impl Master {
+    /// Makes a process for a slot; what happened at once.
+    pub(crate) fn spawn(&mut self, id: WorkerId, slot: SlotId, generation: Generation) -> Vec<Event> {
+        if slot.group != GroupId::HTTP {
+            return vec![self.start_companion(id, slot, generation)];
+        }
+        match self.try_spawn(id, slot, generation) {
+            Ok(Some(_)) => vec![Event::Spawned(id)],
+            Ok(None) => Vec::new(),
+            Err(error) => {
+                error!(worker = slot.index, %error, "cannot start a worker");
+                self.fleet.remove(id);
+                vec![Event::SpawnFailed(id)]
+            }
+        }
+    }
+
+    /// Executes the program of a group.
+    fn start_companion(&mut self, id: WorkerId, slot: SlotId, generation: Generation) -> Event {
+        let Some(GenerationEntry { spec, .. }) = self.molds.get(generation) else {
+            return Event::SpawnFailed(id);
+        };
+        let Some(companion) = spec.companions.iter().find(|companion| companion.id == slot.group) else {
+            return Event::SpawnFailed(id);
+        };
+        let name = companion.name.clone();
+        match companion.start(&spec.settings.identity) {
+            Ok(pid) => {
+                info!(companion = name, generation = generation.0, pid, "companion started");
+                self.children.add(pid, Child::Companion(id));
+                self.companions.insert(id, Running { name, pid });
+                Event::Spawned(id)
+            }
+            Err(error) => {
+                error!(companion = name, %error, "cannot start a companion");
+                Event::SpawnFailed(id)
+            }
+        }
+    }
+
+    /// The new worker's process id, if it is known at once.
+    fn try_spawn(&mut self, id: WorkerId, slot: SlotId, generation: Generation) -> io::Result<Option<i32>> {
+        let (ours, theirs) = Channel::pair()?;
+        ours.set_nonblocking(true)?;
+        let stacks = board::stacks_file()?;
+        let page = self.fleet.free_page()?;
+        let assignment = Assignment {
+            worker: id,
+            slot,
+            role: Role::Http,
+            generation,
+            page,
+            request_limit: self.request_limit(generation),
+        };
+        self.fleet.page(&assignment).clear();
+        let Some(entry) = self.molds.get(generation) else {
+            return Err(io::Error::other("there is no such generation"));
+        };
+        match &entry.spec.spawner {
+            Spawner::Mold(_) => {
+                let mold = entry.mold.as_ref().ok_or_else(|| io::Error::other("there is no mold"))?;
+                mold.channel.send(
+                    &ToMold::Fork(assignment),
+                    &[theirs.as_fd(), stacks.as_fd(), self.board.for_writing()],
+                )?;
+                self.fleet.add(assignment, ours, stacks, None);
+                Ok(None)
+            }
+            Spawner::Native(_) => {
+                let copy = stacks.try_clone()?;
+                let pid = self.fork_native(assignment, theirs, copy)?;
+                self.fleet.add(assignment, ours, stacks, Some(pid));
+                self.children.add(pid, Child::Worker(id));
+                Ok(Some(pid))
+            }
+        }
+    }
+
+    /// After how many requests the next worker of this generation is to be replaced.
+    fn request_limit(&mut self, generation: Generation) -> Option<u64> {
+        let limits = &self.molds.get(generation)?.spec.limits;
+        let most = limits.max_requests?;
+        let jitter = limits.max_requests_jitter.min(most - 1);
+        Some(most - self.jitter.below(jitter + 1))
+    }
+
+    fn fork_native(
+        &mut self,
+        assignment: Assignment,
+        channel: Channel,
+        stacks: std::fs::File,
+    ) -> io::Result<i32> {
+        let Some(entry) = self.molds.get(assignment.generation) else {
+            return Err(io::Error::other("there is no such generation"));
+        };
+        let (settings, spawner) = (entry.spec.settings.clone(), entry.spec.spawner.clone());
+        let Spawner::Native(main) = spawner else { return Err(io::Error::other("it has a mold")) };
+        let shared: io::Result<Vec<OwnedFd>> =
+            self.shared_descriptors().into_iter().map(|descriptor| descriptor.try_clone_to_owned()).collect();
+        let board = self.board.for_writing().try_clone_to_owned()?;
+        let name = settings.process_name.clone();
+        let title = title::for_role(name.as_deref(), title::Role::Worker(assignment.slot.index), "native");
+        let master_pid = std::process::id().cast_signed();
+        let native =
+            NativeWorkerContext { assignment, channel, stacks, board, shared: shared?, settings, master_pid };
+        // Lines to siblings and to the other server must end with the master, not with a worker that inherited a copy.
+        let pages = self.board.pages();
+        let (fleet, signals, files) = (&mut self.fleet, &mut self.signals, &mut self.plan.owned_files);
+        let (predecessor, successor) = (&mut self.plan.predecessor, &mut self.successor);
+        native::fork(
+            || {
+                let none = crate::fleet::Fleet::new(pages);
+                let silent = SignalPipe::new(&[]).map(|none| std::mem::replace(signals, none));
+                let others = (predecessor.take(), successor.take());
+                (std::mem::replace(fleet, none), silent, std::mem::take(files), others)
+            },
+            || {
+                title::set(&title);
+                main(native)
+            },
+        )
+    }
+}
