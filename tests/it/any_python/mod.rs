@@ -6,6 +6,7 @@
 
 mod balance;
 mod command_line;
+mod companions;
 mod documents;
 mod handover;
 mod heartbeat;
