@@ -16,16 +16,16 @@ use hostler_eventloop::{awaitable, gil, task, waiters as line};
 use pyo3::prelude::*;
 
 mod asgi;
-mod calls;
-mod deadline;
+mod call;
+mod capi;
+mod exchange;
 mod host;
-mod intake;
 mod logging;
 mod memory;
 mod package;
+mod request;
 mod response;
 mod rsgi;
-mod running;
 mod websocket;
 mod wsgi;
 
@@ -46,7 +46,7 @@ fn _hostler(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<wsgi::Jobs>()?;
     module.add_class::<rsgi::Scope>()?;
     module.add_class::<rsgi::Headers>()?;
-    module.add_class::<rsgi::Exchange>()?;
+    module.add_class::<rsgi::HttpProtocol>()?;
     module.add_class::<rsgi::StreamTransport>()?;
     module.add_class::<rsgi::Socket>()?;
     module.add_class::<rsgi::Transport>()?;

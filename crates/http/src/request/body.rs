@@ -17,7 +17,7 @@ use std::{
             Ordering::{Acquire, Relaxed, Release},
         },
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 /// The body of a request: hyper's frames and errors, whichever version of HTTP it came by.
@@ -43,6 +43,22 @@ impl RequestBody {
     /// Whether there is a body whose end was not read.
     pub(crate) fn is_open(&self) -> bool {
         self.reporter.0.is_some()
+    }
+
+    /// The next piece, `None` at the end. Trailers are skipped: Python's interfaces have no place for them.
+    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
+        while !self.is_end_stream() {
+            match ready!(Pin::new(&mut *self).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Ok(piece) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(piece)));
+                    }
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => break,
+            }
+        }
+        Poll::Ready(None)
     }
 }
 

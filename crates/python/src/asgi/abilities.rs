@@ -5,7 +5,7 @@
 //! them.
 
 use crate::{
-    calls::{holds, references},
+    capi::{holds, references},
     gil::GilCell,
 };
 use pyo3::{

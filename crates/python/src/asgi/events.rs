@@ -50,6 +50,24 @@ pub(super) fn required<'py>(
         .ok_or_else(|| PyTypeError::new_err(format!("the event `{kind}` lacks the key `{key}`")))
 }
 
+/// An event as Python gives it, and its type.
+pub(super) fn kind_of<'a, 'py>(
+    py: Python<'py>,
+    event: Option<&'a Bound<'py, PyAny>>,
+) -> PyResult<(&'a Bound<'py, PyDict>, Bound<'py, PyString>)> {
+    let event = event.ok_or_else(|| PyTypeError::new_err("`send` takes an event"))?;
+    let event = event
+        .cast::<PyDict>()
+        .map_err(|_| PyTypeError::new_err(format!("an ASGI event is a dict, not {event:?}")))?;
+    let kind = required(event, intern!(py, "type"), "?")?;
+    Ok((event, kind.cast_into::<PyString>()?))
+}
+
+/// An optional boolean of an event.
+pub(super) fn flag<'py>(event: &Bound<'py, PyDict>, key: &Bound<'py, PyString>) -> PyResult<bool> {
+    event.get_item(key)?.map_or(Ok(false), |value| value.is_truthy())
+}
+
 /// The head that an event describes.
 pub(super) fn head(status: &Bound<'_, PyAny>, headers: Option<Bound<'_, PyAny>>) -> PyResult<Head> {
     let code: u16 = status.extract()?;

@@ -1,54 +1,50 @@
 //! ASGI 3 (spec 2.5, asgiref "HTTP & WebSocket ASGI Message Format").
 //!
-//! [`AsgiApp`] is the application as the server sees it; each request is a [`cycle::Cycle`], whose
-//! `receive` and `send` the application gets, and an [`answer::Answer`], the future that hyper polls.
-//! Most applications finish inside the answer's first poll, without a turn of the asyncio loop.
-//! A WebSocket is a [`websocket::Socket`] over a session of `crate::websocket`.
+//! [`AsgiApp`] is the application as the server sees it; each request is a [`request::HttpRequest`], whose `receive`
+//! and `send` the application gets. Most applications finish inside the first poll of the response's future
+//! (`crate::exchange`), without a turn of the asyncio loop. A WebSocket is a [`websocket::Socket`] over a session of
+//! `crate::websocket`.
+//!
+//! | file | duty |
+//! |---|---|
+//! | `shared` | the application and what every request of it needs |
+//! | `connection` | what the requests of a connection have in common; calls the application |
+//! | `scope`, `abilities`, `names` | the scope dictionary |
+//! | `request` | a request's state |
+//! | `receive` | what the application receives |
+//! | `send` | what it sends: events as they come from Python, and what they do |
+//! | `phase` | how far a response has come, and what an event does to it: a pure state machine |
+//! | `events` | event dictionaries, and the exception of `send` |
+//! | `websocket` | the same for a WebSocket |
 
 mod abilities;
-mod answer;
-mod callables;
-mod cycle;
+mod connection;
 mod events;
 mod names;
+mod phase;
 mod receive;
+mod request;
 mod scope;
 mod send;
+mod shared;
 mod websocket;
 
-use crate::{response::ResponseBody, task::Tasks, websocket::Sockets};
-use abilities::Abilities;
-use answer::Answer;
-use cycle::Cycle;
+use crate::{
+    call::Notice,
+    exchange::{Application, ResponseFuture},
+    response::ResponseBody,
+    websocket::Sockets,
+};
+use connection::Connection;
 use hostler_http::{App, ConnectionInfo, Link, RequestBody};
 use hostler_wire::WebSocketSettings;
 use hyper::Request;
-use names::Names;
 use pyo3::{prelude::*, types::PyDict};
-use scope::ConnectionScope;
-use std::{
-    cell::{Cell, RefCell},
-    collections::HashMap,
-    rc::Rc,
-};
+use shared::Shared;
+use std::rc::Rc;
 
-/// An ASGI application and what every request of it needs.
+/// An ASGI application as the server calls it.
 pub(crate) struct AsgiApp(Rc<Shared>);
-
-pub(crate) struct Shared {
-    app: Py<PyAny>,
-    /// The lifespan's state, copied for each request; `None` if the application has no lifespan.
-    state: Option<Py<PyDict>>,
-    root_path: String,
-    names: Names,
-    abilities: Abilities,
-    tasks: Rc<Tasks>,
-    /// Requests whose applications wait in `receive`, by the addresses of their cycles.
-    waiting: RefCell<HashMap<usize, Py<Cycle>>>,
-    /// Streams are told to end.
-    ending: Cell<bool>,
-    sockets: Rc<Sockets>,
-}
 
 impl AsgiApp {
     pub(crate) fn new(
@@ -59,54 +55,35 @@ impl AsgiApp {
         websocket: Option<WebSocketSettings>,
     ) -> PyResult<Self> {
         let py = app.py();
-        Ok(Self(Rc::new(Shared {
-            app: app.unbind(),
-            state: state.map(Bound::unbind),
-            root_path,
-            names: Names::new(py)?,
-            abilities: Abilities::new(py),
-            tasks: Rc::new(Tasks::new(event_loop)?),
-            waiting: RefCell::default(),
-            ending: Cell::new(false),
-            sockets: Rc::new(Sockets::new(websocket)),
-        })))
+        let application = Application::new(app, event_loop, Sockets::new(websocket))?;
+        Ok(Self(Rc::new(Shared::new(py, application, state, root_path))))
     }
 }
 
 impl App for AsgiApp {
     type Body = ResponseBody;
-    type Connection = ConnectionScope;
-    type ResponseFuture = Answer;
+    type Connection = Connection;
+    type ResponseFuture = ResponseFuture<Connection>;
 
-    fn connect(&self, info: ConnectionInfo, link: Link) -> ConnectionScope {
-        Python::attach(|py| ConnectionScope::new(py, &self.0, &info, link))
+    fn connect(&self, info: ConnectionInfo, link: Link) -> Connection {
+        Python::attach(|py| Connection::new(py, Rc::clone(&self.0), info, link))
     }
 
-    fn call(&self, connection: &Rc<ConnectionScope>, request: Request<RequestBody>) -> Answer {
-        Answer::new(Rc::clone(&self.0), Rc::clone(connection), request)
+    fn call(&self, connection: &Rc<Connection>, request: Request<RequestBody>) -> ResponseFuture<Connection> {
+        ResponseFuture::new(Rc::clone(connection), request)
     }
 
-    fn time_out(answer: &mut Answer) {
-        answer.cancel();
+    fn time_out(response: &mut ResponseFuture<Connection>) {
+        response.cancel();
     }
 
     /// The application is told, and may answer all the same: a client that shut down its side still reads.
-    fn client_half_closed(&self, connection: &Rc<ConnectionScope>) -> bool {
-        Python::attach(|py| {
-            if let Some(cycle) = connection.current(py) {
-                cycle.get().client_finished(py);
-            }
-        });
+    fn client_half_closed(&self, connection: &Rc<Connection>) -> bool {
+        Python::attach(|py| connection.tell(py, Notice::ClientFinished));
         true
     }
 
     fn end_streams(&self) {
-        self.0.ending.set(true);
-        Python::attach(|py| {
-            let waiting: Vec<Py<Cycle>> =
-                self.0.waiting.borrow().values().map(|cycle| cycle.clone_ref(py)).collect();
-            waiting.iter().for_each(|cycle| cycle.get().end_stream(py));
-            self.0.sockets.restart(py);
-        });
+        Python::attach(|py| self.0.drain(py));
     }
 }

@@ -1,102 +1,68 @@
 //! What the application receives of its request: `receive`.
 
 use super::{
-    cycle::{Cycle, Phase},
     events,
+    request::{HttpRequest, Receivable},
 };
 use crate::{
     awaitable::{Source, Waiting},
-    intake::{Cut, Intake, Reader},
+    call::{Function, Method},
+    exchange::{Cut, HttpCall, pump},
     line::Line,
 };
-use bytes::Bytes;
 use pyo3::prelude::*;
+use std::ffi::CStr;
 
-impl Cycle {
-    /// ASGI's `receive`.
-    pub(super) fn receive<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        Waiting::at(slf.py(), Events(slf.clone().unbind()))
-    }
+/// ASGI's `receive`.
+pub(super) struct Receive;
 
-    fn look_for_event(&self, py: Python<'_>) -> Look {
-        let ending = self.shared.with(py, |shared| shared.ending.get());
-        self.state.with(py, |state| match state.phase {
-            Phase::Complete | Phase::Gone => Look::Disconnect,
-            Phase::Streaming { .. } if ending => Look::Disconnect,
-            _ if state.intake.is_over() && state.departed => Look::Disconnect,
-            _ => match (state.intake.look(false), state.intake.take_piece()) {
-                (Err(Cut), _) => Look::Cut,
-                (Ok(()), Some((bytes, more))) => Look::Piece(bytes, more),
-                (Ok(()), None) => Look::Nothing,
-            },
-        })
-    }
+impl Function for Receive {
+    const NAME: &'static CStr = c"receive";
+    const DOC: &'static CStr = c"Awaits the next event.";
+    const TAKES_ARGUMENT: bool = false;
 }
 
-enum Look {
-    Piece(Bytes, bool),
-    /// The client is gone, the answer is complete, or the worker drains and streams are to end.
-    Disconnect,
-    Cut,
-    Nothing,
+impl Method<HttpRequest> for Receive {
+    fn call<'py>(
+        of: &Bound<'py, HttpRequest>,
+        _none: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Waiting::at(of.py(), Events(of.clone().unbind()))
+    }
 }
 
 /// The request's events, as what `receive` waits for.
-struct Events(Py<Cycle>);
+struct Events(Py<HttpRequest>);
 
 impl Source for Events {
     fn line(&self) -> &Line {
-        &self.0.get().receivers
+        &self.0.get().exchange.readers
     }
 
     fn look<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self.0.get().look_for_event(py) {
-            Look::Piece(bytes, more) => events::request(py, &bytes, more).map(Some),
-            Look::Disconnect => events::disconnect(py).map(Some),
-            Look::Cut => {
-                self.0.get().body_cut(py);
+        let request = self.0.get();
+        if let Receivable::Disconnect = request.receivable(py) {
+            return events::disconnect(py).map(Some);
+        }
+        let looked = request.exchange.with_body(py, |body| {
+            body.look(false)?;
+            Ok(body.take_piece())
+        });
+        match looked {
+            Ok(Some((piece, more))) => events::request(py, &piece, more).map(Some),
+            Ok(None) => Ok(None),
+            Err(Cut) => {
+                request.body_cut(py);
                 events::disconnect(py).map(Some)
             }
-            Look::Nothing => Ok(None),
         }
     }
 
     fn future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.0.get().future(py)
+        self.0.get().shared(py).application.tasks.future(py)
     }
 
     fn fetch(&self, py: Python<'_>) -> PyResult<()> {
-        let address = std::ptr::from_ref(self.0.get()) as usize;
-        let cycle = self.0.clone_ref(py);
-        let before =
-            self.0.get().shared.with(py, |shared| shared.waiting.borrow_mut().insert(address, cycle));
-        drop(before);
-        self.0.pump(py)
-    }
-
-    fn rests(&self, py: Python<'_>) {
-        self.0.get().receives_no_more(py);
-    }
-}
-
-impl Reader for Py<Cycle> {
-    fn intake<R>(&self, py: Python<'_>, work: impl FnOnce(&mut Intake) -> R) -> R {
-        self.get().state.with(py, |state| work(&mut state.intake))
-    }
-
-    fn line(&self) -> &Line {
-        &self.get().receivers
-    }
-
-    fn wants_all(&self, _py: Python<'_>) -> bool {
-        false
-    }
-
-    fn cut(&self, py: Python<'_>) {
-        self.get().body_cut(py);
-    }
-
-    fn duplicate(&self, py: Python<'_>) -> Self {
-        self.clone_ref(py)
+        pump(py, &self.0)
     }
 }

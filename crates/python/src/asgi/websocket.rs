@@ -1,19 +1,22 @@
 //! A WebSocket as an ASGI application holds it: `receive` and `send` (asgiref "WebSocket").
 
-use super::{Shared, callables, events, scope::ConnectionScope};
+use super::{
+    events::{self, flag, kind_of, required},
+    receive::Receive,
+    send::Send,
+    shared::Shared,
+};
 use crate::{
     awaitable::Finished,
+    call::{ApplicationTask, Method},
+    exchange::Call,
     gil::GilCell,
-    logging::application_error,
-    response::{Head, ResponseBody, bytes_of, response},
-    running::Purpose,
-    task::{Started, task_error},
-    websocket::{Handshake, NotSent, Received, Session, Stage, status_alone},
+    response::{Head, ResponseBody, bytes_of, response, status_alone},
+    websocket::{Face, NotSent, Received, Session},
 };
 use bytes::Bytes;
-use hostler_http::RequestBody;
 use hostler_websocket::Opcode;
-use hyper::{Request, Response, StatusCode};
+use hyper::StatusCode;
 use pyo3::{
     exceptions::{PyRuntimeError, PyTypeError},
     intern,
@@ -21,34 +24,6 @@ use pyo3::{
     types::{PyBytes, PyDict, PyString},
 };
 use std::rc::Rc;
-
-/// Calls the application for a WebSocket; the refusal if the handshake is wrong.
-pub(super) fn begin(
-    py: Python<'_>,
-    shared: &Rc<Shared>,
-    connection: &ConnectionScope,
-    request: &Request<RequestBody>,
-) -> PyResult<Result<Rc<Session>, Response<ResponseBody>>> {
-    let handshake = match Handshake::of(request) {
-        Ok(handshake) => handshake,
-        Err(refusal) => return Ok(Err(refusal.answer())),
-    };
-    let (sockets, tasks) = (Rc::clone(&shared.sockets), Rc::clone(&shared.tasks));
-    let upgrades = connection.link().upgrades.clone();
-    let session = Session::new(sockets, tasks, upgrades, handshake, present, Box::new(|_| events::gone()));
-    let scope = connection.of_websocket(py, shared, request, session.subprotocols())?;
-    let socket = Socket { session: GilCell::new(Rc::clone(&session)), state: GilCell::default() };
-    let socket = Bound::new(py, socket)?;
-    let (receive, send) = (callables::socket_receive(&socket)?, callables::socket_send(&socket)?);
-    let args = [scope.as_any(), &receive, &send];
-    match shared.tasks.start(shared.app.bind(py), args, || socket.getattr(intern!(py, "_task_done")))? {
-        Started::Done(error) => socket.get().application_ended(py, error),
-        Started::Suspended(task) => {
-            session.runs(py, task, Purpose::of(request, &connection.link().background))
-        }
-    }
-    Ok(Ok(session))
-}
 
 /// The application's end of a session.
 #[pyclass(frozen, module = "hostler")]
@@ -70,23 +45,24 @@ impl Socket {
         self.session.with(py, |session| Rc::clone(session))
     }
 
-    /// The application returned (`None`) or raised.
-    fn application_ended(&self, py: Python<'_>, error: Option<PyErr>) {
-        let stage = self.session(py).application_ended(py, error.is_some());
-        match (error, stage) {
-            // What `send` raises once the client is gone.
-            (Some(error), Stage::Closed) if events::is_departure(py, &error) => {}
-            (Some(error), _) => application_error(py, "the ASGI application raised in a WebSocket", &error),
-            (None, Stage::Connecting) => {
-                tracing::error!("the ASGI application returned without accepting the WebSocket");
-            }
-            (None, _) => {}
-        }
+    pub(super) fn new(session: Rc<Session>) -> Self {
+        Self { session: GilCell::new(session), state: GilCell::default() }
+    }
+}
+
+impl Call for Socket {
+    fn suspended(slf: &Bound<'_, Self>, task: ApplicationTask) {
+        slf.get().session(slf.py()).suspended(slf.py(), task);
     }
 
-    /// ASGI's `receive`.
-    pub(super) fn receive<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let (py, this) = (slf.py(), slf.get());
+    fn application_ended(slf: &Bound<'_, Self>, error: Option<PyErr>) {
+        slf.get().session(slf.py()).application_ended(slf.py(), error);
+    }
+}
+
+impl Method<Socket> for Receive {
+    fn call<'py>(of: &Bound<'py, Socket>, _none: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        let (py, this) = (of.py(), of.get());
         let connecting = this.state.with(py, |state| !std::mem::replace(&mut state.connected, true));
         if connecting {
             let event = PyDict::new(py);
@@ -95,23 +71,14 @@ impl Socket {
         }
         this.session(py).receive(py)
     }
+}
 
-    /// ASGI's `send`.
-    pub(super) fn send<'py>(
-        slf: &Bound<'py, Self>,
-        event: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let (py, this) = (slf.py(), slf.get());
-        let event = event
-            .cast::<PyDict>()
-            .map_err(|_| PyTypeError::new_err(format!("an ASGI event is a dict, not {event:?}")))?;
-        let kind = events::required(event, intern!(py, "type"), "?")?;
-        match kind.cast::<PyString>()?.to_str()? {
-            "websocket.send" => {
-                if let Some(future) = this.message(py, event)? {
-                    return Ok(future);
-                }
-            }
+impl Method<Socket> for Send {
+    fn call<'py>(of: &Bound<'py, Socket>, event: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        let (py, this) = (of.py(), of.get());
+        let (event, kind) = kind_of(py, event)?;
+        match kind.to_str()? {
+            "websocket.send" => return this.message(py, event),
             "websocket.accept" => this.accept(py, event)?,
             "websocket.close" => this.close(py, event)?,
             "websocket.http.response.start" => this.begin_denial(py, event)?,
@@ -122,7 +89,9 @@ impl Socket {
         }
         Finished::none(py)
     }
+}
 
+impl Socket {
     fn accept(&self, py: Python<'_>, event: &Bound<'_, PyDict>) -> PyResult<()> {
         let subprotocol: Option<String> = match event.get_item(intern!(py, "subprotocol"))? {
             Some(name) if !name.is_none() => Some(name.extract()?),
@@ -135,7 +104,7 @@ impl Socket {
         if self.state.with(py, |state| state.denial.is_some()) {
             return Err(not_sent(NotSent::AlreadyAccepted, "websocket.accept"));
         }
-        let accepted = self.session(py).accept(py, head, subprotocol.as_deref())?;
+        let accepted = self.session(py).accept(py, head, subprotocol.as_deref());
         accepted.map_err(|reason| not_sent(reason, "websocket.accept"))
     }
 
@@ -159,23 +128,19 @@ impl Socket {
         }
     }
 
-    /// Handles `websocket.send`; returns a future if the application should wait before it sends more.
-    fn message<'py>(
-        &self,
-        py: Python<'py>,
-        event: &Bound<'py, PyDict>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+    /// Handles `websocket.send`; an awaitable that is finished once there is room for more.
+    fn message<'py>(&self, py: Python<'py>, event: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
         let given = |key| -> PyResult<_> {
             Ok(event.get_item(key)?.filter(|value: &Bound<'_, PyAny>| !value.is_none()))
         };
         let session = self.session(py);
         let sent = match (given(intern!(py, "text"))?, given(intern!(py, "bytes"))?) {
             (Some(text), None) => {
-                session.send(py, Opcode::Text, text.cast::<PyString>()?.to_str()?.as_bytes())?
+                session.send(py, Opcode::Text, text.cast::<PyString>()?.to_str()?.as_bytes())
             }
             (None, Some(bytes)) => match bytes.cast::<PyBytes>() {
-                Ok(bytes) => session.send(py, Opcode::Binary, bytes.as_bytes())?,
-                Err(_) => session.send(py, Opcode::Binary, &bytes_of(&bytes)?)?,
+                Ok(bytes) => session.send(py, Opcode::Binary, bytes.as_bytes()),
+                Err(_) => session.send(py, Opcode::Binary, &bytes_of(&bytes)?),
             },
             _ => return Err(PyTypeError::new_err("`websocket.send` needs either `text` or `bytes`")),
         };
@@ -185,7 +150,7 @@ impl Socket {
     /// Begins a denial of the handshake with an answer of the application's own.
     fn begin_denial(&self, py: Python<'_>, event: &Bound<'_, PyDict>) -> PyResult<()> {
         let name = "websocket.http.response.start";
-        let status = events::required(event, intern!(py, "status"), name)?;
+        let status = required(event, intern!(py, "status"), name)?;
         let head = events::head(&status, event.get_item(intern!(py, "headers"))?)?;
         self.session(py).may_be_answered(py).map_err(|reason| not_sent(reason, name))?;
         self.state.with(py, |state| match &mut state.denial {
@@ -203,10 +168,7 @@ impl Socket {
             Some(body) => bytes_of(&body)?,
             None => Bytes::new(),
         };
-        let more = match event.get_item(intern!(py, "more_body"))? {
-            Some(more) => more.is_truthy()?,
-            None => false,
-        };
+        let more = flag(event, intern!(py, "more_body"))?;
         self.session(py).may_be_answered(py).map_err(|reason| not_sent(reason, name))?;
         let whole = self.state.with(py, |state| match &mut state.denial {
             Some((_, pieces)) => {
@@ -223,36 +185,43 @@ impl Socket {
     }
 }
 
-#[pymethods]
-impl Socket {
-    /// Called when the application's task is done, unless it was done at once.
-    fn _task_done(&self, py: Python<'_>, task: &Bound<'_, PyAny>) {
-        self.application_ended(py, task_error(task));
+impl Face for Shared {
+    fn name(&self) -> &'static str {
+        "ASGI"
     }
-}
 
-/// The events of a WebSocket that the client causes.
-fn present<'py>(py: Python<'py>, received: Received<'_>) -> PyResult<Bound<'py, PyAny>> {
-    let event = PyDict::new(py);
-    let kind = match received {
-        Received::Text(_) | Received::Binary(_) => intern!(py, "websocket.receive"),
-        Received::Closed(..) => intern!(py, "websocket.disconnect"),
-    };
-    event.set_item(intern!(py, "type"), kind)?;
-    match received {
-        Received::Text(text) => event.set_item(intern!(py, "text"), PyString::from_bytes(py, text)?)?,
-        Received::Binary(data) => event.set_item(intern!(py, "bytes"), PyBytes::new(py, data))?,
-        Received::Closed(code, reason) => {
-            event.set_item(intern!(py, "code"), code)?;
-            event.set_item(intern!(py, "reason"), reason)?;
+    /// The events of a WebSocket that the client causes.
+    fn present<'py>(&self, py: Python<'py>, received: Received<'_>) -> PyResult<Bound<'py, PyAny>> {
+        let event = PyDict::new(py);
+        let kind = match received {
+            Received::Text(_) | Received::Binary(_) => intern!(py, "websocket.receive"),
+            Received::Closed(..) => intern!(py, "websocket.disconnect"),
+        };
+        event.set_item(intern!(py, "type"), kind)?;
+        match received {
+            Received::Text(text) => event.set_item(intern!(py, "text"), PyString::from_bytes(py, text)?)?,
+            Received::Binary(data) => event.set_item(intern!(py, "bytes"), PyBytes::new(py, data))?,
+            Received::Closed(code, reason) => {
+                event.set_item(intern!(py, "code"), code)?;
+                event.set_item(intern!(py, "reason"), reason)?;
+            }
         }
+        Ok(event.into_any())
     }
-    Ok(event.into_any())
+
+    fn gone(&self, _py: Python<'_>) -> PyErr {
+        events::gone()
+    }
+
+    fn is_departure(&self, py: Python<'_>, error: &PyErr) -> bool {
+        events::is_departure(py, error)
+    }
 }
 
 /// The error for an event that comes at the wrong time.
 fn not_sent(reason: NotSent, event: &str) -> PyErr {
     match reason {
+        NotSent::Failed(error) => error,
         NotSent::ClientGone => events::gone(),
         NotSent::NotAccepted => {
             PyRuntimeError::new_err(format!("`{event}` was sent before `websocket.accept`"))

@@ -1,4 +1,4 @@
-//! Bytes of Python objects on their way to hyper.
+//! Python's byte strings on their way to hyper.
 
 use bytes::Bytes;
 use pyo3::{exceptions::PyTypeError, prelude::*, pybacked::PyBackedBytes, types::PyBytes};
@@ -6,12 +6,18 @@ use pyo3::{exceptions::PyTypeError, prelude::*, pybacked::PyBackedBytes, types::
 /// Bodies up to this size are copied, larger ones are sent from Python's memory.
 const COPY_UP_TO: usize = 2048;
 
+/// The content of a `bytes`.
+pub(crate) fn bytes_object(body: &Bound<'_, PyBytes>) -> PyResult<Bytes> {
+    match body.as_bytes() {
+        bytes if bytes.len() <= COPY_UP_TO => Ok(Bytes::copy_from_slice(bytes)),
+        _ => Ok(Bytes::from_owner(body.extract::<PyBackedBytes>()?)),
+    }
+}
+
 /// The content of a `bytes`, `bytearray` or `memoryview`.
 pub(crate) fn bytes_of(body: &Bound<'_, PyAny>) -> PyResult<Bytes> {
-    if let Ok(bytes) = body.cast::<PyBytes>()
-        && bytes.as_bytes().len() <= COPY_UP_TO
-    {
-        return Ok(Bytes::copy_from_slice(bytes.as_bytes()));
+    if let Ok(bytes) = body.cast::<PyBytes>() {
+        return bytes_object(bytes);
     }
     match body.extract::<PyBackedBytes>() {
         Ok(bytes) => Ok(Bytes::from_owner(bytes)),

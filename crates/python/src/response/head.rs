@@ -1,20 +1,21 @@
-//! The status and headers of an answer, checked before they reach hyper.
+//! The status and headers of a response, checked before they reach hyper.
 
+use super::{Length, WrongLength};
 use hyper::{
     HeaderMap, StatusCode,
     ext::ReasonPhrase,
     header::{CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING},
 };
 use pyo3::{
-    exceptions::{PyRuntimeError, PyTypeError, PyValueError},
+    exceptions::{PyTypeError, PyValueError},
     prelude::*,
     types::{PyBytes, PyList, PyString, PyTuple},
 };
 
 /// More headers than this are a mistake. hyper's map has room for 24,576 and panics beyond.
-pub(crate) const MOST_HEADERS: usize = 16 * 1024;
+pub(crate) const MAX_HEADERS: usize = 16 * 1024;
 
-/// The head of an answer.
+/// The head of a response.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
@@ -67,12 +68,7 @@ impl Head {
 impl Head {
     /// Makes room for so many headers, and those that hyper adds.
     pub(crate) fn reserve(&mut self, count: usize) {
-        self.headers.reserve(count.min(MOST_HEADERS) + 2);
-    }
-
-    /// Status and headers.
-    pub(crate) fn into_parts(self) -> (StatusCode, HeaderMap) {
-        (self.status, self.headers)
+        self.headers.reserve(count.min(MAX_HEADERS) + 2);
     }
 
     /// Adds pairs of byte strings (ASGI).
@@ -122,8 +118,8 @@ impl Head {
             let shown = String::from_utf8_lossy(name).into_owned();
             PyValueError::new_err(format!("the response header {shown:?} has {what}"))
         };
-        if self.headers.len() >= MOST_HEADERS {
-            return Err(too_many());
+        if self.headers.len() >= MAX_HEADERS {
+            return Err(too_many_headers());
         }
         let header = HeaderName::from_bytes(name).map_err(|_| bad("characters that a name cannot have"))?;
         let value = HeaderValue::from_bytes(value.trim_ascii())
@@ -163,27 +159,18 @@ impl Head {
         self.add(name.as_bytes(), &bytes)
     }
 
-    /// Checks a body's length against what was announced.
-    pub(crate) fn check_length(&self, size: u64, bodiless: bool) -> PyResult<()> {
-        match self.length.filter(|length| !bodiless && *length != size) {
-            Some(length) => Err(wrong_length(size, length)),
-            None => Ok(()),
-        }
+    /// Checks the length of a whole body against what was announced.
+    pub(crate) fn check_length(&self, size: u64, bodiless: bool) -> Result<(), WrongLength> {
+        Length::of(self, bodiless).check_whole(size)
     }
 
-    /// Whether an answer to `method` with this status has no body whatever its length says (RFC 9110 §6.4.1).
+    /// Whether an response with this status has no body whatever its length says (RFC 9110 §6.4.1).
     pub(crate) fn is_bodiless(&self, head_request: bool) -> bool {
         head_request || self.status == StatusCode::NO_CONTENT || self.status == StatusCode::NOT_MODIFIED
     }
 }
 
-/// The error for more than [`MOST_HEADERS`].
-pub(crate) fn too_many() -> PyErr {
-    PyValueError::new_err(format!("an answer has {MOST_HEADERS} headers at most"))
-}
-
-/// The error for a body that is not as long as Content-Length says.
-pub(crate) fn wrong_length(sent: u64, announced: u64) -> PyErr {
-    let text = format!("the response body has {sent} bytes so far, but Content-Length says {announced}");
-    PyRuntimeError::new_err(text)
+/// The error for more than [`MAX_HEADERS`].
+pub(crate) fn too_many_headers() -> PyErr {
+    PyValueError::new_err(format!("a response has {MAX_HEADERS} headers at most"))
 }

@@ -1,42 +1,67 @@
-//! Answers of applications: head, body, and the place where hyper waits for them.
+//! Responses of applications: head, body, and the slot where hyper waits for them.
+//!
+//! | file | duty |
+//! |---|---|
+//! | `head` | status and headers, checked; a header that cannot be sent is refused here |
+//! | `length` | a body's length against Content-Length |
+//! | `body` | what hyper sends for ASGI and RSGI |
+//! | `stream`, `sender` | a body in pieces: hyper's end, the application's end, backpressure |
+//! | `file` | a file's content as a body |
+//! | `bytes` | Python's byte strings as bytes of hyper's |
+//! | `broken` | breaking a response off so that the client notices |
+//! | `slot` | where the application leaves a response and hyper's task waits for it |
 
 mod body;
+mod broken;
 mod bytes;
+mod file;
 mod head;
-mod respite;
+mod length;
+mod sender;
 mod slot;
+mod stream;
 
-pub(crate) use body::{FilePieces, HIGH_WATER, Owner, ResponseBody, Stream, Streaming};
-pub(crate) use bytes::bytes_of;
-pub(crate) use head::{Head, MOST_HEADERS, too_many, wrong_length};
-pub(crate) use respite::Respite;
+pub(crate) use body::ResponseBody;
+pub(crate) use broken::{BreakDelay, Broken};
+pub(crate) use bytes::{bytes_object, bytes_of};
+pub(crate) use file::FilePieces;
+pub(crate) use head::{Head, MAX_HEADERS, too_many_headers};
+pub(crate) use length::{Length, WrongLength};
+pub(crate) use sender::{BodySender, Counted};
 pub(crate) use slot::{Answered, Slot};
+pub(crate) use stream::{Owner, Stream, Streaming};
 
 use ::bytes::Bytes;
 use hyper::{Response, StatusCode, header};
-use std::time::Duration;
 
-/// How long an application may go on with a stream that answers HEAD when its connection has ended. The client has the
-/// answer, so nothing was lost; but a stream without an end would never hear of it.
-pub(crate) const HEAD_LIMIT: Duration = Duration::from_secs(5);
-
-/// An answer as hyper wants it.
-pub(crate) fn response(head: Head, body: ResponseBody) -> Response<ResponseBody> {
+/// A response as hyper wants it.
+pub(crate) fn response<B>(head: Head, body: B) -> Response<B> {
     let mut response = Response::new(body);
-    (*response.status_mut(), *response.headers_mut()) = head.into_parts();
+    if let Some(reason) = head.reason {
+        response.extensions_mut().insert(*reason);
+    }
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    response
+}
+
+/// A response without headers and body.
+pub(crate) fn status_alone(status: StatusCode) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::Whole(None));
+    *response.status_mut() = status;
     response
 }
 
 /// A status and a line of text, in the server's own words.
-pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response<ResponseBody> {
-    let mut answer = Response::new(ResponseBody::Whole(Some(Bytes::from_static(text.as_bytes()))));
-    *answer.status_mut() = status;
+pub(crate) fn plain<B: From<Bytes>>(status: StatusCode, text: &'static str) -> Response<B> {
+    let mut response = Response::new(B::from(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status;
     let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
-    answer.headers_mut().insert(header::CONTENT_TYPE, plain);
-    answer
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response
 }
 
 /// What a client gets whose request the application failed to answer.
-pub(crate) fn internal_error() -> Response<ResponseBody> {
+pub(crate) fn internal_error<B: From<Bytes>>() -> Response<B> {
     plain(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
 }

@@ -1,56 +1,44 @@
 //! A request's body as an RSGI application reads it: whole, or piece by piece.
 
-use super::Exchange;
+use super::http_protocol::{HttpProtocol, Mode};
 use crate::{
     awaitable::Source,
-    intake::{Cut, Intake, Reader},
+    exchange::{BodyReader, Cut, HttpCall, pump},
     line::Line,
 };
 use bytes::Bytes;
 use pyo3::{exceptions::PyStopAsyncIteration, prelude::*, types::PyBytes};
 
-/// How the application reads. Who was cancelled can go on, in the same way.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
-    Untouched,
-    /// All of it was asked for.
-    Whole,
-    /// It is iterated over.
-    Pieces,
-    /// Whoever asked for all of it has it.
-    Taken,
-}
-
 /// `await protocol()`.
-pub(super) struct Whole(pub(super) Py<Exchange>);
+pub(super) struct Whole(pub(super) Py<HttpProtocol>);
 
 /// `await anext(protocol)`.
-pub(super) struct Pieces(pub(super) Py<Exchange>);
+pub(super) struct Pieces(pub(super) Py<HttpProtocol>);
 
 impl Source for Whole {
     fn line(&self) -> &Line {
-        &self.0.get().readers
+        &self.0.get().exchange.readers
     }
 
     fn look<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let exchange = self.0.get();
-        if exchange.mode(py) == Mode::Taken {
-            return Err(exchange.read_already(py));
+        let protocol = self.0.get();
+        if protocol.mode(py) == Mode::Taken {
+            return Err(protocol.read_already(py));
         }
-        let (looked, pieces, over) = self.0.intake(py, |intake| {
-            let looked = intake.look(true);
-            (looked, intake.take_all(), intake.is_over())
+        let (looked, pieces, over) = protocol.exchange.with_body(py, |body| {
+            let looked = body.look(true);
+            (looked, body.take_all(), body.is_over())
         });
         match (looked, pieces) {
             (Err(Cut), _) => {
-                exchange.body_cut(py);
-                Err(exchange.unreadable(py))
+                protocol.body_cut(py);
+                Err(protocol.unreadable(py))
             }
             (Ok(()), Some(pieces)) => {
-                exchange.set_mode(py, Mode::Taken);
+                protocol.set_mode(py, Mode::Taken);
                 join(py, pieces.as_slices()).map(|body| Some(body.into_any()))
             }
-            (Ok(()), None) if over => Err(exchange.unreadable(py)),
+            (Ok(()), None) if over => Err(protocol.unreadable(py)),
             (Ok(()), None) => Ok(None),
         }
     }
@@ -60,25 +48,25 @@ impl Source for Whole {
     }
 
     fn fetch(&self, py: Python<'_>) -> PyResult<()> {
-        self.0.pump(py)
+        pump(py, &self.0)
     }
 }
 
 impl Source for Pieces {
     fn line(&self) -> &Line {
-        &self.0.get().readers
+        &self.0.get().exchange.readers
     }
 
     fn look<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let exchange = self.0.get();
-        match self.0.intake(py, next_piece) {
+        let protocol = self.0.get();
+        match protocol.exchange.with_body(py, next_piece) {
             Next::Piece(piece) => Ok(Some(PyBytes::new(py, &piece).into_any())),
             Next::Later => Ok(None),
             Next::End => Err(PyStopAsyncIteration::new_err(())),
-            Next::Closed => Err(exchange.unreadable(py)),
+            Next::Closed => Err(protocol.unreadable(py)),
             Next::Cut => {
-                exchange.body_cut(py);
-                Err(exchange.unreadable(py))
+                protocol.body_cut(py);
+                Err(protocol.unreadable(py))
             }
         }
     }
@@ -88,7 +76,7 @@ impl Source for Pieces {
     }
 
     fn fetch(&self, py: Python<'_>) -> PyResult<()> {
-        self.0.pump(py)
+        pump(py, &self.0)
     }
 }
 
@@ -101,16 +89,16 @@ enum Next {
 }
 
 /// The next piece that is not empty.
-fn next_piece(intake: &mut Intake) -> Next {
+fn next_piece(reader: &mut BodyReader) -> Next {
     loop {
-        if intake.look(false).is_err() {
+        if reader.look(false).is_err() {
             return Next::Cut;
         }
-        match intake.take_piece() {
+        match reader.take_piece() {
             Some((piece, _)) if piece.is_empty() => {}
             Some((piece, _)) => return Next::Piece(piece),
-            None if intake.was_closed() => return Next::Closed,
-            None if intake.is_over() => return Next::End,
+            None if reader.was_closed() => return Next::Closed,
+            None if reader.is_over() => return Next::End,
             None => return Next::Later,
         }
     }
@@ -128,26 +116,4 @@ fn join<'py>(py: Python<'py>, pieces: (&[Bytes], &[Bytes])) -> PyResult<Bound<'p
         }
         Ok(())
     })
-}
-
-impl Reader for Py<Exchange> {
-    fn intake<R>(&self, py: Python<'_>, work: impl FnOnce(&mut Intake) -> R) -> R {
-        self.get().with_intake(py, work)
-    }
-
-    fn line(&self) -> &Line {
-        &self.get().readers
-    }
-
-    fn wants_all(&self, py: Python<'_>) -> bool {
-        self.get().mode(py) == Mode::Whole
-    }
-
-    fn cut(&self, py: Python<'_>) {
-        self.get().body_cut(py);
-    }
-
-    fn duplicate(&self, py: Python<'_>) -> Self {
-        self.clone_ref(py)
-    }
 }

@@ -1,15 +1,17 @@
 //! The scope of a request, as attributes.
 
 use super::connection::Connection;
-use crate::{deadline::RequestDeadline, gil::GilCell};
-use hyper::{HeaderMap, Request, Version};
-use percent_encoding::percent_decode_str;
+use crate::{
+    gil::GilCell,
+    request::{RSGI_VERSIONS, RequestDeadline, latin1, unquoted},
+};
+use hyper::{HeaderMap, Request};
 use pyo3::{
     exceptions::PyKeyError,
     prelude::*,
     types::{PyIterator, PyList, PyString},
 };
-use std::{borrow::Cow, rc::Rc};
+use std::rc::Rc;
 
 /// The version of the specification.
 const RSGI_VERSION: &str = "1.6";
@@ -44,8 +46,7 @@ impl Scope {
 
     #[getter]
     fn http_version(&self, py: Python<'_>) -> &'static str {
-        let version = self.head.with(py, |head| head.version());
-        if version == Version::HTTP_10 { "1" } else { "1.1" }
+        RSGI_VERSIONS.text(self.head.with(py, |head| head.version()))
     }
 
     #[getter]
@@ -59,8 +60,8 @@ impl Scope {
     }
 
     #[getter]
-    fn scheme(&self) -> &'static str {
-        "http"
+    fn scheme(&self, py: Python<'_>) -> &'static str {
+        self.connection.with(py, |connection| connection.scheme.http())
     }
 
     #[getter]
@@ -71,13 +72,7 @@ impl Scope {
     /// Percent-decoded.
     #[getter]
     fn path<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        self.head.with(py, |head| {
-            let path: Cow<'_, str> = match head.uri().path() {
-                path if path.contains('%') => percent_decode_str(path).decode_utf8_lossy(),
-                path => path.into(),
-            };
-            PyString::new(py, &path)
-        })
+        self.head.with(py, |head| unquoted(py, head.uri().path()))
     }
 
     #[getter]
@@ -116,13 +111,6 @@ impl Scope {
 #[pyclass(frozen, mapping, module = "hostler.rsgi")]
 pub(crate) struct Headers(HeaderMap);
 
-fn decode<'py>(py: Python<'py>, value: &[u8]) -> Bound<'py, PyString> {
-    match std::str::from_utf8(value) {
-        Ok(text) if text.is_ascii() => PyString::new(py, text),
-        _ => PyString::new(py, &value.iter().map(|byte| char::from(*byte)).collect::<String>()),
-    }
-}
-
 #[pymethods]
 impl Headers {
     fn keys(&self) -> Vec<&str> {
@@ -130,11 +118,11 @@ impl Headers {
     }
 
     fn values<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyString>> {
-        self.0.values().map(|value| decode(py, value.as_bytes())).collect()
+        self.0.values().map(|value| latin1(py, value.as_bytes())).collect()
     }
 
     fn items<'py>(&self, py: Python<'py>) -> Vec<(&str, Bound<'py, PyString>)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), decode(py, value.as_bytes()))).collect()
+        self.0.iter().map(|(name, value)| (name.as_str(), latin1(py, value.as_bytes()))).collect()
     }
 
     fn __contains__(&self, key: &str) -> bool {
@@ -143,7 +131,7 @@ impl Headers {
 
     fn __getitem__<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Bound<'py, PyString>> {
         let value = self.0.get(key).ok_or_else(|| PyKeyError::new_err(key.to_owned()))?;
-        Ok(decode(py, value.as_bytes()))
+        Ok(latin1(py, value.as_bytes()))
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
@@ -161,11 +149,11 @@ impl Headers {
         key: &str,
         default: Option<Bound<'py, PyAny>>,
     ) -> Option<Bound<'py, PyAny>> {
-        self.0.get(key).map(|value| decode(py, value.as_bytes()).into_any()).or(default)
+        self.0.get(key).map(|value| latin1(py, value.as_bytes()).into_any()).or(default)
     }
 
     /// All values of a header that may come several times.
     fn get_all<'py>(&self, py: Python<'py>, key: &str) -> Vec<Bound<'py, PyString>> {
-        self.0.get_all(key).iter().map(|value| decode(py, value.as_bytes())).collect()
+        self.0.get_all(key).iter().map(|value| latin1(py, value.as_bytes())).collect()
     }
 }

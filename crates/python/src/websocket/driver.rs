@@ -1,10 +1,10 @@
 //! Moving messages between a session and its connection.
-//!
-//! A client that answers no ping is given up, but only for what it could be heard saying: while the session has no room
-//! for its messages nothing is read, and that time does not count. Nor does the time in which it takes what is sent,
-//! however slowly; one that takes nothing at all is given up after the same time as one that says nothing.
 
-use super::{ABNORMAL, session::Session};
+use super::{
+    ABNORMAL,
+    keepalive::{CLOSE_LIMIT, Due, Keepalive},
+    session::Session,
+};
 use bytes::BytesMut;
 use hostler_http::Upgraded;
 use hostler_websocket::{Event, Inflater, Opcode, Reader, write_close, write_frame};
@@ -16,19 +16,16 @@ use std::{
     pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::{Instant, Sleep, sleep_until, timeout},
+    time::timeout,
 };
 
-/// How long a client may take to answer our close (RFC 6455 §7.1.1 leaves that to us).
-const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// How much is read at a time.
 const READ: usize = 8 * 1024;
 /// With so much to send, nothing is read: a client that sends pings and reads nothing gets no more answers.
-const MOST_OUTPUT: usize = 64 * 1024;
+const MAX_OUTPUT: usize = 64 * 1024;
 /// An output buffer that grew beyond this is not kept.
 const KEEP: usize = 16 * 1024;
 
@@ -46,11 +43,7 @@ pub(super) async fn drive(
         input: BytesMut::new(),
         output: Vec::new(),
         written: 0,
-        timer: Box::pin(sleep_until(Instant::now() + settings.ping_interval)),
-        settings,
-        waits_for_pong: false,
-        deaf: false,
-        stalled: None,
+        keepalive: Keepalive::new(&settings),
         taken: 0,
         closing: false,
         answered: false,
@@ -76,14 +69,7 @@ struct Driver {
     input: BytesMut,
     output: Vec<u8>,
     written: usize,
-    /// When the next ping goes out, or its answer is overdue, or that of our close is.
-    timer: Pin<Box<Sleep>>,
-    settings: WebSocketSettings,
-    waits_for_pong: bool,
-    /// Nothing is read, because there is no room for it: a pong may be behind that.
-    deaf: bool,
-    /// Since when the client has taken nothing of what is to be sent.
-    stalled: Option<Instant>,
+    keepalive: Keepalive,
     /// How many bytes it has taken.
     taken: u64,
     /// Our close is on its way: data of the client is of no interest any more.
@@ -98,14 +84,14 @@ impl Driver {
         loop {
             if !self.closing && self.session.is_closed_by_us(py) {
                 self.closing = true;
-                self.wait(CLOSE_LIMIT);
+                self.keepalive.ends();
             }
             let taken = self.taken;
             match self.poll_write(py, cx) {
                 Poll::Ready(Err(_)) => return Poll::Ready(End::Gone),
                 Poll::Ready(Ok(())) if self.answered => return Poll::Ready(End::Gone),
-                Poll::Ready(Ok(())) => self.flows(),
-                Poll::Pending => self.stalls(self.taken > taken),
+                Poll::Ready(Ok(())) => self.keepalive.flows(),
+                Poll::Pending => self.keepalive.stalls(self.taken > taken),
             }
             match self.poll_read(py, cx) {
                 // An answer to write came up.
@@ -134,33 +120,6 @@ impl Driver {
         }
     }
 
-    /// The client has taken all.
-    fn flows(&mut self) {
-        if self.stalled.take().is_some() && !self.is_ending() {
-            let settings = &self.settings;
-            self.wait(if self.waits_for_pong { settings.ping_timeout } else { settings.ping_interval });
-        }
-    }
-
-    /// The client takes no more now; whether it took something.
-    fn stalls(&mut self, progress: bool) {
-        if progress && self.is_ending() {
-            self.wait(CLOSE_LIMIT);
-        }
-        if progress || self.stalled.is_none() {
-            self.stalled = Some(Instant::now());
-        }
-    }
-
-    /// Nothing follows what is to be sent.
-    fn is_ending(&self) -> bool {
-        self.closing || self.answered
-    }
-
-    fn wait(&mut self, limit: Duration) {
-        self.timer.as_mut().reset(Instant::now() + limit);
-    }
-
     fn refill(&mut self, py: Python<'_>) {
         self.written = 0;
         self.output.clear();
@@ -173,10 +132,8 @@ impl Driver {
     /// Takes what the client has sent, as far as the session has room for it. Ready without an end when there is
     /// something to write.
     fn poll_read(&mut self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<Option<End>> {
-        while self.output.len() - self.written < MOST_OUTPUT && (self.closing || self.session.has_room(py)) {
-            if std::mem::take(&mut self.deaf) && self.waits_for_pong && !self.is_ending() {
-                self.wait(self.settings.ping_timeout);
-            }
+        while self.output.len() - self.written < MAX_OUTPUT && (self.closing || self.session.has_room(py)) {
+            self.keepalive.reads();
             match self.reader.next(&mut self.input) {
                 Ok(None) => {
                     if let Some(end) = ready!(self.poll_fill(cx)) {
@@ -194,7 +151,7 @@ impl Driver {
                 }
             }
         }
-        self.deaf = true;
+        self.keepalive.reads_nothing();
         Poll::Pending
     }
 
@@ -204,7 +161,7 @@ impl Driver {
         let read = pin!(self.stream.read_buf(&mut self.input)).poll(cx);
         match read {
             Poll::Ready(Ok(count)) if count > 0 => {
-                self.heard();
+                self.keepalive.heard();
                 Poll::Ready(None)
             }
             Poll::Ready(_) => Poll::Ready(Some(End::Gone)),
@@ -235,7 +192,7 @@ impl Driver {
                     write_close(&mut self.output, code, "");
                 }
                 self.answered = true;
-                self.wait(CLOSE_LIMIT);
+                self.keepalive.ends();
                 self.session.closed(py, code, reason);
                 return true;
             }
@@ -243,36 +200,14 @@ impl Driver {
         false
     }
 
-    /// The client lives.
-    fn heard(&mut self) {
-        if std::mem::take(&mut self.waits_for_pong) && !self.is_ending() {
-            self.wait(self.settings.ping_interval);
-        }
-    }
-
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        ready!(self.timer.as_mut().poll(cx));
-        let WebSocketSettings { ping_interval, ping_timeout, .. } = self.settings;
-        if self.is_ending() {
-            return Poll::Ready(End::Silent);
-        }
-        // Polled again, to write the ping and to wait for the new time.
-        cx.waker().wake_by_ref();
-        if let Some(since) = self.stalled {
-            let due = since + ping_interval + ping_timeout;
-            if due <= Instant::now() {
-                return Poll::Ready(End::Silent);
+        match ready!(self.keepalive.poll(cx)) {
+            Due::Silent => Poll::Ready(End::Silent),
+            Due::Ping => {
+                write_frame(&mut self.output, Opcode::Ping, &[]);
+                Poll::Pending
             }
-            self.timer.as_mut().reset(due);
-            return Poll::Pending;
         }
-        if self.waits_for_pong && !self.deaf {
-            return Poll::Ready(End::Silent);
-        }
-        self.waits_for_pong = true;
-        self.wait(if self.deaf { ping_interval } else { ping_timeout });
-        write_frame(&mut self.output, Opcode::Ping, &[]);
-        Poll::Pending
     }
 
     async fn say_goodbye(&mut self, told: bool) {

@@ -32,7 +32,7 @@ pub(crate) struct Refusal(StatusCode, &'static str);
 
 impl Refusal {
     /// What the client is told. Every refusal says which version is spoken (RFC 6455 §4.4).
-    pub(crate) fn answer(self) -> Response<ResponseBody> {
+    pub(crate) fn response(self) -> Response<ResponseBody> {
         let mut answer = plain(self.0, self.1);
         answer.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         answer

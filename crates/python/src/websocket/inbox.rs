@@ -4,7 +4,7 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 
 /// So many bytes of messages wait for the application before the client has to; the last message may exceed it.
-const MOST_INCOMING: usize = 64 * 1024;
+const MAX_INCOMING: usize = 64 * 1024;
 /// What a waiting message takes beside its bytes, so that empty ones are limited, too.
 const MESSAGE: usize = 64;
 /// Waiting messages up to this size are copied, so that they do not keep the buffer they were read into.
@@ -65,7 +65,7 @@ pub(super) struct Inbox {
 impl Inbox {
     /// Whether the client has to wait.
     pub(super) fn is_full(&self) -> bool {
-        self.weight >= MOST_INCOMING
+        self.weight >= MAX_INCOMING
     }
 
     pub(super) fn put(&mut self, message: Message) {

@@ -1,18 +1,34 @@
-//! WebSocket (RFC 6455) for applications: the handshake, the session that an interface's adapter talks to, and the
-//! driver that moves messages between it and the connection. Frames and compression are `hostler_websocket`'s work.
+//! WebSocket (RFC 6455) for applications. Frames and compression are `hostler_websocket`'s work.
 //!
-//! Nothing here knows ASGI or RSGI: `asgi::websocket` and `rsgi::websocket` are the adapters.
+//! Nothing here knows ASGI or RSGI: `asgi::websocket` and `rsgi::websocket` are the adapters, each with a [`Face`].
+//!
+//! | file | duty |
+//! |---|---|
+//! | `handshake` | the opening handshake: what the client asks for, and why it is refused |
+//! | `session` | the state of one WebSocket, and its end |
+//! | `accept` | answering the handshake; starts the driver |
+//! | `messages` | what the application sends and receives |
+//! | `inbox` | messages of the client that wait for the application |
+//! | `driver` | moving frames between session and connection |
+//! | `keepalive` | pings, and how long a client may stay silent |
+//! | `sockets` | the open WebSockets of a worker |
+//! | `face` | what an interface says of its WebSockets |
 
+mod accept;
 mod driver;
+mod face;
 mod handshake;
 mod inbox;
+mod keepalive;
+mod messages;
 mod session;
 mod sockets;
 
+pub(crate) use face::{Face, NotSent};
 pub(crate) use handshake::{Handshake, asks_for_websocket};
 pub(crate) use inbox::Received;
-pub(crate) use session::{NotSent, Session, Stage, status_alone};
+pub(crate) use session::Session;
 pub(crate) use sockets::Sockets;
 
 /// The connection ended without a close frame (RFC 6455 §7.1.5).
-pub(crate) const ABNORMAL: u16 = 1006;
+const ABNORMAL: u16 = 1006;

@@ -1,19 +1,24 @@
 //! The open WebSockets of a worker.
 
-use super::Session;
+use crate::call::{Entry, Registry};
 use hostler_wire::WebSocketSettings;
 use pyo3::Python;
-use std::{cell::RefCell, collections::HashMap, rc::Rc};
+use std::rc::Rc;
 
-/// The open sessions, and how they are spoken.
+/// A WebSocket that can be asked to come again.
+pub(super) trait Restart {
+    fn restart(&self, py: Python<'_>);
+}
+
+/// The open WebSockets, and how they are spoken.
 pub(crate) struct Sockets {
     settings: Option<WebSocketSettings>,
-    open: RefCell<HashMap<usize, Rc<Session>>>,
+    open: Registry<Rc<dyn Restart>>,
 }
 
 impl Sockets {
     pub(crate) fn new(settings: Option<WebSocketSettings>) -> Self {
-        Self { settings, open: RefCell::default() }
+        Self { settings, open: Registry::default() }
     }
 
     /// Whether a handshake is answered as one.
@@ -25,19 +30,13 @@ impl Sockets {
         self.settings
     }
 
-    pub(super) fn add(&self, session: &Rc<Session>) {
-        self.open.borrow_mut().insert(Rc::as_ptr(session) as usize, Rc::clone(session));
-    }
-
-    pub(super) fn remove(&self, session: &Session) {
-        let address = std::ptr::from_ref(session) as usize;
-        let kept = self.open.borrow_mut().remove(&address);
-        drop(kept);
+    /// Keeps a WebSocket that is open, as long as the handle is.
+    pub(super) fn enter(&self, socket: Rc<dyn Restart>) -> Entry<Rc<dyn Restart>> {
+        self.open.enter(socket)
     }
 
     /// The worker drains: clients should come again, to another one.
     pub(crate) fn restart(&self, py: Python<'_>) {
-        let sessions: Vec<Rc<Session>> = self.open.borrow().values().cloned().collect();
-        sessions.iter().for_each(|session| session.restart(py));
+        self.open.all(Rc::clone).iter().for_each(|socket| socket.restart(py));
     }
 }

@@ -1,12 +1,11 @@
 //! The body of a WSGI answer.
 
-use super::{Shared, answer::Rest, closing::Closing, gate::Entered, outflow, turn::Turn};
-use crate::response::FilePieces;
+use super::{closing::Closing, gate::Entered, iterable::ResponseIter, outflow, shared::Shared, turn::Turn};
+use crate::response::{Broken, FilePieces};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pyo3::Python;
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
     rc::Rc,
@@ -27,17 +26,11 @@ pub(crate) enum WsgiBody {
     Sent(outflow::Receiver),
 }
 
-/// The application failed after its answer began; the connection is closed so that the client notices.
-#[derive(Debug)]
-pub(crate) struct Broken;
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the application failed after its answer began")
+impl From<Bytes> for WsgiBody {
+    fn from(bytes: Bytes) -> Self {
+        Self::Whole(Some(bytes))
     }
 }
-
-impl std::error::Error for Broken {}
 
 impl Body for WsgiBody {
     type Data = Bytes;
@@ -48,7 +41,7 @@ impl Body for WsgiBody {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(Ok)),
             Self::Unknown => Poll::Ready(None),
             Self::Sent(receiver) => receiver.poll(cx),
-            Self::File { pieces, .. } => Poll::Ready(pieces.next().map(|piece| piece.map_err(|_| Broken))),
+            Self::File { pieces, .. } => Poll::Ready(pieces.next()),
             Self::Pulled(pulled) => pulled.poll(cx),
         };
         piece.map(|piece| piece.map(|piece| piece.map(Frame::data)))
@@ -77,7 +70,7 @@ impl Body for WsgiBody {
 /// client before the next one is asked for (PEP 3333 §Buffering and Streaming), and nobody else waits for all of them.
 pub(crate) struct Pulled {
     first: Option<Bytes>,
-    rest: Option<Rest>,
+    rest: Option<ResponseIter>,
     shared: Rc<Shared>,
     turn: Turn,
     /// The loop has turned since the last piece.
@@ -87,7 +80,7 @@ pub(crate) struct Pulled {
 }
 
 impl Pulled {
-    pub(super) fn new(first: Bytes, rest: Rest, shared: Rc<Shared>) -> Box<Self> {
+    pub(super) fn new(first: Bytes, rest: ResponseIter, shared: Rc<Shared>) -> Box<Self> {
         let (turn, entering) = (Turn::default(), None);
         Box::new(Self { first: Some(first), rest: Some(rest), shared, turn, turned: false, entering })
     }

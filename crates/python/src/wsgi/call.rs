@@ -1,19 +1,21 @@
 //! One request: where its body is kept, which thread calls the application, and the answer as hyper wants it.
 
 use super::{
-    Shared,
-    answer::{Rest, Step, Whole, begin},
     aside::Threads,
     body::{Pulled, WsgiBody},
     environ::ConnectionEnviron,
-    exchange::{Exchange, InPlace},
-    input::{self, Intake, Missing, Stored},
-    line::{Line, Reply},
-    pool::{Job, Running},
+    input::{self, Arrived, Missing, Stored},
+    iterable::{ResponseIter, Step, begin},
+    pool::{Job, Progress},
+    response_sender::{Reply, ResponseSender, Whole},
+    shared::Shared,
+    start_response::{InPlace, StartResponse},
     turn::Turn,
 };
-use crate::{logging::application_error, response::Head};
-use bytes::Bytes;
+use crate::{
+    logging::application_error,
+    response::{Head, internal_error, plain, response},
+};
 use hostler_http::{Aborted, RequestBody};
 use http_body::Body;
 use hyper::{Method, Request, Response, StatusCode, Version, header};
@@ -28,7 +30,7 @@ pub(super) async fn answer(
     shared: Rc<Shared>,
     connection: Rc<ConnectionEnviron>,
     request: Request<RequestBody>,
-    running: Running,
+    progress: Progress,
 ) -> Answered {
     let (head, body) = request.into_parts();
     let request = Request::from_parts(head, ());
@@ -37,10 +39,10 @@ pub(super) async fn answer(
         && let Some(loan) = threads.try_lend()
     {
         let input = Input::Late(Stored::Memory(Vec::new()), body, Some(loan));
-        return Box::pin(on_a_thread(&shared, threads, &connection, &request, input, running)).await;
+        return Box::pin(on_a_thread(&shared, threads, &connection, &request, input, progress)).await;
     }
-    let Intake { stored, rest } = match input::store(body, shared.limits.body_spool).await {
-        Ok(intake) => intake,
+    let Arrived { stored, rest } = match input::store(body, shared.limits.body_spool).await {
+        Ok(arrived) => arrived,
         Err(Missing::Client(error)) => {
             tracing::debug!(%error, "the request's body did not arrive whole");
             return Err(Aborted);
@@ -57,7 +59,7 @@ pub(super) async fn answer(
     match (threads, input) {
         (None, Input::Stored(stored)) => Box::pin(in_place(shared, connection, request, stored)).await,
         (Some(threads), input) => {
-            Box::pin(on_a_thread(&shared, threads, &connection, &request, input, running)).await
+            Box::pin(on_a_thread(&shared, threads, &connection, &request, input, progress)).await
         }
         (None, Input::Late(..)) => Ok(internal_error()),
     }
@@ -89,10 +91,10 @@ pub(super) async fn in_place(
                 interim: connection.interim.clone(),
                 http_10: request.version() == Version::HTTP_10,
             };
-            let exchange = Bound::new(py, Exchange::in_place(head_request, in_place))?;
+            let start_response = Bound::new(py, StartResponse::in_place(head_request, in_place))?;
             let environ = connection.of(py, &shared, &request, stored.into_python(py)?)?;
-            match begin(&exchange, shared.app.bind(py), &environ, Some(&shared.closer)) {
-                Err(error) if exchange.get().is_begun(py) => {
+            match begin(&start_response, shared.app.bind(py), &environ, Some(&shared.closer)) {
+                Err(error) if start_response.get().is_begun(py) => {
                     application_error(
                         py,
                         "the WSGI application raised in the middle of its response",
@@ -115,7 +117,7 @@ pub(super) async fn in_place(
         Ok(Step::Stream(head, first, rest)) => {
             response(head, WsgiBody::Pulled(Pulled::new(first, rest, shared)))
         }
-        Ok(Step::Begun(rest)) => return Box::pin(go_on(&shared, rest)).await,
+        Ok(Step::Started(rest)) => return Box::pin(go_on(&shared, rest)).await,
         // What was sent is not whole, and the connection's end tells the client.
         Ok(Step::Broken) => return Err(Aborted),
         // It was waited for above.
@@ -130,7 +132,7 @@ pub(super) async fn in_place(
 }
 
 /// Waits for the first piece that is not empty.
-async fn first_piece(shared: &Shared, mut rest: Rest) -> PyResult<Step> {
+async fn first_piece(shared: &Shared, mut rest: ResponseIter) -> PyResult<Step> {
     loop {
         Turn::pass().await;
         let _entered = shared.enter().await;
@@ -142,7 +144,7 @@ async fn first_piece(shared: &Shared, mut rest: Rest) -> PyResult<Step> {
 }
 
 /// Follows an answer that `write()` has begun in place. hyper knows nothing of it, so the connection ends with it.
-async fn go_on(shared: &Shared, mut rest: Rest) -> Answered {
+async fn go_on(shared: &Shared, mut rest: ResponseIter) -> Answered {
     loop {
         Turn::pass().await;
         let _entered = shared.enter().await;
@@ -164,12 +166,12 @@ pub(super) async fn in_pool(
     shared: Rc<Shared>,
     connection: Rc<ConnectionEnviron>,
     request: Request<()>,
-    running: Running,
+    progress: Progress,
 ) -> Answered {
     match shared.threads_for_calls() {
         Some(threads) => {
             let input = Input::Stored(Stored::Memory(Vec::new()));
-            on_a_thread(&shared, threads, &connection, &request, input, running).await
+            on_a_thread(&shared, threads, &connection, &request, input, progress).await
         }
         None => Ok(internal_error()),
     }
@@ -182,9 +184,9 @@ async fn on_a_thread(
     connection: &ConnectionEnviron,
     request: &Request<()>,
     input: Input,
-    running: Running,
+    progress: Progress,
 ) -> Answered {
-    let (line, answer) = Line::new(threads.gate.clone(), shared.limits.answer_buffer);
+    let (sender, reply) = ResponseSender::new(threads.gate.clone(), shared.limits.answer_buffer);
     let queued = Python::attach(|py| {
         let mut held: Option<Box<dyn std::any::Any + Send>> = None;
         let input = match input {
@@ -195,18 +197,19 @@ async fn on_a_thread(
                 feed.into_python(py, stored)?
             }
         };
-        let exchange = Bound::new(py, Exchange::in_pool(request.method() == Method::HEAD, line))?.unbind();
+        let start_response =
+            Bound::new(py, StartResponse::in_pool(request.method() == Method::HEAD, sender))?.unbind();
         let environ = connection.of(py, shared, request, input)?.unbind();
-        connection.queued.note(&running);
+        connection.queued.note(&progress);
         let app = shared.app.clone_ref(py);
-        threads.jobs.queue(Job { running, app, environ, exchange, gate: threads.gate.clone(), held });
+        threads.jobs.queue(Job { progress, app, environ, start_response, gate: threads.gate.clone(), held });
         PyResult::Ok(())
     });
     if let Err(error) = queued {
         Python::attach(|py| application_error(py, "a WSGI request could not be begun", &error));
         return Ok(internal_error());
     }
-    Ok(match answer.await {
+    Ok(match reply.await {
         Ok(Reply::Whole(head, body)) => whole(head, body),
         Ok(Reply::File(head, pieces, closing)) => {
             response(head, WsgiBody::File { pieces, _closing: closing })
@@ -227,22 +230,6 @@ fn whole(head: Head, body: Whole) -> Response<WsgiBody> {
     )
 }
 
-/// An answer as hyper wants it.
-fn response(head: Head, body: WsgiBody) -> Response<WsgiBody> {
-    let mut response = Response::new(body);
-    if let Some(reason) = head.reason {
-        response.extensions_mut().insert(*reason);
-    }
-    *response.status_mut() = head.status;
-    *response.headers_mut() = head.headers;
-    response
-}
-
-/// What a client gets whose request the application failed to answer.
-fn internal_error() -> Response<WsgiBody> {
-    plain(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
-}
-
 /// The disk is full, or cannot be written for another cause.
 fn no_room(error: &io::Error) -> Response<WsgiBody> {
     tracing::error!(
@@ -256,12 +243,4 @@ fn no_room(error: &io::Error) -> Response<WsgiBody> {
         }
         _ => internal_error(),
     }
-}
-
-fn plain(status: StatusCode, text: &'static str) -> Response<WsgiBody> {
-    let mut answer = Response::new(WsgiBody::Whole(Some(Bytes::from_static(text.as_bytes()))));
-    *answer.status_mut() = status;
-    let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
-    answer.headers_mut().insert(header::CONTENT_TYPE, plain);
-    answer
 }

@@ -1,79 +1,26 @@
 //! The environ dictionary of a request (PEP 3333 §environ Variables).
 
-use super::{Shared, queued::Queued};
-use crate::deadline::RequestDeadline;
-use crate::gil::GilCell;
-use crate::response::Head;
+use super::{names::Names, queued::Queued, shared::Shared};
+use crate::{
+    gil::GilCell,
+    request::{LastHeaders, RequestDeadline, RequestMeta, latin1},
+    response::Head,
+};
 use hostler_http::{ConnectionInfo, Interim, PeerAddress};
 use hyper::{
-    HeaderMap, Method, Request, Version,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, LINK},
+    HeaderMap, Request, Version,
+    header::{COOKIE, HeaderName, HeaderValue, LINK},
 };
 use pyo3::{
     prelude::*,
     types::{PyDict, PyString},
 };
-use std::collections::HashMap;
-
-/// The most header names that are kept as Python strings.
-const KEPT_NAMES: usize = 256;
-
-/// Strings that every request needs, made once.
-pub(super) struct Names {
-    method: Py<PyString>,
-    path: Py<PyString>,
-    query: Py<PyString>,
-    protocol: Py<PyString>,
-    input: Py<PyString>,
-    get: Py<PyString>,
-    http_10: Py<PyString>,
-    http_11: Py<PyString>,
-    empty: Py<PyString>,
-    /// `HTTP_ACCEPT` for `accept`, and so on.
-    headers: GilCell<HashMap<HeaderName, Py<PyString>>>,
-}
-
-impl Names {
-    pub(super) fn new(py: Python<'_>) -> PyResult<Self> {
-        let intern = |text| PyString::intern(py, text).unbind();
-        Ok(Self {
-            method: intern("REQUEST_METHOD"),
-            path: intern("PATH_INFO"),
-            query: intern("QUERY_STRING"),
-            protocol: intern("SERVER_PROTOCOL"),
-            input: intern("wsgi.input"),
-            get: intern("GET"),
-            http_10: intern("HTTP/1.0"),
-            http_11: intern("HTTP/1.1"),
-            empty: intern(""),
-            headers: GilCell::new(HashMap::new()),
-        })
-    }
-
-    /// The key of a header.
-    fn header<'py>(&self, py: Python<'py>, name: &HeaderName) -> Bound<'py, PyString> {
-        let known = self.headers.with(py, |known| known.get(name).map(|key| key.clone_ref(py)));
-        if let Some(key) = known {
-            return key.into_bound(py);
-        }
-        let upper = name.as_str().to_ascii_uppercase().replace('-', "_");
-        let key = match *name {
-            CONTENT_TYPE | CONTENT_LENGTH => PyString::new(py, &upper),
-            _ => PyString::new(py, &format!("HTTP_{upper}")),
-        };
-        self.headers.with(py, |known| {
-            if known.len() < KEPT_NAMES {
-                known.insert(name.clone(), key.clone().unbind());
-            }
-        });
-        key
-    }
-}
 
 /// What a connection's requests have in common.
 pub(crate) struct ConnectionEnviron {
     template: PyResult<Py<PyDict>>,
-    headers: GilCell<Vec<Kept>>,
+    /// Keys and values.
+    headers: LastHeaders<(Py<PyString>, Py<PyString>)>,
     /// Where `write()` sends to, in place.
     pub(super) interim: Interim,
     /// Its request that may wait for a thread.
@@ -81,9 +28,9 @@ pub(crate) struct ConnectionEnviron {
 }
 
 impl ConnectionEnviron {
-    pub(super) fn new(py: Python<'_>, shared: &Shared, info: &ConnectionInfo, interim: Interim) -> Self {
-        let template = template(py, shared, info, interim.clone()).map(Bound::unbind);
-        Self { template, headers: GilCell::default(), interim, queued: Queued::default() }
+    pub(super) fn new(py: Python<'_>, shared: &Shared, info: ConnectionInfo, interim: Interim) -> Self {
+        let template = template(py, shared, &RequestMeta::of(info), interim.clone()).map(Bound::unbind);
+        Self { template, headers: LastHeaders::default(), interim, queued: Queued::default() }
     }
 
     /// The environ of one request.
@@ -98,20 +45,15 @@ impl ConnectionEnviron {
         let template = self.template.as_ref().map_err(|error| error.clone_ref(py))?;
         let environ = template.bind(py).copy()?;
         let uri = request.uri();
-        let method = match *request.method() {
-            Method::GET => names.get.bind(py).clone(),
-            ref other => PyString::new(py, other.as_str()),
-        };
-        environ.set_item(&names.method, method)?;
+        environ.set_item(&names.method, names.methods.of(py, request.method()))?;
         environ.set_item(&names.path, path_info(py, uri.path(), &shared.root_path))?;
         let query = match uri.query() {
             Some(query) => latin1(py, query.as_bytes()),
             None => names.empty.bind(py).clone(),
         };
         environ.set_item(&names.query, query)?;
-        let old = request.version() == Version::HTTP_10;
-        environ.set_item(&names.protocol, if old { &names.http_10 } else { &names.http_11 })?;
-        if old {
+        environ.set_item(&names.protocol, names.versions.of(request.version()))?;
+        if request.version() == Version::HTTP_10 {
             environ.del_item("wsgi.early_hints")?;
         }
         environ.set_item(&names.input, input)?;
@@ -121,14 +63,6 @@ impl ConnectionEnviron {
         self.add_headers(py, names, &environ, request.headers())?;
         Ok(environ)
     }
-}
-
-/// A header as the last request of the connection had it, and what it is in an environ.
-struct Kept {
-    name: HeaderName,
-    value: HeaderValue,
-    key: Py<PyString>,
-    text: Py<PyString>,
 }
 
 impl ConnectionEnviron {
@@ -161,7 +95,7 @@ impl ConnectionEnviron {
             }
             // RFC 9110 §5.3, and RFC 6265 §5.4 for cookies.
             let separator: &[u8] = if *name == COOKIE { b"; " } else { b", " };
-            environ.set_item(names.header(py, name), latin1(py, &all.join(separator)))?;
+            environ.set_item(names.header_names.of(py, name), latin1(py, &all.join(separator)))?;
         }
         Ok(())
     }
@@ -175,31 +109,13 @@ impl ConnectionEnviron {
         name: &HeaderName,
         value: &HeaderValue,
     ) -> (Bound<'py, PyString>, Bound<'py, PyString>) {
-        let known = self.headers.with(py, |last| {
-            let kept = last.get(index).filter(|kept| kept.name == *name && kept.value == *value)?;
-            Some((kept.key.clone_ref(py), kept.text.clone_ref(py)))
-        });
-        if let Some((key, text)) = known {
+        let kept =
+            self.headers.at(py, index, name, value, |(key, text)| (key.clone_ref(py), text.clone_ref(py)));
+        if let Some((key, text)) = kept {
             return (key.into_bound(py), text.into_bound(py));
         }
-        let (key, text) = (names.header(py, name), latin1(py, value.as_bytes()));
-        // A header's value shares hyper's read buffer; a copy keeps that from living on with it.
-        if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
-            let (key, text) = (key.clone().unbind(), text.clone().unbind());
-            let kept = Kept { name: name.clone(), value, key, text };
-            let before = self.headers.with(py, |last| {
-                if index < last.len() {
-                    return Some(std::mem::replace(&mut last[index], kept));
-                }
-                // Behind a gap, which headers of several values leave, it is not worth keeping.
-                if index > last.len() {
-                    return Some(kept);
-                }
-                last.push(kept);
-                None
-            });
-            drop(before);
-        }
+        let (key, text) = (names.header_names.of(py, name), latin1(py, value.as_bytes()));
+        self.headers.keep(py, index, name, value, (key.clone().unbind(), text.clone().unbind()));
         (key, text)
     }
 }
@@ -207,7 +123,7 @@ impl ConnectionEnviron {
 fn template<'py>(
     py: Python<'py>,
     shared: &Shared,
-    info: &ConnectionInfo,
+    meta: &RequestMeta,
     interim: Interim,
 ) -> PyResult<Bound<'py, PyDict>> {
     let environ = PyDict::new(py);
@@ -215,7 +131,7 @@ fn template<'py>(
     environ.set_item("SCRIPT_NAME", &shared.root_path)?;
     environ.set_item("PATH_INFO", "/")?;
     environ.set_item("QUERY_STRING", "")?;
-    let (name, port) = match &info.local {
+    let (name, port) = match &meta.server {
         PeerAddress::Tcp(address) => (address.ip().to_string(), address.port().to_string()),
         PeerAddress::Unix(path) => {
             let path = path.as_ref().map_or_else(String::new, |path| path.to_string_lossy().into_owned());
@@ -226,17 +142,17 @@ fn template<'py>(
     environ.set_item("SERVER_PORT", port)?;
     environ.set_item("SERVER_PROTOCOL", "HTTP/1.1")?;
     environ.set_item("SERVER_SOFTWARE", concat!("hostler/", env!("CARGO_PKG_VERSION")))?;
-    if let PeerAddress::Tcp(peer) = &info.peer {
+    if let PeerAddress::Tcp(peer) = &meta.client {
         environ.set_item("REMOTE_ADDR", peer.ip().to_string())?;
         environ.set_item("REMOTE_PORT", peer.port().to_string())?;
     } else {
         environ.set_item("REMOTE_ADDR", "")?;
     }
     environ.set_item("wsgi.version", (1, 0))?;
-    environ.set_item("wsgi.url_scheme", "http")?;
+    environ.set_item("wsgi.url_scheme", meta.scheme.http())?;
     environ.set_item("wsgi.input", py.None())?;
     environ.set_item("wsgi.errors", py.import("sys")?.getattr("stderr")?)?;
-    environ.set_item("wsgi.multithread", shared.pool.is_some())?;
+    environ.set_item("wsgi.multithread", shared.has_pool())?;
     environ.set_item("wsgi.multiprocess", true)?;
     environ.set_item("wsgi.run_once", false)?;
     environ.set_item("wsgi.input_terminated", true)?;
@@ -276,11 +192,4 @@ fn path_info<'py>(py: Python<'py>, path: &str, root_path: &str) -> Bound<'py, Py
     }
     let decoded: Vec<u8> = percent_encoding::percent_decode_str(path).collect();
     latin1(py, &decoded)
-}
-
-fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if text.is_ascii() => PyString::new(py, text),
-        _ => PyString::new(py, &bytes.iter().map(|byte| char::from(*byte)).collect::<String>()),
-    }
 }

@@ -1,7 +1,7 @@
 //! Who may run application code. With one thread it is one at a time, though a few of its requests are answered on
 //! threads beside it, because they may wait for their clients ([`super::aside`]).
 
-use crate::calls;
+use crate::capi;
 use pyo3::prelude::*;
 use std::{
     future::Future,
@@ -85,7 +85,7 @@ impl Gate {
     /// Lets others run while this thread waits for something else, without the GIL.
     pub(super) fn outside<R: Send>(&self, py: Python<'_>, wait: impl FnOnce() -> R + Send) -> R {
         match &self.0 {
-            Some(lock) if lock.holder.load(Relaxed) == calls::thread_ident() => {
+            Some(lock) if lock.holder.load(Relaxed) == capi::thread_ident() => {
                 lock.give_back();
                 let result = py.detach(wait);
                 lock.take(py);
@@ -99,7 +99,7 @@ impl Gate {
     /// Lets those run who wait, if any do.
     pub(super) fn step_aside(&self, py: Python<'_>) {
         if let Some(lock) = &self.0
-            && lock.holder.load(Relaxed) == calls::thread_ident()
+            && lock.holder.load(Relaxed) == capi::thread_ident()
         {
             lock.give_back();
             lock.take(py);
@@ -118,7 +118,7 @@ impl Lock {
                 }
             }),
         }
-        self.holder.store(calls::thread_ident(), Relaxed);
+        self.holder.store(capi::thread_ident(), Relaxed);
         self.count.fetch_add(1, Relaxed);
     }
 

@@ -3,7 +3,6 @@
 use super::gate::Gate;
 use bytes::Bytes;
 use hostler_http::RequestBody;
-use http_body::Body;
 use pyo3::{
     intern,
     prelude::*,
@@ -15,7 +14,6 @@ use std::{
     future::poll_fn,
     io::{self, Seek, Write},
     os::fd::IntoRawFd,
-    pin::Pin,
     sync::{Mutex, PoisonError},
 };
 use tokio::sync::{
@@ -43,13 +41,13 @@ pub(super) enum Missing {
 }
 
 /// A body up to the limit, and the rest of it if it is longer.
-pub(super) struct Intake {
+pub(super) struct Arrived {
     pub(super) stored: Stored,
     pub(super) rest: Option<RequestBody>,
 }
 
 /// Reads a body to its end, or until it is longer than `limit`.
-pub(super) async fn store(mut body: RequestBody, limit: u64) -> Result<Intake, Missing> {
+pub(super) async fn store(mut body: RequestBody, limit: u64) -> Result<Arrived, Missing> {
     let (mut memory, mut file, mut size) = (Vec::new(), None, 0);
     let mut rest = None;
     while let Some(piece) = next_piece(&mut body).await.map_err(Missing::Client)? {
@@ -71,7 +69,7 @@ pub(super) async fn store(mut body: RequestBody, limit: u64) -> Result<Intake, M
         }
         None => Stored::Memory(memory),
     };
-    Ok(Intake { stored, rest })
+    Ok(Arrived { stored, rest })
 }
 
 /// A temporary file without a name, so that nothing is left over whatever happens.
@@ -83,20 +81,7 @@ fn spill(memory: Vec<u8>, piece: &[u8]) -> io::Result<File> {
 }
 
 async fn next_piece(body: &mut RequestBody) -> io::Result<Option<Bytes>> {
-    loop {
-        if body.is_end_stream() {
-            return Ok(None);
-        }
-        match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
-            None => return Ok(None),
-            Some(Err(error)) => return Err(io::Error::other(error)),
-            // Trailers have no place in WSGI.
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(piece) => return Ok(Some(piece)),
-                Err(_) => continue,
-            },
-        }
-    }
+    poll_fn(|cx| body.poll_data(cx)).await.transpose().map_err(io::Error::other)
 }
 
 impl Stored {

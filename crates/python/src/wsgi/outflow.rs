@@ -3,8 +3,8 @@
 //! The thread leaves pieces here and goes on; it waits only while more than the limit is ahead of the client. hyper
 //! drops the reader when the connection ends, whatever the cause, and that frees the thread at once.
 
-use super::{body::Broken, gate::Gate};
-use crate::response::Respite;
+use super::gate::Gate;
+use crate::response::{BreakDelay, Broken};
 use bytes::{Bytes, BytesMut};
 use pyo3::Python;
 use std::{
@@ -61,7 +61,7 @@ impl Shared {
 pub(super) fn outflow(limit: usize) -> (Sender, Receiver) {
     let (state, room) = (Mutex::default(), Condvar::new());
     let shared = Arc::new(Shared { limit, state, room });
-    (Sender(Arc::clone(&shared)), Receiver { shared, respite: Respite::default() })
+    (Sender(Arc::clone(&shared)), Receiver { shared, delay: BreakDelay::default() })
 }
 
 /// The thread's end. Dropped without [`Sender::complete`], it breaks the answer off.
@@ -101,13 +101,13 @@ impl Drop for Sender {
 /// The connection's end.
 pub(crate) struct Receiver {
     shared: Arc<Shared>,
-    respite: Respite,
+    delay: BreakDelay,
 }
 
 impl Receiver {
     pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         let polled = self.next(cx);
-        self.respite.before(polled, cx)
+        self.delay.before(polled, cx)
     }
 
     fn next(&self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {

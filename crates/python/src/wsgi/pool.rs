@@ -1,12 +1,12 @@
 //! The pool: persistent Python threads that call the application, one queue for all.
 
 use super::{
-    answer::{Step, Whole, begin},
-    exchange::Exchange,
     gate::Gate,
-    line::{Line, Reply},
+    iterable::{Step, begin},
+    response_sender::{Reply, ResponseSender, Whole},
+    start_response::StartResponse,
 };
-use crate::{calls, logging::application_error};
+use crate::{capi, logging::application_error};
 use pyo3::{prelude::*, types::PyDict};
 use std::{
     any::Any,
@@ -49,20 +49,20 @@ impl Jobs {
 
 /// How far a request of the pool has got. Looked at and changed with the GIL only.
 #[derive(Clone, Default)]
-pub(super) struct Running(Arc<Progress>);
+pub(super) struct Progress(Arc<Taken>);
 
 #[derive(Default)]
-struct Progress {
+struct Taken {
     /// Which thread runs the application, while one does.
     thread: AtomicU64,
     /// A thread has taken the request from the queue.
     taken: AtomicBool,
 }
 
-impl Running {
+impl Progress {
     fn begin(&self) {
         self.0.taken.store(true, Relaxed);
-        self.0.thread.store(calls::thread_ident(), Relaxed);
+        self.0.thread.store(capi::thread_ident(), Relaxed);
     }
 
     fn end(&self) {
@@ -81,7 +81,7 @@ impl Running {
             return;
         }
         match py.import("hostler").and_then(|module| module.getattr("RequestTimeout")) {
-            Ok(exception) => calls::raise_in_thread(thread, &exception),
+            Ok(exception) => capi::raise_in_thread(thread, &exception),
             Err(error) => tracing::warn!(%error, "a request that took too long goes on"),
         }
     }
@@ -89,10 +89,10 @@ impl Running {
 
 /// A request for the pool.
 pub(super) struct Job {
-    pub(super) running: Running,
+    pub(super) progress: Progress,
     pub(super) app: Py<PyAny>,
     pub(super) environ: Py<PyDict>,
-    pub(super) exchange: Py<Exchange>,
+    pub(super) start_response: Py<StartResponse>,
     pub(super) gate: Gate,
     /// What is to be given up when the application has answered: the request's body, and the right to wait for it.
     pub(super) held: Option<Box<dyn Any + Send>>,
@@ -101,24 +101,24 @@ pub(super) struct Job {
 impl Job {
     fn run(self, py: Python<'_>) {
         let _entered = self.gate.enter_thread(py);
-        let exchange = self.exchange.bind(py);
+        let start_response = self.start_response.bind(py);
         // Nobody waits for it any more: the client left, or was answered 504.
-        if !exchange.get().is_wanted(py) {
+        if !start_response.get().is_wanted(py) {
             return;
         }
-        self.running.begin();
-        let step = self.first_step(exchange);
-        self.running.end();
-        let Some(mut line) = exchange.get().take_line(py) else { return };
+        self.progress.begin();
+        let step = self.first_step(start_response);
+        self.progress.end();
+        let Some(mut sender) = start_response.get().take_sender(py) else { return };
         match step {
-            Ok(Some(step)) => send(py, &mut line, step, exchange.get().head_request),
+            Ok(Some(step)) => send(py, &mut sender, step, start_response.get().head_request),
             Ok(None) => {}
-            Err(error) if line.has_begun() => {
+            Err(error) if sender.has_begun() => {
                 application_error(py, "the WSGI application raised in the middle of its response", &error);
             }
             Err(error) => {
                 application_error(py, "the WSGI application raised before its response began", &error);
-                line.answer(Reply::Failed);
+                sender.answer(Reply::Failed);
             }
         }
         drop(self.held);
@@ -126,11 +126,11 @@ impl Job {
 
     /// Calls the application and takes its iterable up to the first piece that is not empty; `None` if the client
     /// left meanwhile.
-    fn first_step(&self, exchange: &Bound<'_, Exchange>) -> PyResult<Option<Step>> {
-        let py = exchange.py();
-        let mut step = begin(exchange, self.app.bind(py), self.environ.bind(py), None)?;
+    fn first_step(&self, start_response: &Bound<'_, StartResponse>) -> PyResult<Option<Step>> {
+        let py = start_response.py();
+        let mut step = begin(start_response, self.app.bind(py), self.environ.bind(py), None)?;
         while let Step::Empty(rest) = step {
-            if !exchange.get().is_wanted(py) {
+            if !start_response.get().is_wanted(py) {
                 return Ok(None);
             }
             self.gate.step_aside(py);
@@ -141,36 +141,36 @@ impl Job {
 }
 
 /// Sends an answer to its end. What has to be closed is, once the end is on its way.
-fn send(py: Python<'_>, line: &mut Line, step: Step, head_request: bool) {
+fn send(py: Python<'_>, sender: &mut ResponseSender, step: Step, head_request: bool) {
     let mut rest = match step {
         Step::Whole(head, body, closing) => {
             match body {
-                Whole::Bytes(bytes) if line.has_begun() => drop(line.send(py, bytes)),
-                _ if line.has_begun() => {}
-                body => line.answer(Reply::Whole(head, body)),
+                Whole::Bytes(bytes) if sender.has_begun() => drop(sender.send(py, bytes)),
+                _ if sender.has_begun() => {}
+                body => sender.answer(Reply::Whole(head, body)),
             }
-            line.complete();
+            sender.complete();
             drop(closing);
             return;
         }
-        Step::File(head, pieces, closing) => return line.answer(Reply::File(head, pieces, closing)),
+        Step::File(head, pieces, closing) => return sender.answer(Reply::File(head, pieces, closing)),
         Step::Stream(head, first, rest) => {
-            if !line.has_begun() {
-                line.begin(head, head_request);
+            if !sender.has_begun() {
+                sender.begin(head, head_request);
             }
-            if line.send(py, first).is_err() {
+            if sender.send(py, first).is_err() {
                 return;
             }
             rest
         }
-        Step::Begun(rest) | Step::Empty(rest) => rest,
+        Step::Started(rest) | Step::Empty(rest) => rest,
         Step::Broken => return,
     };
     while let Some(piece) = rest.next(py) {
         let Ok(piece) = piece else { return };
-        if line.send(py, piece).is_err() {
+        if sender.send(py, piece).is_err() {
             return;
         }
     }
-    line.complete();
+    sender.complete();
 }

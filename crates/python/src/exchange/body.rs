@@ -1,6 +1,7 @@
-//! What comes in of a request's body, on its way to the application.
+//! A request's body on its way to the application, which reads it when it asks.
 
-use crate::{eventloop::spawn_local, line::Line};
+use super::call::HttpCall;
+use crate::eventloop::spawn_local;
 use bytes::Bytes;
 use hostler_http::RequestBody;
 use http_body::Body;
@@ -8,21 +9,20 @@ use pyo3::{exceptions::PyRuntimeError, prelude::*};
 use std::{
     collections::VecDeque,
     future::poll_fn,
-    pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 /// The body did not arrive whole: the client is gone, or broke the rules.
 pub(crate) struct Cut;
 
-/// A body, and what was read of it that nobody has taken yet.
-pub(crate) struct Intake {
+/// A body, and what was read of it that the application has not taken yet.
+pub(crate) struct BodyReader {
     /// Until its end was read.
     body: Option<RequestBody>,
     arrived: VecDeque<Bytes>,
-    /// The end was handed out, or nobody is to know.
+    /// The end was given out, or it was closed.
     over: bool,
-    /// It was closed before its end was handed out.
+    /// It was closed before its end was given out.
     closed: bool,
     pump: Pump,
 }
@@ -34,14 +34,14 @@ enum Pump {
     Parked(Waker),
 }
 
-/// What an intake was, to be dropped where Python code may run.
-pub(crate) struct Leftovers {
+/// What a reader held, to be dropped where Python code may run.
+pub(super) struct Leftovers {
     _body: Option<RequestBody>,
     _arrived: VecDeque<Bytes>,
 }
 
-impl Intake {
-    pub(crate) fn new(body: RequestBody) -> Self {
+impl BodyReader {
+    pub(super) fn new(body: RequestBody) -> Self {
         Self { body: Some(body), arrived: VecDeque::new(), over: false, closed: false, pump: Pump::None }
     }
 
@@ -50,7 +50,7 @@ impl Intake {
         self.over
     }
 
-    /// Whether it was closed before its end was handed out.
+    /// Whether it was closed before its end was given out.
     pub(crate) fn was_closed(&self) -> bool {
         self.closed
     }
@@ -71,11 +71,10 @@ impl Intake {
     fn poll(&mut self, all: bool, cx: &mut Context<'_>) -> Poll<Result<(), Cut>> {
         while all || self.arrived.is_empty() {
             let Some(body) = &mut self.body else { break };
-            match std::task::ready!(Pin::new(&mut *body).poll_frame(cx)) {
+            match ready!(body.poll_data(cx)) {
                 None => self.body = None,
                 Some(Err(_)) => return Poll::Ready(Err(Cut)),
-                // Trailers have no place in ASGI's and RSGI's requests.
-                Some(Ok(frame)) => self.arrived.extend(frame.into_data().ok()),
+                Some(Ok(piece)) => self.arrived.push_back(piece),
             }
             if self.body.as_ref().is_some_and(Body::is_end_stream) {
                 self.body = None;
@@ -104,8 +103,8 @@ impl Intake {
         Some(std::mem::take(&mut self.arrived))
     }
 
-    /// Nobody is to have any more of it. The rest is to be dropped, and whoever is returned to be woken.
-    pub(crate) fn close(&mut self) -> (Leftovers, Option<Waker>) {
+    /// Gives nothing more out. The rest is to be dropped, and the pump to be woken.
+    pub(super) fn close(&mut self) -> (Leftovers, Option<Waker>) {
         self.closed |= !self.over;
         self.over = true;
         let waker = match std::mem::replace(&mut self.pump, Pump::None) {
@@ -116,57 +115,41 @@ impl Intake {
     }
 }
 
-/// A request whose body is read.
-pub(crate) trait Reader: Sized + 'static {
-    /// Works on the intake, without calling Python.
-    fn intake<R>(&self, py: Python<'_>, work: impl FnOnce(&mut Intake) -> R) -> R;
-
-    /// Where those stand who wait for it.
-    fn line(&self) -> &Line;
-
-    /// Whether they want all of it, or a piece.
-    fn wants_all(&self, py: Python<'_>) -> bool;
-
-    /// The body was cut.
-    fn cut(&self, py: Python<'_>);
-
-    /// Reads, in a task of the runtime, until there is something for who waits; unless that goes on already.
-    fn pump(&self, py: Python<'_>) -> PyResult<()> {
-        let begins = self.intake(py, |intake| {
-            let begins = matches!(intake.pump, Pump::None) && intake.body.is_some() && !intake.over;
-            if begins {
-                intake.pump = Pump::Begun;
-            }
-            begins
-        });
-        if !begins {
-            return Ok(());
+/// Reads a request's body, in a task of the runtime, until there is something for those who wait; unless that goes on
+/// already.
+pub(crate) fn pump<T: HttpCall>(py: Python<'_>, call: &Py<T>) -> PyResult<()> {
+    let exchange = call.get().exchange();
+    let begins = exchange.with_body(py, |reader| {
+        let begins = matches!(reader.pump, Pump::None) && reader.body.is_some() && !reader.over;
+        if begins {
+            reader.pump = Pump::Begun;
         }
-        let spawned = spawn_local(poll_fn({
-            let reader = self.duplicate(py);
-            move |cx| Python::attach(|py| poll_pump(&reader, py, cx))
-        }));
-        if !spawned {
-            self.intake(py, |intake| intake.pump = Pump::None);
-            return Err(PyRuntimeError::new_err("a request is read in the thread that serves it"));
-        }
-        Ok(())
+        begins
+    });
+    if !begins {
+        return Ok(());
     }
-
-    /// Another reference to it.
-    fn duplicate(&self, py: Python<'_>) -> Self;
+    let spawned = spawn_local(poll_fn({
+        let call = call.clone_ref(py);
+        move |cx| Python::attach(|py| poll_pump(call.get(), py, cx))
+    }));
+    if !spawned {
+        exchange.with_body(py, |reader| reader.pump = Pump::None);
+        return Err(PyRuntimeError::new_err("a request is read in the thread that serves it"));
+    }
+    Ok(())
 }
 
-fn poll_pump(reader: &impl Reader, py: Python<'_>, cx: &mut Context<'_>) -> Poll<()> {
-    let all = reader.wants_all(py);
-    let polled = reader.intake(py, |intake| {
-        let polled = intake.poll(all, cx);
-        intake.pump = if polled.is_pending() { Pump::Parked(cx.waker().clone()) } else { Pump::None };
+fn poll_pump(call: &impl HttpCall, py: Python<'_>, cx: &mut Context<'_>) -> Poll<()> {
+    let all = call.wants_whole_body(py);
+    let polled = call.exchange().with_body(py, |reader| {
+        let polled = reader.poll(all, cx);
+        reader.pump = if polled.is_pending() { Pump::Parked(cx.waker().clone()) } else { Pump::None };
         polled
     });
-    match std::task::ready!(polled) {
-        Ok(()) => reader.line().wake_first(py),
-        Err(Cut) => reader.cut(py),
+    match ready!(polled) {
+        Ok(()) => call.exchange().readers.wake_first(py),
+        Err(Cut) => call.body_cut(py),
     }
     Poll::Ready(())
 }

@@ -1,18 +1,18 @@
 //! From what an application returned to an answer, piece by piece (PEP 3333 §Specification Details).
 
 use super::{
-    body::Broken,
     closing::{Closer, Closing},
-    exchange::{Exchange, piece},
     file::file_of,
+    head::piece,
+    response_sender::Whole,
+    start_response::StartResponse,
 };
 use crate::{
     logging::application_error,
-    response::{FilePieces, Head, wrong_length},
+    response::{Broken, FilePieces, Head, WrongLength},
 };
 use bytes::Bytes;
 use pyo3::{
-    exceptions::PyRuntimeError,
     prelude::*,
     types::{PyDict, PyIterator, PyList, PyTuple},
 };
@@ -21,36 +21,27 @@ use std::sync::Arc;
 /// How far an answer has got.
 pub(super) enum Step {
     /// The application has given nothing but empty pieces so far.
-    Empty(Rest),
+    Empty(ResponseIter),
     /// All of it is there; no body is one whose length is not known.
     Whole(Head, Whole, Closing),
     File(Head, FilePieces, Closing),
     /// The first piece; more may follow.
-    Stream(Head, Bytes, Rest),
+    Stream(Head, Bytes, ResponseIter),
     /// `write()` has begun it already.
-    Begun(Rest),
+    Started(ResponseIter),
     /// It failed after `write()` had begun it in place.
     Broken,
 }
 
-/// A body that is there.
-pub(super) enum Whole {
-    Bytes(Bytes),
-    /// None, but its length is known from the head.
-    Nothing,
-    /// None, and a GET would have told how long it is (HEAD).
-    Unknown,
-}
-
 /// Calls the application and looks at the first piece of what it returns.
 pub(super) fn begin(
-    exchange: &Bound<'_, Exchange>,
+    start_response: &Bound<'_, StartResponse>,
     app: &Bound<'_, PyAny>,
     environ: &Bound<'_, PyDict>,
     later: Option<&Arc<Closer>>,
 ) -> PyResult<Step> {
-    let (py, this) = (exchange.py(), exchange.get());
-    let result = crate::host::stay_out(py, app.call1((environ, exchange)))?;
+    let (py, this) = (start_response.py(), start_response.get());
+    let result = crate::host::stay_out(py, app.call1((environ, start_response)))?;
     let closing = Closing::of(&result, later);
     let head_sent = this.is_begun(py);
     if !head_sent && let Some(pieces) = in_memory(&result)? {
@@ -62,10 +53,10 @@ pub(super) fn begin(
     {
         return file(this, this.begin(py)?, pieces, closing);
     }
-    let mut rest = Rest::new(exchange, result.try_iter()?, closing);
+    let mut rest = ResponseIter::new(start_response, result.try_iter()?, closing);
     if head_sent {
         rest.follow(&this.begin(py)?, this);
-        return Ok(Step::Begun(rest));
+        return Ok(Step::Started(rest));
     }
     rest.begin(py)
 }
@@ -91,24 +82,27 @@ fn concat(mut before: Vec<Bytes>, mut pieces: Vec<Bytes>) -> Bytes {
     }
 }
 
-fn whole(exchange: &Exchange, head: Head, body: Bytes, closing: Closing) -> PyResult<Step> {
-    let bodiless = head.is_bodiless(exchange.head_request);
-    if let Some(length) = head.length.filter(|length| !bodiless && *length != body.len() as u64) {
-        let size = body.len();
-        let text = format!("the response body has {size} bytes, but Content-Length says {length}");
-        return Err(PyRuntimeError::new_err(text));
-    }
+fn whole(start_response: &StartResponse, head: Head, body: Bytes, closing: Closing) -> PyResult<Step> {
+    let bodiless = head.is_bodiless(start_response.head_request);
+    head.check_length(body.len() as u64, bodiless)?;
     let body = if bodiless && head.length.is_some() { Whole::Nothing } else { Whole::Bytes(body) };
     Ok(Step::Whole(head, body, closing))
 }
 
-fn file(exchange: &Exchange, mut head: Head, mut pieces: FilePieces, closing: Closing) -> PyResult<Step> {
-    if head.is_bodiless(exchange.head_request) {
+fn file(
+    start_response: &StartResponse,
+    mut head: Head,
+    mut pieces: FilePieces,
+    closing: Closing,
+) -> PyResult<Step> {
+    if head.is_bodiless(start_response.head_request) {
         head.set_length(pieces.left());
         return Ok(Step::Whole(head, Whole::Nothing, closing));
     }
     match head.length {
-        Some(length) if length > pieces.left() => return Err(wrong_length(pieces.left(), length)),
+        Some(announced) if announced > pieces.left() => {
+            return Err(WrongLength::TooShort { sent: pieces.left(), announced }.into());
+        }
         Some(length) => pieces.limit(length),
         None => {}
     }
@@ -116,56 +110,56 @@ fn file(exchange: &Exchange, mut head: Head, mut pieces: FilePieces, closing: Cl
 }
 
 /// The rest of an iterable, and the duty to close it.
-pub(crate) struct Rest {
+pub(crate) struct ResponseIter {
     iterator: Py<PyIterator>,
-    exchange: Py<Exchange>,
+    start_response: Py<StartResponse>,
     closing: Closing,
-    announced: Option<u64>,
-    /// Of the iterable's pieces; the exchange knows what `write()` sent.
-    sent: u64,
     bodiless: bool,
 }
 
-impl Rest {
-    fn new(exchange: &Bound<'_, Exchange>, iterator: Bound<'_, PyIterator>, closing: Closing) -> Self {
-        let exchange = exchange.clone().unbind();
-        Self { iterator: iterator.unbind(), exchange, closing, announced: None, sent: 0, bodiless: false }
+impl ResponseIter {
+    fn new(
+        start_response: &Bound<'_, StartResponse>,
+        iterator: Bound<'_, PyIterator>,
+        closing: Closing,
+    ) -> Self {
+        let start_response = start_response.clone().unbind();
+        Self { iterator: iterator.unbind(), start_response, closing, bodiless: false }
     }
 
     /// Asks for one more piece and begins the answer with it, unless it is empty.
     pub(super) fn begin(mut self, py: Python<'_>) -> PyResult<Step> {
-        let exchange = self.exchange.clone_ref(py);
-        let exchange = exchange.get();
+        let start_response = self.start_response.clone_ref(py);
+        let start_response = start_response.get();
         let Some(first) = self.ask(py)? else {
-            return whole(exchange, exchange.begin(py)?, Bytes::new(), self.closing);
+            return whole(start_response, start_response.begin(py)?, Bytes::new(), self.closing);
         };
         if first.is_empty() {
             return Ok(Step::Empty(self));
         }
-        let head = exchange.begin(py)?;
-        if head.is_bodiless(exchange.head_request) {
+        let head = start_response.begin(py)?;
+        if head.is_bodiless(start_response.head_request) {
             let body = if head.length.is_some() { Whole::Nothing } else { Whole::Unknown };
             return Ok(Step::Whole(head, body, self.closing));
         }
-        self.follow(&head, exchange);
-        self.count(py, &first)?;
-        if self.is_all(py) {
+        self.follow(&head, start_response);
+        start_response.count(py, &first)?;
+        if self.start_response.get().is_complete(py) {
             return Ok(Step::Whole(head, Whole::Bytes(first), self.closing));
         }
         Ok(Step::Stream(head, first, self))
     }
 
     /// Keeps to what a head says, which `write()` may have sent with the beginning of the body.
-    fn follow(&mut self, head: &Head, exchange: &Exchange) {
-        self.announced = head.length;
-        self.bodiless = head.is_bodiless(exchange.head_request);
+    fn follow(&mut self, head: &Head, start_response: &StartResponse) {
+        self.bodiless = head.is_bodiless(start_response.head_request);
     }
 
     /// Sends the next piece of an answer that `write()` has begun in place; whether there may be more.
     pub(super) fn go_on(&mut self, py: Python<'_>) -> bool {
         match self.next(py) {
-            Some(Ok(piece)) => self.exchange.get().go_on(py, Some(&piece)),
-            None => self.exchange.get().go_on(py, None),
+            Some(Ok(piece)) => self.start_response.get().go_on(py, Some(&piece)),
+            None => self.start_response.get().go_on(py, None),
             Some(Err(Broken)) => false,
         }
     }
@@ -182,56 +176,30 @@ impl Rest {
     }
 
     fn try_next(&mut self, py: Python<'_>) -> PyResult<Option<Bytes>> {
-        if self.bodiless || self.is_all(py) {
+        if self.bodiless || self.start_response.get().is_complete(py) {
             return Ok(None);
         }
-        match self.ask(py)? {
-            Some(piece) => self.count(py, &piece).map(|()| Some(piece)),
-            None => self.finish(py).map(|()| None),
-        }
+        let Some(piece) = self.ask(py)? else {
+            self.start_response.get().check_end(py)?;
+            return Ok(None);
+        };
+        self.start_response.get().count(py, &piece)?;
+        Ok(Some(piece))
     }
 
     /// What `write()` got in place, else the iterable's next piece.
     fn ask(&mut self, py: Python<'_>) -> PyResult<Option<Bytes>> {
-        let exchange = self.exchange.get();
-        let written = exchange.take_written(py);
+        let start_response = self.start_response.get();
+        let written = start_response.take_written(py);
         if !written.is_empty() {
             return Ok(Some(concat(written, Vec::new())));
         }
         let next = self.iterator.bind(py).clone().next().transpose()?;
         let next = next.map(|data| piece(&data)).transpose()?;
-        let written = exchange.take_written(py);
+        let written = start_response.take_written(py);
         if written.is_empty() {
             return Ok(next);
         }
         Ok(Some(concat(written, next.into_iter().collect())))
-    }
-
-    /// Counts a piece against Content-Length; more than that is refused.
-    fn count(&mut self, py: Python<'_>, piece: &Bytes) -> PyResult<()> {
-        self.sent += piece.len() as u64;
-        match self.announced {
-            Some(announced) if self.total(py) > announced => Err(wrong_length(self.total(py), announced)),
-            _ => Ok(()),
-        }
-    }
-
-    fn total(&self, py: Python<'_>) -> u64 {
-        self.sent + self.exchange.get().sent(py)
-    }
-
-    /// Whether as much was sent as was announced: no more is asked for then.
-    fn is_all(&self, py: Python<'_>) -> bool {
-        self.announced == Some(self.total(py))
-    }
-
-    fn finish(&self, py: Python<'_>) -> PyResult<()> {
-        let sent = self.total(py);
-        match self.announced {
-            Some(announced) if sent < announced => Err(PyRuntimeError::new_err(format!(
-                "the response body ended after {sent} bytes, but Content-Length says {announced}"
-            ))),
-            _ => Ok(()),
-        }
     }
 }

@@ -1,16 +1,23 @@
 //! From a thread of the pool to hyper: first the answer's head, then pieces of its body.
 
 use super::{
-    answer::Whole,
-    body::Broken,
     closing::Closing,
     gate::Gate,
     outflow::{self, outflow},
 };
-use crate::response::{FilePieces, Head};
+use crate::response::{Broken, FilePieces, Head};
 use bytes::Bytes;
 use pyo3::prelude::*;
 use tokio::sync::oneshot;
+
+/// A body that is there.
+pub(super) enum Whole {
+    Bytes(Bytes),
+    /// None, but its length is known from the head.
+    Nothing,
+    /// None, and a GET would have told how long it is (HEAD).
+    Unknown,
+}
 
 /// What a thread of the pool made of a request.
 pub(super) enum Reply {
@@ -22,7 +29,7 @@ pub(super) enum Reply {
 }
 
 /// A thread's way to the task that waits for its answer.
-pub(super) struct Line {
+pub(super) struct ResponseSender {
     answer: Option<oneshot::Sender<Reply>>,
     pieces: Option<outflow::Sender>,
     bodiless: bool,
@@ -31,7 +38,7 @@ pub(super) struct Line {
     limit: usize,
 }
 
-impl Line {
+impl ResponseSender {
     pub(super) fn new(gate: Gate, limit: usize) -> (Self, oneshot::Receiver<Reply>) {
         let (answer, receiver) = oneshot::channel();
         (Self { answer: Some(answer), pieces: None, bodiless: false, gate, limit }, receiver)

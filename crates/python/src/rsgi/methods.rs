@@ -1,25 +1,22 @@
 //! What an RSGI application calls of its protocol object: reading the body, and answering.
 
 use super::{
-    exchange::{Exchange, Phase},
-    request_body::{Mode, Pieces, Whole},
+    http_protocol::{HttpProtocol, Mode, Phase},
+    request_body::{Pieces, Whole},
     stream::StreamTransport,
 };
 use crate::{
     awaitable::{Waiting, resolve},
-    response::{FilePieces, Head, ResponseBody, Stream, Streaming, bytes_of, plain, response},
-    task::task_error,
+    exchange::HttpCall,
+    response::{BodySender, FilePieces, Head, ResponseBody, bytes_of, plain, response},
 };
 use bytes::Bytes;
 use hyper::StatusCode;
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyString};
-use std::{
-    path::{Path, PathBuf},
-    rc::Rc,
-};
+use std::path::{Path, PathBuf};
 
 #[pymethods]
-impl Exchange {
+impl HttpProtocol {
     /// Awaits the whole body.
     fn __call__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let (py, this) = (slf.py(), slf.get());
@@ -53,13 +50,11 @@ impl Exchange {
     fn client_disconnect<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let (py, this) = (slf.py(), slf.get());
         let future = this.future(py)?;
-        if this.is_gone(py) {
+        if this.is_gone(py) || this.connection(py).is_finished() {
             resolve(&future, py.None().into_bound(py));
-            return Ok(future);
+        } else {
+            Self::watch(slf, &future);
         }
-        let connection = this.connection(py);
-        let watchers = connection.watchers();
-        watchers.add(py, &connection.shared, future.clone().unbind(), slf.clone().unbind());
         Ok(future)
     }
 
@@ -134,26 +129,18 @@ impl Exchange {
     ) -> PyResult<Bound<'py, StreamTransport>> {
         let (py, this) = (slf.py(), slf.get());
         let connection = this.connection(py);
-        if !this.is_unanswered(py) {
+        if !this.is_open(py) {
             return Err(connection.shared.errors.wrong(py, "the request was answered already"));
         }
         let head = head(status, headers)?;
-        let bodiless = head.is_bodiless(this.head_request(py));
-        let stream = Stream::new(if bodiless { Some(0) } else { head.length });
-        let transport = StreamTransport::new(Rc::clone(&stream), slf.clone().unbind(), head.length, bodiless);
-        let owner = Box::new(slf.clone().unbind());
-        let body = ResponseBody::Stream(Streaming::new(Rc::clone(&stream), owner));
-        this.put(py, response(head, body), Phase::Streaming(stream));
-        Bound::new(py, transport)
-    }
-
-    /// Called when the application's task is done, unless it was done at once.
-    fn _task_done(&self, py: Python<'_>, task: &Bound<'_, PyAny>) {
-        self.application_ended(py, task_error(task));
+        let sender = BodySender::new(&head, this.head_request);
+        let body = sender.body(Box::new(slf.clone().unbind()));
+        this.answer(py, response(head, body), Phase::Streaming(sender.stream()));
+        Bound::new(py, StreamTransport::new(sender, slf.clone().unbind()))
     }
 }
 
-impl Exchange {
+impl HttpProtocol {
     fn whole(
         &self,
         py: Python<'_>,
@@ -161,15 +148,15 @@ impl Exchange {
         headers: Option<&Bound<'_, PyAny>>,
         body: Bytes,
     ) -> PyResult<()> {
-        if !self.is_open(py) {
+        if !self.may_answer(py) {
             return Ok(());
         }
         let head = head(status, headers)?;
-        let bodiless = head.is_bodiless(self.head_request(py));
+        let bodiless = head.is_bodiless(self.head_request);
         head.check_length(body.len() as u64, bodiless)?;
         // To HEAD, the length is that of the body that GET would get (RFC 9110 §9.3.2).
         let body = if bodiless && head.length.is_some() { None } else { Some(body) };
-        self.put(py, response(head, ResponseBody::Whole(body)), Phase::Answered);
+        self.answer(py, response(head, ResponseBody::Whole(body)), Phase::Answered);
         Ok(())
     }
 
@@ -181,7 +168,7 @@ impl Exchange {
         path: &Path,
         range: (u64, u64),
     ) -> PyResult<()> {
-        if !self.is_open(py) {
+        if !self.may_answer(py) {
             return Ok(());
         }
         let mut head = head(status, headers)?;
@@ -189,7 +176,7 @@ impl Exchange {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::error!(path = %path.display(), %error, "a file of the RSGI application cannot be sent: 404");
-                self.put(py, plain(StatusCode::NOT_FOUND, "Not Found"), Phase::Answered);
+                self.answer(py, plain(StatusCode::NOT_FOUND, "Not Found"), Phase::Answered);
                 return Ok(());
             }
         };
@@ -197,11 +184,11 @@ impl Exchange {
             tracing::warn!(path = %path.display(), length, "Content-Length was corrected to what the file has");
         }
         head.set_length(length);
-        let body = match head.is_bodiless(self.head_request(py)) {
+        let body = match head.is_bodiless(self.head_request) {
             true => ResponseBody::Whole(None),
             false => ResponseBody::File(pieces),
         };
-        self.put(py, response(head, body), Phase::Answered);
+        self.answer(py, response(head, body), Phase::Answered);
         Ok(())
     }
 }

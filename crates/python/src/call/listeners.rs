@@ -1,0 +1,54 @@
+//! Telling suspended requests of what happens outside of them.
+
+use super::registry::{Entry, Registry};
+use pyo3::{PyClass, prelude::*};
+
+/// What a suspended request is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// The client sends no more; it may still read.
+    ClientFinished,
+    /// The connection is closed.
+    ConnectionClosed,
+    /// The worker drains: streams without an end should end.
+    Draining,
+}
+
+/// A request that can be told.
+pub(crate) trait Listen: PyClass {
+    fn told(slf: &Bound<'_, Self>, notice: Notice);
+}
+
+/// The requests of a connection, or of a worker, that are told.
+#[derive(Default)]
+pub(crate) struct Listeners(Registry<Listener>);
+
+/// A request is told until this is dropped.
+pub(crate) struct Listening {
+    _entry: Entry<Listener>,
+}
+
+struct Listener {
+    request: Py<PyAny>,
+    tell: fn(&Bound<'_, PyAny>, Notice),
+}
+
+impl Listeners {
+    /// Has `request` told of what comes.
+    pub(crate) fn add<T: Listen>(&self, request: &Bound<'_, T>) -> Listening {
+        let tell = |request: &Bound<'_, PyAny>, notice| {
+            if let Ok(request) = request.cast::<T>() {
+                T::told(request, notice);
+            }
+        };
+        let listener = Listener { request: request.clone().into_any().unbind(), tell };
+        Listening { _entry: self.0.enter(listener) }
+    }
+
+    /// Tells all.
+    pub(crate) fn tell(&self, py: Python<'_>, notice: Notice) {
+        for (request, tell) in self.0.all(|listener| (listener.request.clone_ref(py), listener.tell)) {
+            tell(request.bind(py), notice);
+        }
+    }
+}

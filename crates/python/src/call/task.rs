@@ -1,0 +1,57 @@
+//! An application's task that is suspended, and the request that it works for.
+
+use crate::logging::application_error;
+use hostler_http::{BackgroundTask, BackgroundTasks};
+use hyper::{Method, Uri};
+use pyo3::{intern, prelude::*};
+
+/// A suspended task, until it ends.
+pub(crate) struct ApplicationTask {
+    /// asyncio itself keeps only a weak reference.
+    task: Py<PyAny>,
+    origin: Origin,
+    /// It goes on after the response, as work in flight.
+    background: Option<BackgroundTask>,
+}
+
+/// The request that a task works for.
+pub(crate) struct Origin {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) background: BackgroundTasks,
+}
+
+impl Origin {
+    pub(crate) fn of<B>(request: &hyper::Request<B>, background: &BackgroundTasks) -> Self {
+        Self { method: request.method().clone(), uri: request.uri().clone(), background: background.clone() }
+    }
+}
+
+impl ApplicationTask {
+    pub(crate) fn new(task: Bound<'_, PyAny>, origin: Origin) -> Self {
+        Self { task: task.unbind(), origin, background: None }
+    }
+
+    /// Cancels it, when the returned function is called.
+    pub(crate) fn canceller(&self, py: Python<'_>) -> impl FnOnce() + use<> {
+        let task = self.task.clone_ref(py);
+        move || Python::attach(|py| cancel(task.bind(py)))
+    }
+
+    /// The request is over: if the task goes on, it counts as work from now on.
+    pub(crate) fn outlives_request(&mut self, py: Python<'_>) {
+        let done = self.task.bind(py).call_method0(intern!(py, "done")).and_then(|done| done.is_truthy());
+        if self.background.is_some() || done.unwrap_or(true) {
+            return;
+        }
+        let stop = Box::new(self.canceller(py));
+        let Origin { method, uri, background } = &self.origin;
+        self.background = Some(background.begin(method, uri, stop));
+    }
+}
+
+fn cancel(task: &Bound<'_, PyAny>) {
+    if let Err(error) = task.call_method0(intern!(task.py(), "cancel")) {
+        application_error(task.py(), "a request's task could not be cancelled", &error);
+    }
+}

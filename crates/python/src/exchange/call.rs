@@ -1,0 +1,217 @@
+//! What an interface says of its requests, and what follows from that for all of them.
+
+use super::state::Exchange;
+use crate::{
+    call::{ApplicationTask, Function, Listen, Method, Notice},
+    eventloop::spawn_local,
+    logging::application_error,
+    response::{Answered, Owner, Stream, internal_error},
+    task::task_error,
+};
+use hostler_http::Aborted;
+use pyo3::{PyClass, prelude::*, pyclass::boolean_struct::True};
+use std::{
+    ffi::CStr,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::sleep;
+
+/// How long an application may go on with a stream that answers HEAD when its connection has ended. The client has the
+/// response, so nothing was lost; but a stream without an end would never hear of it.
+const HEAD_LIMIT: Duration = Duration::from_secs(5);
+
+/// A request or a WebSocket as its application holds it.
+pub(crate) trait Call: PyClass<Frozen = True> + Sync {
+    /// The application is suspended.
+    fn suspended(slf: &Bound<'_, Self>, task: ApplicationTask);
+
+    /// The application returned (`None`) or raised.
+    fn application_ended(slf: &Bound<'_, Self>, error: Option<PyErr>);
+}
+
+/// The callback of a call's task, unless that was done at once.
+pub(super) struct TaskDone;
+
+impl Function for TaskDone {
+    const NAME: &'static CStr = c"task_done";
+    const DOC: &'static CStr = c"Called when the application's task is done.";
+    const TAKES_ARGUMENT: bool = true;
+}
+
+impl<T: Call> Method<T> for TaskDone {
+    fn call<'py>(of: &Bound<'py, T>, task: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(task) = task {
+            T::application_ended(of, task_error(task));
+        }
+        Ok(of.py().None().into_bound(of.py()))
+    }
+}
+
+/// How far the application has come with its response.
+pub(crate) struct Standing {
+    /// In words: when it returned or raised.
+    pub(crate) place: &'static str,
+    /// Its response is not complete, though it should be when the application ends.
+    pub(crate) unfinished: bool,
+}
+
+/// An HTTP request as its application holds it.
+pub(crate) trait HttpCall: PyClass<Frozen = True> + Sync {
+    /// The interface's name, for log lines.
+    const INTERFACE: &'static str;
+
+    fn exchange(&self) -> &Exchange;
+
+    /// How far it has come when the application ends; whether that failed.
+    fn standing(&self, py: Python<'_>, failed: bool) -> Standing;
+
+    /// The stream of its response, while that is sent.
+    fn stream(&self, py: Python<'_>) -> Option<Rc<Stream>>;
+
+    /// Whether no response was begun, and the client is there.
+    fn is_open(&self, py: Python<'_>) -> bool;
+
+    /// The client is gone, or what it sent is cut.
+    fn client_gone(&self, py: Python<'_>);
+
+    /// The response ends here, in the application's place.
+    fn broken_off(&self, py: Python<'_>);
+
+    /// hyper has the whole response, though the application may not have ended it yet.
+    fn delivered(&self, py: Python<'_>);
+
+    /// Whether hyper has the whole response, to HEAD, and the application goes on sending.
+    fn outlives_head(&self, py: Python<'_>) -> bool;
+
+    /// The client sends no more.
+    fn client_finished(&self, py: Python<'_>);
+
+    /// The worker drains.
+    fn drains(&self, py: Python<'_>);
+
+    /// The connection is closed.
+    fn connection_closed(&self, _py: Python<'_>) {}
+
+    /// Whether it has to be told of what happens after the application ended.
+    fn listens_on(&self, _py: Python<'_>) -> bool {
+        false
+    }
+
+    /// Whether those who read want all of the body, or a piece.
+    fn wants_whole_body(&self, _py: Python<'_>) -> bool {
+        false
+    }
+
+    /// The exception for those who send to a client that is gone.
+    fn gone(&self, py: Python<'_>) -> PyErr;
+
+    /// Whether an application may well raise this when its response is not wanted any more.
+    fn is_departure(&self, py: Python<'_>, error: &PyErr) -> bool;
+
+    /// The response, once there is one; otherwise `cx` is woken for it.
+    fn poll_response(&self, py: Python<'_>, cx: &Context<'_>) -> Poll<Answered> {
+        let polled = self.exchange().poll_response(py, cx);
+        if polled.is_ready() && self.stream(py).is_none() {
+            self.exchange().outlived(py);
+        }
+        polled
+    }
+
+    /// hyper dropped the response before its end: the client is gone.
+    fn response_dropped(&self, py: Python<'_>) {
+        self.exchange().clear_response(py);
+        self.client_gone(py);
+        self.exchange().outlived(py);
+    }
+
+    /// Cancels the application's task, whose client is answered otherwise.
+    fn cancel(&self, py: Python<'_>) {
+        self.client_gone(py);
+        self.exchange().cancel_task(py);
+    }
+
+    /// The request's body was cut: its client left in the middle of it, or broke the rules. The application has nobody
+    /// to answer; what becomes of the connection is the server's affair.
+    fn body_cut(&self, py: Python<'_>) {
+        match self.stream(py) {
+            Some(stream) => stream.fail(py),
+            None if self.is_open(py) => self.exchange().put(py, Err(Aborted)),
+            None => {}
+        }
+        self.client_gone(py);
+    }
+
+    /// The application returned (`None`) or raised.
+    fn ended(&self, py: Python<'_>, error: Option<PyErr>) {
+        self.exchange().task_ended(py);
+        if !self.listens_on(py) {
+            self.exchange().stop_listening(py);
+        }
+        let Standing { place, unfinished } = self.standing(py, error.is_some());
+        match error {
+            Some(error) if !unfinished && self.is_departure(py, &error) => {}
+            Some(error) => {
+                let what = format!("the {} application raised {place}", Self::INTERFACE);
+                application_error(py, &what, &error);
+            }
+            None if unfinished => tracing::error!("the {} application returned {place}", Self::INTERFACE),
+            None => {}
+        }
+        if unfinished {
+            // The client gets no whole response: 500 if none was begun, else an aborted connection.
+            match self.stream(py) {
+                Some(stream) => stream.fail(py),
+                None => self.exchange().put(py, Ok(internal_error())),
+            }
+            self.broken_off(py);
+        }
+    }
+}
+
+impl<T: HttpCall> Listen for T {
+    fn told(slf: &Bound<'_, Self>, notice: Notice) {
+        let (py, call) = (slf.py(), slf.get());
+        match notice {
+            Notice::ClientFinished => call.client_finished(py),
+            Notice::Draining => call.drains(py),
+            Notice::ConnectionClosed => {
+                call.connection_closed(py);
+                if call.outlives_head(py) {
+                    end_later(slf.clone().unbind());
+                }
+                if !call.exchange().is_suspended(py) {
+                    call.exchange().stop_listening(py);
+                }
+            }
+        }
+    }
+}
+
+/// Ends a stream that answers HEAD if it has no end of its own.
+fn end_later<T: HttpCall>(call: Py<T>) {
+    spawn_local(async move {
+        sleep(HEAD_LIMIT).await;
+        Python::attach(|py| {
+            if call.get().outlives_head(py) {
+                call.get().client_gone(py);
+            }
+        });
+    });
+}
+
+impl<T: HttpCall> Owner for Py<T> {
+    fn on_body_dropped(&self, py: Python<'_>, delivered: bool) {
+        let call = self.get();
+        if !delivered {
+            return call.response_dropped(py);
+        }
+        call.delivered(py);
+        call.exchange().outlived(py);
+    }
+
+    fn gone(&self, py: Python<'_>) -> PyErr {
+        self.get().gone(py)
+    }
+}

@@ -1,0 +1,115 @@
+//! Body, response and task of one request.
+
+use super::body::BodyReader;
+use crate::{
+    call::{ApplicationTask, Listening},
+    gil::GilCell,
+    line::Line,
+    response::{Answered, Slot},
+};
+use hostler_http::RequestBody;
+use pyo3::prelude::*;
+use std::task::{Context, Poll};
+
+/// What an interface keeps of each request.
+pub(crate) struct Exchange {
+    state: GilCell<State>,
+    /// Those who wait for the body, or for a piece of it.
+    pub(crate) readers: Line,
+}
+
+struct State {
+    body: BodyReader,
+    response: Slot,
+    /// The application, if it is suspended.
+    task: Option<ApplicationTask>,
+    /// With the connection and with the worker, while there may be something to tell it.
+    listening: Option<[Listening; 2]>,
+}
+
+impl Exchange {
+    pub(crate) fn new(body: RequestBody) -> Self {
+        let (body, response) = (BodyReader::new(body), Slot::default());
+        let state = State { body, response, task: None, listening: None };
+        Self { state: GilCell::new(state), readers: Line::default() }
+    }
+
+    /// Works on the body, without calling Python.
+    pub(crate) fn with_body<R>(&self, py: Python<'_>, work: impl FnOnce(&mut BodyReader) -> R) -> R {
+        self.state.with(py, |state| work(&mut state.body))
+    }
+
+    /// Nothing more of the body is given out: what holds the rest holds up the connection.
+    pub(crate) fn close_body(&self, py: Python<'_>) {
+        let (leftovers, pump) = self.state.with(py, |state| state.body.close());
+        drop(leftovers);
+        if let Some(pump) = pump {
+            pump.wake();
+        }
+        // Each wakes the next one when it leaves.
+        self.readers.wake_first(py);
+    }
+
+    /// The response, once there is one; otherwise `cx` is woken for it.
+    pub(super) fn poll_response(&self, py: Python<'_>, cx: &Context<'_>) -> Poll<Answered> {
+        self.state.with(py, |state| state.response.poll(cx))
+    }
+
+    /// Gives hyper the response.
+    pub(crate) fn put(&self, py: Python<'_>, response: Answered) {
+        if let Some(waiting) = self.state.with(py, |state| state.response.put(response)) {
+            waiting.wake();
+        }
+    }
+
+    /// No response is wanted any more.
+    pub(super) fn clear_response(&self, py: Python<'_>) {
+        let unsent = self.state.with(py, |state| state.response.clear());
+        drop(unsent);
+    }
+
+    /// The application is suspended.
+    pub(crate) fn suspended(&self, py: Python<'_>, task: ApplicationTask) {
+        self.state.with(py, |state| state.task = Some(task));
+    }
+
+    pub(crate) fn is_suspended(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.task.is_some())
+    }
+
+    /// The client has its response or is gone: if the application goes on, that is work in flight.
+    pub(crate) fn outlived(&self, py: Python<'_>) {
+        let Some(mut task) = self.state.with(py, |state| state.task.take()) else { return };
+        task.outlives_request(py);
+        self.state.with(py, |state| state.task = Some(task));
+    }
+
+    /// The application ended.
+    pub(super) fn task_ended(&self, py: Python<'_>) {
+        let task = self.state.with(py, |state| state.task.take());
+        drop(task);
+    }
+
+    pub(super) fn cancel_task(&self, py: Python<'_>) {
+        let cancel = self.state.with(py, |state| state.task.as_ref().map(|task| task.canceller(py)));
+        if let Some(cancel) = cancel {
+            cancel();
+        }
+    }
+
+    /// Whether it is told of what happens outside.
+    pub(crate) fn listens(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.listening.is_some())
+    }
+
+    /// It is told as long as these are kept.
+    pub(crate) fn listen(&self, py: Python<'_>, listening: [Listening; 2]) {
+        let before = self.state.with(py, |state| state.listening.replace(listening));
+        drop(before);
+    }
+
+    pub(super) fn stop_listening(&self, py: Python<'_>) {
+        let before = self.state.with(py, |state| state.listening.take());
+        drop(before);
+    }
+}

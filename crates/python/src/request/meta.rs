@@ -1,0 +1,82 @@
+//! Who sent a request, to where, and over what: the one place that interfaces ask.
+//!
+//! On a plain connection without a proxy this is the same for all requests of a connection, so each interface puts it
+//! into a template that requests copy. What changes it for a single request (a proxy's headers) or for a connection
+//! (PROXY protocol, TLS) changes it here.
+
+use hostler_http::{ConnectionInfo, PeerAddress};
+use hyper::Version;
+use pyo3::{Py, Python, types::PyString};
+
+/// Who sent a request, to where, and over what.
+pub(crate) struct RequestMeta {
+    pub(crate) scheme: Scheme,
+    /// The peer that applications see.
+    pub(crate) client: PeerAddress,
+    /// The address that it reached.
+    pub(crate) server: PeerAddress,
+}
+
+/// The scheme of the request's URL.
+#[derive(Clone, Copy)]
+pub(crate) enum Scheme {
+    Http,
+}
+
+impl RequestMeta {
+    /// That of every request of a connection.
+    pub(crate) fn of(info: ConnectionInfo) -> Self {
+        Self { scheme: Scheme::Http, client: info.peer, server: info.local }
+    }
+}
+
+impl Scheme {
+    /// Of an HTTP request.
+    pub(crate) const fn http(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+        }
+    }
+
+    /// Of a WebSocket.
+    pub(crate) const fn websocket(self) -> &'static str {
+        match self {
+            Self::Http => "ws",
+        }
+    }
+}
+
+/// How an interface writes the version of HTTP.
+pub(crate) struct Versions {
+    http_10: &'static str,
+    http_11: &'static str,
+}
+
+pub(crate) const ASGI_VERSIONS: Versions = Versions { http_10: "1.0", http_11: "1.1" };
+pub(crate) const RSGI_VERSIONS: Versions = Versions { http_10: "1", http_11: "1.1" };
+/// `SERVER_PROTOCOL`, as in a status line.
+pub(crate) const WSGI_VERSIONS: Versions = Versions { http_10: "HTTP/1.0", http_11: "HTTP/1.1" };
+
+impl Versions {
+    pub(crate) fn text(&self, version: Version) -> &'static str {
+        if version == Version::HTTP_10 { self.http_10 } else { self.http_11 }
+    }
+
+    /// As Python strings, made once.
+    pub(crate) fn interned(&self, py: Python<'_>) -> VersionNames {
+        let text = |text| PyString::intern(py, text).unbind();
+        VersionNames { http_10: text(self.http_10), http_11: text(self.http_11) }
+    }
+}
+
+/// Versions of HTTP as Python strings.
+pub(crate) struct VersionNames {
+    http_10: Py<PyString>,
+    http_11: Py<PyString>,
+}
+
+impl VersionNames {
+    pub(crate) fn of(&self, version: Version) -> &Py<PyString> {
+        if version == Version::HTTP_10 { &self.http_10 } else { &self.http_11 }
+    }
+}

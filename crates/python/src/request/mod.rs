@@ -1,0 +1,21 @@
+//! What interfaces tell an application of its request.
+//!
+//! | file | duty |
+//! |---|---|
+//! | `meta` | client, server, scheme and HTTP version, and how each interface names them |
+//! | `methods` | methods as Python strings |
+//! | `headers` | header names and values as Python objects, kept for the next request |
+//! | `text` | bytes of a request as Python strings |
+//! | `deadline` | `hostler.deadline` |
+
+mod deadline;
+mod headers;
+mod meta;
+mod methods;
+mod text;
+
+pub(crate) use deadline::RequestDeadline;
+pub(crate) use headers::{HeaderNames, LastHeaders};
+pub(crate) use meta::{ASGI_VERSIONS, RSGI_VERSIONS, RequestMeta, Scheme, VersionNames, WSGI_VERSIONS};
+pub(crate) use methods::MethodNames;
+pub(crate) use text::{latin1, unquoted};

@@ -1,0 +1,54 @@
+//! Calls the application for a request or a WebSocket.
+
+use super::{connection::Connection, http_protocol::HttpProtocol, scope::Scope, websocket::Socket};
+use crate::{
+    call::Origin,
+    exchange::{self, Application},
+    websocket::{Handshake, Session},
+};
+use hostler_http::RequestBody;
+use hyper::{Method, Request};
+use pyo3::prelude::*;
+use std::rc::Rc;
+
+impl exchange::Connection for Connection {
+    type Request = HttpProtocol;
+
+    fn application(&self) -> &Application {
+        &self.shared.application
+    }
+
+    fn call_http(
+        self: &Rc<Self>,
+        py: Python<'_>,
+        request: Request<RequestBody>,
+    ) -> PyResult<Py<HttpProtocol>> {
+        let (head, body) = request.into_parts();
+        let head = Request::from_parts(head, ());
+        let head_request = head.method() == Method::HEAD;
+        let origin = Origin::of(&head, &self.link.background);
+        let scope = Bound::new(py, Scope::new(self.scheme.http(), head, Rc::clone(self)))?;
+        let protocol = Bound::new(py, HttpProtocol::new(Rc::clone(self), body, head_request))?;
+        self.application().start(&protocol, [scope.as_any(), protocol.as_any()], || origin)?;
+        if protocol.get().is_suspended(py) {
+            HttpProtocol::listen(&protocol);
+        }
+        Ok(protocol.unbind())
+    }
+
+    fn call_websocket(
+        self: &Rc<Self>,
+        py: Python<'_>,
+        request: Request<RequestBody>,
+        handshake: Handshake,
+    ) -> PyResult<Rc<Session>> {
+        let face = Rc::clone(&self.shared);
+        let session = Session::new(self.application().for_sockets(), face, &self.link, handshake);
+        let head = request.map(drop);
+        let origin = Origin::of(&head, &self.link.background);
+        let scope = Bound::new(py, Scope::new(self.scheme.websocket(), head, Rc::clone(self)))?;
+        let socket = Bound::new(py, Socket::new(Rc::clone(&session), Rc::clone(&self.shared)))?;
+        self.application().start(&socket, [scope.as_any(), socket.as_any()], || origin)?;
+        Ok(session)
+    }
+}

@@ -1,0 +1,57 @@
+//! The application and what every request of it needs.
+
+use crate::{
+    call::{Listeners, Notice},
+    exchange::Application,
+    logging::comes_of,
+};
+use pyo3::{exceptions::asyncio::CancelledError, prelude::*};
+
+/// The application and what every request of it needs.
+pub(super) struct Shared {
+    pub(super) application: Application,
+    pub(super) errors: Errors,
+    /// All suspended requests.
+    pub(super) requests: Listeners,
+}
+
+impl Shared {
+    pub(super) fn new(application: Application, errors: Errors) -> Self {
+        Self { application, errors, requests: Listeners::default() }
+    }
+
+    /// The worker drains.
+    pub(super) fn drain(&self, py: Python<'_>) {
+        self.requests.tell(py, Notice::Draining);
+        self.application.sockets.restart(py);
+    }
+}
+
+/// The exceptions that the application knows.
+pub(crate) struct Errors {
+    /// The application did something at the wrong time.
+    protocol: Py<PyAny>,
+    /// The client is gone.
+    closed: Py<PyAny>,
+}
+
+impl Errors {
+    pub(crate) fn new(protocol: Bound<'_, PyAny>, closed: Bound<'_, PyAny>) -> Self {
+        Self { protocol: protocol.unbind(), closed: closed.unbind() }
+    }
+
+    pub(super) fn wrong(&self, py: Python<'_>, text: &str) -> PyErr {
+        self.protocol.bind(py).call1((text,)).map_or_else(|error| error, PyErr::from_value)
+    }
+
+    pub(super) fn gone(&self, py: Python<'_>) -> PyErr {
+        let error = self.closed.bind(py).call1(("the client has disconnected",));
+        error.map_or_else(|error| error, PyErr::from_value)
+    }
+
+    /// Whether an application may well raise this when its response is not wanted any more: our own error, one that it
+    /// made of that, or its cancellation.
+    pub(super) fn is_departure(&self, py: Python<'_>, error: &PyErr) -> bool {
+        error.is_instance_of::<CancelledError>(py) || comes_of(py, error, self.closed.bind(py))
+    }
+}

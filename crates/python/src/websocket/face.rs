@@ -1,0 +1,40 @@
+//! What an interface says of its WebSockets.
+
+use super::inbox::Received;
+use pyo3::prelude::*;
+
+/// An interface as a session sees it.
+pub(crate) trait Face {
+    /// Its name, for log lines.
+    fn name(&self) -> &'static str;
+
+    /// Its object for what the client sent.
+    fn present<'py>(&self, py: Python<'py>, received: Received<'_>) -> PyResult<Bound<'py, PyAny>>;
+
+    /// Its exception for those who send to a client that is gone.
+    fn gone(&self, py: Python<'_>) -> PyErr;
+
+    /// Whether an application may well raise this when its client is gone.
+    fn is_departure(&self, py: Python<'_>, error: &PyErr) -> bool;
+}
+
+/// Why something cannot be sent.
+#[derive(Debug)]
+pub(crate) enum NotSent {
+    /// The handshake is not answered yet.
+    NotAccepted,
+    /// The handshake is answered already.
+    AlreadyAccepted,
+    /// The application itself has closed.
+    ClosedByUs,
+    /// The client has closed, or is gone.
+    ClientGone,
+    /// Python failed.
+    Failed(PyErr),
+}
+
+impl From<PyErr> for NotSent {
+    fn from(error: PyErr) -> Self {
+        Self::Failed(error)
+    }
+}

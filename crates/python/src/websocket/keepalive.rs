@@ -1,0 +1,123 @@
+//! Pings, and how long a client may stay silent.
+//!
+//! A client that answers no ping is given up, but only for what it could be heard saying: while the session has no room
+//! for its messages nothing is read, and that time does not count. Nor does the time in which it takes what is sent,
+//! however slowly; one that takes nothing at all is given up after the same time as one that says nothing.
+
+use hostler_wire::WebSocketSettings;
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How long a client may take to answer our close (RFC 6455 §7.1.1 leaves that to us).
+pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// What is due.
+pub(super) enum Due {
+    /// A ping is to be sent.
+    Ping,
+    /// The client did not answer a ping, or our close.
+    Silent,
+}
+
+pub(super) struct Keepalive {
+    /// When the next ping goes out, or its answer is overdue, or that of our close is.
+    timer: Pin<Box<Sleep>>,
+    ping_interval: Duration,
+    ping_timeout: Duration,
+    waits_for_pong: bool,
+    /// Nothing is read, because there is no room for it: a pong may be behind that.
+    deaf: bool,
+    /// Since when the client has taken nothing of what is to be sent.
+    stalled: Option<Instant>,
+    /// Nothing follows what is to be sent.
+    ending: bool,
+}
+
+impl Keepalive {
+    pub(super) fn new(settings: &WebSocketSettings) -> Self {
+        Self {
+            timer: Box::pin(sleep_until(Instant::now() + settings.ping_interval)),
+            ping_interval: settings.ping_interval,
+            ping_timeout: settings.ping_timeout,
+            waits_for_pong: false,
+            deaf: false,
+            stalled: None,
+            ending: false,
+        }
+    }
+
+    /// The last frame is on its way: the client has five seconds from the last bytes that it took.
+    pub(super) fn ends(&mut self) {
+        self.ending = true;
+        self.wait(CLOSE_LIMIT);
+    }
+
+    /// The client has taken all.
+    pub(super) fn flows(&mut self) {
+        if self.stalled.take().is_some() && !self.ending {
+            self.wait(if self.waits_for_pong { self.ping_timeout } else { self.ping_interval });
+        }
+    }
+
+    /// The client takes no more now; whether it took something.
+    pub(super) fn stalls(&mut self, progress: bool) {
+        if progress && self.ending {
+            self.wait(CLOSE_LIMIT);
+        }
+        if progress || self.stalled.is_none() {
+            self.stalled = Some(Instant::now());
+        }
+    }
+
+    /// There is room for what the client sends.
+    pub(super) fn reads(&mut self) {
+        if std::mem::take(&mut self.deaf) && self.waits_for_pong && !self.ending {
+            self.wait(self.ping_timeout);
+        }
+    }
+
+    /// There is no room for what the client sends.
+    pub(super) fn reads_nothing(&mut self) {
+        self.deaf = true;
+    }
+
+    /// The client sent something.
+    pub(super) fn heard(&mut self) {
+        if std::mem::take(&mut self.waits_for_pong) && !self.ending {
+            self.wait(self.ping_interval);
+        }
+    }
+
+    /// Ready when something is due; the task is woken again after that.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Due> {
+        ready!(self.timer.as_mut().poll(cx));
+        if self.ending {
+            return Poll::Ready(Due::Silent);
+        }
+        // Polled again, to write the ping and to wait for the new time.
+        cx.waker().wake_by_ref();
+        if let Some(since) = self.stalled {
+            let due = since + self.ping_interval + self.ping_timeout;
+            if due <= Instant::now() {
+                return Poll::Ready(Due::Silent);
+            }
+            self.timer.as_mut().reset(due);
+            return Poll::Pending;
+        }
+        if self.waits_for_pong && !self.deaf {
+            return Poll::Ready(Due::Silent);
+        }
+        self.waits_for_pong = true;
+        self.wait(if self.deaf { self.ping_interval } else { self.ping_timeout });
+        Poll::Ready(Due::Ping)
+    }
+
+    fn wait(&mut self, limit: Duration) {
+        self.timer.as_mut().reset(Instant::now() + limit);
+    }
+}
