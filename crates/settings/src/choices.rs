@@ -1,0 +1,153 @@
+//! Values that are one of some words.
+
+use crate::{
+    OptionValue, Rules, Shape,
+    macros::{choice, choices},
+};
+
+choices! {
+    /// How an application is called.
+    pub enum Interface {
+        /// As the callable itself tells.
+        Auto = "auto",
+        /// ASGI 3 with lifespan.
+        Asgi = "asgi",
+        /// ASGI 3 without lifespan.
+        AsgiNoLifespan = "asginl",
+        /// WSGI (PEP 3333).
+        Wsgi = "wsgi",
+        /// RSGI 1.6.
+        Rsgi = "rsgi",
+    }
+
+    /// The version of HTTP.
+    pub enum HttpVersion {
+        /// What is served.
+        Auto = "auto",
+        /// HTTP/1.0 and HTTP/1.1.
+        One = "1",
+        /// HTTP/2.
+        Two = "2",
+    }
+
+    /// Who takes a new connection.
+    pub enum Accept {
+        /// One queue for each address, from which the least busy worker takes.
+        Shared = "shared",
+        /// A queue for each worker and TCP address (`SO_REUSEPORT`), filled by the kernel.
+        PerWorker = "per-worker",
+    }
+
+    /// How a worker uses threads.
+    pub enum RuntimeMode {
+        /// As there is one way.
+        Auto = "auto",
+        /// One thread.
+        SingleThread = "st",
+        /// Several threads.
+        MultiThread = "mt",
+        /// One thread; Granian's older name.
+        Workers = "workers",
+        /// Several threads; Granian's older name.
+        Runtime = "runtime",
+    }
+
+    /// The event loop of ASGI and RSGI workers.
+    pub enum EventLoop {
+        /// Hostler's own.
+        Auto = "auto",
+        /// Hostler's own.
+        Hostler = "hostler",
+        /// The standard library's.
+        Asyncio = "asyncio",
+        /// uvloop.
+        Uvloop = "uvloop",
+        /// Hostler's own instead of rloop.
+        Rloop = "rloop",
+        /// Hostler's own instead of winloop.
+        Winloop = "winloop",
+    }
+
+    /// The implementation of request tasks.
+    pub enum TaskImplementation {
+        /// asyncio's.
+        Asyncio = "asyncio",
+        /// One in Rust.
+        Rust = "rust",
+    }
+
+    /// The importance of a log line.
+    pub enum LogLevel {
+        /// Every step.
+        Debug = "debug" | "notset",
+        /// What an operator wants to know.
+        Info = "info",
+        /// What went wrong without harm.
+        Warning = "warning" | "warn",
+        /// What failed.
+        Error = "error",
+        /// What stops the server.
+        Critical = "critical",
+    }
+
+    /// What a log line looks like.
+    pub enum LogFormat {
+        /// Time, level, event, `name=value`.
+        Text = "text",
+        /// One JSON object.
+        Json = "json",
+    }
+
+    /// A version of TLS.
+    pub enum TlsVersion {
+        /// TLS 1.2 (RFC 5246).
+        Tls12 = "tls1.2",
+        /// TLS 1.3 (RFC 8446).
+        Tls13 = "tls1.3",
+    }
+
+    /// A shell that completions are printed for.
+    pub enum Shell {
+        /// bash.
+        Bash = "bash",
+        /// zsh.
+        Zsh = "zsh",
+        /// fish.
+        Fish = "fish",
+    }
+}
+
+choice! {
+    /// What to do when something makes a fork unsafe.
+    pub enum Preload {
+        /// Say so.
+        Warn = "warn",
+        /// Refuse to start.
+        Strict = "strict",
+    }
+}
+
+/// A flag that can also name a mode: `--preload` is `--preload=warn`.
+impl OptionValue for Preload {
+    const SHAPE: Shape = Shape::OptionalChoice { names: Self::NAMES, alone: "warn" };
+
+    fn parse(text: &str, _: &Rules) -> Option<Self> {
+        if text == "true" { Some(Self::Warn) } else { Self::from_name(text) }
+    }
+
+    fn parse_optional(text: &str, rules: &Rules) -> Option<Option<Self>> {
+        if text == "false" { Some(None) } else { Self::parse(text, rules).map(Some) }
+    }
+
+    fn render(&self, _: &Rules) -> Vec<String> {
+        vec![self.name().to_owned()]
+    }
+
+    fn value_name(_: &Rules) -> String {
+        Self::NAMES.join("|")
+    }
+
+    fn expected(_: &Rules) -> String {
+        format!("true, false or one of {}", Self::NAMES.join(", "))
+    }
+}

@@ -1,0 +1,62 @@
+//! The application, and how it is called.
+
+use crate::{ByteSize, Interface, PathPrefix, Preload, UrlPath, macros::settings};
+use std::path::PathBuf;
+
+settings! {
+    #[heading("Application")]
+    /// The application and how to call it.
+    pub struct Application {
+        /// The application, as module:attribute; also the positional argument.
+        #[option("app", default = None, hidden)]
+        pub target: Option<String>,
+        /// How the application is called; auto detects it, asginl is ASGI without lifespan.
+        #[option("interface", default = Interface::Auto)]
+        pub interface: Interface,
+        /// The attribute is a function that returns the application.
+        #[option("factory", default = false)]
+        pub factory: bool,
+        /// The directory to work in and to import the application from.
+        #[option("working-dir", default = None)]
+        pub working_dir: Option<PathBuf>,
+        /// Files of KEY=VALUE lines for the application's environment; repeatable.
+        #[option("env-files", default = Vec::new())]
+        pub env_files: Vec<PathBuf>,
+        /// The Python to use; else the active virtual environment's, else python3 on PATH.
+        #[option("python", default = None)]
+        pub python: Option<PathBuf>,
+        /// Import the application once, in the mold (the process workers are forked from); strict refuses to start if
+        /// something makes forks unsafe, warn logs it.
+        #[option("preload", default = None)]
+        pub preload: Option<Preload>,
+        /// A path that each worker requests from its application before it counts as ready.
+        #[option("warmup", default = None)]
+        pub warmup: Option<UrlPath>,
+        /// The path that the application is mounted on: root_path, SCRIPT_NAME.
+        #[option("url-path-prefix", default = PathPrefix::default(), aliases(&["root-path"]))]
+        pub root_path: PathPrefix,
+    }
+}
+
+settings! {
+    #[heading("WSGI")]
+    /// How WSGI applications are called.
+    #[derive(Copy)]
+    pub struct Wsgi {
+        /// Threads per worker that call a WSGI application; 1 calls it on the worker's own thread, one request at a
+        /// time.
+        #[option("blocking-threads", default = 1, range(1, 1024))]
+        pub blocking_threads: usize,
+        /// How long an idle thread is kept; threads are persistent here.
+        #[option("blocking-threads-idle-timeout", default = std::time::Duration::from_secs(30), range(5, 600), later)]
+        pub blocking_threads_idle_timeout: std::time::Duration,
+        /// How much of a request's body is stored before a WSGI application is called: up to 1 MiB in memory, more in an
+        /// unnamed file in TMPDIR; the rest of a longer body is read while the application runs, on at most half of the
+        /// threads.
+        #[option("wsgi-body-spool", default = ByteSize(1 << 30), range(0, 1 << 50))]
+        pub body_spool: ByteSize,
+        /// How much of a streamed response is buffered for a slow client; beyond that the application's thread waits.
+        #[option("wsgi-answer-buffer", default = ByteSize::mib(1), range(0, 1 << 40))]
+        pub answer_buffer: ByteSize,
+    }
+}

@@ -1,0 +1,42 @@
+//! HTTP connections.
+
+use crate::{ByteSize, HttpVersion, Unit, macros::settings};
+use std::time::Duration;
+
+settings! {
+    #[heading("HTTP")]
+    /// Limits and timeouts of HTTP connections.
+    #[derive(Copy)]
+    pub struct Http {
+        /// The HTTP version; 2 is not served yet.
+        #[option("http", default = HttpVersion::Auto)]
+        pub version: HttpVersion,
+        /// The largest size of a connection's read buffer, and so of a request's head.
+        #[option("http1-buffer-size", default = ByteSize(417_792), range(8_192, 1 << 30))]
+        pub max_buffer: ByteSize,
+        /// How long a client may take to send a request's head (RFC 9112 §2.1).
+        #[option(
+            "http1-header-read-timeout", default = Duration::from_secs(30), unit(Unit::Milliseconds), range(1, 60_000)
+        )]
+        pub header_read_timeout: Duration,
+        /// How long a client may send nothing of a request body that the application waits for, before the response is
+        /// 408; 0 disables it.
+        #[option("body-read-timeout", default = Some(Duration::from_secs(30)), range(0, 86_400))]
+        pub body_read_timeout: Option<Duration>,
+        /// How long a client may read nothing of its response before the connection is reset; 0 disables it.
+        #[option("write-timeout", default = Some(Duration::from_secs(30)), range(0, 86_400))]
+        pub write_timeout: Option<Duration>,
+        /// How long a request may take until its response begins, before it is cancelled and the response is 504.
+        #[option("request-timeout", default = None, range(0, 86_400))]
+        pub request_timeout: Option<Duration>,
+        /// Keep connections open between requests.
+        #[option("http1-keep-alive", default = true)]
+        pub keep_alive: bool,
+        /// Gather the responses to pipelined requests before writing them; always on, for up to a millisecond.
+        #[option("http1-pipeline-flush", default = false)]
+        pub pipeline_flush: bool,
+        /// Connections per worker before it stops accepting.
+        #[option("backpressure", default = None, range(1, 1_000_000), later)]
+        pub backpressure: Option<u64>,
+    }
+}

@@ -1,0 +1,26 @@
+//! The processes as the system sees them.
+
+use crate::{OnReload, Umask, macros::settings};
+use std::path::PathBuf;
+
+settings! {
+    #[heading("Processes")]
+    /// The processes as the system sees them.
+    pub struct Process {
+        /// The title of the master; workers add worker-N.
+        #[option("process-name", default = None, reload(OnReload::Workers))]
+        pub name: Option<String>,
+        /// A file for the master's process id, written when all workers serve.
+        #[option("pid-file", default = None, reload(OnReload::Kept))]
+        pub pid_file: Option<PathBuf>,
+        /// The user that workers run as, by name or number; needs root.
+        #[option("user", default = None)]
+        pub user: Option<String>,
+        /// The group that workers run as, by name or number.
+        #[option("group", default = None)]
+        pub group: Option<String>,
+        /// The file mode creation mask of workers, in octal.
+        #[option("umask", default = None)]
+        pub umask: Option<Umask>,
+    }
+}

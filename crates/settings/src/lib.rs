@@ -1,0 +1,71 @@
+//! The options: each is a typed field of one of the structs below, declared once.
+//!
+//! A field has a type that knows its unit, a default, a doc comment that is its help, and what else is to be told of it
+//! ([`Declaration`]). From the declarations `hostler_config` makes the command line, the environment's names, TOML, help,
+//! man page, completions, schema and reference. [`Settings`] is also what travels to the mold and the workers, and
+//! where a native server starts from.
+//!
+//! Files: `declaration` what is told of an option, `macros` how a struct becomes declarations, `value` and the types
+//! beside it how values are read and written, `groups` the options themselves.
+//!
+//! Not here: where a value was set, and which values exclude each other (`hostler_config`).
+
+#![forbid(unsafe_code)]
+
+mod choices;
+mod declaration;
+mod duration;
+mod groups;
+mod macros;
+mod place;
+mod quantity;
+mod value;
+
+pub use choices::{
+    Accept, EventLoop, HttpVersion, Interface, LogFormat, LogLevel, Preload, RuntimeMode, Shell,
+    TaskImplementation, TlsVersion,
+};
+pub use declaration::{Declaration, Effect, OnReload, Rules, Shape, Unit};
+pub use groups::{
+    Application, AutoReload, Compression, Http, Http2, Listen, Log, Metrics, Process, Program, Runtime,
+    StaticFiles, Supervision, Tls, WebSocket, Wsgi,
+};
+pub use place::{Bind, FileMode, PathPrefix, Umask, UrlPath};
+pub use quantity::{ByteSize, Percent, WorkerCount};
+pub use value::{BadValue, OptionValue};
+
+macros::groups! {
+    /// All options, in groups.
+    pub struct Settings {
+        /// The application and how to call it.
+        pub app: Application,
+        /// Where to listen.
+        pub listen: Listen,
+        /// How many workers there are, their deadlines, and when they are recycled.
+        pub supervision: Supervision,
+        /// What is inside a worker.
+        pub runtime: Runtime,
+        /// HTTP connections.
+        pub http: Http,
+        /// HTTP/2.
+        pub http2: Http2,
+        /// WebSocket connections.
+        pub websocket: WebSocket,
+        /// WSGI applications.
+        pub wsgi: Wsgi,
+        /// Log lines.
+        pub log: Log,
+        /// The processes as the system sees them.
+        pub process: Process,
+        /// TLS.
+        pub tls: Tls,
+        /// Static files.
+        pub static_files: StaticFiles,
+        /// Metrics.
+        pub metrics: Metrics,
+        /// Reloads when files change.
+        pub auto_reload: AutoReload,
+        /// What the program reads and prints.
+        pub program: Program,
+    }
+}

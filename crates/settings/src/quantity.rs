@@ -1,0 +1,163 @@
+//! Sizes, parts and counts.
+
+use crate::{OptionValue, Rules, Shape, Unit};
+use serde::{Deserialize, Serialize};
+
+/// A number of bytes, written as a number or with a unit: `65536`, `64KiB`, `1GiB`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ByteSize(pub u64);
+
+const SIZES: [(&str, u32); 4] = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+
+impl ByteSize {
+    /// So many kibibytes.
+    #[must_use]
+    pub const fn kib(count: u64) -> Self {
+        Self(count.saturating_mul(1 << 10))
+    }
+
+    /// So many mebibytes.
+    #[must_use]
+    pub const fn mib(count: u64) -> Self {
+        Self(count.saturating_mul(1 << 20))
+    }
+
+    /// In bytes, for what is in memory.
+    #[must_use]
+    pub fn bytes(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    /// In kibibytes, as the kernel counts memory.
+    #[must_use]
+    pub const fn as_kib(self) -> u64 {
+        self.0 >> 10
+    }
+}
+
+impl Unit {
+    const fn bytes(self) -> u64 {
+        if matches!(self, Self::Mebibytes) { 1 << 20 } else { 1 }
+    }
+}
+
+impl OptionValue for ByteSize {
+    const SHAPE: Shape = Shape::NumberOrText;
+
+    fn parse(text: &str, rules: &Rules) -> Option<Self> {
+        let suffix = SIZES.iter().find_map(|(name, shift)| Some((text.strip_suffix(name)?, 1 << shift)));
+        let (number, unit) = suffix.unwrap_or((text, rules.unit.bytes()));
+        let bytes = number.parse::<u64>().ok()?.checked_mul(unit)?;
+        let least = rules.min.saturating_mul(rules.unit.bytes());
+        let most = rules.max.saturating_mul(rules.unit.bytes());
+        (least..=most).contains(&bytes).then_some(Self(bytes))
+    }
+
+    fn render(&self, rules: &Rules) -> Vec<String> {
+        vec![(self.0 / rules.unit.bytes()).to_string()]
+    }
+
+    fn value_name(rules: &Rules) -> String {
+        if rules.unit == Unit::Mebibytes { "MIB".into() } else { "BYTES".into() }
+    }
+
+    fn expected(rules: &Rules) -> String {
+        let unit = if rules.unit == Unit::Mebibytes { "MiB" } else { "bytes" };
+        format!("a size from {} to {} {unit}, as a number or with a unit such as 64MiB", rules.min, rules.max)
+    }
+}
+
+/// A part of something, from 0 to 100.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Percent(pub u8);
+
+impl Percent {
+    /// From 0 to 1.
+    #[must_use]
+    pub fn fraction(self) -> f64 {
+        f64::from(self.0.min(100)) / 100.0
+    }
+}
+
+impl OptionValue for Percent {
+    const SHAPE: Shape = Shape::Number;
+
+    fn parse(text: &str, rules: &Rules) -> Option<Self> {
+        rules.number(text)?.try_into().ok().map(Self)
+    }
+
+    fn render(&self, _: &Rules) -> Vec<String> {
+        vec![self.0.to_string()]
+    }
+
+    fn value_name(_: &Rules) -> String {
+        "PERCENT".into()
+    }
+
+    fn expected(rules: &Rules) -> String {
+        u8::expected(rules)
+    }
+}
+
+/// How many workers to keep alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WorkerCount {
+    /// This many.
+    Fixed(u16),
+    /// One per processor that the process may use.
+    Auto,
+}
+
+impl OptionValue for WorkerCount {
+    const SHAPE: Shape = Shape::NumberOrText;
+
+    fn parse(text: &str, rules: &Rules) -> Option<Self> {
+        if text == "auto" { Some(Self::Auto) } else { u16::parse(text, rules).map(Self::Fixed) }
+    }
+
+    fn render(&self, _: &Rules) -> Vec<String> {
+        vec![match self {
+            Self::Fixed(count) => count.to_string(),
+            Self::Auto => "auto".into(),
+        }]
+    }
+
+    fn value_name(_: &Rules) -> String {
+        "N|auto".into()
+    }
+
+    fn expected(rules: &Rules) -> String {
+        format!("auto, or {}", u16::expected(rules))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ByteSize, Percent, WorkerCount};
+    use crate::{OptionValue, Rules, Unit};
+
+    #[test]
+    fn sizes_are_numbers_of_the_options_unit_or_have_their_own() {
+        let bytes = Rules { min: 1, max: 1 << 30, unit: Unit::Base };
+        assert_eq!(ByteSize::parse("65536", &bytes), Some(ByteSize::kib(64)));
+        assert_eq!(ByteSize::parse("64KiB", &bytes), Some(ByteSize::kib(64)));
+        for wrong in ["", "0", "2GiB", "1.5MiB", "1 KiB", "KiB", "-1", "99999999999999TiB"] {
+            assert_eq!(ByteSize::parse(wrong, &bytes), None, "{wrong}");
+        }
+        let mebibytes = Rules { min: 1, max: 1 << 32, unit: Unit::Mebibytes };
+        assert_eq!(ByteSize::parse("300", &mebibytes), Some(ByteSize::mib(300)));
+        assert_eq!(ByteSize::parse("1GiB", &mebibytes), Some(ByteSize::mib(1024)));
+        assert_eq!(ByteSize::mib(300).render(&mebibytes), ["300"]);
+    }
+
+    #[test]
+    fn counts_and_parts_have_ranges() {
+        let rules = Rules { min: 1, max: 1024, unit: Unit::Base };
+        assert_eq!(WorkerCount::parse("auto", &rules), Some(WorkerCount::Auto));
+        assert_eq!(WorkerCount::parse("8", &rules), Some(WorkerCount::Fixed(8)));
+        assert_eq!(WorkerCount::parse("1025", &rules), None);
+        assert_eq!(WorkerCount::expected(&rules), "auto, or a whole number from 1 to 1024");
+        assert_eq!(Percent::parse("10", &Rules { min: 0, max: 100, unit: Unit::Base }), Some(Percent(10)));
+        assert!((Percent(10).fraction() - 0.1).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,182 @@
+//! What can be the value of an option: how it is read, written and described.
+
+use crate::{Rules, Shape};
+use std::path::PathBuf;
+
+/// A text that an option does not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadValue(pub String);
+
+/// A type whose values are those of an option.
+pub trait OptionValue: Sized {
+    /// How it is spelled.
+    const SHAPE: Shape;
+
+    /// Reads one text; `None` if it is no such value.
+    fn parse(text: &str, rules: &Rules) -> Option<Self>;
+
+    /// As [`Self::parse`], for an option that may be unset; `Some(None)` for a text that unsets it.
+    fn parse_optional(text: &str, rules: &Rules) -> Option<Option<Self>> {
+        Self::parse(text, rules).map(Some)
+    }
+
+    /// Reads what was given: the last text counts, and all of them must be right.
+    ///
+    /// # Errors
+    /// The first text that is no such value.
+    fn read(texts: &[String], rules: &Rules) -> Result<Self, BadValue> {
+        let mut last = None;
+        for text in texts {
+            last = Some(Self::parse(text, rules).ok_or_else(|| BadValue(text.clone()))?);
+        }
+        last.ok_or_else(|| BadValue(String::new()))
+    }
+
+    /// As a user would write it; nothing for "not set".
+    fn render(&self, rules: &Rules) -> Vec<String>;
+
+    /// What stands for a value in help texts.
+    fn value_name(rules: &Rules) -> String;
+
+    /// What a value must be, after "it must be".
+    fn expected(rules: &Rules) -> String;
+}
+
+impl OptionValue for bool {
+    const SHAPE: Shape = Shape::Flag;
+
+    fn parse(text: &str, _: &Rules) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn render(&self, _: &Rules) -> Vec<String> {
+        vec![self.to_string()]
+    }
+
+    fn value_name(_: &Rules) -> String {
+        String::new()
+    }
+
+    fn expected(_: &Rules) -> String {
+        "true or false".into()
+    }
+}
+
+impl OptionValue for String {
+    const SHAPE: Shape = Shape::Text;
+
+    fn parse(text: &str, _: &Rules) -> Option<Self> {
+        Some(text.to_owned())
+    }
+
+    fn render(&self, _: &Rules) -> Vec<String> {
+        vec![self.clone()]
+    }
+
+    fn value_name(_: &Rules) -> String {
+        "TEXT".into()
+    }
+
+    fn expected(_: &Rules) -> String {
+        "text".into()
+    }
+}
+
+impl OptionValue for PathBuf {
+    const SHAPE: Shape = Shape::Text;
+
+    fn parse(text: &str, _: &Rules) -> Option<Self> {
+        Some(text.into())
+    }
+
+    fn render(&self, _: &Rules) -> Vec<String> {
+        vec![self.display().to_string()]
+    }
+
+    fn value_name(_: &Rules) -> String {
+        "PATH".into()
+    }
+
+    fn expected(_: &Rules) -> String {
+        "a path".into()
+    }
+}
+
+macro_rules! whole_numbers {
+    ($($type:ty),+) => {$(
+        impl OptionValue for $type {
+            const SHAPE: Shape = Shape::Number;
+
+            fn parse(text: &str, rules: &Rules) -> Option<Self> {
+                rules.number(text)?.try_into().ok()
+            }
+
+            fn render(&self, _: &Rules) -> Vec<String> {
+                vec![self.to_string()]
+            }
+
+            fn value_name(_: &Rules) -> String {
+                "N".into()
+            }
+
+            fn expected(rules: &Rules) -> String {
+                format!("a whole number from {} to {}", rules.min, rules.max.min(<$type>::MAX as u64))
+            }
+        }
+    )+};
+}
+
+whole_numbers!(u8, u16, u32, u64, usize);
+
+impl Rules {
+    /// A whole number in the range.
+    pub(crate) fn number(&self, text: &str) -> Option<u64> {
+        text.parse().ok().filter(|number| (self.min..=self.max).contains(number))
+    }
+}
+
+/// An option that may be unset.
+impl<T: OptionValue> OptionValue for Option<T> {
+    const SHAPE: Shape = T::SHAPE;
+
+    fn parse(text: &str, rules: &Rules) -> Option<Self> {
+        T::parse_optional(text, rules)
+    }
+
+    fn render(&self, rules: &Rules) -> Vec<String> {
+        self.as_ref().map(|value| value.render(rules)).unwrap_or_default()
+    }
+
+    fn value_name(rules: &Rules) -> String {
+        T::value_name(rules)
+    }
+
+    fn expected(rules: &Rules) -> String {
+        T::expected(rules)
+    }
+}
+
+/// An option that may be given several times.
+impl<T: OptionValue> OptionValue for Vec<T> {
+    const SHAPE: Shape = Shape::List;
+
+    fn parse(text: &str, rules: &Rules) -> Option<Self> {
+        T::parse(text, rules).map(|value| vec![value])
+    }
+
+    fn read(texts: &[String], rules: &Rules) -> Result<Self, BadValue> {
+        texts.iter().map(|text| T::parse(text, rules).ok_or_else(|| BadValue(text.clone()))).collect()
+    }
+
+    fn render(&self, rules: &Rules) -> Vec<String> {
+        self.iter().flat_map(|value| value.render(rules)).collect()
+    }
+
+    fn value_name(rules: &Rules) -> String {
+        T::value_name(rules)
+    }
+
+    fn expected(rules: &Rules) -> String {
+        T::expected(rules)
+    }
+}
