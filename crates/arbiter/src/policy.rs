@@ -1,6 +1,7 @@
 //! The numbers that the rules use.
 
 use crate::Time;
+use hostler_settings::Supervision;
 use std::time::Duration;
 
 /// What was configured.
@@ -29,12 +30,29 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// So many workers, and nothing else asked for.
+    /// What the options say, for so many workers.
     #[must_use]
-    pub fn new(workers: u16) -> Self {
+    pub fn of(workers: u16, options: &Supervision) -> Self {
         Self {
             workers,
-            graceful_timeout: Duration::from_secs(30),
+            graceful_timeout: options.graceful_timeout,
+            drain_delay: options.drain_delay,
+            boot_timeout: options.boot_timeout,
+            stall_timeout: options.stall_timeout,
+            lifetime: options.lifetime,
+            lifetime_jitter: options.lifetime_jitter.fraction(),
+            respawn_interval: options.respawn_interval,
+            max_replacing: options.max_replacing,
+            seed: 0,
+        }
+    }
+
+    /// So many processes that no limit recycles or replaces.
+    #[must_use]
+    pub fn unlimited(workers: u16, graceful_timeout: Duration) -> Self {
+        Self {
+            workers,
+            graceful_timeout,
             drain_delay: Duration::ZERO,
             boot_timeout: None,
             stall_timeout: None,

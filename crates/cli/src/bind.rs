@@ -1,8 +1,9 @@
 //! Binding the listening sockets, with errors that say what to do.
 
 use crate::failure::Failure;
-use hostler_config::{Bind, Config};
+use hostler_config::Config;
 use hostler_master::{Listening, Predecessor};
+use hostler_settings::{Accept, Bind};
 use hostler_sys::{
     own_file::OwnFile,
     socket::{self, Address},
@@ -24,7 +25,7 @@ pub(crate) struct Bound {
 /// Binds what the configuration names, save what another server leaves to this one.
 pub(crate) fn all(config: &Config, predecessor: Option<&mut Predecessor>) -> Result<Bound, Failure> {
     let mut bound = Bound::default();
-    let mut wanted = config.binds.clone();
+    let mut wanted = config.settings.listen.addresses();
     if !config.binds_chosen && predecessor.is_none() {
         let passed = activated();
         if !passed.is_empty() {
@@ -90,9 +91,9 @@ impl Bound {
     fn add(&mut self, bind: &Bind, config: &Config) -> Result<(), Failure> {
         let spec = bind.to_string();
         let (info, sockets) = match bind {
-            Bind::Tcp { host, port } => tcp(host, *port, config.backlog, sockets_per_listener(config))?,
+            Bind::Tcp { host, port } => tcp(host, *port, backlog(config), sockets_per_listener(config))?,
             Bind::Unix(path) => single(self.unix(path, config)?),
-            Bind::Descriptor(number) => single(descriptor(*number, config.backlog)?),
+            Bind::Descriptor(number) => single(descriptor(*number, backlog(config))?),
         };
         self.listeners.push(Listening { spec, info, sockets });
         Ok(())
@@ -102,8 +103,9 @@ impl Bound {
         let shown = format!("unix:{}", path.display());
         // A path of our own choice must mean the same after a worker changed its directory.
         let path = std::path::absolute(path).map_err(|error| refused(&shown, &error, 0))?;
-        let (socket, made) = socket::bind_unix(&path, config.uds_mode, config.backlog)
-            .map_err(|error| refused(&shown, &error, 0))?;
+        let mode = config.settings.listen.uds_permissions.map(|mode| mode.0);
+        let (socket, made) =
+            socket::bind_unix(&path, mode, backlog(config)).map_err(|error| refused(&shown, &error, 0))?;
         hostler_sys::logging::listening(&shown);
         self.files.push(made);
         Ok((ListenerInfo::Unix(path), socket))
@@ -116,7 +118,14 @@ fn single((info, socket): (ListenerInfo, OwnedFd)) -> (ListenerInfo, Vec<OwnedFd
 
 /// One socket for all workers, or one for each.
 pub(crate) fn sockets_per_listener(config: &Config) -> u16 {
-    if config.accept_per_worker { crate::workers(config.workers) } else { 1 }
+    match config.settings.listen.accept {
+        Accept::Shared => 1,
+        Accept::PerWorker => hostler_master::worker_count(config.settings.supervision.workers),
+    }
+}
+
+fn backlog(config: &Config) -> i32 {
+    i32::from(config.settings.listen.backlog)
 }
 
 fn tcp(host: &str, port: u16, backlog: i32, count: u16) -> Result<(ListenerInfo, Vec<OwnedFd>), Failure> {

@@ -8,16 +8,14 @@ mod lasting;
 mod python;
 
 use failure::Failure;
-use hostler_config::{Config, Outcome, Reading, Workers};
-use hostler_master::{
-    CommandLine, GenerationSpec, Limits, Listening, MoldCommand, Plan, Policy, Predecessor, Spawner,
-};
+use hostler_config::{Config, Outcome, Reading};
+use hostler_master::{CommandLine, GenerationSpec, Listening, MoldCommand, Plan, Predecessor, Spawner};
+use hostler_settings::{EventLoop, Settings};
 use hostler_sys::{
     logging::{self, Destination},
     pid_file,
 };
-use hostler_wire::{BootFailure, ExitStatus, ListenerSettings};
-use lasting::Lasting;
+use hostler_wire::{BootFailure, ExitStatus, ListenerSettings, WorkerSettings};
 use std::{ffi::OsString, path::Path, process::ExitCode};
 use tracing::{info, warn};
 
@@ -48,21 +46,21 @@ fn upgrades() -> bool {
 
 fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
     open_log(config)?;
-    logging::init(config.log());
+    logging::init(&config.settings.log);
     report_settings(config);
     check_pid_file(config)?;
-    let lasting = Lasting::of(config);
+    let before = config.settings.clone();
     let mut predecessor = Predecessor::find().map_err(lost_predecessor)?;
     let spawner = Spawner::Mold(mold(config, reading())?);
     let bound = bind::all(config, predecessor.as_mut())?;
     let listeners: Vec<ListenerSettings> = bound.listeners.iter().map(Listening::settings).collect();
     let plan = Plan {
         spec: generation_spec(config, &listeners, spawner),
-        reload: Some(Box::new(move || reread(&args, &listeners, &lasting))),
+        reload: Some(Box::new(move || reread(&args, &listeners, &before))),
         listeners: bound.listeners,
         owned_files: bound.files,
-        log_file: config.log_file.clone(),
-        pid_file: config.pid_file.clone(),
+        log_file: config.settings.log.file.clone(),
+        pid_file: config.settings.process.pid_file.clone(),
         command_line: CommandLine::own(),
         predecessor,
     };
@@ -71,37 +69,19 @@ fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
 
 /// What a generation of this configuration is made of.
 fn generation_spec(config: &Config, listeners: &[ListenerSettings], spawner: Spawner) -> GenerationSpec {
-    let rules = &config.supervision;
-    GenerationSpec {
-        settings: config.worker_settings(listeners.to_vec()),
-        spawner,
-        policy: Policy {
-            graceful_timeout: rules.graceful_timeout,
-            drain_delay: rules.drain_delay,
-            boot_timeout: rules.boot_timeout,
-            stall_timeout: rules.stall_timeout,
-            lifetime: rules.lifetime,
-            lifetime_jitter: rules.lifetime_jitter,
-            respawn_interval: rules.respawn_interval,
-            max_replacing: rules.max_replacing,
-            ..Policy::new(workers(config.workers))
-        },
-        limits: Limits {
-            max_requests: rules.max_requests,
-            max_requests_jitter: rules.max_requests_jitter,
-            max_memory: rules.max_memory,
-            memory_interval: rules.memory_interval,
-            memory_samples: rules.memory_samples,
-        },
-        companions: Vec::new(),
-    }
+    let settings = WorkerSettings {
+        options: config.settings.clone(),
+        listeners: listeners.to_vec(),
+        identity: config.identity.clone(),
+    };
+    GenerationSpec::new(settings, spawner)
 }
 
 /// Reads the configuration again, for a reload. Addresses stay: their sockets are open.
 fn reread(
     args: &[OsString],
     listeners: &[ListenerSettings],
-    lasting: &Lasting,
+    before: &Settings,
 ) -> Result<GenerationSpec, BootFailure> {
     let config = match hostler_config::parse(args.to_vec(), &|name| std::env::var(name).ok(), Reading::Again)
     {
@@ -110,13 +90,13 @@ fn reread(
         Err(error) => return Err(Failure::from(error).into()),
     };
     let spawner = Spawner::Mold(mold(&config, Reading::Again)?);
-    lasting.tell_changes(&config);
+    lasting::tell_changes(before, &config.settings);
     Ok(generation_spec(&config, listeners, spawner))
 }
 
 /// Sends log lines to the file that was asked for.
 fn open_log(config: &Config) -> Result<(), Failure> {
-    let Some(path) = &config.log_file else { return Ok(()) };
+    let Some(path) = &config.settings.log.file else { return Ok(()) };
     logging::open(Destination::File(path)).map_err(|error| Failure {
         message: format!("cannot write the log to `{}`", path.display()),
         causes: vec![error.to_string()],
@@ -127,7 +107,7 @@ fn open_log(config: &Config) -> Result<(), Failure> {
 
 /// The pid file is written when all workers serve; that it can be is seen to now.
 fn check_pid_file(config: &Config) -> Result<(), Failure> {
-    let Some(path) = &config.pid_file else { return Ok(()) };
+    let Some(path) = &config.settings.process.pid_file else { return Ok(()) };
     let wrong = |cause: String, hint: &str| Failure {
         message: format!("cannot use the pid file `{}`", path.display()),
         causes: vec![cause],
@@ -161,32 +141,18 @@ fn report_settings(config: &Config) {
     if !config.not_yet_in_effect.is_empty() {
         warn!("not yet in effect: {}", config.not_yet_in_effect.join(", "));
     }
-    let settings = config.worker_settings(Vec::new());
-    let Some(app) = settings.app else { return };
-    if app.event_loop_chosen && matches!(app.event_loop.as_str(), "rloop" | "winloop") {
+    let event_loop = config.settings.runtime.event_loop;
+    if matches!(event_loop, EventLoop::Rloop | EventLoop::Winloop) {
         warn!(
-            asked = app.event_loop,
+            asked = event_loop.name(),
             "hostler's own event loop is used instead; --loop asyncio and --loop uvloop are there for those who need them"
         );
     }
 }
 
-fn workers(workers: Workers) -> u16 {
-    match workers {
-        Workers::Count(count) => count,
-        Workers::Auto => {
-            // Honours affinity and the cgroup's quota.
-            let count = std::thread::available_parallelism().map_or(1, usize::from);
-            let count = u16::try_from(count).unwrap_or(1024);
-            info!(workers = count, "one worker for each processor that may be used");
-            count
-        }
-    }
-}
-
 /// The command that starts the mold: a Python that loads the extension and waits for messages.
 fn mold(config: &Config, reading: Reading) -> Result<MoldCommand, Failure> {
-    let python = python::choose(config.python.as_deref(), config.identity())?;
+    let python = python::choose(config.settings.app.python.as_deref(), &config.identity)?;
     let extension = python::extension_for(&python)?;
     info!(python = %python.program.display(), version = python.version, "python chosen");
     Ok(MoldCommand {
@@ -204,7 +170,7 @@ fn mold(config: &Config, reading: Reading) -> Result<MoldCommand, Failure> {
 
 fn env_files(config: &Config, reading: Reading) -> Result<Vec<(OsString, OsString)>, Failure> {
     let mut variables = Vec::new();
-    for path in &config.env_files {
+    for path in &config.settings.app.env_files {
         let pairs = read_env_file(path, reading)?;
         variables.extend(pairs.into_iter().map(|(key, value)| (key.into(), value.into())));
     }

@@ -2,18 +2,19 @@
 
 use crate::{
     error::{Error, Source},
-    table::{Kind, OPTIONS, Spec},
+    layers::Given,
 };
 use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
-use std::{collections::BTreeMap, ffi::OsString};
-
-/// What was given, as text.
-pub(crate) type Given = BTreeMap<&'static str, Vec<String>>;
+use hostler_settings::{Application, Declaration, Effect, Settings, Shape};
+use std::ffi::OsString;
 
 pub(crate) enum Parsed {
-    Given(Given),
+    Given(Vec<Given>),
     Print(String),
 }
+
+/// The positional argument, which is `--app`.
+const POSITIONAL: &str = "APP";
 
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, Error> {
     match command().try_get_matches_from(args) {
@@ -25,92 +26,96 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
     }
 }
 
-pub(crate) fn command() -> Command {
-    let positional = Arg::new("APP").help("The application, as module:attribute").index(1);
+/// The command line as it is parsed: any text is a value, for errors are ours.
+fn command() -> Command {
+    let positional = Arg::new(POSITIONAL).help("The application, as module:attribute").index(1);
     let mut command = Command::new("hostler")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Serves a Python application from supervised worker processes")
         .max_term_width(100)
         .arg(positional);
-    for spec in OPTIONS {
-        command = command.arg(argument(spec));
-        if matches!(spec.kind, Kind::Flag | Kind::OptionalChoice(..)) && !spec.is_printer() {
-            command = command.arg(negation(spec));
+    for option in Settings::options() {
+        command = command.arg(argument(option));
+        if option.has_negation() {
+            command = command.arg(negation(option));
         }
     }
     command
 }
 
-fn argument(spec: &'static Spec) -> Arg {
-    let mut argument = Arg::new(spec.name).long(spec.name).help(help(spec));
-    argument = argument.hide(matches!(spec.name, "print-reference" | "print-sample" | "app"));
-    for alias in spec.aliases {
+fn argument(option: &'static Declaration) -> Arg {
+    let mut argument = Arg::new(option.name).long(option.name).help(help(option));
+    argument = argument.hide(option.hidden).help_heading(option.heading);
+    for alias in option.aliases {
         argument = argument.visible_alias(*alias);
     }
-    if let Some(short) = spec.short {
+    if let Some(short) = option.short {
         argument = argument.short(short);
     }
-    match spec.kind {
-        Kind::Flag => argument.action(ArgAction::SetTrue).overrides_with(spec.name),
-        Kind::List => {
-            argument.action(ArgAction::Append).value_name(spec.value_name()).allow_hyphen_values(true)
+    match option.shape {
+        Shape::Flag => argument.action(ArgAction::SetTrue).overrides_with(option.name),
+        Shape::List => {
+            argument.action(ArgAction::Append).value_name(option.value_name()).allow_hyphen_values(true)
         }
-        Kind::OptionalChoice(_, alone) => argument
+        Shape::OptionalChoice { alone, .. } => argument
             .action(ArgAction::Set)
-            .overrides_with(spec.name)
-            .value_name(spec.value_name())
+            .overrides_with(option.name)
+            .value_name(option.value_name())
             .num_args(0..=1)
             .require_equals(true)
             .default_missing_value(alone),
         // The last one wins, as with most programs.
-        _ => argument
+        Shape::Text | Shape::Choice(_) | Shape::Number | Shape::NumberOrText => argument
             .action(ArgAction::Set)
-            .overrides_with(spec.name)
-            .value_name(spec.value_name())
+            .overrides_with(option.name)
+            .value_name(option.value_name())
             .allow_negative_numbers(true),
     }
 }
 
-fn negation(spec: &'static Spec) -> Arg {
-    let id = format!("no-{}", spec.name);
-    Arg::new(id.clone()).long(id).action(ArgAction::SetTrue).hide(true).overrides_with(spec.name)
+fn negated(option: &Declaration) -> String {
+    format!("no-{}", option.name)
 }
 
-fn help(spec: &Spec) -> String {
-    let mut help = spec.help.to_owned();
-    if matches!(spec.kind, Kind::Flag) && !spec.is_printer() {
-        help.push_str(&format!(" (off: --no-{})", spec.name));
+fn negation(option: &'static Declaration) -> Arg {
+    let id = negated(option);
+    Arg::new(id.clone()).long(id).action(ArgAction::SetTrue).hide(true).overrides_with(option.name)
+}
+
+fn help(option: &Declaration) -> String {
+    let mut help = option.help();
+    if option.shape == Shape::Flag && option.has_negation() {
+        help.push_str(&format!(" (off: --{})", negated(option)));
     }
-    if !spec.default.is_empty() && !spec.is_printer() {
-        help.push_str(&format!(" [default: {}]", spec.default));
+    let default = option.default().join(",");
+    if !default.is_empty() && !option.argv_only {
+        help.push_str(&format!(" [default: {default}]"));
     }
-    if spec.effect == crate::table::Effect::Later {
+    if option.effect == Effect::Later {
         help.push_str(" [not yet in effect]");
     }
     help
 }
 
-fn given(matches: &ArgMatches) -> Given {
-    let mut given = Given::new();
-    if let Some(app) = matches.get_one::<String>("APP") {
-        given.insert("app", vec![app.clone()]);
+fn given(matches: &ArgMatches) -> Vec<Given> {
+    let said = Settings::options().filter_map(|option| Some((option, texts(matches, option)?)));
+    let said = said.map(|(option, texts)| Given { option, texts, source: Source::Argv });
+    let app = matches.get_one::<String>(POSITIONAL).map(|app| Given {
+        option: Application::target(),
+        texts: vec![app.clone()],
+        source: Source::Argv,
+    });
+    said.chain(app).collect()
+}
+
+fn texts(matches: &ArgMatches, option: &Declaration) -> Option<Vec<String>> {
+    if option.has_negation() && matches.get_flag(&negated(option)) {
+        return Some(vec!["false".into()]);
     }
-    for spec in OPTIONS {
-        if matches!(spec.kind, Kind::Flag) {
-            if matches.get_flag(spec.name) {
-                given.insert(spec.name, vec!["true".into()]);
-            } else if !spec.is_printer() && matches.get_flag(&format!("no-{}", spec.name)) {
-                given.insert(spec.name, vec!["false".into()]);
-            }
-        } else if let Some(values) = matches.get_many::<String>(spec.name) {
-            given.insert(spec.name, values.cloned().collect());
-        } else if matches!(spec.kind, Kind::OptionalChoice(..))
-            && matches.get_flag(&format!("no-{}", spec.name))
-        {
-            given.insert(spec.name, vec!["false".into()]);
-        }
+    if option.shape == Shape::Flag {
+        return matches.get_flag(option.name).then(|| vec!["true".into()]);
     }
-    given
+    matches.get_many::<String>(option.name).map(|values| values.cloned().collect())
 }
 
 /// clap's words in our form: its first line is the message, a suggestion becomes the hint.

@@ -1,305 +1,140 @@
-//! The configuration as the program uses it.
+//! The configuration as the program uses it: the options, and what follows from them on this system.
 
-use crate::{
-    error::{Error, Source},
-    resolve::Values,
-    supervision::{self, Supervision},
+use crate::{error::Error, layers::Layers};
+use hostler_settings::{
+    Accept, Application, Declaration, Http, HttpVersion, Interface, Listen, Process, Runtime, RuntimeMode,
+    Settings, Supervision, WorkerCount,
 };
-use hostler_wire::{
-    AppSettings, DeflateSettings, HttpSettings, Identity, Interface, ListenerSettings, LogForm, LogLevel,
-    LogSettings, Preload, WebSocketSettings, WorkerSettings, WsgiSettings,
-};
-use std::{fmt, path::PathBuf, time::Duration};
+use hostler_wire::Identity;
 
 /// Everything that was configured and is in effect.
 #[derive(Debug)]
 pub struct Config {
-    /// Where to listen.
-    pub binds: Vec<Bind>,
-    /// Whether the user said where; otherwise sockets that a service manager passed go first.
+    /// The options.
+    pub settings: Settings,
+    /// Whether the user said where to listen; otherwise sockets that a service manager passed go first.
     pub binds_chosen: bool,
-    /// Connections that may wait to be accepted.
-    pub backlog: i32,
-    /// The mode of Unix sockets.
-    pub uds_mode: Option<u32>,
-    /// Whether each worker has a queue of its own for each TCP address.
-    pub accept_per_worker: bool,
-    /// How many workers.
-    pub workers: Workers,
-    /// The Python that was asked for.
-    pub python: Option<PathBuf>,
-    /// Files with variables for the application's environment.
-    pub env_files: Vec<PathBuf>,
-    /// How many workers there are and how long they live.
-    pub supervision: Supervision,
-    /// Where log lines are appended to, if not to standard error.
-    pub log_file: Option<PathBuf>,
-    /// Where the process id is written.
-    pub pid_file: Option<PathBuf>,
+    /// The user that the application runs as.
+    pub identity: Identity,
     /// Options that were set and have no effect yet, as `--name value (source)`.
     pub not_yet_in_effect: Vec<String>,
-    settings: WorkerSettings,
-}
-
-/// How many workers to keep alive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Workers {
-    /// This many.
-    Count(u16),
-    /// One per processor that the process may use.
-    Auto,
-}
-
-/// A place to listen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Bind {
-    /// A host name or address, and a port.
-    Tcp {
-        /// The host.
-        host: String,
-        /// The port.
-        port: u16,
-    },
-    /// A Unix socket.
-    Unix(PathBuf),
-    /// A socket that the process was started with.
-    Descriptor(i32),
 }
 
 /// The most workers with a socket each: they are passed in one message, which holds 253 descriptors (unix(7)).
-const MOST_SOCKETS: u64 = 64;
-
-impl fmt::Display for Bind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-            Self::Descriptor(number) => write!(f, "fd://{number}"),
-        }
-    }
-}
+const MAX_SOCKETS: u16 = 64;
 
 impl Config {
-    pub(crate) fn from_values(values: &Values) -> Result<Self, Error> {
-        refuse_combinations(values)?;
-        let workers = match values.text("workers") {
-            Some("auto") => Workers::Auto,
-            _ => Workers::Count(values.int("workers").and_then(|n| u16::try_from(n).ok()).unwrap_or(1)),
-        };
-        Ok(Self {
-            binds: binds(values)?,
-            binds_chosen: ["bind", "uds", "host", "port"]
-                .iter()
-                .any(|name| values.source(name) != Source::Default),
-            backlog: values.int("backlog").and_then(|n| i32::try_from(n).ok()).unwrap_or(1024),
-            uds_mode: uds_mode(values)?,
-            accept_per_worker: values.text("accept") == Some("per-worker"),
-            workers,
-            python: values.text("python").map(PathBuf::from),
-            env_files: values.texts("env-files").iter().map(PathBuf::from).collect(),
-            supervision: supervision::from_values(values)?,
-            log_file: values.text("log-file").map(PathBuf::from),
-            pid_file: values.text("pid-file").map(PathBuf::from),
-            not_yet_in_effect: values.not_in_effect(),
-            settings: WorkerSettings {
-                app: Some(app(values)?),
-                listeners: Vec::new(),
-                http: http(values),
-                log: log(values),
-                process_name: values.text("process-name").map(str::to_owned),
-                graceful_timeout: supervision::graceful_timeout(values),
-                stall_timeout: supervision::limit(values, "stall-timeout"),
-                request_timeout: supervision::limit(values, "request-timeout"),
-                slow_callback: values
-                    .int("slow-callback")
-                    .filter(|millis| *millis > 0)
-                    .map(Duration::from_millis),
-                warmup: warmup(values)?,
-                identity: supervision::identity(values)?,
-            },
-        })
-    }
-
-    /// What workers are told, now that the listeners are known.
-    #[must_use]
-    pub fn worker_settings(&self, listeners: Vec<ListenerSettings>) -> WorkerSettings {
-        WorkerSettings { listeners, ..self.settings.clone() }
-    }
-
-    /// Whom the application runs as.
-    #[must_use]
-    pub fn identity(&self) -> &Identity {
-        &self.settings.identity
-    }
-
-    /// Where log lines go.
-    #[must_use]
-    pub fn log(&self) -> &LogSettings {
-        &self.settings.log
+    pub(crate) fn from_layers(layers: Layers) -> Result<Self, Error> {
+        refuse_what_is_not_served(&layers)?;
+        refuse_contradictions(&layers)?;
+        let identity = identity(&layers)?;
+        let addresses = [Listen::bind(), Listen::uds(), Listen::host(), Listen::port()];
+        let binds_chosen = addresses.into_iter().any(|option| layers.is_set(option));
+        let not_yet_in_effect = layers.not_in_effect();
+        let mut settings = layers.settings;
+        let limits = &mut settings.supervision;
+        // Two names of one limit.
+        limits.graceful_timeout = limits.workers_kill_timeout.unwrap_or(limits.graceful_timeout);
+        Ok(Self { settings, binds_chosen, identity, not_yet_in_effect })
     }
 }
 
-fn refused(values: &Values, name: &str, cause: &str, hint: &str) -> Error {
-    let (source, text) = (values.source(name), values.text(name).unwrap_or_default());
-    Error::at(&source, format!("--{name} {text} cannot be used ({source})")).because(cause).hint(hint)
-}
-
-fn refuse_combinations(values: &Values) -> Result<(), Error> {
-    if values.text("http") == Some("2") {
-        let hint = "use --http 1, and let a proxy speak HTTP/2 to clients";
-        return Err(refused(values, "http", "HTTP/2 is not served yet", hint));
-    }
+fn refuse_what_is_not_served(layers: &Layers) -> Result<(), Error> {
+    let Settings { app, http, runtime, supervision, listen, .. } = &layers.settings;
+    let refused = |option: &Declaration, cause: &str, hint: &str| {
+        let (source, text) = (layers.source(option), layers.text(option));
+        let message = format!("--{} {text} cannot be used ({source})", option.name);
+        Err(Error::at(source, message).because(cause).hint(hint))
+    };
     let one_thread = "a worker has one thread, so that none of its requests waits for a lock";
     let scale = "use --workers to use more processors";
-    if values.int("runtime-threads").is_some_and(|threads| threads > 1) {
-        return Err(refused(values, "runtime-threads", one_thread, scale));
+    if app.target.is_none() {
+        return Err(Error::at(layers.source(Application::target()), "no application was named")
+            .hint("name it as module:attribute, for example `hostler shop.main:app`"));
     }
-    if matches!(values.text("runtime-mode"), Some("mt" | "runtime")) {
-        return Err(refused(values, "runtime-mode", one_thread, scale));
+    if http.version == HttpVersion::Two {
+        let hint = "use --http 1, and terminate HTTP/2 at a proxy";
+        return refused(Http::version(), "HTTP/2 is not served yet", hint);
     }
-    let few = match values.text("workers") {
-        Some("auto") => true,
-        _ => values.int("workers").is_none_or(|workers| workers <= MOST_SOCKETS),
+    if runtime.threads > 1 {
+        return refused(Runtime::threads(), one_thread, scale);
+    }
+    if matches!(runtime.mode, RuntimeMode::MultiThread | RuntimeMode::Runtime) {
+        return refused(Runtime::mode(), one_thread, scale);
+    }
+    let few = match supervision.workers {
+        WorkerCount::Auto => true,
+        WorkerCount::Fixed(count) => count <= MAX_SOCKETS,
     };
-    if values.text("accept") == Some("per-worker") && !few {
+    if listen.accept == Accept::PerWorker && !few {
         let cause = "so many sockets cannot be passed on";
-        return Err(refused(values, "accept", cause, "use --accept shared, or fewer workers"));
+        return refused(Listen::accept(), cause, "use --accept shared, or fewer workers");
     }
-    if values.text("respawn-failed-workers") == Some("false") {
-        let hint = "leave the option out";
-        return Err(refused(values, "respawn-failed-workers", "dead workers are always replaced", hint));
+    if !supervision.respawn_failed_workers {
+        let option = Supervision::respawn_failed_workers();
+        return refused(option, "dead workers are always replaced", "leave the option out");
     }
     Ok(())
 }
 
-fn app(values: &Values) -> Result<AppSettings, Error> {
-    let target = values.text("app").ok_or_else(|| {
-        Error::at(&Source::Argv, "no application was named")
-            .hint("name it as module:attribute, for example `hostler shop.main:app`")
-    })?;
-    let interface = match values.text("interface") {
-        Some("asgi") => Some(Interface::Asgi),
-        Some("asginl") => Some(Interface::AsgiNoLifespan),
-        Some("wsgi") => Some(Interface::Wsgi),
-        Some("rsgi") => Some(Interface::Rsgi),
-        _ => None,
+fn refuse_contradictions(layers: &Layers) -> Result<(), Error> {
+    let both = |a: &Declaration, b: &Declaration, cause: &str| {
+        let (source, text, other) = (layers.source(a), layers.text(a), layers.text(b));
+        let message =
+            format!("--{} {text} and --{} {other} contradict each other ({source})", a.name, b.name);
+        Err(Error::at(source, message).because(cause))
     };
-    Ok(AppSettings {
-        target: target.to_owned(),
-        interface,
-        factory: values.flag("factory"),
-        working_dir: values.text("working-dir").map(PathBuf::from),
-        blocking_threads: values.int("blocking-threads").and_then(|n| usize::try_from(n).ok()).unwrap_or(1),
-        wsgi: WsgiSettings {
-            body_spool: values.int("wsgi-body-spool").unwrap_or(1 << 30),
-            answer_buffer: values
-                .int("wsgi-answer-buffer")
-                .and_then(|n| usize::try_from(n).ok())
-                .unwrap_or(1 << 20),
-        },
-        root_path: values.text("url-path-prefix").unwrap_or_default().trim_end_matches('/').to_owned(),
-        event_loop: values.text("loop").unwrap_or("auto").to_owned(),
-        event_loop_chosen: values.source("loop") != Source::Default,
-        websocket: values.flag("ws").then(|| WebSocketSettings {
-            max_size: values.int("ws-max-size").and_then(|n| usize::try_from(n).ok()).unwrap_or(16 << 20),
-            ping_interval: values.duration("ws-ping-interval").unwrap_or(Duration::from_secs(20)),
-            ping_timeout: values.duration("ws-ping-timeout").unwrap_or(Duration::from_secs(20)),
-            deflate: values.flag("ws-deflate").then(|| DeflateSettings {
-                window_bits: values
-                    .int("ws-deflate-window-bits")
-                    .and_then(|n| u8::try_from(n).ok())
-                    .unwrap_or(12),
-                context_takeover: values.flag("ws-deflate-context-takeover"),
-            }),
-        }),
-        preload: match values.text("preload") {
-            Some("strict") => Some(Preload::Strict),
-            Some("warn" | "true") => Some(Preload::Warn),
-            _ => None,
-        },
-    })
-}
-
-fn warmup(values: &Values) -> Result<Option<String>, Error> {
-    match values.text("warmup") {
-        Some(path) if !path.starts_with('/') => {
-            let source = values.source("warmup");
-            Err(Error::at(&source, format!("invalid value '{path}' for --warmup ({source})"))
-                .because("it must be a path that begins with /"))
+    let Settings { supervision: limits, app, wsgi, http, .. } = &layers.settings;
+    let (jitter, requests) = (Supervision::max_requests_jitter(), Supervision::max_requests());
+    match (limits.max_requests_jitter, limits.max_requests) {
+        (Some(jitter_of), Some(most)) if jitter_of >= most => {
+            return both(jitter, requests, "jitter must leave at least one request");
         }
-        path => Ok(path.map(str::to_owned)),
+        (Some(_), None) => return both(jitter, requests, "there is no number of requests to vary"),
+        _ => {}
     }
-}
-
-fn http(values: &Values) -> HttpSettings {
-    let default = HttpSettings::default();
-    HttpSettings {
-        keep_alive: values.flag("http1-keep-alive"),
-        header_read_timeout: values
-            .int("http1-header-read-timeout")
-            .map_or(default.header_read_timeout, Duration::from_millis),
-        body_read_timeout: values.duration("body-read-timeout").filter(|limit| !limit.is_zero()),
-        write_timeout: values.duration("write-timeout").filter(|limit| !limit.is_zero()),
-        max_buffer: values
-            .int("http1-buffer-size")
-            .and_then(|bytes| usize::try_from(bytes).ok())
-            .unwrap_or(default.max_buffer),
+    let (kill, graceful) = (Supervision::workers_kill_timeout(), Supervision::graceful_timeout());
+    if layers.is_set(graceful)
+        && limits.workers_kill_timeout.is_some_and(|kill| kill != limits.graceful_timeout)
+    {
+        return both(kill, graceful, "they are two names of one limit");
     }
-}
-
-fn log(values: &Values) -> LogSettings {
-    let level = match values.text("log-level") {
-        Some("critical") => LogLevel::Critical,
-        Some("error") => LogLevel::Error,
-        Some("warning" | "warn") => LogLevel::Warning,
-        Some("debug" | "notset") => LogLevel::Debug,
-        _ => LogLevel::Info,
-    };
-    let form = if values.text("log-format") == Some("json") { LogForm::Json } else { LogForm::Text };
-    LogSettings { enabled: values.flag("log"), level, form }
-}
-
-fn uds_mode(values: &Values) -> Result<Option<u32>, Error> {
-    let Some(text) = values.text("uds-permissions") else { return Ok(None) };
-    let radix = if text.starts_with('0') { 8 } else { 10 };
-    let mode = u32::from_str_radix(text.trim_start_matches("0o"), radix).ok().filter(|mode| *mode <= 0o7777);
-    mode.map(Some).ok_or_else(|| {
-        let source = values.source("uds-permissions");
-        Error::at(&source, format!("invalid value '{text}' for --uds-permissions ({source})"))
-            .because("it must be a file mode, such as 0660")
-    })
-}
-
-fn binds(values: &Values) -> Result<Vec<Bind>, Error> {
-    let listed = values.texts("bind");
-    if let Some(path) = values.text("uds") {
-        let mut all = vec![Bind::Unix(PathBuf::from(path))];
-        all.extend(listed.iter().map(|text| bind(text, values)).collect::<Result<Vec<_>, _>>()?);
-        return Ok(all);
+    if let (Some(request), Some(stall)) = (http.request_timeout, limits.stall_timeout)
+        && layers.is_set(Supervision::stall_timeout())
+        && app.interface == Interface::Wsgi
+        && wsgi.blocking_threads == 1
+        && stall < request
+    {
+        let cause =
+            "with one blocking thread a request blocks the event loop: its worker would be killed first";
+        return both(Supervision::stall_timeout(), Http::request_timeout(), cause);
     }
-    if !listed.is_empty() {
-        return listed.iter().map(|text| bind(text, values)).collect();
-    }
-    let port = values.int("port").and_then(|port| u16::try_from(port).ok()).unwrap_or(8000);
-    Ok(vec![Bind::Tcp { host: values.text("host").unwrap_or("127.0.0.1").to_owned(), port }])
+    Ok(())
 }
 
-fn bind(text: &str, values: &Values) -> Result<Bind, Error> {
-    let parsed = if let Some(path) = text.strip_prefix("unix:") {
-        (!path.is_empty()).then(|| Bind::Unix(PathBuf::from(path)))
-    } else if let Some(number) = text.strip_prefix("fd://") {
-        number.parse().ok().filter(|number| *number >= 3).map(Bind::Descriptor)
-    } else {
-        text.rsplit_once(':').and_then(|(host, port)| {
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            let host = if host.is_empty() { "0.0.0.0" } else { host };
-            port.parse().ok().map(|port| Bind::Tcp { host: host.to_owned(), port })
-        })
-    };
-    parsed.ok_or_else(|| {
-        let source = values.source("bind");
-        Error::at(&source, format!("invalid value '{text}' for --bind ({source})"))
-            .because("it must be HOST:PORT, [V6]:PORT, unix:PATH or fd://N with N from 3")
-    })
+/// The user that workers run as.
+fn identity(layers: &Layers) -> Result<Identity, Error> {
+    let process = &layers.settings.process;
+    let mut identity = Identity { umask: process.umask.map(|mask| mask.0), ..Identity::default() };
+    if let Some(text) = &process.user {
+        let account = hostler_sys::identity::find_user(text).map_err(|_| {
+            let wrong = layers.invalid(Process::user()).because("there is no such user");
+            wrong.hint("name a user of /etc/passwd, or a number")
+        })?;
+        identity.user = Some((account.user, account.name));
+        identity.home = account.home;
+        identity.group = Some(account.group);
+    }
+    if let Some(text) = &process.group {
+        identity.group = Some(hostler_sys::identity::find_group(text).map_err(|_| {
+            let wrong = layers.invalid(Process::group()).because("there is no such group");
+            wrong.hint("name a group of /etc/group, or a number")
+        })?);
+    }
+    if !hostler_sys::identity::is_root() && hostler_sys::identity::would_change(&identity) {
+        let option = if identity.user.is_some() { Process::user() } else { Process::group() };
+        let wrong = layers.invalid(option).because("only root can run workers as another user");
+        return Err(wrong.hint("start the server as root, or leave the option out"));
+    }
+    Ok(identity)
 }

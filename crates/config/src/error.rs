@@ -1,5 +1,6 @@
 //! What can be wrong with a configuration.
 
+use hostler_settings::Declaration;
 use hostler_wire::ExitStatus;
 use std::fmt;
 
@@ -47,6 +48,11 @@ impl Error {
             Source::Env(_) | Source::File(_) => ExitStatus::Config,
         };
         Self { message: message.into(), cause: None, hint: None, status }
+    }
+
+    /// A value that an option does not take.
+    pub(crate) fn invalid(option: &Declaration, text: &str, source: &Source) -> Self {
+        Self::at(source, format!("invalid value '{text}' for --{} ({source})", option.name))
     }
 
     pub(crate) fn because(mut self, cause: impl Into<String>) -> Self {

@@ -1,8 +1,11 @@
-//! The options: one table from which argv, environment, TOML, help and reference are made.
+//! From argv, environment and TOML to [`Config`]; help, reference, man page, completions and schema.
 //!
-//! [`table::OPTIONS`] declares each option once. [`parse`] reads the sources (command line before
-//! environment before file before default), remembers where each value came from, and checks it by its
-//! declaration, so that an error can say what is wrong and where it was set.
+//! Options are declared in `hostler_settings`. [`parse`] reads the sources (command line before environment before file
+//! before default), remembers where each value came from, and checks it by its declaration, so that an error says what
+//! is wrong, where it was set, and what is accepted.
+//!
+//! Files: `command` the command line, `layers` all sources, `config` what follows from values together and on this
+//! system, `reference`, `schema` and `pages` what is printed from the declarations.
 //!
 //! Not here: reading argv or the environment (both are handed in), and acting on values.
 
@@ -11,19 +14,15 @@
 mod command;
 mod config;
 mod dotenv;
-mod duration;
 mod error;
+mod layers;
 mod reading;
 mod reference;
-mod resolve;
-mod supervision;
-mod table;
 
-pub use config::{Bind, Config, Workers};
+pub use config::Config;
 pub use dotenv::parse as parse_env_file;
 pub use error::Error;
 pub use reading::Reading;
-pub use supervision::Supervision;
 
 use std::ffi::OsString;
 
@@ -49,15 +48,15 @@ pub fn parse(
         command::Parsed::Given(given) => given,
         command::Parsed::Print(text) => return Ok(Outcome::Print(text)),
     };
-    let values = resolve::Values::collect(given, env, reading)?;
-    if values.flag("print-reference") {
-        return Ok(Outcome::Print(reference::markdown()));
-    }
-    if values.flag("print-sample") {
-        return Ok(Outcome::Print(reference::sample()));
-    }
-    if values.flag("print-config") {
-        return Ok(Outcome::Print(values.listing()));
-    }
-    Ok(Outcome::Run(Box::new(Config::from_values(&values)?)))
+    let layers = layers::Layers::collect(given, env, reading)?;
+    let program = &layers.settings.program;
+    Ok(if program.print_reference {
+        Outcome::Print(reference::markdown())
+    } else if program.print_sample {
+        Outcome::Print(reference::sample())
+    } else if program.print_config {
+        Outcome::Print(layers.listing())
+    } else {
+        Outcome::Run(Box::new(Config::from_layers(layers)?))
+    })
 }

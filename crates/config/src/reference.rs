@@ -1,74 +1,106 @@
-//! docs/CONFIGURATION.md and config/hostler.toml, printed from the table.
+//! docs/CONFIGURATION.md and config/hostler.toml, printed from the declarations.
 
-use crate::table::{Effect, Kind, OPTIONS, Spec};
+use crate::layers::in_files;
+use hostler_settings::{Declaration, Effect, OnReload, Settings, Shape};
 use std::fmt::Write as _;
 
+const INTRODUCTION: &str = "\
+# Options
+
+Printed by `hostler --print-reference`; do not edit.
+
+Each option can be given on the command line, as an environment variable (`HOSTLER_` and its name in
+capitals), and in the TOML file that `--config` names. The command line wins over the environment,
+the environment over the file. `WEB_CONCURRENCY` sets `workers` where nothing else does.
+`hostler --print-config` prints every value and where it was set.
+
+A duration is a number of seconds (`90`, `1.5`), milliseconds (`500ms`), or units in this order:
+`1d2h3m4s`; where MILLISECONDS stands, a plain number counts these. A size is a number of bytes
+(where MIB stands, of mebibytes) or has a unit: `64KiB`, `16MiB`, `1GiB`.
+
+*In effect*: options marked *later* are checked and reported as not yet in effect; those marked
+*refused* stop the start with an error that says what to do instead.
+
+*Reload*: what SIGHUP makes of a change. *yes*: the new generation has it; *workers*: its workers do,
+the master goes on as it started; *no*: it takes an upgrade (SIGUSR2) or a start.
+";
+
+const SAMPLE_INTRODUCTION: &str = "\
+# A sample configuration: hostler --config hostler.toml
+# Printed by `hostler --print-sample`; every line shows a default, or an example where there is none.
+";
+
 pub(crate) fn markdown() -> String {
-    let mut text = String::from(
-        "# Options\n\n\
-         Printed by `hostler --print-reference`; do not edit.\n\n\
-         Each option can be given on the command line, as an environment variable (`HOSTLER_` and its name in\n\
-         capitals), and in the TOML file that `--config` names. The command line wins over the environment,\n\
-         the environment over the file. `WEB_CONCURRENCY` sets `workers` where nothing else does.\n\
-         `hostler --print-config` prints every value and where it was set.\n\n\
-         A duration is a number of seconds (`90`, `1.5`), milliseconds (`500ms`), or units in this order:\n\
-         `1d2h3m4s`. Options marked *later* are checked and reported as not yet in effect.\n\
-         Options marked *refused* stop the start with an error that says what to do instead.\n\n\
-         | option | value | default | in effect | meaning |\n|---|---|---|---|---|\n",
-    );
-    for spec in OPTIONS.iter().filter(|spec| !spec.is_printer()) {
-        let effect = match spec.effect {
-            Effect::Now => "yes",
-            Effect::Later => "later",
-            Effect::Refused(_) => "refused",
-        };
-        let value = spec.value_name().replace('|', " \\| ");
-        let _ =
-            writeln!(text, "| {} | {value} | {} | {effect} | {} |", names(spec), default(spec), spec.help);
+    let mut text = String::from(INTRODUCTION);
+    let mut heading = "";
+    for option in Settings::options().filter(|option| !option.argv_only) {
+        if option.heading != heading {
+            heading = option.heading;
+            let _ = writeln!(text, "\n## {heading}\n");
+            text.push_str(
+                "| option | value | default | in effect | reload | meaning |\n|---|---|---|---|---|---|\n",
+            );
+        }
+        row(&mut text, option);
     }
     text
+}
+
+fn row(text: &mut String, option: &Declaration) {
+    let (effect, reload) = match (option.effect, option.reload) {
+        (Effect::Later, _) => ("later", ""),
+        (Effect::Refused(_), _) => ("refused", ""),
+        (Effect::Now, OnReload::Applied) => ("yes", "yes"),
+        (Effect::Now, OnReload::Workers) => ("yes", "workers"),
+        (Effect::Now, OnReload::Kept) => ("yes", "no"),
+    };
+    let value = option.value_name().replace('|', " \\| ");
+    let (names, default, help) = (names(option), default(option), option.help());
+    let _ = writeln!(text, "| {names} | {value} | {default} | {effect} | {reload} | {help} |");
 }
 
 pub(crate) fn sample() -> String {
-    let mut text = String::from(
-        "# A sample configuration: hostler --config hostler.toml\n\
-         # Printed by `hostler --print-sample`; every line shows a default, or an example where there is none.\n",
-    );
-    let in_effect = OPTIONS.iter().filter(|spec| spec.effect == Effect::Now);
-    for spec in in_effect.filter(|spec| !spec.is_printer() && spec.name != "config") {
-        let _ = writeln!(text, "\n# {}\n# {} = {}", spec.help, spec.name, toml_value(spec));
+    let mut text = String::from(SAMPLE_INTRODUCTION);
+    let mut heading = "";
+    for option in in_files().filter(|option| option.effect == Effect::Now) {
+        if option.heading != heading {
+            heading = option.heading;
+            let _ = writeln!(text, "\n## {heading}");
+        }
+        let _ = writeln!(text, "\n# {}\n# {} = {}", option.help(), option.name, toml_value(option));
     }
     text
 }
 
-fn names(spec: &Spec) -> String {
-    let mut names = format!("`--{}`", spec.name);
-    if matches!(spec.kind, Kind::Flag) {
-        let _ = write!(names, ", `--no-{}`", spec.name);
+fn names(option: &Declaration) -> String {
+    let mut names = format!("`--{}`", option.name);
+    if option.shape == Shape::Flag {
+        let _ = write!(names, ", `--no-{}`", option.name);
     }
-    if let Some(short) = spec.short {
+    if let Some(short) = option.short {
         let _ = write!(names, ", `-{short}`");
     }
-    for alias in spec.aliases {
+    for alias in option.aliases {
         let _ = write!(names, ", `--{alias}`");
     }
     names
 }
 
-fn default(spec: &Spec) -> String {
-    match (spec.kind, spec.default) {
+fn default(option: &Declaration) -> String {
+    match (option.shape, option.default().join(",").as_str()) {
         (_, "") => String::new(),
-        (Kind::Flag, "true") => "on".into(),
-        (Kind::Flag, _) => "off".into(),
+        (Shape::Flag, "true") => "on".into(),
+        (Shape::Flag, _) => "off".into(),
         (_, text) => format!("`{text}`"),
     }
 }
 
-fn toml_value(spec: &Spec) -> String {
-    match (spec.kind, spec.default) {
-        (Kind::Flag, text) => text.into(),
-        (Kind::Int(..) | Kind::IntOrAuto(..), text) if !text.is_empty() => text.into(),
-        (Kind::List, _) => "[]".into(),
-        (_, text) => format!("{text:?}"),
+fn toml_value(option: &Declaration) -> String {
+    let text = option.default().join(",");
+    match option.shape {
+        Shape::Flag => text,
+        Shape::List => "[]".into(),
+        Shape::Number | Shape::NumberOrText if text.parse::<f64>().is_ok() => text,
+        _ => format!("{text:?}"),
     }
 }

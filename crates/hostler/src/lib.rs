@@ -17,7 +17,7 @@
 mod server;
 
 pub use hostler_http::RequestBody;
-pub use hostler_wire::LogLevel;
+pub use hostler_settings::LogLevel;
 pub use server::{Error, Server};
 
 /// A request as a service gets it; its extensions hold a `ConnectionInfo`.

@@ -3,16 +3,14 @@
 use crate::Request;
 use bytes::Bytes;
 use hostler_master::{
-    CommandLine, Companion, GenerationSpec, Limits, Listening, NativeWorkerContext, Plan, Policy,
-    Predecessor, Spawner,
+    CommandLine, Companion, GenerationSpec, Listening, NativeWorkerContext, Plan, Predecessor, Spawner,
 };
+use hostler_settings::{Bind, ByteSize, LogLevel, Settings, WorkerCount};
 use hostler_sys::{
     logging::{self, Destination},
     socket, title,
 };
-use hostler_wire::{
-    GroupId, HttpSettings, Identity, ListenerInfo, LogForm, LogLevel, LogSettings, WorkerSettings,
-};
+use hostler_wire::{GroupId, Identity, ListenerInfo, WorkerSettings};
 use std::{
     error::Error as StdError,
     io,
@@ -45,43 +43,12 @@ pub enum Error {
     },
 }
 
-/// A server of native workers.
-#[derive(Clone, Debug)]
+/// A server of native workers. What is not set has the default of the option of the same name.
+#[derive(Clone, Debug, Default)]
 pub struct Server {
     addresses: Vec<String>,
-    process_name: Option<String>,
-    pid_file: Option<PathBuf>,
-    policy: Policy,
-    limits: Limits,
-    request_timeout: Option<Duration>,
-    backlog: i32,
-    log: LogSettings,
+    options: Settings,
     companions: Vec<Companion>,
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self {
-            addresses: Vec::new(),
-            process_name: None,
-            pid_file: None,
-            policy: Policy {
-                stall_timeout: Some(Duration::from_secs(30)),
-                lifetime_jitter: 0.1,
-                respawn_interval: Duration::from_millis(3500),
-                ..Policy::new(1)
-            },
-            limits: Limits {
-                memory_interval: Duration::from_secs(30),
-                memory_samples: 1,
-                ..Limits::default()
-            },
-            request_timeout: None,
-            backlog: 1024,
-            log: LogSettings { enabled: true, level: LogLevel::Info, form: LogForm::Text },
-            companions: Vec::new(),
-        }
-    }
 }
 
 impl Server {
@@ -101,99 +68,98 @@ impl Server {
     /// How many worker processes serve; at least one.
     #[must_use]
     pub fn workers(mut self, workers: u16) -> Self {
-        self.policy.workers = workers.max(1);
+        self.options.supervision.workers = WorkerCount::Fixed(workers.max(1));
         self
     }
 
     /// The processes' titles: this for the master, `NAME worker-1` for a worker.
     #[must_use]
     pub fn process_name(mut self, name: impl Into<String>) -> Self {
-        self.process_name = Some(name.into());
+        self.options.process.name = Some(name.into());
         self
     }
 
     /// How long requests in flight may take to finish when the server stops.
     #[must_use]
     pub fn graceful_timeout(mut self, timeout: Duration) -> Self {
-        self.policy.graceful_timeout = timeout;
+        self.options.supervision.graceful_timeout = timeout;
         self
     }
 
     /// How long to serve on after SIGTERM, each answer ending its connection.
     #[must_use]
     pub fn drain_delay(mut self, delay: Duration) -> Self {
-        self.policy.drain_delay = delay;
+        self.options.supervision.drain_delay = delay;
         self
     }
 
     /// The age at which a worker is replaced; chance takes off up to a tenth.
     #[must_use]
     pub fn workers_lifetime(mut self, lifetime: Duration) -> Self {
-        self.policy.lifetime = Some(lifetime);
+        self.options.supervision.lifetime = Some(lifetime);
         self
     }
 
     /// The number of requests after which a worker is replaced; chance takes off up to a tenth.
     #[must_use]
     pub fn max_requests(mut self, requests: u64) -> Self {
-        self.limits.max_requests = Some(requests.max(1));
-        self.limits.max_requests_jitter = requests / 10;
+        self.options.supervision.max_requests = Some(requests.max(1));
         self
     }
 
     /// The memory of a worker (its proportional share) above which it is replaced, in KiB.
     #[must_use]
     pub fn workers_max_rss(mut self, kibibytes: u64) -> Self {
-        self.limits.max_memory = Some(kibibytes);
+        self.options.supervision.max_memory = Some(ByteSize::kib(kibibytes));
         self
     }
 
     /// The least time between two such replacements.
     #[must_use]
     pub fn respawn_interval(mut self, interval: Duration) -> Self {
-        self.policy.respawn_interval = interval;
+        self.options.supervision.respawn_interval = interval;
         self
     }
 
     /// How long a worker's loop may stand still before it is reported and replaced; zero is for ever.
     #[must_use]
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
-        self.policy.stall_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
+        self.options.supervision.stall_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
         self
     }
 
     /// How long a request may take until its response begins, before it is answered with 504.
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
-        self.request_timeout = Some(timeout);
+        self.options.http.request_timeout = Some(timeout);
         self
     }
 
     /// A file for the master's process id, written when all workers serve.
     #[must_use]
     pub fn pid_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.pid_file = Some(path.into());
+        self.options.process.pid_file = Some(path.into());
         self
     }
 
     /// How many connections may wait to be accepted.
     #[must_use]
-    pub fn backlog(mut self, backlog: i32) -> Self {
-        self.backlog = backlog;
+    pub fn backlog(mut self, backlog: u16) -> Self {
+        self.options.listen.backlog = backlog;
         self
     }
 
     /// The least important line that is logged.
     #[must_use]
     pub fn log_level(mut self, level: LogLevel) -> Self {
-        self.log.level = level;
+        self.options.log.level = level;
         self
     }
 
     /// Logs nothing.
     #[must_use]
     pub fn no_log(mut self) -> Self {
-        self.log.enabled = false;
+        self.options.log.enabled = false;
         self
     }
 
@@ -228,9 +194,9 @@ impl Server {
         if let Err(error) = logging::open(Destination::StandardError) {
             return Err(Error::Log { source: error });
         }
-        logging::init(&self.log);
+        logging::init(&self.options.log);
         if self.addresses.is_empty() {
-            self.addresses.push("127.0.0.1:8000".into());
+            self.addresses.extend(self.options.listen.addresses().iter().map(Bind::to_string));
         }
         let mut predecessor =
             Predecessor::find().map_err(|source| Error::Bind { address: "(inherited)".into(), source })?;
@@ -239,7 +205,7 @@ impl Server {
             let inherited = predecessor.as_mut().and_then(|before| before.take_listener(address));
             let (info, sockets) = match inherited {
                 Some(inherited) => inherited,
-                None => listen(address, self.backlog)?,
+                None => listen(address, i32::from(self.options.listen.backlog))?,
             };
             listeners.push(Listening { spec: address.clone(), info, sockets });
         }
@@ -252,17 +218,14 @@ impl Server {
         };
         let plan = Plan {
             spec: GenerationSpec {
-                settings: self.settings(&listeners),
-                spawner: Spawner::Native(Rc::new(worker)),
-                policy: self.policy,
-                limits: self.limits.clone(),
                 companions: self.companions.clone(),
+                ..GenerationSpec::new(self.settings(&listeners), Spawner::Native(Rc::new(worker)))
             },
             listeners,
             reload: None,
             owned_files: Vec::new(),
             log_file: None,
-            pid_file: self.pid_file.clone(),
+            pid_file: self.options.process.pid_file.clone(),
             command_line: CommandLine::own(),
             predecessor,
         };
@@ -271,16 +234,8 @@ impl Server {
 
     fn settings(&self, listeners: &[Listening]) -> WorkerSettings {
         WorkerSettings {
-            app: None,
+            options: self.options.clone(),
             listeners: listeners.iter().map(Listening::settings).collect(),
-            http: HttpSettings::default(),
-            log: self.log.clone(),
-            process_name: self.process_name.clone(),
-            graceful_timeout: self.policy.graceful_timeout,
-            stall_timeout: self.policy.stall_timeout,
-            request_timeout: self.request_timeout,
-            slow_callback: None,
-            warmup: None,
             identity: Identity::default(),
         }
     }

@@ -33,7 +33,7 @@ pub struct Companion {
 
 impl Companion {
     pub(crate) fn group(&self) -> Group {
-        Group::program(self.id, Policy { graceful_timeout: self.graceful_timeout, ..Policy::new(1) })
+        Group::program(self.id, Policy::unlimited(1, self.graceful_timeout))
     }
 
     /// Starts it; its process id.

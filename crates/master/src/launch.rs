@@ -97,9 +97,8 @@ impl Master {
 
     /// After how many requests the next worker of this generation is to be replaced.
     fn request_limit(&mut self, generation: Generation) -> Option<u64> {
-        let limits = &self.molds.get(generation)?.spec.limits;
-        let most = limits.max_requests?;
-        let jitter = limits.max_requests_jitter.min(most - 1);
+        let limits = &self.molds.get(generation)?.spec.limits();
+        let (most, jitter) = (limits.max_requests?, limits.requests_jitter());
         Some(most - self.jitter.below(jitter + 1))
     }
 
@@ -117,7 +116,7 @@ impl Master {
         let shared: io::Result<Vec<OwnedFd>> =
             self.shared_descriptors().into_iter().map(|descriptor| descriptor.try_clone_to_owned()).collect();
         let board = self.board.for_writing().try_clone_to_owned()?;
-        let name = settings.process_name.clone();
+        let name = settings.options.process.name.clone();
         let title = title::for_role(name.as_deref(), title::Role::Worker(assignment.slot.index), "native");
         let master_pid = std::process::id().cast_signed();
         let native =

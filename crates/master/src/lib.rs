@@ -38,16 +38,17 @@ mod upgrade;
 mod watch;
 
 pub use companion::Companion;
-pub use hostler_arbiter::Policy;
 pub use mold::MoldCommand;
 pub use native::NativeWorkerContext;
 pub use predecessor::Predecessor;
 pub use upgrade::CommandLine;
 
-use hostler_arbiter::{Group, Launch};
+use hostler_arbiter::{Group, Launch, Policy};
+use hostler_settings::{Supervision, WorkerCount};
 use hostler_sys::own_file::OwnFile;
 use hostler_wire::{BootFailure, ExitStatus, ListenerInfo, ListenerSettings, WorkerSettings};
-use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc, time::Duration};
+use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc};
+use tracing::info;
 
 /// What the master is to keep alive.
 pub struct Plan {
@@ -94,15 +95,26 @@ pub struct GenerationSpec {
     pub settings: WorkerSettings,
     /// How workers are made.
     pub spawner: Spawner,
-    /// How many there are and how long they live.
-    pub policy: Policy,
-    /// What they may use up.
-    pub limits: Limits,
+    /// How many workers there are: a number, whatever `--workers` says.
+    pub workers: u16,
     /// Programs that run beside the workers.
     pub companions: Vec<Companion>,
 }
 
 impl GenerationSpec {
+    /// A generation with these settings, and nothing beside the workers.
+    #[must_use]
+    pub fn new(settings: WorkerSettings, spawner: Spawner) -> Self {
+        let workers = worker_count(settings.options.supervision.workers);
+        Self { settings, spawner, workers, companions: Vec::new() }
+    }
+
+    /// Deadlines, and when workers are recycled.
+    #[must_use]
+    pub fn limits(&self) -> &Supervision {
+        &self.settings.options.supervision
+    }
+
     /// How the arbiter is to supervise its processes.
     pub(crate) fn groups(&self) -> Vec<Group> {
         let launch = match self.spawner {
@@ -110,7 +122,7 @@ impl GenerationSpec {
             Spawner::Native(_) => Launch::Direct,
         };
         let programs = self.companions.iter().map(Companion::group);
-        [Group::http(launch, self.policy)].into_iter().chain(programs).collect()
+        [Group::http(launch, Policy::of(self.workers, self.limits()))].into_iter().chain(programs).collect()
     }
 
     /// As [`GenerationSpec::groups`], with the seed of their jitter.
@@ -121,19 +133,19 @@ impl GenerationSpec {
     }
 }
 
-/// What a worker may use up before it is replaced, and how it is watched.
-#[derive(Clone, Debug, Default)]
-pub struct Limits {
-    /// Requests.
-    pub max_requests: Option<u64>,
-    /// Up to so many of them are taken off at random.
-    pub max_requests_jitter: u64,
-    /// Memory in KiB: the proportional share where the kernel tells it.
-    pub max_memory: Option<u64>,
-    /// How often memory is measured.
-    pub memory_interval: Duration,
-    /// How many measurements in a row must be over the limit.
-    pub memory_samples: u32,
+/// How many workers `--workers` asks for.
+#[must_use]
+pub fn worker_count(wanted: WorkerCount) -> u16 {
+    match wanted {
+        WorkerCount::Fixed(count) => count,
+        WorkerCount::Auto => {
+            // Honours affinity and the cgroup's quota.
+            let count = std::thread::available_parallelism().map_or(1, usize::from);
+            let count = u16::try_from(count).unwrap_or(1024);
+            info!(workers = count, "one worker for each processor that may be used");
+            count
+        }
+    }
 }
 
 /// How workers are made.

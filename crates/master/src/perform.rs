@@ -81,7 +81,7 @@ impl Master {
     fn ask_for_stacks(&self, id: WorkerId, cause: KillCause) {
         let Some(worker) = self.fleet.get(id) else { return };
         let Some(pid) = worker.pid else { return };
-        if self.plan.spec.settings.app.is_none() {
+        if self.plan.spec.settings.options.app.target.is_none() {
             return;
         }
         let turn = self.fleet.page(&worker.assignment).turns();

@@ -94,8 +94,8 @@ impl Master {
         let signals = SignalPipe::new(&SIGNALS)?;
         disposition::for_master();
         let settings = &plan.spec.settings;
-        let app = settings.app.as_ref().map_or("native", |app| app.target.as_str());
-        title::set(&title::for_role(settings.process_name.as_deref(), title::Role::Master, app));
+        let name = settings.options.process.name.as_deref();
+        title::set(&title::for_role(name, title::Role::Master, settings.title()));
         let board = Board::create()?;
         let handover = match plan.predecessor.as_mut().and_then(Predecessor::take_handover) {
             Some(handover) => handover,

@@ -1,7 +1,7 @@
 //! Signals of the user, as Gunicorn has them (its documentation, "Signal Handling").
 
 use crate::run::Master;
-use hostler_arbiter::{Event, Policy};
+use hostler_arbiter::Event;
 use hostler_sys::logging::target::Target;
 use hostler_wire::{Generation, GroupId, ToMold, ToWorker};
 use nix::libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
@@ -74,7 +74,7 @@ impl Master {
         info!(generation = generation.0, "reloading");
         let mut groups = spec.groups();
         for group in groups.iter_mut().filter(|group| group.id == GroupId::HTTP) {
-            group.policy.workers = self.workers_after(&spec.policy);
+            group.policy.workers = self.workers_after(spec.workers);
         }
         self.molds.add(generation, spec);
         events.push_back(Event::Reload(generation, groups));
@@ -82,13 +82,9 @@ impl Master {
 
     /// How many workers there are to be after a reload: what was changed by signals lasts, unless the configuration
     /// was changed since, or nobody is left.
-    fn workers_after(&self, configured: &Policy) -> u16 {
+    fn workers_after(&self, configured: u16) -> u16 {
         let workers = self.workers();
-        if configured.workers == self.plan.spec.policy.workers && workers > 0 {
-            workers
-        } else {
-            configured.workers
-        }
+        if configured == self.plan.spec.workers && workers > 0 { workers } else { configured }
     }
 
     /// Opens the log file again, after somebody moved it away.

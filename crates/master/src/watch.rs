@@ -1,7 +1,8 @@
 //! Looking at the scoreboard now and then: heartbeats, memory.
 
-use crate::{Limits, run::Master};
+use crate::{GenerationSpec, run::Master};
 use hostler_arbiter::{Event, RecycleReason};
+use hostler_settings::{ByteSize, Supervision};
 use hostler_sys::proc;
 use hostler_wire::{Generation, WorkerId};
 use std::{
@@ -40,18 +41,18 @@ impl Master {
             return None;
         }
         let spec = self.molds.specs().chain([&self.plan.spec]);
-        spec.filter_map(|spec| interval(spec.policy.stall_timeout)).min()
+        spec.filter_map(|spec| interval(spec.limits().stall_timeout)).min()
     }
 
     /// How often memory is to be measured, if it is.
     fn measure_interval(&self) -> Option<Duration> {
-        let limits = self.molds.specs().chain([&self.plan.spec]).map(|spec| &spec.limits);
+        let limits = self.molds.specs().chain([&self.plan.spec]).map(GenerationSpec::limits);
         limits.filter(|limits| limits.max_memory.is_some()).map(|limits| limits.memory_interval).min()
     }
 
     /// The limits of a worker are those of its generation.
-    fn limits_of(&self, generation: Generation) -> &Limits {
-        self.molds.get(generation).map_or(&self.plan.spec.limits, |entry| &entry.spec.limits)
+    fn limits_of(&self, generation: Generation) -> &Supervision {
+        self.molds.get(generation).map_or(&self.plan.spec, |entry| &entry.spec).limits()
     }
 
     /// When the scoreboard is to be looked at again.
@@ -107,9 +108,9 @@ impl Master {
             let Some(generation) = self.fleet.get(id).map(|worker| worker.assignment.generation) else {
                 continue;
             };
-            let Limits { max_memory, memory_samples, .. } = *self.limits_of(generation);
+            let Supervision { max_memory, memory_samples, .. } = *self.limits_of(generation);
             let Some(worker) = self.fleet.get_mut(id) else { continue };
-            let Some(limit) = max_memory else { continue };
+            let Some(limit) = max_memory.map(ByteSize::as_kib) else { continue };
             let Some(memory) = worker.pid.and_then(proc::memory) else { continue };
             largest = largest.max(memory);
             worker.seen.over_memory = if memory > limit { worker.seen.over_memory + 1 } else { 0 };

@@ -25,7 +25,4 @@ pub use message::{
     InheritedListener, Served, ToMold, ToSuccessor, ToWorker, UPGRADE_VERSION,
 };
 pub use scoreboard::{Glance, InFlight, LATENCY_BUCKETS, PAGES, Page, PageState, SiblingPage, Totals, used};
-pub use settings::{
-    AppSettings, DeflateSettings, HttpSettings, Identity, Interface, ListenerInfo, ListenerSettings, LogForm,
-    LogLevel, LogSettings, Preload, WebSocketSettings, WorkerSettings, WsgiSettings,
-};
+pub use settings::{Identity, ListenerInfo, ListenerSettings, WorkerSettings};

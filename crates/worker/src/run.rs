@@ -48,6 +48,7 @@ pub async fn run_worker<A: App<Body: Unpin>>(
     ready: FromWorker,
 ) -> io::Result<Ending> {
     let WorkerContext { assignment, page, channel, shared, settings, .. } = context;
+    let options = &settings.options;
     let Shared { pages, handover: (receiver, sender), listeners } = shared;
     let control = Control::new(channel.into_fd())?;
     hostler_sys::attendant::start(page);
@@ -56,16 +57,15 @@ pub async fn run_worker<A: App<Body: Unpin>>(
     let connections = Connections::default();
     let acceptor = Acceptor::new(
         app,
-        &settings.http,
-        settings.request_timeout,
+        &options.http,
         adopt(&settings, assignment.slot, listeners)?,
         connections.clone(),
         load.clone(),
         handover.clone(),
     );
-    let heartbeat = settings.stall_timeout.map_or(HEARTBEAT, |limit| HEARTBEAT.min(limit / 4));
+    let heartbeat = options.supervision.stall_timeout.map_or(HEARTBEAT, |limit| HEARTBEAT.min(limit / 4));
     tokio::task::spawn_local(load.clone().beat(heartbeat.max(Duration::from_millis(10))));
-    tokio::task::spawn_local(connections.clone().enforce_limits(settings.http.clone()));
+    tokio::task::spawn_local(connections.clone().enforce_limits(options.http));
     tokio::task::spawn_local(connections.clone().park_idle());
     acceptor.start();
     let overdue = acceptor.overdue();
@@ -134,7 +134,7 @@ impl<A: App<Body: Unpin>> Worker<A> {
     async fn finish_in_time(&self, order: Order) -> Ending {
         info!(order = order.name(), open = self.connections.open(), "draining");
         self.control.tell(&FromWorker::Draining);
-        let graceful = self.settings.graceful_timeout;
+        let graceful = self.settings.options.supervision.graceful_timeout;
         let (grace, hand_over) = match order {
             Order::Drain { hand_over } => (graceful, hand_over),
             Order::Orphaned => (ORPHAN_GRACE.min(graceful), false),

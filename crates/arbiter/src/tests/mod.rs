@@ -31,6 +31,13 @@ fn drain(worker: WorkerId, reason: DrainReason, hand_over: bool) -> Action {
     Action::Drain { worker, reason, hand_over }
 }
 
+impl Policy {
+    /// Without limits but the grace period.
+    fn new(workers: u16) -> Self {
+        Self::unlimited(workers, secs(30))
+    }
+}
+
 fn storm_policy(workers: u16) -> Policy {
     Policy {
         stall_timeout: Some(secs(30)),

@@ -27,8 +27,9 @@ use crate::{
 };
 use bytes::Bytes;
 use errors::{Attempts, is_out_of_descriptors};
+use hostler_settings::Http;
 use hostler_sys::{socket, stream};
-use hostler_wire::{HttpSettings, ListenerInfo};
+use hostler_wire::ListenerInfo;
 use std::{
     future::{Future, poll_fn},
     io,
@@ -58,8 +59,7 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
     /// An acceptor for these listeners; it does nothing before [`Acceptor::start`].
     pub fn new(
         app: A,
-        settings: &HttpSettings,
-        request_timeout: Option<Duration>,
+        settings: &Http,
         listeners: Vec<Listener>,
         connections: Connections,
         load: Load,
@@ -73,7 +73,7 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
             load,
             handover,
             disconnects: DisconnectWatcher::default(),
-            request_timeout,
+            request_timeout: settings.request_timeout,
         };
         Rc::new(Self { server: Rc::new(server), listeners, batch })
     }

@@ -5,7 +5,7 @@ use crate::{
     App,
     io::{CoalescingIo, transport::Transport},
 };
-use hostler_wire::HttpSettings;
+use hostler_settings::Http;
 use hyper::{
     rt::{Read, Write},
     server::conn::http1,
@@ -21,7 +21,7 @@ pub(crate) struct HttpBuilder {
 }
 
 impl HttpBuilder {
-    pub(crate) fn new(settings: &HttpSettings) -> Self {
+    pub(crate) fn new(settings: &Http) -> Self {
         Self { h1: crate::h1::builder(settings) }
     }
 

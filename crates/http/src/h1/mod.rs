@@ -8,11 +8,11 @@ pub(crate) mod check;
 pub(crate) mod framing;
 pub(crate) mod interim;
 
-use hostler_wire::HttpSettings;
+use hostler_settings::Http;
 use hyper::server::conn::http1;
 
 /// hyper's settings for HTTP/1.
-pub(crate) fn builder(settings: &HttpSettings) -> http1::Builder {
+pub(crate) fn builder(settings: &Http) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         // `limits/client.rs` does this for all connections at once.
@@ -23,7 +23,7 @@ pub(crate) fn builder(settings: &HttpSettings) -> http1::Builder {
         .keep_alive(settings.keep_alive)
         // Without `pipeline_flush`: the batch coalesces pipelined responses anyway, and hyper's way delays a response for
         // as long as a part of the next request is there, in memory without limit.
-        .max_buf_size(settings.max_buffer);
+        .max_buf_size(settings.max_buffer.bytes());
     builder
 }
 

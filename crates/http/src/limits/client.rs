@@ -7,7 +7,7 @@
 
 use crate::connection::{ConnectionHandle, WaitsFor};
 use crate::connections::Connections;
-use hostler_wire::HttpSettings;
+use hostler_settings::Http;
 use std::time::Duration;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -21,7 +21,7 @@ const IDLE_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Connections {
     /// Ends connections whose clients exceed their time limits; never returns.
-    pub async fn enforce_limits(self, settings: HttpSettings) {
+    pub async fn enforce_limits(self, settings: Http) {
         let limits = Limits::new(&settings);
         let mut checks = every(limits.interval);
         loop {
@@ -55,8 +55,8 @@ struct Limits {
 }
 
 impl Limits {
-    fn new(settings: &HttpSettings) -> Self {
-        let HttpSettings {
+    fn new(settings: &Http) -> Self {
+        let Http {
             header_read_timeout: request_head,
             body_read_timeout: request_body,
             write_timeout: response_read,
@@ -84,16 +84,16 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::{Limits, WaitsFor};
-    use hostler_wire::HttpSettings;
+    use hostler_settings::Http;
     use std::time::Duration;
 
     #[test]
     fn every_limit_is_kept_whatever_the_shortest_is() {
-        let settings = HttpSettings {
+        let settings = Http {
             header_read_timeout: Duration::from_millis(800),
             body_read_timeout: Some(Duration::from_secs(30)),
             write_timeout: None,
-            ..HttpSettings::default()
+            ..Http::default()
         };
         let limits = Limits::new(&settings);
         assert_eq!(limits.interval, Duration::from_millis(100));

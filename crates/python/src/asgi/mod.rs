@@ -37,7 +37,7 @@ use crate::{
 };
 use connection::Connection;
 use hostler_http::{App, ConnectionInfo, Link, RequestBody};
-use hostler_wire::WebSocketSettings;
+use hostler_settings::WebSocket;
 use hyper::Request;
 use pyo3::{prelude::*, types::PyDict};
 use shared::Shared;
@@ -52,7 +52,7 @@ impl AsgiApp {
         event_loop: &Bound<'_, PyAny>,
         state: Option<Bound<'_, PyDict>>,
         root_path: String,
-        websocket: Option<WebSocketSettings>,
+        websocket: WebSocket,
     ) -> PyResult<Self> {
         let py = app.py();
         let application = Application::new(app, event_loop, Sockets::new(websocket))?;

@@ -4,6 +4,7 @@
 //! (the master is its subreaper). Both forks go through `os.fork`, which runs CPython's own sequence.
 
 use super::{forks, preload, worker};
+use hostler_settings::Log;
 use hostler_sys::{
     board::{self, OwnPage},
     channel::Channel,
@@ -11,9 +12,7 @@ use hostler_sys::{
     logging::{self, Destination},
     orphan, own, proc, process, title,
 };
-use hostler_wire::{
-    Assignment, BootFailure, ExitStatus, FailureKind, FromMold, LogSettings, ToMold, WorkerSettings,
-};
+use hostler_wire::{Assignment, BootFailure, ExitStatus, FailureKind, FromMold, ToMold, WorkerSettings};
 use hostler_worker::{ORPHAN_LIMIT, Shared, WorkerContext};
 use pyo3::{
     exceptions::{PyBrokenPipeError, PyConnectionResetError, PyOSError},
@@ -54,7 +53,7 @@ fn why_ended(py: Python<'_>, error: &PyErr) -> ExitStatus {
 }
 
 /// Lines go to the descriptor that the master has opened, which this process may not be allowed to open.
-fn start_log(py: Python<'_>, settings: &LogSettings, descriptors: &mut Vec<OwnedFd>) -> PyResult<()> {
+fn start_log(py: Python<'_>, settings: &Log, descriptors: &mut Vec<OwnedFd>) -> PyResult<()> {
     if !descriptors.is_empty() {
         logging::open(Destination::Descriptor(descriptors.remove(0)))?;
     }
@@ -76,14 +75,14 @@ impl Mold {
             return Err(PyOSError::new_err("the master sent no settings"));
         };
         let mut descriptors = descriptors;
-        start_log(py, &settings.log, &mut descriptors)?;
+        start_log(py, &settings.options.log, &mut descriptors)?;
         // Not the log's: processes that the application forks write there, too.
         descriptors.iter().for_each(own::claim);
         // Before any of the application's code runs: the scoreboard's descriptor is closed by this.
         let shared = Shared::from_descriptors(descriptors)?;
         orphan::die_with(master, ORPHAN_LIMIT)?;
-        let app = settings.app.as_ref().map_or("", |app| app.target.as_str());
-        title::set(&title::for_role(settings.process_name.as_deref(), title::Role::Mold, app));
+        let name = settings.options.process.name.as_deref();
+        title::set(&title::for_role(name, title::Role::Mold, settings.title()));
         if let Err(failure) = preload::run(py, &settings) {
             let status = failure.kind.exit_status();
             control.send(&FromMold::Failed(failure), &[])?;

@@ -1,14 +1,14 @@
 //! Loading the application in the mold, for all workers to share (`python/hostler/_preload.py`).
 
 use crate::logging;
-use hostler_wire::{AppSettings, BootFailure, FailureKind, Preload, WorkerSettings};
+use hostler_settings::{Application, Preload};
+use hostler_wire::{BootFailure, FailureKind, WorkerSettings};
 use pyo3::prelude::*;
 
 /// Loads the application if it is to be loaded here; says what makes forks unsafe, or refuses for it.
 pub(super) fn run(py: Python<'_>, settings: &WorkerSettings) -> Result<(), BootFailure> {
-    let Some((app, mode)) = settings.app.as_ref().and_then(|app| Some((app, app.preload?))) else {
-        return Ok(());
-    };
+    let app = &settings.options.app;
+    let Some(mode) = app.preload else { return Ok(()) };
     if let Err(error) = hostler_sys::process::use_small_pages() {
         tracing::debug!(%error, "huge pages stay in use");
     }
@@ -16,7 +16,7 @@ pub(super) fn run(py: Python<'_>, settings: &WorkerSettings) -> Result<(), BootF
     if mode == Preload::Strict && !problems.is_empty() {
         return Err(BootFailure {
             kind: FailureKind::Boot,
-            message: format!("`{}` cannot be preloaded safely", app.target),
+            message: format!("`{}` cannot be preloaded safely", target(app)),
             cause: Some(problems.join("\n")),
             hint: Some(
                 "start these in hostler.hooks.after_fork_child or in the lifespan; --preload=warn serves all the same"
@@ -30,14 +30,14 @@ pub(super) fn run(py: Python<'_>, settings: &WorkerSettings) -> Result<(), BootF
     Ok(())
 }
 
-fn load(py: Python<'_>, app: &AppSettings) -> PyResult<Vec<String>> {
+fn load(py: Python<'_>, app: &Application) -> PyResult<Vec<String>> {
     let directory = app.working_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
-    let interface = app.interface.map(super::worker::interface_name);
+    let interface = super::worker::interface_name(app.interface);
     let preload = py.import("hostler._preload")?;
-    preload.call_method1("preload", (&app.target, app.factory, directory, interface))?.extract()
+    preload.call_method1("preload", (target(app), app.factory, directory, interface))?.extract()
 }
 
-fn failure(py: Python<'_>, app: &AppSettings, error: &PyErr) -> BootFailure {
+fn failure(py: Python<'_>, app: &Application, error: &PyErr) -> BootFailure {
     let value = error.value(py);
     let text = |name: &str| value.getattr(name).ok().and_then(|text| text.extract::<String>().ok());
     match text("kind").as_deref() {
@@ -49,9 +49,13 @@ fn failure(py: Python<'_>, app: &AppSettings, error: &PyErr) -> BootFailure {
         },
         None => BootFailure {
             kind: FailureKind::AppImport,
-            message: format!("could not preload `{}`", app.target),
+            message: format!("could not preload `{}`", target(app)),
             cause: Some(logging::traceback(py, error)),
             hint: None,
         },
     }
+}
+
+fn target(app: &Application) -> &str {
+    app.target.as_deref().unwrap_or_default()
 }

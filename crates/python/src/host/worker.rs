@@ -14,8 +14,9 @@ use crate::{
     wsgi::{Jobs, WsgiApp},
 };
 use hostler_http::App;
+use hostler_settings::{Interface, Settings};
 use hostler_sys::{board, disposition, orphan, own, signal, title};
-use hostler_wire::{AppSettings, BootFailure, ExitStatus, FailureKind, FromWorker, Interface, Served};
+use hostler_wire::{BootFailure, ExitStatus, FailureKind, FromWorker, Served};
 use hostler_worker::{Ending, ORPHAN_LIMIT, WorkerContext, announce_failure, run_worker};
 use pyo3::{
     exceptions::{PyRuntimeError, PySystemExit, PyValueError},
@@ -26,6 +27,7 @@ use pyo3::{
 use std::{
     io,
     os::fd::{AsRawFd, IntoRawFd},
+    path::PathBuf,
 };
 
 /// The longest traceback that is sent to the master, in bytes; its end matters most.
@@ -39,9 +41,9 @@ pub(super) fn run(py: Python<'_>, context: WorkerContext) -> u8 {
     }
     end_with_failed_waits();
     context.take();
-    let app = context.settings.app.as_ref().map_or("", |app| app.target.as_str());
     let role = title::Role::Worker(context.assignment.slot.index);
-    title::set(&title::for_role(context.settings.process_name.as_deref(), role, app));
+    let name = context.settings.options.process.name.as_deref();
+    title::set(&title::for_role(name, role, context.settings.title()));
     if orphan::die_with(context.master_pid, ORPHAN_LIMIT).is_err() {
         return ExitStatus::Failed.code();
     }
@@ -93,10 +95,8 @@ impl PyWorker {
         looked.ok_or_else(|| PyRuntimeError::new_err("this worker serves already"))
     }
 
-    fn app<R>(&self, py: Python<'_>, look: impl FnOnce(&AppSettings) -> R) -> PyResult<R> {
-        self.0
-            .with(py, |context| context.as_ref().and_then(|context| context.settings.app.as_ref()).map(look))
-            .ok_or_else(|| PyRuntimeError::new_err("this worker serves already"))
+    fn options<R>(&self, py: Python<'_>, look: impl FnOnce(&Settings) -> R) -> PyResult<R> {
+        self.look(py, |context| look(&context.settings.options))
     }
 
     /// Lives the worker's life on a loop that is about to run: our own, or the engine beside another one.
@@ -140,13 +140,13 @@ impl PyWorker {
 
     #[getter]
     fn warmup(&self, py: Python<'_>) -> PyResult<Option<String>> {
-        self.look(py, |context| context.settings.warmup.clone())
+        self.options(py, |options| options.app.warmup.as_ref().map(|path| path.0.clone()))
     }
 
     /// How long a drain may take, in seconds.
     #[getter]
     fn graceful_timeout(&self, py: Python<'_>) -> PyResult<f64> {
-        self.look(py, |context| context.settings.graceful_timeout.as_secs_f64())
+        self.options(py, |options| options.supervision.graceful_timeout.as_secs_f64())
     }
 
     /// A descriptor of the file for stacks, which is open as long as the process.
@@ -168,10 +168,10 @@ impl PyWorker {
     /// short.
     fn observe(&self, py: Python<'_>, register: &Bound<'_, PyAny>, short_callbacks: bool) -> PyResult<()> {
         let (slow, stall, file, number) = self.look(py, |context| {
-            let settings = &context.settings;
+            let limits = &context.settings.options.supervision;
             (
-                settings.slow_callback,
-                settings.stall_timeout,
+                limits.slow_callback,
+                limits.stall_timeout,
                 context.stacks.try_clone(),
                 context.assignment.slot.index,
             )
@@ -186,34 +186,35 @@ impl PyWorker {
     }
 
     #[getter]
-    fn target(&self, py: Python<'_>) -> PyResult<String> {
-        self.app(py, |app| app.target.clone())
+    fn target(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        self.options(py, |options| options.app.target.clone())
     }
 
     #[getter]
     fn factory(&self, py: Python<'_>) -> PyResult<bool> {
-        self.app(py, |app| app.factory)
+        self.options(py, |options| options.app.factory)
     }
 
     #[getter]
     fn working_dir(&self, py: Python<'_>) -> PyResult<Option<String>> {
-        self.app(py, |app| app.working_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned()))
+        let text = |dir: &PathBuf| dir.to_string_lossy().into_owned();
+        self.options(py, |options| options.app.working_dir.as_ref().map(text))
     }
 
     #[getter]
     fn interface(&self, py: Python<'_>) -> PyResult<Option<&'static str>> {
-        self.app(py, |app| app.interface.map(interface_name))
+        self.options(py, |options| interface_name(options.app.interface))
     }
 
     /// `--loop`, as the user wrote it.
     #[getter]
-    fn event_loop(&self, py: Python<'_>) -> PyResult<String> {
-        self.app(py, |app| app.event_loop.clone())
+    fn event_loop(&self, py: Python<'_>) -> PyResult<&'static str> {
+        self.options(py, |options| options.runtime.event_loop.name())
     }
 
     #[getter]
     fn blocking_threads(&self, py: Python<'_>) -> PyResult<usize> {
-        self.app(py, |app| app.blocking_threads)
+        self.options(py, |options| options.wsgi.blocking_threads)
     }
 
     /// Tells the master why this worker cannot boot; returns the exit code.
@@ -252,7 +253,8 @@ impl PyWorker {
         state: Option<Bound<'_, PyDict>>,
         done: Py<PyAny>,
     ) -> PyResult<()> {
-        let (root_path, websocket) = self.app(py, |app| (app.root_path.clone(), app.websocket))?;
+        let (root_path, websocket) =
+            self.options(py, |options| (options.app.root_path.0.clone(), options.websocket))?;
         let app = AsgiApp::new(app, &event_loop, state, root_path, websocket)?;
         self.serve(py, Served::Asgi, app, &engine, done)
     }
@@ -267,7 +269,7 @@ impl PyWorker {
         errors: (Bound<'_, PyAny>, Bound<'_, PyAny>),
         done: Py<PyAny>,
     ) -> PyResult<()> {
-        let websocket = self.app(py, |app| app.websocket)?;
+        let websocket = self.options(py, |options| options.websocket)?;
         let errors = Errors::new(errors.0, errors.1);
         let app = RsgiApp::new(app, &event_loop, errors, websocket)?;
         self.serve(py, Served::Rsgi, app, &engine, done)
@@ -280,9 +282,10 @@ impl PyWorker {
         app: Bound<'_, PyAny>,
         jobs: Option<Bound<'_, Jobs>>,
     ) -> PyResult<bool> {
-        let (root_path, threads, limits) =
-            self.app(py, |app| (app.root_path.clone(), app.blocking_threads, app.wsgi))?;
-        let stall_timeout = self.look(py, |context| context.settings.stall_timeout)?;
+        let (root_path, limits, stall_timeout) = self.options(py, |options| {
+            (options.app.root_path.0.clone(), options.wsgi, options.supervision.stall_timeout)
+        })?;
+        let threads = limits.blocking_threads;
         let pool = jobs.map(|jobs| (jobs.get().clone(), threads));
         let app = WsgiApp::new(app, root_path, limits, stall_timeout, pool)?;
         let context = self.take(py)?;
@@ -299,14 +302,9 @@ pub(crate) fn rest() {
     board::parked(true);
 }
 
-/// The name of an interface, as the option has it.
-pub(super) fn interface_name(interface: Interface) -> &'static str {
-    match interface {
-        Interface::Asgi => "asgi",
-        Interface::AsgiNoLifespan => "asginl",
-        Interface::Wsgi => "wsgi",
-        Interface::Rsgi => "rsgi",
-    }
+/// The name of an interface, as the option has it; `None` is to be found out.
+pub(super) fn interface_name(interface: Interface) -> Option<&'static str> {
+    (interface != Interface::Auto).then(|| interface.name())
 }
 
 fn finish(done: &Bound<'_, PyAny>, ended: io::Result<Ending>) {

@@ -39,7 +39,7 @@ use crate::{
 };
 use connection::{Alive, Connection};
 use hostler_http::{App, ConnectionInfo, Link, RequestBody};
-use hostler_wire::WebSocketSettings;
+use hostler_settings::WebSocket;
 use hyper::Request;
 use pyo3::prelude::*;
 use shared::Shared;
@@ -53,7 +53,7 @@ impl RsgiApp {
         app: Bound<'_, PyAny>,
         event_loop: &Bound<'_, PyAny>,
         errors: Errors,
-        websocket: Option<WebSocketSettings>,
+        websocket: WebSocket,
     ) -> PyResult<Self> {
         let application = Application::new(app, event_loop, Sockets::new(websocket))?;
         Ok(Self(Rc::new(Shared::new(application, errors))))

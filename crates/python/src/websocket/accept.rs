@@ -2,8 +2,8 @@
 
 use super::{NotSent, Session, driver, session::Phase};
 use crate::response::{Head, ResponseBody, status_alone};
+use hostler_settings::Compression;
 use hostler_websocket::{Agreement, DeflateOptions};
-use hostler_wire::DeflateSettings;
 use hyper::{
     Response, StatusCode,
     header::{
@@ -23,9 +23,9 @@ impl Session {
         subprotocol: Option<&str>,
     ) -> Result<(), NotSent> {
         self.may_be_answered(py)?;
-        let Some(settings) = self.sockets.settings() else { return Err(NotSent::ClientGone) };
-        let agreement = settings.deflate.and_then(|deflate| {
-            let DeflateSettings { window_bits, context_takeover } = deflate;
+        let settings = self.sockets.settings();
+        let agreement = settings.compression().and_then(|compression| {
+            let Compression { window_bits, context_takeover } = compression;
             self.handshake.agree(DeflateOptions { window_bits, context_takeover })
         });
         let response = switching(&self.handshake.accept, head, subprotocol, agreement.as_ref())?;

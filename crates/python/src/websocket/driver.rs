@@ -7,8 +7,8 @@ use super::{
 };
 use bytes::BytesMut;
 use hostler_http::Upgraded;
+use hostler_settings::WebSocket;
 use hostler_websocket::{Event, Inflater, Opcode, Reader, write_close, write_frame};
-use hostler_wire::WebSocketSettings;
 use pyo3::prelude::*;
 use std::{
     future::{Future, poll_fn},
@@ -33,13 +33,13 @@ const KEEP: usize = 16 * 1024;
 pub(super) async fn drive(
     session: Rc<Session>,
     stream: Upgraded,
-    settings: WebSocketSettings,
+    settings: WebSocket,
     inflater: Option<Inflater>,
 ) {
     let mut driver = Driver {
         session,
         stream,
-        reader: Reader::new(settings.max_size, inflater),
+        reader: Reader::new(settings.max_size.bytes(), inflater),
         input: BytesMut::new(),
         output: Vec::new(),
         written: 0,

@@ -4,7 +4,7 @@
 //! for its messages nothing is read, and that time does not count. Nor does the time in which it takes what is sent,
 //! however slowly; one that takes nothing at all is given up after the same time as one that says nothing.
 
-use hostler_wire::WebSocketSettings;
+use hostler_settings::WebSocket;
 use std::{
     future::Future,
     pin::Pin,
@@ -39,7 +39,7 @@ pub(super) struct Keepalive {
 }
 
 impl Keepalive {
-    pub(super) fn new(settings: &WebSocketSettings) -> Self {
+    pub(super) fn new(settings: &WebSocket) -> Self {
         Self {
             timer: Box::pin(sleep_until(Instant::now() + settings.ping_interval)),
             ping_interval: settings.ping_interval,

@@ -1,7 +1,7 @@
 //! The open WebSockets of a worker.
 
 use crate::call::{Entry, Registry};
-use hostler_wire::WebSocketSettings;
+use hostler_settings::WebSocket;
 use pyo3::Python;
 use std::rc::Rc;
 
@@ -12,21 +12,21 @@ pub(super) trait Restart {
 
 /// The open WebSockets, and how they are spoken.
 pub(crate) struct Sockets {
-    settings: Option<WebSocketSettings>,
+    settings: WebSocket,
     open: Registry<Rc<dyn Restart>>,
 }
 
 impl Sockets {
-    pub(crate) fn new(settings: Option<WebSocketSettings>) -> Self {
+    pub(crate) fn new(settings: WebSocket) -> Self {
         Self { settings, open: Registry::default() }
     }
 
     /// Whether a handshake is answered as one.
     pub(crate) fn are_served(&self) -> bool {
-        self.settings.is_some()
+        self.settings.enabled
     }
 
-    pub(super) fn settings(&self) -> Option<WebSocketSettings> {
+    pub(super) fn settings(&self) -> WebSocket {
         self.settings
     }
 

@@ -41,7 +41,7 @@ pub(super) async fn answer(
         let input = Input::Late(Stored::Memory(Vec::new()), body, Some(loan));
         return Box::pin(on_a_thread(&shared, threads, &connection, &request, input, progress)).await;
     }
-    let Arrived { stored, rest } = match input::store(body, shared.limits.body_spool).await {
+    let Arrived { stored, rest } = match input::store(body, shared.limits.body_spool.0).await {
         Ok(arrived) => arrived,
         Err(Missing::Client(error)) => {
             tracing::debug!(%error, "the request's body did not arrive whole");
@@ -186,7 +186,7 @@ async fn on_a_thread(
     input: Input,
     progress: Progress,
 ) -> Answered {
-    let (sender, reply) = ResponseSender::new(threads.gate.clone(), shared.limits.answer_buffer);
+    let (sender, reply) = ResponseSender::new(threads.gate.clone(), shared.limits.answer_buffer.bytes());
     let queued = Python::attach(|py| {
         let mut held: Option<Box<dyn std::any::Any + Send>> = None;
         let input = match input {

@@ -32,7 +32,7 @@ pub(crate) use pool::Jobs;
 use body::WsgiBody;
 use environ::ConnectionEnviron;
 use hostler_http::{Aborted, App, ConnectionInfo, Link, RequestBody};
-use hostler_wire::WsgiSettings;
+use hostler_settings::Wsgi;
 use http_body::Body;
 use hyper::{Request, Response};
 use input::Stored;
@@ -54,7 +54,7 @@ impl WsgiApp {
     pub(crate) fn new(
         app: Bound<'_, PyAny>,
         root_path: String,
-        limits: WsgiSettings,
+        limits: Wsgi,
         stall_timeout: Option<Duration>,
         pool: Option<(Jobs, usize)>,
     ) -> PyResult<Self> {

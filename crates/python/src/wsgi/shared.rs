@@ -7,7 +7,7 @@ use super::{
     names::Names,
     pool::Jobs,
 };
-use hostler_wire::WsgiSettings;
+use hostler_settings::Wsgi;
 use pyo3::prelude::*;
 use std::{
     cell::{Cell, OnceCell},
@@ -24,7 +24,7 @@ pub(crate) struct Shared {
     pub(super) app: Py<PyAny>,
     pub(super) names: Names,
     pub(super) root_path: String,
-    pub(super) limits: WsgiSettings,
+    pub(super) limits: Wsgi,
     stall_timeout: Option<Duration>,
     /// The pool; `None` calls in place.
     pool: Option<Threads>,
@@ -40,7 +40,7 @@ impl Shared {
     pub(super) fn new(
         app: Bound<'_, PyAny>,
         root_path: String,
-        limits: WsgiSettings,
+        limits: Wsgi,
         stall_timeout: Option<Duration>,
         pool: Option<(Jobs, usize)>,
     ) -> Self {

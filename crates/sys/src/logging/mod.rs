@@ -7,7 +7,7 @@ mod sink;
 pub mod target;
 mod write;
 
-use hostler_wire::{LogForm, LogLevel, LogSettings};
+use hostler_settings::{Log, LogFormat, LogLevel};
 use sink::Sink;
 use std::{
     io,
@@ -49,7 +49,7 @@ pub fn open(destination: Destination<'_>) -> io::Result<()> {
 }
 
 /// Starts logging in this process. A second call, after a fork, changes nothing.
-pub fn init(settings: &LogSettings) {
+pub fn init(settings: &Log) {
     if !settings.enabled {
         return;
     }
@@ -66,9 +66,9 @@ pub fn init(settings: &LogSettings) {
         .with_max_level(level)
         .with_ansi(false)
         .with_target(false);
-    let _ = match settings.form {
-        LogForm::Text => tracing::subscriber::set_global_default(lines.finish()),
-        LogForm::Json => tracing::subscriber::set_global_default(lines.json().flatten_event(true).finish()),
+    let _ = match settings.format {
+        LogFormat::Text => tracing::subscriber::set_global_default(lines.finish()),
+        LogFormat::Json => tracing::subscriber::set_global_default(lines.json().flatten_event(true).finish()),
     };
 }
 
