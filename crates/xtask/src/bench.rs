@@ -88,7 +88,7 @@ impl Kind {
 
 pub(crate) fn run(only: Option<&str>, python: Option<Python>) -> Result<()> {
     let python = python.map_or_else(python::newest, Ok)?;
-    python::build(&python)?;
+    python::build_with(&python, &["bare_hyper", "echo_server", "websocket_load"])?;
     install_wrk()?;
     let venv = python.venv("bench", &["crates/bench/requirements.txt", "examples/requirements.txt"])?;
     let _echo = EchoServer::start()?;

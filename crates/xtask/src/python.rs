@@ -59,9 +59,19 @@ impl Python {
     }
 }
 
+/// What tests, torture and the count of instructions start. Each is linked with the whole of what it uses, which takes
+/// longer than to compile it, so that other programs are built where they are needed.
+const PROGRAMS: [&str; 4] = ["hostler", "axum-hello", "torture_native", "native_hello"];
+
 /// Builds the server and the extension for this Python, and keeps the extension beside those for others.
 pub(crate) fn build(python: &Python) -> Result<PathBuf> {
-    let mut build = Cmd::cargo(&["build", "--release", "--workspace"]);
+    build_with(python, &[])
+}
+
+/// Builds these programs, too. Everything is built by one command, so that dependencies have the same features each time.
+pub(crate) fn build_with(python: &Python, programs: &[&str]) -> Result<PathBuf> {
+    let programs = PROGRAMS.iter().chain(programs).flat_map(|program| ["--bin", program]);
+    let mut build = Cmd::cargo(&["build", "--release", "--workspace", "--lib"]).args(programs);
     build.env("PYO3_PYTHON", &python.program).run()?;
     let release = root().join("target/release");
     let kept = release.join("extensions").join(format!("hostler.{}.so", python.tag()));
