@@ -24,7 +24,7 @@ async fn answer(request: Request) -> Result<Response<String>, Infallible> {
         "/early" => {
             let body = request.into_body();
             tokio::task::spawn_local(async move {
-                tokio::time::sleep(Duration::from_secs(60)).await;
+                tokio::time::sleep(Duration::from_secs(3)).await;
                 drop(body);
             });
         }

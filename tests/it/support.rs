@@ -1,14 +1,15 @@
 //! What the tests of several files need and what knows the applications of `tests/apps`. What knows the server itself, its
 //! processes and its log is the crate `hostler_testkit`.
 
-use hostler_testkit::{Builder, LIMIT, Load, Outcome, Server, directory, hostler, python, root};
+use hostler_testkit::{Builder, Load, Outcome, Server, directory, hostler, python, root};
 use std::{
     fs,
+    io::Write,
     net::SocketAddr,
     path::PathBuf,
     process::{Command, Output},
     thread::sleep,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Beyond its own work no request waits longer than this while workers are replaced. A request that waits for
@@ -62,17 +63,8 @@ impl Place {
 pub(crate) fn start(builder: Builder, workers: usize) -> (Server, SocketAddr) {
     let server = builder.launch();
     server.wait_for("worker ready", workers);
-    let log = server.log();
-    let address = log.split("address=").nth(1).unwrap().split_ascii_whitespace().next().unwrap();
-    (server, address.parse().unwrap())
-}
-
-pub(crate) fn eventually(what: &str, server: &Server, done: impl Fn() -> bool) {
-    let limit = Instant::now() + LIMIT;
-    while !done() {
-        assert!(Instant::now() < limit, "{what}:\n{}", server.log());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let address = server.logged_address().unwrap();
+    (server, address)
 }
 
 /// A fresh directory with an application that tells its version.
@@ -130,12 +122,32 @@ pub(crate) fn is_pattern(body: &[u8]) -> bool {
 pub(crate) fn reads_slowly(server: &Server, path: &str, meanwhile: impl FnOnce(&Server)) {
     let mut conn = server.connect();
     conn.send(get(path));
-    // Most of it waits in the server from here on.
+    // Most of it waits in the server from here on: that the client reads nothing for a while is what is tested.
     sleep(LONG);
     meanwhile(server);
     let reply = conn.reply().unwrap_or_else(|error| panic!("{path}: {error}\n{}", server.log()));
     assert_eq!(reply.body.len(), LARGE);
     assert!(is_pattern(&reply.body));
+}
+
+/// The body of a request that was answered early is not taken for another request.
+pub(crate) fn body_is_no_request(server: &Server, early: bool, name: &str) {
+    let body = get("/smuggled").repeat(3000);
+    let mut conn = server.connect();
+    conn.send(format!("POST /early HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n", body.len()));
+    if !early {
+        conn.send(&body);
+    }
+    assert_eq!(conn.reply().unwrap().status, 200, "{name}");
+    // The server has had time to take the body for a request.
+    sleep(LONG);
+    if early {
+        // The connection may be closed by now.
+        let _ = conn.clone_stream().write_all(body.as_bytes());
+    }
+    conn.finish();
+    let rest = conn.to_end().unwrap_or_default();
+    assert!(rest.is_empty(), "{name}: {}", String::from_utf8_lossy(&rest));
 }
 
 pub(crate) fn succeeds(arguments: &[&str]) -> String {

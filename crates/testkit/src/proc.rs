@@ -84,6 +84,13 @@ pub fn group(pid: i32) -> Option<i32> {
     stat(pid)?.get(2)?.parse().ok()
 }
 
+/// A process in the message of a test that fails.
+#[must_use]
+pub fn describe(pid: i32) -> String {
+    let (state, parent) = (state(pid).unwrap_or('?'), parent(pid).unwrap_or_default());
+    format!("{pid} {:?} in state {state}, child of {parent}", title(pid))
+}
+
 /// The time that a process has had on processors, in ticks of 10 ms.
 #[must_use]
 pub fn cpu_ticks(pid: i32) -> u64 {

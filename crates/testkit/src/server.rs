@@ -115,7 +115,8 @@ impl Server {
 
     /// Waits until no process of the server is left.
     pub fn wait_empty(&self) {
-        let failure = || format!("{:?} live on:\n{}", self.processes(), self.log());
+        let left = || self.processes().into_iter().map(proc::describe).collect::<Vec<_>>();
+        let failure = || format!("{:#?} live on:\n{}", left(), self.log());
         wait_with(|| self.processes().is_empty(), failure);
     }
 

@@ -8,6 +8,7 @@ mod eventloop;
 mod instructions;
 mod python;
 mod serve;
+mod test;
 mod tools;
 mod torture;
 
@@ -18,7 +19,8 @@ use tools::{Cmd, root, section};
 
 const HELP: &str = "\
 cargo xtask demo                 build everything and serve the example applications
-cargo xtask test [--python X]    prepare and run every test (on X alone, or on every CPython ≥ 3.10 found)
+cargo xtask test [--python X]    every test, on X alone or on every CPython ≥ 3.10 found
+cargo xtask test NAME… [--python X]   tests of the whole server whose names contain NAME, on X or the newest
 cargo xtask build [--python X]   build the server and the extension for X
 cargo xtask bench [NAME] [--python X]   measure against other servers and print the table
 cargo xtask eventloop [--python X] [--suites]   run CPython's tests for asyncio, and libraries', on our loop
@@ -33,7 +35,7 @@ fn main() -> Result<()> {
     let rest: Vec<String> = args.collect();
     match command.as_str() {
         "demo" => serve::demo(),
-        "test" => test(asked_python(&rest)?),
+        "test" => test::run(&rest),
         "build" => python::build(&asked_python(&rest)?.map_or_else(python::newest, Ok)?).map(drop),
         "bench" => {
             let named = rest.first().filter(|name| !name.starts_with("--"));
@@ -63,29 +65,6 @@ fn asked_python(args: &[String]) -> Result<Option<Python>> {
     }
 }
 
-/// Tests the crates once, and the whole server on each Python: all of `tests/it` on the newest, `each_python` on the others.
-fn test(asked: Option<Python>) -> Result<()> {
-    let pythons = match asked {
-        Some(python) => vec![python],
-        None => python::all()?,
-    };
-    section("unit tests");
-    python::build(&pythons[0])?;
-    let mut units =
-        Cmd::cargo(&["test", "--workspace", "--exclude", "hostler-python", "--exclude", "hostler-tests"]);
-    units.env("PYO3_PYTHON", &pythons[0].program).run()?;
-    for (number, python) in pythons.iter().enumerate() {
-        section(&format!("the whole server on Python {}", python.version));
-        python::build(python)?;
-        let venv = python.venv("test", &["examples/requirements.txt", "tests/requirements.txt"])?;
-        let skipped: &[&str] = if number == 0 { &[] } else { &["--skip", "any_python::"] };
-        let tests = ["test", "--package", "hostler-tests", "--", "--test-threads", TESTS_AT_ONCE];
-        let mut whole = Cmd::cargo(&tests).args(skipped);
-        whole.env("PYO3_PYTHON", &python.program).env("HOSTLER_TEST_PYTHON", &venv).run()?;
-    }
-    Ok(())
-}
-
 fn generate() -> Result<()> {
     let python = python::newest()?;
     python::build(&python)?;
@@ -97,9 +76,6 @@ fn generate() -> Result<()> {
     }
     Ok(())
 }
-
-/// Tests of the whole server wait for most of their time, also on two processors.
-const TESTS_AT_ONCE: &str = "4";
 
 /// How many storms must pass; some seconds' worth.
 const STORMS: &str = "20000";
@@ -117,7 +93,7 @@ fn ci() -> Result<()> {
     }
     section("storms of events for the arbiter");
     Cmd::cargo(&["test", "--release", "--package", "hostler-arbiter"]).env("PROPTEST_CASES", STORMS).run()?;
-    test(None)?;
+    test::all(python::all()?)?;
     section("torture");
     torture::check()?;
     section("instructions of a request");

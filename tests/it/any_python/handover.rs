@@ -1,9 +1,9 @@
 //! Idle connections move from worker to worker when one is replaced: with what was sent on them, and where descriptors are few.
 
 use crate::support::{slow_import, workspace};
-use hostler_testkit::{Conn, LIMIT, Server};
+use hostler_testkit::{Conn, LIMIT, Server, proc};
 use nix::sys::signal::Signal;
-use std::{fs, process::Command, time::Instant};
+use std::{process::Command, time::Instant};
 
 /// Lengths of what is sent of a head before the reload: within a frame, at its edge, and far beyond it.
 const BEGUN: [usize; 8] = [1, 300, 8_000, 8_300, 33_000, 131_000, 250_000, 380_000];
@@ -75,8 +75,8 @@ fn a_worker_without_room_for_descriptors_loses_no_connection_that_is_handed_over
     let server = Server::app("supervised:app").option("workers", 2).start();
     let (mut idle, stays) = (idle_connections(&server, 20), pid_of_worker(&server, "1"));
     // The numbers of descriptors are what is limited: four are left.
-    let open = open_files(stays);
-    limit_files(stays, (0..).filter(|number| !open.contains(number)).nth(4).unwrap());
+    let open = proc::descriptors(stays);
+    limit_files(stays, (0..).filter(|number| !open.contains_key(number)).nth(4).unwrap());
     server.signal(Signal::SIGTTOU);
     server.wait_for("worker ended", 1);
     // It takes what it has room for, and says that there is more.
@@ -98,14 +98,11 @@ fn a_connection_that_cannot_be_handed_over_is_served_on() {
     // Whoever is asked after that has read it.
     let mut other = connection_to(&server, "2");
     other.get("/pid");
-    let open = open_files(drains).len();
+    let open = proc::descriptors(drains).len();
     drop(other);
-    let limit = Instant::now() + LIMIT;
-    while open_files(drains).len() >= open {
-        assert!(Instant::now() < limit);
-    }
-    let open = open_files(drains);
-    limit_files(drains, (0..).find(|number| !open.contains(number)).unwrap());
+    server.wait_until("the other connection closed", || proc::descriptors(drains).len() < open);
+    let open = proc::descriptors(drains);
+    limit_files(drains, (0..).find(|number| !open.contains_key(number)).unwrap());
     server.signal(Signal::SIGTTOU);
     server.wait_for("worker draining", 1);
     begun.send("x\r\n\r\n");
@@ -171,12 +168,7 @@ fn pid_of_worker(server: &Server, worker: &str) -> i32 {
     connection_to(server, worker).get("/pid").text().parse().unwrap()
 }
 
-fn open_files(pid: i32) -> Vec<usize> {
-    let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
-    open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
-}
-
-fn limit_files(pid: i32, most: usize) {
+fn limit_files(pid: i32, most: i32) {
     let status =
         Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--nofile={most}:")]).status();
     assert!(status.unwrap().success());

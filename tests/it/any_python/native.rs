@@ -1,5 +1,6 @@
 //! Native services, which have no Python.
 
+use crate::support::body_is_no_request;
 use hostler_testkit::{Load, Server, root};
 use nix::{
     sys::signal::{Signal, kill},
@@ -55,6 +56,13 @@ fn a_client_that_shut_down_its_side_still_gets_its_native_answer() {
     conn.send("GET /wait HTTP/1.1\r\nhost: test\r\n\r\n");
     conn.finish();
     assert_eq!(conn.reply().unwrap().status, 504, "{}", server.log());
+    server.stop();
+}
+
+#[test]
+fn a_body_that_a_native_service_does_not_read_is_not_a_request() {
+    let server = supervised().start();
+    body_is_no_request(&server, true, "native");
     server.stop();
 }
 

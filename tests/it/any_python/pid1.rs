@@ -1,39 +1,23 @@
 //! The server as PID 1 of a container: it reaps orphans and stays when it is upgraded.
 
-use hostler_testkit::{LIMIT, Server, can_make_namespaces};
+use hostler_testkit::{AS_PID_1, Server, can_make_namespaces, proc};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use std::{fs, time::Instant};
 
 #[test]
 fn as_pid_1_orphans_of_anybody_are_reaped_and_nothing_else_happens() {
     if !can_make_namespaces() {
         return;
     }
-    let server = Server::app("supervised:app")
-        .option("workers", 2)
-        .wrapped(&["unshare", "--pid", "--fork", "--mount-proc"])
-        .start();
+    let server = Server::app("supervised:app").option("workers", 2).wrapped(AS_PID_1).start();
     // No handler is to take longer than a client waits.
     for _ in 0..20 {
         assert_eq!(server.connect().get("/orphans/50").text(), "50 orphans");
     }
-    let limit = Instant::now() + LIMIT;
-    let zombies = || {
-        let all = fs::read_dir("/proc").unwrap().flatten();
-        let states = all.filter_map(|entry| {
-            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-            let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-            let (state, group) = (fields.next()?.to_owned(), fields.nth(1)?.to_owned());
-            Some((state, group))
-        });
-        states.filter(|(state, group)| state == "Z" && *group == server.master().to_string()).count()
-    };
-    while zombies() > 0 {
-        assert!(Instant::now() < limit, "{} zombies", zombies());
-    }
+    let is_zombie = |pid: &i32| proc::state(*pid) == Some('Z');
+    server.wait_until("every orphan reaped", || !proc::members(server.master()).iter().any(is_zombie));
     assert_eq!(server.log().matches("worker ready").count(), 2, "{}", server.log());
     assert!(!server.log().contains("worker ended"), "{}", server.log());
     let first = server.child_of(server.master()).unwrap();
@@ -47,10 +31,7 @@ fn an_upgrade_as_pid_1_leaves_somebody_to_pass_signals_on() {
     if !can_make_namespaces() {
         return;
     }
-    let server = Server::app("supervised:app")
-        .option("workers", 1)
-        .wrapped(&["unshare", "--pid", "--fork", "--mount-proc"])
-        .start();
+    let server = Server::app("supervised:app").option("workers", 1).wrapped(AS_PID_1).start();
     let first = server.child_of(server.master()).unwrap();
     kill(Pid::from_raw(first), Signal::SIGUSR2).unwrap();
     server.wait_for("stays to pass signals on", 1);
@@ -99,10 +80,7 @@ fn as_pid_1_a_drained_server_takes_the_service_back() {
 
 /// A server that is PID 1 of a namespace, upgraded once and drained; and its number outside.
 fn upgraded_as_pid_1() -> (Server, i32) {
-    let server = Server::app("supervised:app")
-        .option("workers", 1)
-        .wrapped(&["unshare", "--pid", "--fork", "--mount-proc"])
-        .start();
+    let server = Server::app("supervised:app").option("workers", 1).wrapped(AS_PID_1).start();
     let first = server.child_of(server.master()).unwrap();
     kill(Pid::from_raw(first), Signal::SIGUSR2).unwrap();
     server.wait_for("stays to pass signals on", 1);
@@ -118,8 +96,5 @@ fn stop_pid_1(mut server: Server, first: i32) {
 
 /// The child of a process that is a master, and no mold that is about to leave.
 fn master_below(pid: i32) -> i32 {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    let title = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let mut children = children.split_ascii_whitespace().map(|pid| pid.parse().unwrap());
-    children.find(|pid| title(pid).contains("master")).unwrap()
+    proc::children(pid).into_iter().find(|pid| proc::title(*pid).contains("master")).unwrap()
 }

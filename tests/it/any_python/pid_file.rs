@@ -1,13 +1,12 @@
 //! `--pid-file`: written, respected and removed, and nothing else with it.
 
-use hostler_testkit::{LIMIT, Server, directory, wait_until};
+use hostler_testkit::{Server, directory, wait_until};
 use std::{
     fs,
     os::unix::{
         fs::{MetadataExt, symlink},
         net::UnixListener,
     },
-    time::Instant,
 };
 
 #[test]
@@ -16,10 +15,9 @@ fn a_pid_file_of_a_running_server_is_respected_and_a_stale_one_is_not() {
     fs::write(&file, "999999\n").unwrap();
     let server =
         Server::app("supervised:app").option("workers", 1).option("pid-file", file.display()).start();
-    let limit = Instant::now() + LIMIT;
-    while fs::read_to_string(&file).unwrap().trim() != server.master().to_string() {
-        assert!(Instant::now() < limit);
-    }
+    server.wait_until("the pid file replaced", || {
+        fs::read_to_string(&file).unwrap().trim() == server.master().to_string()
+    });
     let (code, log) =
         Server::app("supervised:app").option("port", 0).option("pid-file", file.display()).fail();
     assert_eq!(code, Some(78), "{log}");

@@ -1,16 +1,13 @@
 //! Reloads (SIGHUP): which one counts, what they read again, and what they leave as it is. Of the code that they
 //! load: `each_python/reload.rs`.
 
-use crate::support::{Place, eventually, slow_import, start, workspace};
-use hostler_testkit::{Conn, LIMIT, Load, Server, directory};
+use crate::support::{Place, slow_import, start, workspace};
+use hostler_testkit::{Conn, Load, Server, directory};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::fs;
 
 #[test]
 fn of_reloads_in_quick_succession_the_last_one_counts() {
@@ -97,13 +94,13 @@ fn a_reload_that_fails_changes_no_number_of_workers() {
     load.wait_for(100);
     assert!(!server.log().contains("worker retires"), "{}", server.log());
     // Master, mold and four workers.
-    eventually("there are not six processes", &server, || server.processes().len() == 6);
+    server.wait_until("six processes", || server.processes().len() == 6);
     fs::write(&place.config, "workers = 2\n").unwrap();
     fs::write(&place.state, "serve").unwrap();
     server.signal(Signal::SIGHUP);
     server.wait_for(" reloaded generation=3", 1);
     server.wait_for("reason=\"reload\"", 4);
-    eventually("there are not four processes", &server, || server.processes().len() == 4);
+    server.wait_until("four processes", || server.processes().len() == 4);
     assert_eq!(load.end().failures, Vec::<String>::new());
     server.stop();
 }
@@ -133,7 +130,7 @@ fn a_mold_that_stands_still_does_not_hold_up_a_stop_or_a_reload() {
     kill(Pid::from_raw(mold), Signal::SIGSTOP).unwrap();
     server.signal(Signal::SIGHUP);
     server.wait_for(" reloaded generation=1", 1);
-    eventually("the stopped mold is left over", &server, || server.processes().len() == 3);
+    server.wait_until("the stopped mold gone", || server.processes().len() == 3);
     assert_eq!(Conn::to(address).get("/").status, 200);
     let mold = pid_in(&server.log(), "mold ready generation=1");
     kill(Pid::from_raw(mold), Signal::SIGSTOP).unwrap();
@@ -160,11 +157,7 @@ fn a_worker_that_is_born_when_its_generation_is_over_leaves() {
     server.wait_for(" reloaded generation=1", 1);
     // It was told to fork another worker before anybody reloaded.
     kill(Pid::from_raw(mold), Signal::SIGCONT).unwrap();
-    let end = Instant::now() + LIMIT;
     // The master, the new mold and its worker.
-    while server.processes().len() != 3 {
-        assert!(Instant::now() < end, "{:?}\n{}", server.processes(), server.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    server.wait_until("left alone", || server.processes().len() == 3);
     server.stop();
 }

@@ -1,6 +1,6 @@
 //! Where descriptors, processes or files are lacking.
 
-use hostler_testkit::{READABLE_PYTHON, Server, can_make_namespaces, python, wait_until};
+use hostler_testkit::{READABLE_PYTHON, Server, can_make_namespaces, proc, python, wait_until};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -32,20 +32,17 @@ fn a_worker_without_descriptors_neither_spins_nor_stays_deaf() {
     let server = Server::app("hostile:app").option("workers", 1).start();
     let mut kept = server.connect();
     let worker: i32 = kept.get("/pid").text().parse().unwrap();
-    let open = fs::read_dir(format!("/proc/{worker}/fd")).unwrap().count();
+    let open = proc::descriptors(worker).len();
     let limit = ["--pid", &worker.to_string(), &format!("--nofile={}", open + 2)];
     assert!(Command::new("prlimit").args(limit).status().unwrap().success());
     let crowd: Vec<_> = (0..8).map(|_| server.connect()).collect();
     server.wait_for("cannot accept", 1);
     // Serves on, and is at rest meanwhile: its time on the processor, in hundredths of a second.
-    let used = || -> u64 {
-        let stat = fs::read_to_string(format!("/proc/{worker}/stat")).unwrap();
-        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().collect();
-        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-    };
+    let used = || proc::cpu_ticks(worker);
     let (began, before) = (Instant::now(), used());
     while began.elapsed().as_millis() < 1500 {
         assert_eq!(kept.get("/pid").status, 200);
+        // Time at rest is what is measured.
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     assert!(used() - before < 75, "{} ticks in 150", used() - before);

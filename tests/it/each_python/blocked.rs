@@ -70,6 +70,7 @@ fn a_worker_that_rests_has_a_thread_that_sleeps() {
     let limit = std::time::Instant::now() + hostler_testkit::LIMIT;
     loop {
         let before = switches();
+        // That nothing happens for this long is what is tested.
         std::thread::sleep(std::time::Duration::from_millis(500));
         // It has its name from its first moment on, which may come after the first answer.
         if before.len() == 1 && switches() == before {
@@ -114,6 +115,7 @@ fn quick_answers_leave_while_another_handler_blocks_the_thread() {
     // All of them are ready in the turn that follows this.
     let mut first = server.connect();
     first.send(get("/block?s=0.3"));
+    // Nothing tells that its handler has begun to block; if it has not, the test passes for a lesser reason.
     sleep(Duration::from_millis(50));
     for conn in &mut quick {
         conn.send(get("/quick"));
@@ -125,5 +127,4 @@ fn quick_answers_leave_while_another_handler_blocks_the_thread() {
         assert_eq!(conn.reply().unwrap().text(), "/quick");
     }
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
-    server.stop();
 }

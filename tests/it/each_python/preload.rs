@@ -1,6 +1,6 @@
 //! `--preload`: the application is imported in the mold, the process that workers are forked from.
 
-use crate::support::{Place, eventually, start};
+use crate::support::{Place, start};
 use hostler_testkit::{Conn, Server, directory};
 use nix::{
     sys::signal::{Signal, kill},
@@ -36,7 +36,7 @@ fn the_boot_timeout_holds_for_an_import_in_the_mold() {
     server.wait_for("the mold was not ready within the boot timeout, and is killed generation=1", 1);
     server.wait_for("not reloaded: the running workers serve on", 1);
     assert_eq!(Conn::to(address).get("/").status, 200);
-    eventually("somebody is left over", &server, || server.processes().len() == 3);
+    server.wait_until("alone", || server.processes().len() == 3);
     server.stop();
 
     let (code, log) = place.app().option("workers", 1).arg("--preload").option("boot-timeout", 2).fail();
@@ -56,14 +56,14 @@ fn a_worker_whose_mold_dies_before_it_tells_of_it_does_not_boot() {
     let serving = server.connect().get("/").text();
     fs::write(&file, "").unwrap();
     server.signal(Signal::SIGHUP);
-    eventually("the mold does not die", &server, || !fs::exists(&file).unwrap());
+    server.wait_until("the mold dead", || !fs::exists(&file).unwrap());
     server.wait_for("not reloaded", 1);
     // Master, the mold of before and its worker.
-    eventually("there are not three processes", &server, || server.processes().len() == 3);
+    server.wait_until("three processes", || server.processes().len() == 3);
     assert_eq!(server.connect().get("/").text(), serving);
     server.signal(Signal::SIGHUP);
     server.wait_for(" reloaded generation=2", 1);
-    eventually("there are not three processes again", &server, || server.processes().len() == 3);
+    server.wait_until("three processes again", || server.processes().len() == 3);
     server.stop();
 }
 

@@ -1,6 +1,6 @@
 //! Reloads bring new code: that works, fails to load, or hangs. Of everything else: `any_python/reload.rs`.
 
-use crate::support::{Place, application, eventually, nothing_lost, start, workspace};
+use crate::support::{Place, application, nothing_lost, start, workspace};
 use hostler_testkit::{Conn, Load, Server, directory, wait_until};
 use nix::sys::signal::Signal;
 use std::fs;
@@ -73,7 +73,7 @@ fn an_import_that_hangs_is_replaced_by_a_later_reload() {
         server.wait_for(" reloaded generation=2", 1);
         assert_eq!(Conn::to(address).get("/").status, 200);
         // What hung is gone as well: master, mold and two workers are left.
-        eventually("somebody is left over", &server, || server.processes().len() == 4);
+        server.wait_until("alone", || server.processes().len() == 4);
         server.stop();
     }
 }

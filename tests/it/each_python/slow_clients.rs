@@ -1,18 +1,28 @@
 //! Clients that read or send slowly or not at all, and bodies that nobody reads, on every interface.
 
-use crate::support::{LONG, connections, get, reads_slowly};
-use hostler_testkit::Server;
+use crate::support::{body_is_no_request, connections, get, reads_slowly};
 use std::{
-    io::{Read, Write},
-    thread::sleep,
+    io::Read,
+    thread::{self, sleep},
     time::{Duration, Instant},
 };
 
+/// Interfaces, and for WSGI the number of threads.
 const INTERFACES: [(&str, &str); 4] = [("asgi", "1"), ("wsgi", "1"), ("wsgi", "4"), ("rsgi", "1")];
+
+/// At once, for these tests mostly wait.
+fn on_each_interface(test: impl Fn(&str, &str) + Sync) {
+    thread::scope(|scope| {
+        for (interface, threads) in INTERFACES {
+            let test = &test;
+            scope.spawn(move || test(interface, threads));
+        }
+    });
+}
 
 #[test]
 fn a_large_answer_waits_for_its_reader() {
-    for (interface, threads) in INTERFACES {
+    on_each_interface(|interface, threads| {
         let server = connections(interface)
             .option("blocking-threads", threads)
             .option("http1-header-read-timeout", 500)
@@ -21,12 +31,12 @@ fn a_large_answer_waits_for_its_reader() {
             reads_slowly(&server, path, |_| ());
         }
         server.stop();
-    }
+    });
 }
 
 #[test]
 fn a_client_that_reads_nothing_is_reset_and_a_slow_one_is_served() {
-    for (interface, threads) in INTERFACES {
+    on_each_interface(|interface, threads| {
         let server =
             connections(interface).option("blocking-threads", threads).option("write-timeout", "1s").start();
         let mut slow = server.connect();
@@ -36,6 +46,7 @@ fn a_client_that_reads_nothing_is_reset_and_a_slow_one_is_served() {
         let mut stream = slow.into_stream();
         let (mut all, mut block) = (Vec::new(), [0; 150_000]);
         while all.len() < 6_000_000 {
+            // It reads slowly.
             sleep(Duration::from_millis(50));
             match stream.read(&mut block).unwrap() {
                 0 => panic!("{interface} {threads}: cut after {} bytes", all.len()),
@@ -45,12 +56,12 @@ fn a_client_that_reads_nothing_is_reset_and_a_slow_one_is_served() {
         // It was reset in the meantime: what it had not taken is gone.
         assert!(stuck.reply().is_err(), "{interface} {threads}");
         server.stop();
-    }
+    });
 }
 
 #[test]
 fn a_body_that_does_not_come_is_answered_with_408() {
-    for (interface, threads) in INTERFACES {
+    on_each_interface(|interface, threads| {
         let server = connections(interface)
             .option("blocking-threads", threads)
             .option("body-read-timeout", "500ms")
@@ -64,45 +75,24 @@ fn a_body_that_does_not_come_is_answered_with_408() {
         }
         assert_eq!(conn.reply().unwrap().status, 408, "{interface} {threads}");
         assert!(conn.is_closed());
+        drop(conn);
         server.stop();
-    }
-}
-
-/// The body of a request that was answered early is not taken for another request.
-fn body_is_no_request(server: &Server, early: bool, name: &str) {
-    let body = get("/smuggled").repeat(3000);
-    let mut conn = server.connect();
-    conn.send(format!("POST /early HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n", body.len()));
-    if !early {
-        conn.send(&body);
-    }
-    assert_eq!(conn.reply().unwrap().status, 200, "{name}");
-    sleep(LONG);
-    if early {
-        // The connection may be closed by now.
-        let _ = conn.clone_stream().write_all(body.as_bytes());
-    }
-    conn.finish();
-    let rest = conn.to_end().unwrap_or_default();
-    assert!(rest.is_empty(), "{name}: {}", String::from_utf8_lossy(&rest));
+    });
 }
 
 #[test]
 fn a_body_that_nobody_reads_is_not_a_request() {
-    for (interface, threads) in INTERFACES {
+    on_each_interface(|interface, threads| {
         let server = connections(interface).option("blocking-threads", threads).start();
         // Bodies are read before WSGI applications are called.
         body_is_no_request(&server, interface != "wsgi", &format!("{interface} {threads}"));
         server.stop();
-    }
-    let server = Server::program(env!("CARGO_BIN_EXE_native_app").into()).start();
-    body_is_no_request(&server, true, "native");
-    server.stop();
+    });
 }
 
 #[test]
 fn malformed_chunks_are_answered_with_400_and_end_the_connection() {
-    for (interface, threads) in INTERFACES {
+    on_each_interface(|interface, threads| {
         let server = connections(interface).option("blocking-threads", threads).start();
         let mut conn = server.connect();
         conn.send(
@@ -110,20 +100,23 @@ fn malformed_chunks_are_answered_with_400_and_end_the_connection() {
         );
         assert_eq!(conn.reply().unwrap().status, 400, "{interface} {threads}");
         assert!(conn.is_closed());
+        // A stop would wait for the client's end of a connection whose request broke.
+        drop(conn);
         server.stop();
-    }
+    });
 }
 
 #[test]
 fn a_broken_upload_does_not_hold_up_a_stop() {
-    for (interface, threads) in INTERFACES {
+    on_each_interface(|interface, threads| {
         let server = connections(interface).option("blocking-threads", threads).start();
         let mut conn = server.connect();
         conn.send("POST /read HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\nhello");
+        // Nothing tells that the application waits for the rest.
         sleep(Duration::from_millis(200));
         drop(conn);
         let begun = Instant::now();
         server.stop();
         assert!(begun.elapsed() < Duration::from_secs(10), "{interface} {threads}: {:?}", begun.elapsed());
-    }
+    });
 }

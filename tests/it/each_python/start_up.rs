@@ -68,7 +68,7 @@ fn a_boot_that_hangs_is_told_with_the_applications_line() {
     let ways = [("startup", "# the application's await"), ("import", "# the import's line")];
     for (way, text) in ways {
         let server =
-            Server::app("blocking:app").option("workers", 1).option("boot-timeout", 1).env("HANG", way);
+            Server::app("blocking:app").option("workers", 1).option("boot-timeout", 2).env("HANG", way);
         let (code, log) = server.fail();
         assert_eq!(code, Some(3), "{log}");
         let place = format!("blocking.py:{} in", line_of("blocking.py", text));

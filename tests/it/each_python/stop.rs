@@ -1,11 +1,11 @@
 //! How a worker ends: requests in flight, streams, and what the application is not done with.
 
-use hostler_testkit::{Builder, LIMIT, Server};
+use hostler_testkit::{Builder, Server, wait_until};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use std::{fs, time::Instant};
+use std::fs;
 use tempfile::TempDir;
 
 #[test]
@@ -49,10 +49,7 @@ fn a_drain_delay_serves_on_and_each_answer_ends_its_connection() {
     server.signal(Signal::SIGTERM);
     server.wait_for("stopping gracefully", 1);
     // The worker hears of it a moment later; its answers say from when on.
-    let limit = Instant::now() + LIMIT;
-    while server.connect().get("/pid").header("connection") != Some("close") {
-        assert!(Instant::now() < limit);
-    }
+    wait_until("draining", || server.connect().get("/pid").header("connection") == Some("close"));
     let last = kept.get("/pid");
     assert_eq!((last.status, last.header("connection")), (200, Some("close")));
     assert!(kept.is_closed());

@@ -29,6 +29,7 @@ fn a_large_answer_survives_reloads_upgrades_and_stops() {
     let mut server = connections("asgi").start();
     let mut conn = server.connect();
     conn.send(get("/bytes?n=12000000"));
+    // It reads nothing for a while, before the stop and during the drain.
     sleep(LONG);
     server.signal(Signal::SIGTERM);
     server.wait_for("draining", 2);
@@ -162,6 +163,7 @@ fn read_slowly(mut stream: TcpStream, name: &str, mut meanwhile: impl FnMut(&mut
     let body = |all: &[u8]| all.windows(4).position(|end| end == b"\r\n\r\n").map(|end| all.len() - end - 4);
     while body(&all).is_none_or(|read| read < SLOWLY_READ) {
         meanwhile(&mut stream, all.len());
+        // It reads slowly.
         sleep(Duration::from_millis(100));
         let mut rest = 50_000;
         while rest > 0 {

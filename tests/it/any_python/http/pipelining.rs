@@ -27,6 +27,7 @@ fn pipelined_answers_are_whole_and_in_order() {
         let server = server.start();
         let mut conn = server.connect();
         conn.send([get("/bytes?n=12000000"), get("/second"), get("/bytes?n=100")].concat());
+        // It reads nothing for a while.
         sleep(LONG);
         assert!(is_pattern(&conn.reply().unwrap().body));
         assert_eq!(conn.reply().unwrap().text(), "/second");
@@ -44,6 +45,7 @@ fn two_thousand_pipelined_answers_are_read_late() {
     let mut stream = conn.clone_stream();
     std::thread::scope(|scope| {
         scope.spawn(|| stream.write_all(requests.as_bytes()).unwrap());
+        // Far longer than the server needs until both kernels are full.
         sleep(Duration::from_secs(3));
         for number in 0..COUNT {
             assert_eq!(conn.reply().unwrap().text(), format!("/{number:0>5000}"));

@@ -1,9 +1,9 @@
 //! `--log-file`: opened again when it is told to, full, gone, or a pipe.
 
 use super::{app, everything_works, named_pipe, reader};
-use hostler_testkit::{LIMIT, Server, directory, get_unix, wait_until};
+use hostler_testkit::{Server, directory, get_unix, wait_until};
 use nix::sys::signal::Signal;
-use std::{fs, io::Read, path::PathBuf, process::Command, time::Instant};
+use std::{fs, io::Read, process::Command};
 
 #[test]
 fn the_log_goes_to_a_file_that_is_opened_again() {
@@ -15,20 +15,15 @@ fn the_log_goes_to_a_file_that_is_opened_again() {
         .option("log-file", file.display())
         .option("log-format", "json")
         .launch();
-    let limit = Instant::now() + LIMIT;
-    let wait = |path: &PathBuf, text: &str| {
-        while !fs::read_to_string(path).unwrap_or_default().contains(text) {
-            assert!(Instant::now() < limit, "no {text:?}: {:?}", fs::read_to_string(path));
-        }
-    };
-    wait(&file, "worker ready");
+    let has = |text: &str| fs::read_to_string(&file).unwrap_or_default().contains(text);
+    wait_until("ready by the file", || has("worker ready"));
     for line in fs::read_to_string(&file).unwrap().lines() {
         let event: serde_json::Value = serde_json::from_str(line).unwrap();
         assert!(event["message"].is_string() && event["timestamp"].is_string(), "{line}");
     }
     fs::rename(&file, &moved).unwrap();
     server.signal(Signal::SIGUSR1);
-    wait(&file, "log file reopened");
+    wait_until("reopened", || has("log file reopened"));
     server.signal(Signal::SIGTERM);
     assert_eq!(server.wait_exit().code(), Some(0));
     let log = fs::read_to_string(&file).unwrap();

@@ -1,12 +1,10 @@
 //! Processes that are killed or stopped in each state.
 
 use super::{STATES, Scene, State};
-use hostler_testkit::LIMIT;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use std::time::{Duration, Instant};
 
 /// Does something to each process but the master, newest first, in each state.
 fn to_each_process(name: &str, signal: Signal) {
@@ -54,15 +52,6 @@ fn the_master_is_killed_in_each_state() {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
             }
         }
-        let limit = Instant::now() + LIMIT;
-        while !scene.server.processes().is_empty() {
-            assert!(
-                Instant::now() < limit,
-                "{state:?}: {:?} are left\n{}",
-                scene.server.processes(),
-                scene.server.log()
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        scene.server.wait_empty();
     }
 }

@@ -4,17 +4,12 @@
 mod deaths;
 mod signals;
 
-use hostler_testkit::{Conn, LIMIT, Server, root};
+use hostler_testkit::{Conn, Server, proc, root};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use std::{
-    fs,
-    net::SocketAddr,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -107,36 +102,26 @@ impl Scene {
     /// stopped, nobody can tell it from a process of the application.
     fn children(&self) -> Vec<i32> {
         let masters = self.masters();
-        let parent = |pid: i32| -> Option<i32> {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
-        };
-        let all = self.server.processes().into_iter();
-        let mut children: Vec<i32> =
-            all.filter(|pid| parent(*pid).is_some_and(|parent| masters.contains(&parent))).collect();
+        let is_child = |pid: &i32| proc::parent(*pid).is_some_and(|parent| masters.contains(&parent));
+        let mut children: Vec<i32> = self.server.processes().into_iter().filter(is_child).collect();
         children.sort_unstable();
         children
     }
 
     /// How many workers there are, ready or not.
-    fn hung(&self) -> usize {
-        let title = |pid: i32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        self.server.processes().into_iter().filter(|pid| title(*pid).contains("hostler: worker")).count()
+    fn workers(&self) -> usize {
+        let is_worker = |pid: &i32| proc::title(*pid).contains("hostler: worker");
+        self.server.processes().into_iter().filter(is_worker).count()
     }
 
     /// Whether somebody answers; false when the server has ended instead.
-    fn is_served(&mut self, what: &str) -> bool {
-        let limit = Instant::now() + LIMIT;
-        loop {
-            if self.masters().is_empty() {
-                return false;
-            }
-            if Conn::try_to(self.address).is_ok_and(|mut conn| answers(&mut conn)) {
-                return true;
-            }
-            assert!(Instant::now() < limit, "{what}: nobody answers\n{}", self.server.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+    fn is_served(&self, what: &str) -> bool {
+        let mut served = false;
+        self.server.wait_until(&format!("served after {what}"), || {
+            served = Conn::try_to(self.address).is_ok_and(|mut conn| answers(&mut conn));
+            served || self.masters().is_empty()
+        });
+        served
     }
 
     /// Whatever happened, it can be stopped, and nothing is left.
@@ -145,27 +130,14 @@ impl Scene {
             for pid in self.masters() {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
             }
-            // Two signals at once are one.
+            // Two signals at once are one, and nothing tells that a server which may just be starting has taken the first.
             std::thread::sleep(Duration::from_millis(50));
         }
-        let limit = Instant::now() + LIMIT;
-        while !self.server.processes().is_empty() {
-            let left: Vec<_> = self.server.processes().into_iter().map(describe).collect();
-            assert!(Instant::now() < limit, "{what}: {left:?} are left\n{}", self.server.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        self.server.wait_empty();
         let status = self.server.wait_exit_of_master().code();
         // 3: the start failed, for what was killed was part of it.
         assert!(matches!(status, Some(0 | 3)), "{what}: {status:?}\n{}", self.server.log());
     }
-}
-
-/// For the message of a test that fails.
-fn describe(pid: i32) -> String {
-    let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
-    let status = read("status");
-    let lines = status.lines().filter(|line| line.starts_with("State") || line.starts_with("PPid"));
-    format!("{pid} {:?} {:?}", lines.collect::<Vec<_>>(), read("cmdline").trim_end_matches('\0'))
 }
 
 fn answers(conn: &mut Conn) -> bool {

@@ -1,12 +1,8 @@
 //! Signals to the master in each state, alone and in pairs.
 
 use super::{Scene, State, state_file};
-use hostler_testkit::LIMIT;
 use nix::sys::signal::Signal;
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::fs;
 
 const SIGNALS: [Signal; 10] = [
     Signal::SIGTERM,
@@ -111,11 +107,7 @@ fn who_is_told_to_leave_before_anything_served_fails_nothing() {
             scene.server.wait_for(told, 1);
             if signal != Signal::SIGTTOU {
                 // Another one hangs by now: in its import, as a worker of its own.
-                let limit = Instant::now() + LIMIT;
-                while scene.hung() < 2 {
-                    assert!(Instant::now() < limit, "{}", scene.server.log());
-                    std::thread::sleep(Duration::from_millis(5));
-                }
+                scene.server.wait_until("a second worker forked", || scene.workers() >= 2);
             }
         }
         scene.server.wait_for("worker ended", 1);

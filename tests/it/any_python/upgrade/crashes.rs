@@ -2,13 +2,9 @@
 
 use super::{long_request, signal, slow_boot, upgrade};
 use crate::support::{nothing_lost, workspace};
-use hostler_testkit::{LIMIT, Load, Server, directory, receive};
+use hostler_testkit::{Load, Server, directory, proc, receive};
 use nix::sys::signal::Signal;
-use std::{
-    fs,
-    os::unix::net::UnixDatagram,
-    time::{Duration, Instant},
-};
+use std::{fs, os::unix::net::UnixDatagram};
 
 #[test]
 fn an_upgrade_that_fails_changes_nothing() {
@@ -50,17 +46,12 @@ fn a_successor_that_is_killed_before_it_serves_changes_nothing_and_leaves_nothin
     server.wait_for("mold ready", 2);
     signal(successor, Signal::SIGKILL);
     server.wait_for("not upgraded: the other server ended; this one goes on", 1);
-    let limit = Instant::now() + LIMIT;
     before.sort_unstable();
-    loop {
+    server.wait_until("the same processes as before", || {
         let mut now = server.processes();
         now.sort_unstable();
-        if now == before {
-            break;
-        }
-        assert!(Instant::now() < limit, "{before:?} {now:?}\n{}", server.log());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+        now == before
+    });
     load.wait_for(50);
     assert_eq!(load.end().failures, Vec::<String>::new());
     server.stop();
@@ -113,14 +104,11 @@ fn when_the_successor_crashes_the_draining_server_takes_the_service_back() {
     assert!(!said.contains("STOPPING"), "{said}");
     let said = receive(&manager_socket, "READY=1");
     assert!(said.contains("1 of 1 workers serve"), "{said}");
-    let limit = Instant::now() + LIMIT;
-    while fs::read_to_string(&pid_file).unwrap_or_default().trim() != server.master().to_string() {
-        assert!(Instant::now() < limit);
-    }
-    let open = fs::read_dir(format!("/proc/{}/fd", server.master())).unwrap().flatten();
-    let targets = open.filter_map(|entry| fs::read_link(entry.path()).ok());
-    let pid_files =
-        targets.filter(|target| target.to_string_lossy().starts_with(&*pid_file.to_string_lossy()));
+    server.wait_until("the old server's pid file again", || {
+        fs::read_to_string(&pid_file).unwrap_or_default().trim() == server.master().to_string()
+    });
+    let open = proc::descriptors(server.master());
+    let pid_files = open.values().filter(|target| target.starts_with(&pid_file));
     assert_eq!(pid_files.count(), 1);
     assert_eq!(long.reply().unwrap().text(), "waited");
     // It can be upgraded again.

@@ -106,6 +106,7 @@ fn a_client_that_reads_slowly_is_served() {
     let (begun, mut read) = (Instant::now(), 0);
     while begun.elapsed() < Duration::from_secs(8) {
         read += conn.exactly(400_000).unwrap().len();
+        // It reads slowly.
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(read > 4_000_000 && !server.log().contains("flooding ended"), "{read}\n{}", server.log());
@@ -164,7 +165,7 @@ fn a_client_that_pings_and_does_not_read_is_read_no_more() {
     let mut other = connect(&server, "/echo");
     other.send(Message::text("served")).unwrap();
     assert_eq!(other.read().unwrap(), Message::text("served"));
-    drop(stream);
+    drop((stream, other));
     server.stop();
 }
 

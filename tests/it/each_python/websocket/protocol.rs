@@ -40,6 +40,7 @@ fn subprotocols_and_close_codes_of_the_application_arrive() {
     assert!(!response.headers().contains_key("sec-websocket-extensions"), "none was agreed on");
     assert_eq!(close_of(&mut socket), (4001, "done".into()));
     server.wait_for("then {'type': 'websocket.disconnect', 'code': 4001, 'reason': 'done'}", 1);
+    drop(socket);
     server.stop();
 }
 
@@ -68,6 +69,7 @@ fn an_application_that_raises_closes_with_1011_and_the_worker_lives() {
     assert_eq!(close_of(&mut socket).0, 1011);
     server.wait_for("raised in a websocket on purpose", 1);
     assert_eq!(server.connect().get("/").text(), "plain");
+    drop(socket);
     server.stop();
 }
 
@@ -104,6 +106,7 @@ fn clients_that_break_the_rules_are_told_which_and_nobody_else_is_harmed() {
     }
     other.send(Message::text("still here")).unwrap();
     assert_eq!(other.read().unwrap(), Message::text("still here"));
+    drop(other);
     server.stop();
 }
 
@@ -159,6 +162,7 @@ fn messages_are_compressed_if_both_sides_want_it() {
     let mut plain = connect(&server, "/echo");
     plain.send(Message::text("plain")).unwrap();
     assert_eq!(plain.read().unwrap(), Message::text("plain"));
+    drop((conn, plain));
     server.stop();
     let server = Server::app("websocket_app:app").arg("--ws-deflate").arg("--no-ws-deflate-context-takeover");
     let server = server.option("ws-max-size", 1000).start();
@@ -175,5 +179,6 @@ fn messages_are_compressed_if_both_sides_want_it() {
     ];
     conn.send(bomb);
     assert_eq!(conn.exactly(4).unwrap(), [0x88, 2, 0x03, 0xf1]);
+    drop(conn);
     server.stop();
 }

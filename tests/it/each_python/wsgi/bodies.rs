@@ -1,6 +1,7 @@
 //! Bodies that are large, break off, or cannot be stored.
 
-use super::{adverse_app, descriptors, reset, send_expecting, until};
+use super::{adverse_app, reset, send_expecting};
+use hostler_testkit::{proc, wait_until};
 use std::{
     fs,
     process::Command,
@@ -53,8 +54,9 @@ fn large_bodies_leave_no_file() {
         let mut conn = server.connect();
         conn.send("POST /length HTTP/1.1\r\nhost: t\r\ncontent-length: 3000000\r\n\r\n");
         conn.send(vec![b'x'; 2_000_000]);
-        let spooled = || descriptors(&server).iter().any(|path| path.starts_with(dir.path()));
-        until("nothing was stored", spooled);
+        let descriptors = || proc::descriptors(server.workers()[0]);
+        let spooled = || descriptors().values().any(|path| path.starts_with(dir.path()));
+        wait_until("stored", spooled);
         let mut broken = server.connect();
         broken.send("POST /length HTTP/1.1\r\nhost: t\r\ncontent-length: 3000000\r\n\r\n");
         broken.send(vec![b'x'; 2_000_000]);
@@ -62,7 +64,7 @@ fn large_bodies_leave_no_file() {
         conn.send(vec![b'x'; 1_000_000]);
         assert_eq!(conn.reply().unwrap().text(), "3000000");
         reset(broken);
-        until("a file was left", || !spooled());
+        wait_until("removed", || !spooled());
         server.stop();
     }
 }
@@ -84,6 +86,7 @@ fn a_body_that_cannot_be_stored_is_answered_and_told() {
             server.wait_for("a request's body could not be stored", 1);
             assert_eq!(server.connect().get("/flag").text(), "set");
             assert_eq!(server.workers().len(), 1);
+            drop(conn);
             server.stop();
         }
     }

@@ -8,16 +8,12 @@ mod pieces;
 mod slow_clients;
 mod threads;
 
-use hostler_testkit::{Builder, Conn, LIMIT, Server};
+use hostler_testkit::{Builder, Conn, Server};
 use nix::{
     libc,
     sys::socket::{setsockopt, sockopt},
 };
-use std::{
-    fs,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{fs, path::PathBuf};
 use tempfile::TempDir;
 
 fn wsgi_app(threads: u16) -> Builder {
@@ -84,33 +80,10 @@ fn read_until(conn: &mut Conn, text: &str) {
     }
 }
 
+/// Waits until the application's own count of something has a value.
 fn wait_for_state(server: &Server, what: &str, value: &str) {
-    let limit = Instant::now() + Duration::from_secs(20);
-    loop {
-        let found = server.connect().get(&format!("/state?{what}")).text();
-        if found == value {
-            return;
-        }
-        assert!(Instant::now() < limit, "{what} is {found}, not {value}");
-    }
-}
-
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let limit = Instant::now() + LIMIT;
-    while !done() {
-        assert!(Instant::now() < limit, "{what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// What the worker's descriptors lead to.
-fn descriptors(server: &Server) -> Vec<PathBuf> {
-    let all = fs::read_dir(format!("/proc/{}/fd", server.workers()[0])).unwrap();
-    all.flatten().filter_map(|entry| fs::read_link(entry.path()).ok()).collect()
-}
-
-fn sockets(server: &Server) -> usize {
-    descriptors(server).iter().filter(|path| path.to_string_lossy().starts_with("socket:")).count()
+    let has_value = || server.connect().get(&format!("/state?{what}")).text() == value;
+    server.wait_until(&format!("{value} {what}"), has_value);
 }
 
 /// Closes with a reset.

@@ -1,7 +1,10 @@
 //! Responses in pieces, yielded or written: each is on its way before the next, and others are served in between.
 
 use super::{Go, adverse_app, adverse_both, all_of, read_until, send_get, wait_for_state};
-use std::time::{Duration, Instant};
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant},
+};
 
 #[test]
 fn a_piece_is_on_its_way_before_the_next_is_asked_for() {
@@ -72,6 +75,7 @@ fn written_answers_are_framed_as_all_others() {
             let mut old = server.connect();
             old.send("GET /write HTTP/1.0\r\n\r\n");
             assert_eq!(old.reply().unwrap().text(), "written");
+            drop((conn, old));
             server.stop();
         }
     }
@@ -79,6 +83,8 @@ fn written_answers_are_framed_as_all_others() {
 
 #[test]
 fn the_end_of_a_body_whose_length_is_known_is_not_waited_for() {
+    // The application looks for the files until it finds them.
+    let kept = RefCell::new(Vec::new());
     adverse_both(|server| {
         for path in ["last_waits", "close_waits"] {
             let go = Go::new();
@@ -86,6 +92,7 @@ fn the_end_of_a_body_whose_length_is_known_is_not_waited_for() {
             send_get(&mut conn, &format!("/{path}?{}", go.path().display()));
             read_until(&mut conn, "\r\n\r\nall");
             go.now();
+            kept.borrow_mut().push(go);
         }
     });
 }

@@ -1,6 +1,6 @@
 //! Clients that let others wait: no thread waits for them if that can be helped.
 
-use super::{adverse_app, reset, send_expecting, send_get, until};
+use super::{adverse_app, reset, send_expecting, send_get, wait_for_state};
 
 #[test]
 fn slow_senders_hold_no_thread() {
@@ -27,7 +27,7 @@ fn slow_readers_hold_no_thread_up_to_the_buffers_size() {
         // More than the kernel takes.
         send_get(conn, "/blocks?500");
     }
-    until("threads wait for clients", || server.connect().get("/state?closed").text() == "3");
+    wait_for_state(&server, "closed", "3");
     for conn in &mut slow {
         assert_eq!(conn.reply().unwrap().body.len(), 500 * 65536);
     }
@@ -47,7 +47,7 @@ fn a_client_that_leaves_frees_the_thread_that_waits_for_it() {
     send_get(&mut third, "/state?closed");
     slow.into_iter().for_each(reset);
     assert!(third.reply().is_ok());
-    until("a thread waits on", || server.connect().get("/state?closed").text() == "2");
+    wait_for_state(&server, "closed", "2");
     server.stop();
 }
 
@@ -58,6 +58,7 @@ fn an_answer_without_the_body_is_sent_to_a_client_that_waits_for_a_100() {
         let mut conn = server.connect();
         send_expecting(&mut conn, "/refuse", 5);
         assert_eq!(conn.exactly(12).unwrap(), b"HTTP/1.1 417", "{threads} threads");
+        drop(conn);
         let mut conn = server.connect();
         send_expecting(&mut conn, "/echo", 5);
         assert_eq!(conn.exactly(25).unwrap(), b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -100,7 +101,7 @@ fn a_client_that_reads_nothing_gives_its_thread_back_after_the_write_timeout() {
         send_get(conn, "/blocks?1000000");
         conn.exactly(1).unwrap();
     }
-    until("a thread waits on", || server.connect().get("/state?closed").text() == "2");
+    wait_for_state(&server, "closed", "2");
     assert_eq!(server.workers().len(), 1);
     server.stop();
 }

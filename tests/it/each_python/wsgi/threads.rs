@@ -1,7 +1,7 @@
 //! Threads: how many calls run at once, what waits for one, and what is interrupted.
 
-use super::{adverse_app, reset, send_expecting, send_get, sockets, until, wsgi_app};
-use hostler_testkit::{Builder, Conn, Server};
+use super::{adverse_app, reset, send_expecting, send_get, wsgi_app};
+use hostler_testkit::{Builder, Conn, Server, proc, wait_until};
 use std::{
     fs,
     time::{Duration, Instant},
@@ -40,7 +40,7 @@ fn held(server: Builder) -> (Server, TempDir, Vec<Conn>) {
     for conn in &mut held {
         send_get(conn, &format!("/hold?{}", dir.path().join("go").display()));
     }
-    until("they do not run", || fs::read_dir(dir.path()).unwrap().count() == 2);
+    wait_until("running", || fs::read_dir(dir.path()).unwrap().count() == 2);
     (server, dir, held)
 }
 
@@ -50,7 +50,7 @@ fn a_request_that_was_answered_504_in_the_queue_does_not_run() {
     held.iter_mut().for_each(|conn| assert_eq!(conn.reply().unwrap().status, 504));
     assert_eq!(server.connect().get("/mark").status, 504);
     fs::write(dir.path().join("go"), "").unwrap();
-    until("the threads are held on", || server.connect().get("/flag").status == 200);
+    wait_until("free again", || server.connect().get("/flag").status == 200);
     assert_eq!(server.connect().get("/state?marks").text(), "0");
     server.stop();
 }
@@ -58,20 +58,21 @@ fn a_request_that_was_answered_504_in_the_queue_does_not_run() {
 #[test]
 fn requests_of_clients_that_left_do_not_run() {
     let (server, dir, mut held) = held(adverse_app(2));
-    let before = sockets(&server);
+    let sockets = || proc::sockets(server.workers()[0]);
+    let before = sockets();
     let mut half_closed = server.connect();
     send_get(&mut half_closed, "/mark");
     half_closed.finish();
     let mut conns: Vec<_> = (0..4).map(|_| server.connect()).collect();
     conns.iter_mut().for_each(|conn| send_get(conn, "/mark"));
-    until("they are not accepted", || sockets(&server) == before + 5);
+    wait_until("accepted", || sockets() == before + 5);
     // Two break, two leave in good order; but those are taken for clients that wait with a closed side at first.
     conns.drain(..2).for_each(reset);
-    until("nobody noticed", || sockets(&server) == before + 3);
+    wait_until("noticed", || sockets() == before + 3);
     // There is no event to wait for: a second that passes is what is tested.
     std::thread::sleep(Duration::from_millis(1500));
     drop(conns);
-    until("nobody noticed", || sockets(&server) == before + 1);
+    wait_until("noticed", || sockets() == before + 1);
     fs::write(dir.path().join("go"), "").unwrap();
     held.iter_mut().for_each(|conn| assert_eq!(conn.reply().unwrap().text(), "held"));
     assert_eq!(half_closed.reply().unwrap().text(), "marked");

@@ -1,0 +1,63 @@
+//! `cargo xtask test`: the crates' own tests, then the whole server on each Python.
+
+use crate::{
+    python::{self, Python},
+    tools::{Cmd, section},
+};
+use anyhow::{Context, Result};
+use std::{path::PathBuf, thread};
+
+/// Tests of the whole server mostly wait: for processes to start, timeouts and clients that are slow on purpose.
+const TESTS_PER_PROCESSOR: usize = 4;
+
+/// What does not depend on the version of Python (`tests/it/any_python/mod.rs`).
+const ANY_PYTHON: &str = "any_python::";
+
+/// Crates whose tests are `tests/it`: the first two are loaded by a Python, and cannot be linked without one.
+const NOT_UNITS: [&str; 3] = ["hostler-python", "hostler-eventloop", "hostler-tests"];
+
+/// `[NAME…] [--python X]`: with names, the tests of the whole server whose names contain one, on X or the newest Python.
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let (mut names, mut asked) = (Vec::new(), None);
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        if arg == "--python" {
+            let program = args.next().context("--python needs a path")?;
+            asked = Some(Python::ask(&PathBuf::from(program))?);
+        } else {
+            names.push(arg.as_str());
+        }
+    }
+    if names.is_empty() {
+        return all(asked.map_or_else(python::all, |python| Ok(vec![python]))?);
+    }
+    whole_server(&asked.map_or_else(python::newest, Ok)?, &names)
+}
+
+/// Every test: the crates' own once, `tests/it` on the newest Python, and its `each_python` on the others.
+pub(crate) fn all(pythons: Vec<Python>) -> Result<()> {
+    section("unit tests");
+    python::build(&pythons[0])?;
+    let excluded = NOT_UNITS.iter().flat_map(|package| ["--exclude", package]);
+    let mut units = Cmd::cargo(&["test", "--workspace"]).args(excluded);
+    units.env("PYO3_PYTHON", &pythons[0].program).run()?;
+    for (number, python) in pythons.iter().enumerate() {
+        let filter: &[&str] = if number == 0 { &[] } else { &["--skip", ANY_PYTHON] };
+        whole_server(python, filter)?;
+    }
+    Ok(())
+}
+
+fn whole_server(python: &Python, filter: &[&str]) -> Result<()> {
+    section(&format!("the whole server on Python {}", python.version));
+    python::build(python)?;
+    let venv = python.venv("test", &["examples/requirements.txt", "tests/requirements.txt"])?;
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let threads = format!("--test-threads={}", TESTS_PER_PROCESSOR * processors);
+    let tests = ["test", "--package", "hostler-tests", "--", &threads];
+    Cmd::cargo(&tests)
+        .args(filter)
+        .env("PYO3_PYTHON", &python.program)
+        .env("HOSTLER_TEST_PYTHON", &venv)
+        .run()
+}
