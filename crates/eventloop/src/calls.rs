@@ -2,14 +2,22 @@
 
 #![expect(unsafe_code, reason = "vectorcall and context switches have no safe form in PyO3")]
 
-use pyo3::{ffi, prelude::*, types::PyTuple};
+use pyo3::{call::PyCallArgs, ffi, prelude::*, types::PyTuple};
+
+/// The arguments of a call: a tuple, of Rust's or of Python's.
+pub trait Args<'py>: PyCallArgs<'py> + IntoPyObject<'py, Target = PyTuple> {}
+
+impl<'py, T: PyCallArgs<'py> + IntoPyObject<'py, Target = PyTuple>> Args<'py> for T {}
 
 /// Calls `callable(*args)` inside `context`, as `Context.run` does.
+///
+/// # Errors
+/// What the callable raises.
 #[cfg(not(Py_LIMITED_API))]
 pub fn run_in_context<'py>(
     context: &Bound<'py, PyAny>,
     callable: &Bound<'py, PyAny>,
-    args: &Bound<'py, PyTuple>,
+    args: impl Args<'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = context.py();
     // SAFETY: the GIL is held and `context` is alive; a value that is no context gives an error.
@@ -25,16 +33,18 @@ pub fn run_in_context<'py>(
 }
 
 /// Calls `callable(*args)` inside `context`, as `Context.run` does.
+///
+/// # Errors
+/// What the callable raises.
 #[cfg(Py_LIMITED_API)]
 pub fn run_in_context<'py>(
     context: &Bound<'py, PyAny>,
     callable: &Bound<'py, PyAny>,
-    args: &Bound<'py, PyTuple>,
+    args: impl Args<'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = context.py();
-    let mut all = Vec::with_capacity(args.len() + 1);
-    all.push(callable.clone());
-    all.extend(args.iter());
+    let args = pyo3::IntoPyObjectExt::into_bound_py_any(args, py)?.cast_into::<PyTuple>()?;
+    let all = std::iter::once(callable.clone()).chain(args.iter()).collect::<Vec<_>>();
     context.call_method1(pyo3::intern!(py, "run"), PyTuple::new(py, all)?)
 }
 

@@ -1,12 +1,12 @@
 //! Starting an application's coroutine as an asyncio task whose first step runs at once.
 
 use crate::{
-    awaitable::resolve,
     callbacks,
     calls::{call_with, call_with_names},
     core::LoopCore,
     engine::spawn_local,
     forked::exit_if_forked_with,
+    future::resolve,
 };
 use pyo3::{
     intern,

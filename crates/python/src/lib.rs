@@ -12,7 +12,7 @@
 //! The Python half of the package lies in `python/hostler` and is compiled into the extension.
 
 use hostler_eventloop as eventloop;
-use hostler_eventloop::{awaitable, gil, task, waiters as line};
+use hostler_eventloop::{self as awaitable, self as gil, self as task};
 use pyo3::prelude::*;
 
 mod asgi;

@@ -1,12 +1,10 @@
-//! Flow control: the protocol is told when too much waits to be sent, and when that is over.
-
-use super::This;
-use pyo3::{exceptions::PyValueError, intern, prelude::*};
+//! Flow control as a pure state: when too much waits to be sent, and when that is over.
 
 /// asyncio's default for the high-water mark.
 const HIGH: usize = 64 * 1024;
 
 /// The marks, in bytes, and whether the protocol was told to pause.
+#[derive(Debug)]
 pub(super) struct Flow {
     high: usize,
     low: usize,
@@ -24,56 +22,62 @@ impl Flow {
     pub(super) fn limits(&self) -> (usize, usize) {
         (self.low, self.high)
     }
-}
 
-/// Sets the marks, with asyncio's defaults for what is not given.
-pub(super) fn set_limits(slf: This<'_, '_>, high: Option<i64>, low: Option<i64>) -> PyResult<()> {
-    let default = i64::try_from(HIGH).unwrap_or(i64::MAX);
-    let high = high.unwrap_or_else(|| low.map_or(default, |low| low.saturating_mul(4)));
-    let low = low.unwrap_or(high / 4);
-    let (Ok(above), Ok(below)) = (usize::try_from(high), usize::try_from(low)) else {
-        return Err(wrong_limits(high, low));
-    };
-    if above < below {
-        return Err(wrong_limits(high, low));
-    }
-    slf.get().with(slf.py(), |state| (state.flow.high, state.flow.low) = (above, below));
-    maybe_pause(slf)
-}
-
-fn wrong_limits(high: i64, low: i64) -> PyErr {
-    PyValueError::new_err(format!("high ({high}) must be >= low ({low}) must be >= 0"))
-}
-
-/// Tells the protocol to pause if more than the high mark waits.
-pub(super) fn maybe_pause(slf: This<'_, '_>) -> PyResult<()> {
-    let py = slf.py();
-    let pause = slf.get().with(py, |state| {
-        let pause = !state.flow.paused && state.queue.len() > state.flow.high;
-        state.flow.paused |= pause;
-        pause
-    });
-    if pause { tell(slf, "pause_writing", "protocol.pause_writing() failed") } else { Ok(()) }
-}
-
-/// Tells the protocol to go on if no more than the low mark waits.
-pub(super) fn maybe_resume(slf: This<'_, '_>) -> PyResult<()> {
-    let py = slf.py();
-    let resume = slf.get().with(py, |state| {
-        let resume = state.flow.paused && state.queue.len() <= state.flow.low;
-        state.flow.paused &= !resume;
-        resume
-    });
-    if resume { tell(slf, "resume_writing", "protocol.resume_writing() failed") } else { Ok(()) }
-}
-
-fn tell(slf: This<'_, '_>, method: &str, failed: &str) -> PyResult<()> {
-    let py = slf.py();
-    let Some(protocol) = slf.get().protocol(py) else { return Ok(()) };
-    match protocol.call_method0(method) {
-        Err(error) if !super::close::ends_loop(py, &error) => {
-            slf.call_method1(intern!(py, "_report"), (failed, error.into_value(py))).map(drop)
+    /// Sets the marks, with asyncio's defaults for what is not given. The error is what is wrong with them.
+    pub(super) fn set_limits(&mut self, high: Option<i64>, low: Option<i64>) -> Result<(), String> {
+        let default = i64::try_from(HIGH).unwrap_or(i64::MAX);
+        let high = high.unwrap_or_else(|| low.map_or(default, |low| low.saturating_mul(4)));
+        let low = low.unwrap_or(high / 4);
+        match (usize::try_from(high), usize::try_from(low)) {
+            (Ok(above), Ok(below)) if above >= below => {
+                (self.high, self.low) = (above, below);
+                Ok(())
+            }
+            _ => Err(format!("high ({high}) must be >= low ({low}) must be >= 0")),
         }
-        result => result.map(drop),
+    }
+
+    /// Whether the protocol is to be told to pause, now that `queued` bytes wait.
+    pub(super) fn pauses(&mut self, queued: usize) -> bool {
+        let pauses = !self.paused && queued > self.high;
+        self.paused |= pauses;
+        pauses
+    }
+
+    /// Whether the protocol is to be told to go on, now that `queued` bytes wait.
+    pub(super) fn resumes(&mut self, queued: usize) -> bool {
+        let resumes = self.paused && queued <= self.low;
+        self.paused &= !resumes;
+        resumes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Flow;
+
+    #[test]
+    fn pauses_above_the_high_mark_and_resumes_at_the_low_one() {
+        let mut flow = Flow::default();
+        flow.set_limits(Some(100), Some(20)).unwrap();
+        assert!(!flow.pauses(100) && flow.pauses(101) && !flow.pauses(200), "told once");
+        assert!(!flow.resumes(21) && flow.resumes(20) && !flow.resumes(0), "told once");
+        assert!(flow.pauses(101), "told again");
+    }
+
+    #[test]
+    fn marks_that_are_not_given_are_asyncios() {
+        let mut flow = Flow::default();
+        assert_eq!(flow.limits(), (16 * 1024, 64 * 1024));
+        flow.set_limits(None, Some(10)).unwrap();
+        assert_eq!(flow.limits(), (10, 40));
+        flow.set_limits(Some(8), None).unwrap();
+        assert_eq!(flow.limits(), (2, 8));
+        assert_eq!(
+            flow.set_limits(Some(1), Some(2)).unwrap_err(),
+            "high (1) must be >= low (2) must be >= 0"
+        );
+        assert!(flow.set_limits(Some(-1), None).is_err());
+        assert_eq!(flow.limits(), (2, 8), "unchanged by what is wrong");
     }
 }

@@ -1,6 +1,9 @@
 //! A transport's task: polled when its descriptor is ready, or when the transport has something for it.
 
-use super::{SocketTransport, This, read, write};
+use super::{
+    flush, read,
+    state::{SocketTransport, This},
+};
 use crate::callbacks::report;
 use pyo3::prelude::*;
 use std::{
@@ -26,7 +29,7 @@ impl Future for Task {
                 return Poll::Ready(());
             };
             remember_waker(&transport, cx);
-            for turn in [read::turn, write::turn] {
+            for turn in [read::turn, flush::turn] {
                 if let Err(error) = turn(&transport, cx) {
                     fail(&transport, error);
                 }

@@ -1,6 +1,6 @@
 //! What the loop's wait means to the worker: its page of the scoreboard, the attendant, and the end when it fails.
 
-use hostler_eventloop::{Observer, forked, gil};
+use hostler_eventloop::{Observer, forked, is_parked};
 use hostler_sys::{attendant, board, own, process};
 use hostler_wire::ExitStatus;
 use std::{
@@ -56,7 +56,7 @@ pub(super) fn end_with_failed_waits() {
         } else {
             tell(panicked);
         }
-        if lost || gil::is_parked() {
+        if lost || is_parked() {
             process::exit_now(ExitStatus::Failed.code());
         }
     }));
