@@ -15,8 +15,8 @@ use std::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// The farthest time it is set to, in seconds of the monotonic clock; "never" for all that anybody waits for.
-const FAR: f64 = 1e9;
+/// The latest time that the timer is set to, in seconds of the monotonic clock: 31 years after boot.
+const MAX_SECONDS: f64 = 1e9;
 
 struct Clock(TimerFd);
 
@@ -29,7 +29,7 @@ impl AsRawFd for Clock {
 /// Wakes a task at a time of the loop's clock.
 pub(crate) struct Alarm {
     clock: AsyncFd<Clock>,
-    /// When it rings, unless it has.
+    /// When it goes off, unless it has.
     set_to: Option<f64>,
     _opened: Opened,
 }
@@ -63,7 +63,7 @@ impl Alarm {
 
     fn set(&self, when: f64) -> io::Result<()> {
         // A nanosecond later: the conversion may round down, and 0 would mean "off".
-        let time = Duration::from_secs_f64(when.clamp(0.0, FAR)) + Duration::from_nanos(1);
+        let time = Duration::from_secs_f64(when.clamp(0.0, MAX_SECONDS)) + Duration::from_nanos(1);
         let time = Expiration::OneShot(TimeSpec::from_duration(time));
         Ok(self.clock.get_ref().0.set(time, TimerSetTimeFlags::TFD_TIMER_ABSTIME)?)
     }

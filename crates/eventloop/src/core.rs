@@ -1,7 +1,7 @@
 //! The state of a loop: the ready queue, the timers, and what wakes the driver.
 //!
-//! Whoever gives the loop something (an application, a transport, another thread) does it here, and the driver
-//! ([`crate::driver`]) is woken if it has nothing to do. Nothing here runs a callback.
+//! Applications, transports and other threads give the loop its work here, which wakes the driver ([`crate::driver`]) if
+//! it is idle. Nothing here runs a callback.
 //!
 //! Invariant: applications call the loop from anywhere, also from inside the wait and from other threads, so the state
 //! is only touched through [`GilCell::with`], which never calls Python.
@@ -23,9 +23,9 @@ pub(crate) struct State {
     /// What runs at the next turn: our [`Handle`]s and CPython's `asyncio.Handle`s.
     pub(crate) ready: VecDeque<Py<PyAny>>,
     pub(crate) timers: Timers,
-    /// The transports that hold back what was written in this turn.
-    pub(crate) unsent: Vec<Py<PyAny>>,
-    /// The driver's waker while it has nothing to do; taken by what gives it something.
+    /// The transports that have buffered what was written in this turn.
+    pub(crate) held: Vec<Py<PyAny>>,
+    /// The driver's waker while the driver is idle; taken to wake it.
     pub(crate) idle: Option<Waker>,
     /// `run_forever` returns after the present turn.
     pub(crate) stopping: bool,
@@ -36,7 +36,7 @@ pub(crate) struct State {
 }
 
 impl LoopCore {
-    /// Gives the runtime a task of ours; it runs whenever the loop runs.
+    /// Spawns a task on the loop's runtime; it runs whenever the loop runs.
     ///
     /// # Errors
     /// RuntimeError if the loop runs or is closed, OSError if its runtime cannot be made.
@@ -47,7 +47,7 @@ impl LoopCore {
         Ok(())
     }
 
-    /// Changes the state, and wakes the driver if it has nothing to do.
+    /// Changes the state, and wakes the driver if it is idle.
     fn give(&self, py: Python<'_>, change: impl FnOnce(&mut State)) {
         let idle = self.state.with(py, |state| {
             change(state);
@@ -63,7 +63,7 @@ impl LoopCore {
         self.give(py, |state| state.ready.push_back(handle));
     }
 
-    /// Takes back the handle that was queued last: the first step of a task that was just made.
+    /// Takes back the handle that was queued last: the first step of a task just made.
     pub(crate) fn take_last(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| state.ready.pop_back())
     }
@@ -80,11 +80,11 @@ impl LoopCore {
         self.give(py, |state| state.stopping = true);
     }
 
-    /// Has the driver send what a transport holds back; `false` if the loop does not run.
-    pub(crate) fn send_soon(&self, py: Python<'_>, transport: Py<PyAny>) -> bool {
+    /// Has the driver flush a transport at the end of the turn; `false` if the loop does not run.
+    pub(crate) fn flush_soon(&self, py: Python<'_>, transport: Py<PyAny>) -> bool {
         let running = self.runtime.is_running(py);
         if running {
-            self.give(py, |state| state.unsent.push(transport));
+            self.give(py, |state| state.held.push(transport));
         }
         running
     }
@@ -165,7 +165,7 @@ impl LoopCore {
         let queued = self.state.with(py, |state| {
             state.closed = true;
             state.idle = None;
-            (mem::take(&mut state.ready), mem::take(&mut state.unsent), state.timers.take_all())
+            (mem::take(&mut state.ready), mem::take(&mut state.held), state.timers.take_all())
         });
         drop(queued);
         self.runtime.close(py);

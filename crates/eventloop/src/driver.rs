@@ -1,10 +1,8 @@
 //! The driver: the asyncio loop's turns, as one task of the tokio runtime.
 //!
-//! A turn looks at the selector's descriptors, moves due timers to the ready queue, runs what is ready and
-//! sends what transports hold back.
-//! Connections are other tasks of the same runtime. What an application schedules, from a connection's
-//! task too, wakes this task if it has nothing to do; there is no time-out computed beforehand that such a
-//! callback could sleep through.
+//! A turn polls the selector, moves due timers to the ready queue, runs the callbacks that are ready and flushes what
+//! transports have buffered. Other tasks of the runtime run between turns. A callback that one of them schedules wakes the
+//! driver if it is idle, so no timeout is computed that such a callback could be late for.
 
 use crate::{
     alarm::Alarm,
@@ -13,7 +11,7 @@ use crate::{
     core::LoopCore,
     gil::raised_by_signal,
     observer::observer,
-    transport::{SocketTransport, send_held},
+    transport::{SocketTransport, flush_held},
 };
 use pyo3::{exceptions::PyRuntimeError, intern, prelude::*};
 use std::{
@@ -38,7 +36,7 @@ pub(crate) fn run(core: &Bound<'_, LoopCore>) -> PyResult<()> {
             selector: watch(selector)?,
             selector_hot: false,
             alarm: Alarm::new()?,
-            unsent: Vec::new(),
+            held: Vec::new(),
         };
         // A task, not the future given to `block_on`: waking a task from its own thread costs no syscall.
         match tokio::task::spawn_local(driver).await {
@@ -77,12 +75,12 @@ struct Driver {
     core: Py<LoopCore>,
     /// The selector's epoll set, nested in tokio's.
     selector: AsyncFd<Borrowed>,
-    /// The selector had events at the last look. Its set is level-triggered but tokio watches it
-    /// edge-triggered (epoll(7)), so we look until it is empty.
+    /// The selector had events when it was last polled. Its set is level-triggered but tokio watches it
+    /// edge-triggered (epoll(7)), so it is polled until it is empty.
     selector_hot: bool,
     alarm: Alarm,
-    /// Empty but for its memory, outside [`Driver::send_held`].
-    unsent: Vec<Py<PyAny>>,
+    /// Empty but for its memory, outside [`Driver::flush_transports`].
+    held: Vec<Py<PyAny>>,
 }
 
 impl Future for Driver {
@@ -97,21 +95,21 @@ impl Future for Driver {
             if let Some(raised) = raised_by_signal(cx.waker()) {
                 return Poll::Ready(Err(raised));
             }
-            if let Err(error) = this.look_at_selector(&core, cx) {
+            if let Err(error) = this.poll_selector(&core, cx) {
                 return Poll::Ready(Err(error));
             }
             // What connections' tasks wrote since the last turn, then what this turn's callbacks write.
-            this.send_held(&core);
+            this.flush_transports(&core);
             ready_due_timers(&core);
             run_ready(&core);
-            this.send_held(&core);
+            this.flush_transports(&core);
             let (fatal, stopping) = core.get().state.with(py, |state| (state.fatal.take(), state.stopping));
             match fatal {
                 Some(fatal) => return Poll::Ready(Err(fatal)),
                 None if stopping => return Poll::Ready(Ok(())),
                 None => {}
             }
-            match this.rest(&core, cx) {
+            match this.schedule_next_turn(&core, cx) {
                 Ok(()) => Poll::Pending,
                 Err(error) => Poll::Ready(Err(error.into())),
             }
@@ -120,7 +118,7 @@ impl Future for Driver {
 }
 
 impl Driver {
-    fn look_at_selector(&mut self, core: &Bound<'_, LoopCore>, cx: &mut Context<'_>) -> PyResult<()> {
+    fn poll_selector(&mut self, core: &Bound<'_, LoopCore>, cx: &mut Context<'_>) -> PyResult<()> {
         loop {
             let mut guard = match self.selector.poll_read_ready(cx) {
                 Poll::Ready(guard) => guard?,
@@ -137,30 +135,30 @@ impl Driver {
         }
     }
 
-    /// Sends what transports hold back.
-    fn send_held(&mut self, core: &Bound<'_, LoopCore>) {
+    /// Flushes what transports have buffered in this turn.
+    fn flush_transports(&mut self, core: &Bound<'_, LoopCore>) {
         let py = core.py();
         // The two lists change places, so that their memory is used again.
-        core.get().state.with(py, |state| std::mem::swap(&mut state.unsent, &mut self.unsent));
-        for transport in self.unsent.drain(..) {
+        core.get().state.with(py, |state| std::mem::swap(&mut state.held, &mut self.held));
+        for transport in self.held.drain(..) {
             let transport = transport.bind(py);
-            let sent = transport.cast::<SocketTransport>().map_err(PyErr::from).and_then(send_held);
+            let sent = transport.cast::<SocketTransport>().map_err(PyErr::from).and_then(flush_held);
             if let Err(error) = sent {
                 report(core, transport, error);
             }
         }
     }
 
-    /// Arranges to be polled again: now if there is work, else when a timer is due or somebody wakes us.
-    fn rest(&mut self, core: &Bound<'_, LoopCore>, cx: &mut Context<'_>) -> io::Result<()> {
+    /// Arranges to be polled again: at once if there is work, else when a timer is due or the loop is given something.
+    fn schedule_next_turn(&mut self, core: &Bound<'_, LoopCore>, cx: &mut Context<'_>) -> io::Result<()> {
         let py = core.py();
         let hot = self.selector_hot;
         let (busy, next, cancelled) = core.get().state.with(py, |state| {
-            if hot || !state.ready.is_empty() || !state.unsent.is_empty() {
+            if hot || !state.ready.is_empty() || !state.held.is_empty() {
                 return (true, None, Vec::new());
             }
             state.idle = Some(cx.waker().clone());
-            // Nobody needs to be woken for these.
+            // Cancelled timers need no wake-up.
             let cancelled = state.timers.pop_cancelled(py);
             (false, state.timers.next_due(), cancelled)
         });

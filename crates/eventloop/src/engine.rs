@@ -1,8 +1,8 @@
 //! The runtime beside a loop that is not ours (`--loop asyncio`, `--loop uvloop`).
 //!
-//! Our own loop *is* the runtime; another one has a wait of its own. So it watches the runtime's epoll set like any
-//! descriptor, and the runtime has a turn whenever something happened there, and now and then for its timers. Each
-//! turn costs system calls that our loop does not need: this is for those who need that loop, not for speed.
+//! Our own loop *is* the runtime; another one has a wait of its own. It watches the runtime's epoll set like any other
+//! descriptor and gives the runtime a turn whenever that is ready, and at intervals for the runtime's timers. Each turn
+//! costs system calls that our loop does not need.
 
 use crate::{forked::exit_if_forked_without_gil, gil::GilCell, observer::observer, runtime::Runtime};
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
@@ -12,22 +12,22 @@ use tokio::{
     task::yield_now,
 };
 
-/// Every yield runs the tasks that are ready and looks at the sockets once, without waiting.
-const YIELDS: usize = 4;
+/// How often a turn yields. Every yield runs the tasks that are ready and polls the sockets once, without waiting.
+const YIELDS_PER_TURN: usize = 4;
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 
 thread_local! {
-    /// Where tasks go that are begun from the other loop's callbacks, outside of the runtime's turns.
-    static NURSERY: RefCell<Option<UnboundedSender<Task>>> = const { RefCell::new(None) };
+    /// Takes the tasks that the other loop's callbacks spawn, outside of the runtime's turns.
+    static SPAWN_QUEUE: RefCell<Option<UnboundedSender<Task>>> = const { RefCell::new(None) };
 }
 
-/// Gives this thread's runtime a task, from inside a turn or from outside; false in a thread that has none.
+/// Spawns a task on this thread's runtime, inside a turn or outside; `false` in a thread that has no runtime.
 pub fn spawn_local(task: impl Future<Output = ()> + 'static) -> bool {
-    NURSERY.with_borrow(|nursery| {
-        match nursery {
-            // Nobody receives any more once the runtime is closed, and then nobody waits for the task either.
-            Some(nursery) => drop(nursery.send(Box::pin(task))),
+    SPAWN_QUEUE.with_borrow(|queue| {
+        match queue {
+            // Once the runtime is closed nothing receives the task, and nothing waits for it either.
+            Some(queue) => drop(queue.send(Box::pin(task))),
             None if tokio::runtime::Handle::try_current().is_err() => return false,
             None => drop(tokio::task::spawn_local(task)),
         }
@@ -50,7 +50,7 @@ impl Engine {
         let runtime = Runtime::new()?;
         let epoll = runtime.epoll().ok_or_else(|| PyRuntimeError::new_err("the runtime has no epoll set"))?;
         let (sender, mut receiver) = unbounded_channel();
-        NURSERY.set(Some(sender));
+        SPAWN_QUEUE.set(Some(sender));
         runtime.spawn_local(async move {
             while let Some(task) = receiver.recv().await {
                 tokio::task::spawn_local(task);
@@ -70,7 +70,7 @@ impl Engine {
         let Some(runtime) = self.runtime.with(py, Option::take) else { return };
         observer().unparked();
         runtime.block_on(async {
-            for _ in 0..YIELDS {
+            for _ in 0..YIELDS_PER_TURN {
                 yield_now().await;
             }
         });

@@ -19,7 +19,7 @@ fn settle(future: &Bound<'_, PyAny>, how: &Bound<'_, PyString>, value: Bound<'_,
         if done.is_truthy()? { Ok(()) } else { future.call_method1(how, (value,)).map(drop) }
     });
     if let Err(error) = settled {
-        // Only a closed loop refuses; then nobody waits for this future either.
+        // Only a closed loop refuses, and nothing waits for its futures.
         tracing::debug!(%error, "cannot finish a future");
     }
 }

@@ -44,7 +44,7 @@ impl Handle {
         self.call.with(py, |call| call.is_none())
     }
 
-    fn does_as(&self, other: &Self, py: Python<'_>) -> PyResult<bool> {
+    fn is_same_call(&self, other: &Self, py: Python<'_>) -> PyResult<bool> {
         match (self.parts(py), other.parts(py)) {
             (Some((callback, args, _)), Some((others, other_args, _))) => {
                 Ok(callback.bind(py).eq(others)? && args.bind(py).eq(other_args)?)
@@ -108,7 +108,7 @@ impl Handle {
         None
     }
 
-    /// What `isinstance` also looks at: to programs this is one of asyncio's handles.
+    /// `isinstance` uses this too: for programs it is one of asyncio's handles.
     #[getter]
     fn __class__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let class = if self.when.is_some() { "TimerHandle" } else { "Handle" };
@@ -139,8 +139,8 @@ impl Handle {
             return Ok(py.NotImplemented());
         };
         let answer = match compare {
-            CompareOp::Eq => when == due && slf.get().does_as(other, py)?,
-            CompareOp::Ne => when != due || !slf.get().does_as(other, py)?,
+            CompareOp::Eq => when == due && slf.get().is_same_call(other, py)?,
+            CompareOp::Ne => when != due || !slf.get().is_same_call(other, py)?,
             _ => when.partial_cmp(&due).is_some_and(|order| compare.matches(order)),
         };
         Ok(PyBool::new(py, answer).to_owned().into_any().unbind())

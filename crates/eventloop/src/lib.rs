@@ -1,4 +1,23 @@
-//! An asyncio event loop whose wait is a tokio runtime.
+#![doc = include_str!("../README.md")]
+//!
+//! # Where things are
+//!
+//! | file | duty |
+//! |---|---|
+//! | `core.rs` | a loop's state: the ready queue, the timers, what wakes the driver |
+//! | `methods.rs` | the loop as Python sees it |
+//! | `driver.rs` | a turn: selector, due timers, ready callbacks, held writes |
+//! | `callbacks.rs`, `handle.rs`, `timers.rs`, `clock.rs`, `alarm.rs` | running a callback, and waiting for its time |
+//! | `runtime.rs`, `slot.rs`, `gil/` | the tokio runtime, where it is kept, and the GIL around its wait |
+//! | `engine.rs` | the runtime beside another loop |
+//! | `transport/` | stream sockets |
+//! | `task.rs`, `finished.rs`, `waiting.rs`, `wait_queue.rs`, `future.rs` | coroutines, and what they await |
+//! | `calls.rs` | calls into Python on the hot path |
+//! | `observer.rs`, `descriptors.rs`, `forked.rs` | what the program around the loop is told, and tells |
+//! | `python.rs`, `python/hostler/_loop.py` | the Python half |
+//!
+//! Files refer to those below them in this order: `methods` → `driver` → (`callbacks`, `transport`) → `core` → (`slot`,
+//! `timers`, `handle`) → `gil`. The driver is woken through a waker in the core's state, not called.
 
 #[cfg(Py_GIL_DISABLED)]
 compile_error!("the event loop guards its state by the GIL, which a free-threaded Python does not have");

@@ -15,8 +15,8 @@ use std::{
 };
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
-/// How many tasks run before sockets are looked at again; tokio's own default, named for the record.
-const EVENT_INTERVAL: u32 = 61;
+/// How many tasks run before sockets are polled again: tokio's default, spelled out because docs/EVENT_LOOP.md names it.
+const TASKS_PER_POLL: u32 = 61;
 
 /// A runtime for the thread that makes it.
 pub struct Runtime {
@@ -35,7 +35,7 @@ impl Runtime {
         let make = || {
             Builder::new_current_thread()
                 .enable_all()
-                .event_interval(EVENT_INTERVAL)
+                .event_interval(TASKS_PER_POLL)
                 .on_thread_park(release)
                 .on_thread_unpark(take)
                 .build_local(LocalOptions::default())
@@ -44,19 +44,20 @@ impl Runtime {
         Ok(Self { runtime: ManuallyDrop::new(runtime), thread: thread::current().id(), opened })
     }
 
-    /// Whether it is for the present thread.
+    /// Whether it belongs to the current thread.
     pub(crate) fn is_of_this_thread(&self) -> bool {
         self.thread == thread::current().id()
     }
 
-    /// Its epoll set, which tokio does not tell.
+    /// The runtime's epoll set, which tokio does not expose.
     pub(crate) fn epoll(&self) -> Option<RawFd> {
         self.opened.epoll()
     }
 }
 
 impl Drop for Runtime {
-    /// On any thread, also inside of another runtime, where one is not allowed to wait for threads. It has none.
+    /// In the background, because the loop may be closed inside another runtime, where waiting for threads panics. This
+    /// runtime has none.
     fn drop(&mut self) {
         drop(std::mem::take(&mut self.opened));
         // SAFETY: taken once, here, and not used afterwards.

@@ -91,7 +91,7 @@ impl Tasks {
         self.event_loop.object(py).call_method0(intern!(py, "create_future"))
     }
 
-    /// A future that is finished in the loop's next turn, for whoever would else never be suspended.
+    /// A future that is resolved in the loop's next turn, to suspend a task that would otherwise keep the thread.
     pub fn turn<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let future = self.future(py)?;
         let turned = future.clone().unbind();

@@ -14,7 +14,7 @@ const SWEEP_FROM: usize = 128;
 pub(crate) struct Timers {
     heap: BinaryHeap<Reverse<Timer>>,
     next: u64,
-    /// The size at which cancelled timers are looked for: twice what the last sweep left.
+    /// The size at which the next sweep for cancelled timers is due: twice what the last one left.
     sweep_at: usize,
 }
 
@@ -26,7 +26,7 @@ struct Timer {
 
 impl Timers {
     pub(crate) fn push(&mut self, when: f64, handle: Py<Handle>) {
-        // What is no time is due at once, as with asyncio's loop.
+        // NaN is due at once, as with asyncio's loop.
         let when = if when.is_nan() { f64::NEG_INFINITY } else { when };
         self.heap.push(Reverse(Timer { when, order: self.next, handle }));
         self.next += 1;
@@ -54,7 +54,7 @@ impl Timers {
         gone
     }
 
-    /// Removes cancelled timers once they may be the half; returns them, to be dropped outside a borrow.
+    /// Removes cancelled timers once they may be half of all; returns them, to be dropped outside a borrow.
     pub(crate) fn sweep(&mut self, py: Python<'_>) -> Vec<Py<Handle>> {
         if self.heap.len() < self.sweep_at.max(SWEEP_FROM) {
             return Vec::new();

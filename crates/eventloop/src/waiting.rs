@@ -36,7 +36,7 @@ pub trait Source: 'static {
 
 /// `await waiting` gives what its source has, once the tasks before have got theirs.
 ///
-/// What it waits for is taken when its task goes on, not before: cancelling that task at any moment loses nothing.
+/// The item is taken when the task resumes, not before: cancelling the task at any moment loses nothing.
 #[pyclass(frozen, module = "hostler")]
 pub struct Waiting(GilCell<State>);
 
@@ -73,8 +73,8 @@ impl Waiting {
         self.0.with(py, |state| std::mem::replace(state, State::Over))
     }
 
-    /// Goes on: a future that is to be waited for, or the end, with its value as `StopIteration`.
-    fn go_on<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    /// Resumes: gives a future to suspend on, or ends with the value as `StopIteration`.
+    fn resume<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self.take(py) {
             State::Queued(source, waiter) => self.ask(py, source, waiter),
             State::Future(future, false) => {
@@ -123,7 +123,7 @@ impl Waiting {
     }
 }
 
-/// Leaves the queue; the next task looks whether there is something.
+/// Leaves the queue, which wakes the next task.
 fn leave(py: Python<'_>, source: &dyn Source, waiter: Option<Py<PyAny>>) {
     let Some(waiter) = waiter else { return };
     source.line().leave(py, &waiter);
@@ -149,11 +149,11 @@ impl Waiting {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.go_on(py)
+        self.resume(py)
     }
 
     fn send<'py>(&self, py: Python<'py>, _value: &Bound<'_, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.go_on(py)
+        self.resume(py)
     }
 
     #[pyo3(signature = (error, *_more))]

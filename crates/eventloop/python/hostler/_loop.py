@@ -1,10 +1,9 @@
-"""The asyncio event loop of a worker: CPython's selector loop over hostler's core.
+"""The asyncio event loop: CPython's selector loop over the core in Rust.
 
-The core (Rust) owns the ready queue, the timers, the wait and the transports of stream sockets. Everything
-else, from datagrams to subprocesses, is CPython's own code, which reaches the queue through `_ready` and the
-selector.
+The core owns the ready queue, the timers, the wait and the transports of stream sockets. Everything else, from
+datagrams to subprocesses, is CPython's own code, which reaches the queue through `_ready` and the selector.
 
-In debug mode callbacks wait as CPython's own handles, which know where they were made.
+In debug mode callbacks are CPython's own handles, which record where they were created.
 """
 
 import asyncio
@@ -43,7 +42,7 @@ class _Ready:
 
 
 class _Interface(transports._FlowControlMixin, asyncio.Transport):
-    """What a transport says it is an instance of."""
+    """The class that a transport claims to be an instance of."""
 
 
 class _Transport(SocketTransport):
@@ -76,7 +75,7 @@ class _Transport(SocketTransport):
                 self._server._detach(*self._for_server())
 
     def _fatal_error(self, exception, message="Fatal error on transport"):
-        # Connections break every day; that is no news.
+        # Broken connections are normal: logged in debug mode only.
         if not isinstance(exception, OSError):
             self._report(message, exception)
         elif self._loop is not None and self._loop.get_debug():
@@ -123,7 +122,7 @@ class _Transport(SocketTransport):
 
 
 def _about(sock, extra):
-    """What `get_extra_info` knows of a socket."""
+    """What `get_extra_info` returns for a socket."""
     about = {"socket": trsock.TransportSocket(sock), "sockname": None, **(extra or {})}
     try:
         about["sockname"] = sock.getsockname()
@@ -138,19 +137,19 @@ def _about(sock, extra):
 
 
 class EventLoop(LoopCore, _SelectorEventLoop):
-    """An asyncio event loop whose wait serves HTTP connections."""
+    """An asyncio event loop whose wait is a tokio runtime."""
 
     def __new__(cls, *_args):
         if _is_forked() or (cls._is_inside() and events._get_running_loop() is None):
-            # Forked by the application, or called by it without a loop of asyncio's: for tokio, another runtime runs
-            # on this thread. It cannot run a second one, so this gets CPython's.
+            # A process that the application forked, or a call from a task of the runtime outside any asyncio loop. tokio
+            # runs one runtime per thread, so this gets CPython's loop.
             return _SelectorEventLoop()
         return LoopCore.__new__(cls)
 
     def __init__(self):
         _SelectorEventLoop.__init__(self, selectors.EpollSelector())
         self._ready = _Ready(self)
-        # Made before `_ready` was ours: the self-pipe's reader is registered with the selector already.
+        # CPython's constructor set `_debug` before the core could see it.
         self._set_core_debug(self._debug)
 
     def run_forever(self):
@@ -218,7 +217,7 @@ class EventLoop(LoopCore, _SelectorEventLoop):
         return self._selector.fileno()
 
     def _poll_selector(self):
-        """Queues the callbacks of ready descriptors; tells whether there were any."""
+        """Queues the callbacks of ready descriptors; returns whether there were any."""
         ready = self._selector.select(0)
         if ready:
             self._process_events(ready)

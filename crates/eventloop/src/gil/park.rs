@@ -28,7 +28,7 @@ pub(crate) fn release() {
 
 /// The runtime's hook after it has waited.
 pub(crate) fn take() {
-    // Before the GIL is waited for: a loop that cannot have it stands still.
+    // Before waiting for the GIL: a loop that cannot get it is blocked.
     observer().unparked();
     let state = PARKED.replace(ptr::null_mut());
     if state.is_null() {

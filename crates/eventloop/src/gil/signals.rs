@@ -4,8 +4,9 @@ use pyo3::prelude::*;
 use std::{cell::RefCell, task::Waker};
 
 thread_local! {
-    /// What a Python signal handler raised while the thread was parked, and whom to wake about it.
+    /// What a Python signal handler raised while the thread was parked.
     static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+    /// The driver's waker, woken when a handler raises.
     static ON_RAISED: RefCell<Option<Waker>> = const { RefCell::new(None) };
 }
 

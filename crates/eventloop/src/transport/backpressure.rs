@@ -1,4 +1,4 @@
-//! Backpressure: the protocol is told when too much waits to be sent, and when that is over.
+//! Backpressure: tells the protocol to pause writing when too much is buffered, and to resume later.
 
 use super::{errors::ends_loop, state::This};
 use pyo3::{exceptions::PyValueError, intern, prelude::*};
@@ -10,13 +10,13 @@ pub(super) fn set_limits(slf: This<'_, '_>, high: Option<i64>, low: Option<i64>)
     maybe_pause(slf)
 }
 
-/// Tells the protocol to pause if more than the high mark waits.
+/// Tells the protocol to pause if more than the high mark is buffered.
 pub(super) fn maybe_pause(slf: This<'_, '_>) -> PyResult<()> {
     let pause = slf.get().with(slf.py(), |state| state.flow.pauses(state.queue.len()));
     if pause { tell(slf, "pause_writing", "protocol.pause_writing() failed") } else { Ok(()) }
 }
 
-/// Tells the protocol to go on if no more than the low mark waits.
+/// Tells the protocol to resume if no more than the low mark is buffered.
 pub(super) fn maybe_resume(slf: This<'_, '_>) -> PyResult<()> {
     let resume = slf.get().with(slf.py(), |state| state.flow.resumes(state.queue.len()));
     if resume { tell(slf, "resume_writing", "protocol.resume_writing() failed") } else { Ok(()) }

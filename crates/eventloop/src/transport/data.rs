@@ -1,4 +1,4 @@
-//! What applications give to be written: bytes, or something that lends a view of bytes.
+//! The arguments of `write` and `writelines`: byte strings, or objects with a view of bytes.
 
 use pyo3::{
     exceptions::PyTypeError,
@@ -7,7 +7,7 @@ use pyo3::{
 };
 
 /// The argument of `write` as a byte string.
-pub(super) fn written<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+pub(super) fn write_argument<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     if let Ok(bytes) = data.cast::<PyBytes>() {
         return Ok(bytes.clone());
     }
@@ -19,14 +19,14 @@ pub(super) fn written<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBy
 }
 
 /// An item of `writelines`, which may be anything that `memoryview` takes.
-pub(super) fn line<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+pub(super) fn writelines_item<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     match data.cast::<PyBytes>() {
         Ok(bytes) => Ok(bytes.clone()),
         Err(_) => copied(PyMemoryView::from(data)?.as_any()),
     }
 }
 
-/// A copy of what may change, or refuse to change, while it waits to be sent.
+/// A copy, because the original may change while it is buffered, or could not be resized meanwhile.
 fn copied<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     Ok(data.py().get_type::<PyBytes>().call1((data,))?.cast_into::<PyBytes>()?)
 }

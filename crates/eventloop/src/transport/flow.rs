@@ -1,7 +1,7 @@
-//! Flow control as a pure state: when too much waits to be sent, and when that is over.
+//! The marks of flow control, as a pure state machine: when the protocol is to pause and when to resume.
 
-/// asyncio's default for the high-water mark.
-const HIGH: usize = 64 * 1024;
+/// asyncio's default for the high-water mark, in bytes.
+const DEFAULT_HIGH: usize = 64 * 1024;
 
 /// The marks, in bytes, and whether the protocol was told to pause.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub(super) struct Flow {
 
 impl Default for Flow {
     fn default() -> Self {
-        Self { high: HIGH, low: HIGH / 4, paused: false }
+        Self { high: DEFAULT_HIGH, low: DEFAULT_HIGH / 4, paused: false }
     }
 }
 
@@ -25,7 +25,7 @@ impl Flow {
 
     /// Sets the marks, with asyncio's defaults for what is not given. The error is what is wrong with them.
     pub(super) fn set_limits(&mut self, high: Option<i64>, low: Option<i64>) -> Result<(), String> {
-        let default = i64::try_from(HIGH).unwrap_or(i64::MAX);
+        let default = i64::try_from(DEFAULT_HIGH).unwrap_or(i64::MAX);
         let high = high.unwrap_or_else(|| low.map_or(default, |low| low.saturating_mul(4)));
         let low = low.unwrap_or(high / 4);
         match (usize::try_from(high), usize::try_from(low)) {
@@ -37,14 +37,14 @@ impl Flow {
         }
     }
 
-    /// Whether the protocol is to be told to pause, now that `queued` bytes wait.
+    /// Whether to tell the protocol to pause, now that `queued` bytes are buffered.
     pub(super) fn pauses(&mut self, queued: usize) -> bool {
         let pauses = !self.paused && queued > self.high;
         self.paused |= pauses;
         pauses
     }
 
-    /// Whether the protocol is to be told to go on, now that `queued` bytes wait.
+    /// Whether to tell the protocol to resume, now that `queued` bytes are buffered.
     pub(super) fn resumes(&mut self, queued: usize) -> bool {
         let resumes = self.paused && queued <= self.low;
         self.paused &= !resumes;

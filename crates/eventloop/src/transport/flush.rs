@@ -1,6 +1,6 @@
-//! Sending what was written, as far as the kernel takes it.
+//! Flushing: sends what was written, as far as the socket takes it.
 
-use super::{backpressure, empty_waiter, errors, lost, queue::PARTS, state::This};
+use super::{backpressure, empty_waiter, errors, lost, queue::MAX_PARTS, state::This};
 use pyo3::prelude::*;
 use std::{
     io::{self, IoSlice},
@@ -9,8 +9,8 @@ use std::{
 
 const FAILED: &str = "Fatal write error on socket transport";
 
-/// Sends what is held back, if anything is.
-pub(crate) fn send_held(slf: This<'_, '_>) -> PyResult<()> {
+/// Sends what is held until the end of the turn, if anything is.
+pub(crate) fn flush_held(slf: This<'_, '_>) -> PyResult<()> {
     if !slf.get().with(slf.py(), |state| std::mem::take(&mut state.held)) {
         return Ok(());
     }
@@ -31,7 +31,7 @@ fn send_now(slf: This<'_, '_>) -> io::Result<bool> {
     let py = slf.py();
     slf.get().with(py, |state| {
         while let Some(socket) = &state.socket {
-            let mut parts = [IoSlice::new(&[]); PARTS];
+            let mut parts = [IoSlice::new(&[]); MAX_PARTS];
             let filled = state.queue.fill(py, &mut parts);
             let parts = &parts[..filled];
             let wanted: usize = parts.iter().map(|part| part.len()).sum();
@@ -49,7 +49,7 @@ fn send_now(slf: This<'_, '_>) -> io::Result<bool> {
     })
 }
 
-/// Sends what is kept as far as there is room, and has the task send the rest.
+/// Sends what is queued as far as the socket takes it, and has the task send the rest.
 fn send_rest(slf: This<'_, '_>) -> PyResult<()> {
     // A task that was not polled yet sends when it is.
     match slf.get().with(slf.py(), |state| state.task.clone()) {
@@ -58,13 +58,13 @@ fn send_rest(slf: This<'_, '_>) -> PyResult<()> {
     }
 }
 
-/// Sends what is kept, as far as there is room. Whoever `cx` wakes has to come back when there is more.
+/// Sends what is queued as far as the socket takes it; `cx` is woken when it takes more.
 pub(super) fn turn(slf: This<'_, '_>, cx: &mut Context<'_>) -> PyResult<()> {
     let (py, this) = (slf.py(), slf.get());
     if this.with(py, |state| state.queue.is_empty() || state.held || state.lost > 0) {
         return Ok(());
     }
-    match send_kept(slf, cx) {
+    match send_queued(slf, cx) {
         Ok(false) => {}
         Ok(true) => {
             backpressure::maybe_resume(slf)?;
@@ -79,13 +79,13 @@ pub(super) fn turn(slf: This<'_, '_>, cx: &mut Context<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Sends until there is no room; tells whether anything went out.
-fn send_kept(slf: This<'_, '_>, cx: &mut Context<'_>) -> io::Result<bool> {
+/// Sends until the socket is full; tells whether anything was sent.
+fn send_queued(slf: This<'_, '_>, cx: &mut Context<'_>) -> io::Result<bool> {
     let py = slf.py();
     slf.get().with(py, |state| {
         let mut any = false;
         while let Some(socket) = &state.socket {
-            let mut parts = [IoSlice::new(&[]); PARTS];
+            let mut parts = [IoSlice::new(&[]); MAX_PARTS];
             let filled = state.queue.fill(py, &mut parts);
             if filled == 0 {
                 break;
@@ -108,7 +108,7 @@ fn write_failed(slf: This<'_, '_>, error: io::Error) -> PyResult<()> {
     empty_waiter::fail(slf, error)
 }
 
-/// Does what waited for all to be sent.
+/// Does what was postponed until the queue is empty.
 fn all_sent(slf: This<'_, '_>) -> PyResult<()> {
     let (py, this) = (slf.py(), slf.get());
     empty_waiter::finish(slf)?;

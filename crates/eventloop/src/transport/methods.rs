@@ -135,7 +135,7 @@ impl SocketTransport {
     }
 
     fn get_write_buffer_size(slf: This<'_, '_>) -> PyResult<usize> {
-        flush::send_held(slf)?;
+        flush::flush_held(slf)?;
         Ok(slf.get().with(slf.py(), |state| state.queue.len()))
     }
 
@@ -173,7 +173,7 @@ impl SocketTransport {
     }
 
     fn _make_empty_waiter<'py>(slf: This<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-        flush::send_held(slf)?;
+        flush::flush_held(slf)?;
         empty_waiter::make(slf)
     }
 
@@ -181,7 +181,7 @@ impl SocketTransport {
         drop(self.with(py, |state| state.objects.empty_waiter.take()));
     }
 
-    // What CPython's own modules and some libraries look at.
+    // Attributes that CPython's own modules and some libraries use.
 
     #[getter]
     fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, LoopCore>> {

@@ -30,5 +30,5 @@ mod state;
 mod task;
 mod write;
 
-pub(crate) use flush::send_held;
+pub(crate) use flush::flush_held;
 pub use state::SocketTransport;

@@ -3,8 +3,8 @@
 use pyo3::{prelude::*, types::PyBytes};
 use std::{collections::VecDeque, io::IoSlice};
 
-/// How many pieces one system call sends.
-pub(super) const PARTS: usize = 64;
+/// How many pieces one system call sends at most.
+pub(super) const MAX_PARTS: usize = 64;
 
 /// Byte strings in the order in which they were written; the first may have been sent in part.
 #[derive(Default)]
@@ -40,7 +40,7 @@ impl Queue {
     }
 
     /// The next bytes to send, as many pieces as `parts` has room for; tells how many it filled.
-    pub(super) fn fill<'a>(&'a self, py: Python<'_>, parts: &mut [IoSlice<'a>; PARTS]) -> usize {
+    pub(super) fn fill<'a>(&'a self, py: Python<'_>, parts: &mut [IoSlice<'a>; MAX_PARTS]) -> usize {
         let mut skip = self.sent;
         let mut filled = 0;
         for (part, piece) in parts.iter_mut().zip(&self.pieces) {

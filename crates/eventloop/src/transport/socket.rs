@@ -1,4 +1,4 @@
-//! A transport's descriptor: reads and writes that never wait, and who is woken when they can go on.
+//! A transport's descriptor: non-blocking reads and writes, and wake-ups when they can continue.
 //!
 //! The descriptor belongs to Python's socket object, which closes it. Nothing here calls Python.
 

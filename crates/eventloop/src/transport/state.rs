@@ -1,7 +1,7 @@
 //! The state of a transport, and the Python objects that it holds.
 //!
 //! Invariant: it is only touched through [`GilCell::with`], never across a call into Python, which may close the transport
-//! or replace its protocol at any time. So everything is looked at again after one.
+//! or replace its protocol at any time. So the state is read again after every call.
 
 use super::{flow::Flow, queue::Queue, receiver::Receiver, socket::Socket};
 use crate::{core::LoopCore, gil::GilCell};
@@ -27,7 +27,7 @@ pub(super) struct State {
     pub(super) objects: Objects,
     pub(super) reading: Reading,
     pub(super) queue: Queue,
-    /// Nothing of the queue was tried to be sent yet; the loop does at the end of its turn.
+    /// The queue is to be flushed at the end of the loop's turn.
     pub(super) held: bool,
     pub(super) flow: Flow,
     /// `close()` was called, or the connection failed.
@@ -38,13 +38,13 @@ pub(super) struct State {
     pub(super) lost: u32,
 }
 
-/// Where reading stands.
+/// Whether the transport reads.
 #[derive(Default)]
 pub(super) struct Reading {
     /// `connection_made` was called.
     pub(super) started: bool,
     pub(super) paused: bool,
-    /// The peer has ended its stream and the protocol wants to go on writing.
+    /// The peer has ended its stream and the protocol keeps writing (half-closed).
     pub(super) ended: bool,
 }
 
@@ -107,7 +107,7 @@ impl SocketTransport {
         self.with(py, |state| state.objects.protocol.as_ref().map(|protocol| protocol.bind(py).clone()))
     }
 
-    /// Has the task look at the state again.
+    /// Wakes the transport's task, which reads the state again.
     pub(super) fn wake(&self, py: Python<'_>) {
         if let Some(task) = self.with(py, |state| state.task.clone()) {
             task.wake();

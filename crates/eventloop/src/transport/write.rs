@@ -1,34 +1,34 @@
-//! Writing: what is written is held back until the present turn of the loop ends, then sent in one call.
+//! Writing: what is written is held until the current turn of the loop ends, then sent in one system call.
 //!
-//! A request that writes three times costs one system call so, and the peers of many connections are woken
-//! once, not for each. What would notice (closing, ending the stream, asking how much waits, much data, a loop
-//! that does not run) sends at once. What the kernel does not take is sent when there is room.
+//! So three writes cost one system call, and a peer is woken once. Whatever would notice the delay (closing, ending the
+//! stream, asking for the buffer's size, much data, a loop that does not run) flushes at once. What the socket does not
+//! take is sent when it is writable.
 
 use super::{
     backpressure,
-    data::{line, written},
+    data::{write_argument, writelines_item},
     errors,
-    flush::send_held,
+    flush::flush_held,
     socket::Socket,
     state::This,
 };
 use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, types::PyBytes};
 
-/// How many bytes are held back at most.
-const MOST_HELD: usize = 16 * 1024;
+/// How many bytes are held until the end of the turn at most.
+const MAX_HELD_BYTES: usize = 16 * 1024;
 
 /// `write(data)`.
 pub(super) fn write(slf: This<'_, '_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-    let data = written(data)?;
+    let data = write_argument(data)?;
     check_writable(slf, "Cannot call write() after write_eof()", "unable to write; sendfile is in progress")?;
     if data.as_bytes().is_empty() || came_too_late(slf)? {
         return Ok(());
     }
-    keep(slf, [data])
+    queue(slf, [data])
 }
 
-/// Keeps what was written, to be sent at the end of the turn or, if the socket is full, when there is room.
-fn keep<'py>(slf: This<'_, 'py>, pieces: impl IntoIterator<Item = Bound<'py, PyBytes>>) -> PyResult<()> {
+/// Queues what was written, to be sent at the end of the turn or, if the socket is full, when it is writable.
+fn queue<'py>(slf: This<'_, 'py>, pieces: impl IntoIterator<Item = Bound<'py, PyBytes>>) -> PyResult<()> {
     let (py, this) = (slf.py(), slf.get());
     let (first, held, length) = this.with(py, |state| {
         let first = state.queue.is_empty() && !state.held;
@@ -39,14 +39,14 @@ fn keep<'py>(slf: This<'_, 'py>, pieces: impl IntoIterator<Item = Bound<'py, PyB
     if !held {
         return backpressure::maybe_pause(slf);
     }
-    let sent_soon = length <= MOST_HELD && (!first || send_soon(slf));
-    if sent_soon { Ok(()) } else { send_held(slf) }
+    let flushed_soon = length <= MAX_HELD_BYTES && (!first || flush_soon(slf));
+    if flushed_soon { Ok(()) } else { flush_held(slf) }
 }
 
-/// Has the loop send what is held at the end of its turn; `false` if it does not run.
-fn send_soon(slf: This<'_, '_>) -> bool {
+/// Has the loop flush at the end of its turn; `false` if it does not run.
+fn flush_soon(slf: This<'_, '_>) -> bool {
     let core = slf.get().core(slf.py());
-    core.is_some_and(|core| core.get().send_soon(slf.py(), slf.clone().into_any().unbind()))
+    core.is_some_and(|core| core.get().flush_soon(slf.py(), slf.clone().into_any().unbind()))
 }
 
 /// `writelines(list_of_data)`.
@@ -56,17 +56,17 @@ pub(super) fn write_lines(slf: This<'_, '_>, lines: &Bound<'_, PyAny>) -> PyResu
         "Cannot call writelines() after write_eof()",
         "unable to writelines; sendfile is in progress",
     )?;
-    let lines = lines.try_iter()?.map(|item| line(&item?)).collect::<PyResult<Vec<_>>>()?;
+    let lines = lines.try_iter()?.map(|item| writelines_item(&item?)).collect::<PyResult<Vec<_>>>()?;
     if lines.is_empty() || came_too_late(slf)? {
         return Ok(());
     }
-    keep(slf, lines)
+    queue(slf, lines)
 }
 
 /// `write_eof()`: nothing more is written; the peer is told once all is sent.
 pub(super) fn write_eof(slf: This<'_, '_>) -> PyResult<()> {
     let py = slf.py();
-    send_held(slf)?;
+    flush_held(slf)?;
     let shut = slf.get().with(py, |state| {
         if state.closing || std::mem::replace(&mut state.ended, true) || !state.queue.is_empty() {
             return Ok(());
@@ -84,7 +84,7 @@ fn check_writable(slf: This<'_, '_>, ended: &'static str, busy: &'static str) ->
     })
 }
 
-/// Whether the connection is lost: then writes are forgotten, and asyncio warns about them from the fifth.
+/// Whether the connection is lost: writes are then discarded, with a warning from the fifth on, as asyncio does.
 fn came_too_late(slf: This<'_, '_>) -> PyResult<bool> {
     let py = slf.py();
     let before = slf.get().with(py, |state| {
