@@ -10,13 +10,13 @@ use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, types::PyTuple};
 /// What tasks wait for.
 pub trait Source: 'static {
     /// The tasks that wait for it.
-    fn line(&self) -> &WaitQueue;
+    fn waiters(&self) -> &WaitQueue;
 
     /// Takes what there is for the first task; `None` if it has to wait.
     ///
     /// # Errors
     /// What is raised in the first task.
-    fn look<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>>;
+    fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>>;
 
     /// A future of the loop.
     ///
@@ -28,10 +28,7 @@ pub trait Source: 'static {
     ///
     /// # Errors
     /// What is raised in the task.
-    fn fetch(&self, py: Python<'_>) -> PyResult<()>;
-
-    /// No task waits any more.
-    fn rests(&self, _py: Python<'_>) {}
+    fn request(&self, py: Python<'_>) -> PyResult<()>;
 }
 
 /// `await waiting` gives what its source has, once the tasks before have got theirs.
@@ -53,7 +50,7 @@ impl Waiting {
     ///
     /// # Errors
     /// MemoryError.
-    pub fn at(py: Python<'_>, source: impl Source) -> PyResult<Bound<'_, PyAny>> {
+    pub fn on(py: Python<'_>, source: impl Source) -> PyResult<Bound<'_, PyAny>> {
         Self::make(py, State::Queued(Box::new(source), None))
     }
 
@@ -61,7 +58,7 @@ impl Waiting {
     ///
     /// # Errors
     /// MemoryError.
-    pub fn alone<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    pub fn on_future<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         Self::make(future.py(), State::Future(future.clone().unbind(), false))
     }
 
@@ -95,7 +92,7 @@ impl Waiting {
         source: Box<dyn Source>,
         waiter: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let taken = if source.line().is_first(py, waiter.as_ref()) { source.look(py) } else { Ok(None) };
+        let taken = if source.waiters().is_first(py, waiter.as_ref()) { source.take(py) } else { Ok(None) };
         let end = match taken {
             Ok(None) => None,
             Ok(Some(value)) => Some(stop_iteration(value)),
@@ -106,8 +103,8 @@ impl Waiting {
             return Err(end);
         }
         let future = source.future(py)?;
-        source.line().enter(py, &future, waiter);
-        if let Err(error) = source.fetch(py) {
+        source.waiters().enter(py, &future, waiter);
+        if let Err(error) = source.request(py) {
             leave(py, &*source, Some(future.unbind()));
             return Err(error);
         }
@@ -126,10 +123,7 @@ impl Waiting {
 /// Leaves the queue, which wakes the next task.
 fn leave(py: Python<'_>, source: &dyn Source, waiter: Option<Py<PyAny>>) {
     let Some(waiter) = waiter else { return };
-    source.line().leave(py, &waiter);
-    if source.line().is_empty(py) {
-        source.rests(py);
-    }
+    source.waiters().leave(py, &waiter);
 }
 
 /// What a task is given that is to wait for `future` (`asyncio.Future.__await__`).

@@ -1,5 +1,7 @@
 //! The loop in an interpreter that these tests embed, as another program would use it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use hostler_eventloop::{
     Engine, Finished, GilCell, LoopCore, Observer, Source, Started, Tasks, WaitQueue, Waiting, install,
     resolve, set_observer, spawn_local,
@@ -201,11 +203,11 @@ struct Numbers {
 struct Number(Arc<Numbers>);
 
 impl Source for Number {
-    fn line(&self) -> &WaitQueue {
+    fn waiters(&self) -> &WaitQueue {
         &self.0.waiters
     }
 
-    fn look<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let number = self.0.there.with(py, VecDeque::pop_front);
         Ok(number.map(|number| number.into_pyobject(py)).transpose()?.map(Bound::into_any))
     }
@@ -214,7 +216,7 @@ impl Source for Number {
         self.0.event_loop.bind(py).call_method0("create_future")
     }
 
-    fn fetch(&self, _py: Python<'_>) -> PyResult<()> {
+    fn request(&self, _py: Python<'_>) -> PyResult<()> {
         Ok(())
     }
 }
@@ -247,7 +249,7 @@ fn a_waiter_that_is_cancelled_loses_nothing() {
         });
         let source = Arc::clone(&numbers);
         let get = PyCFunction::new_closure(py, None, None, move |args, _| {
-            Waiting::at(args.py(), Number(Arc::clone(&source))).map(Bound::unbind)
+            Waiting::on(args.py(), Number(Arc::clone(&source))).map(Bound::unbind)
         });
         let put = PyCFunction::new_closure(py, None, None, move |args, _| -> PyResult<()> {
             let number = args.get_item(0)?.extract()?;

@@ -1,18 +1,15 @@
 //! The Python host: an extension module that forks workers, runs their asyncio loop and calls applications.
 //!
-//! A worker has one thread. Its asyncio loop ([`eventloop`]) *is* a tokio runtime, on which hyper serves
+//! A worker has one thread. Its asyncio loop ([`hostler_eventloop`]) *is* a tokio runtime, on which hyper serves
 //! connections; [`asgi`] and [`wsgi`] call the application from inside a connection's task.
 //!
 //! Invariants
-//! - Whoever is polled by the runtime holds the GIL; it is released only while the thread is parked
-//!   ([`gil`]).
+//! - A task that the runtime polls holds the GIL; it is released only while the thread is parked (`eventloop/src/gil`).
 //! - No borrow of ours is held across a call into Python: applications call back into the loop at will.
 //! - The mold ([`host`]) starts no thread and no runtime, so that its forks are sound.
 //!
 //! The Python half of the package lies in `python/hostler` and is compiled into the extension.
 
-use hostler_eventloop as eventloop;
-use hostler_eventloop::{self as awaitable, self as gil, self as task};
 use pyo3::prelude::*;
 
 mod asgi;

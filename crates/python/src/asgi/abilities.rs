@@ -4,10 +4,8 @@
 //! request costs: those of a request that is over are given to the next one, if nobody holds them and nobody wrote into
 //! them.
 
-use crate::{
-    capi::{holds, references},
-    gil::GilCell,
-};
+use crate::capi::{holds, references};
+use hostler_eventloop::GilCell;
 use pyo3::{
     prelude::*,
     types::{PyDict, PyString},

@@ -5,11 +5,10 @@ use super::{
     request::{HttpRequest, Receivable},
 };
 use crate::{
-    awaitable::{Source, Waiting},
     call::{Function, Method},
     exchange::{Cut, HttpCall, pump},
-    line::Line,
 };
+use hostler_eventloop::{Source, WaitQueue, Waiting};
 use pyo3::prelude::*;
 use std::ffi::CStr;
 
@@ -27,7 +26,7 @@ impl Method<HttpRequest> for Receive {
         of: &Bound<'py, HttpRequest>,
         _none: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        Waiting::at(of.py(), Events(of.clone().unbind()))
+        Waiting::on(of.py(), Events(of.clone().unbind()))
     }
 }
 
@@ -35,11 +34,11 @@ impl Method<HttpRequest> for Receive {
 struct Events(Py<HttpRequest>);
 
 impl Source for Events {
-    fn line(&self) -> &Line {
+    fn waiters(&self) -> &WaitQueue {
         &self.0.get().exchange.readers
     }
 
-    fn look<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let request = self.0.get();
         if let Receivable::Disconnect = request.receivable(py) {
             return events::disconnect(py).map(Some);
@@ -62,7 +61,7 @@ impl Source for Events {
         self.0.get().shared(py).application.tasks.future(py)
     }
 
-    fn fetch(&self, py: Python<'_>) -> PyResult<()> {
+    fn request(&self, py: Python<'_>) -> PyResult<()> {
         pump(py, &self.0)
     }
 }

@@ -13,9 +13,9 @@ use super::{
 use crate::{
     call::{ApplicationTask, Listeners},
     exchange::{Call, Exchange, HttpCall, Standing},
-    gil::GilCell,
     response::Stream,
 };
+use hostler_eventloop::GilCell;
 use hostler_http::{Interim, RequestBody};
 use pyo3::prelude::*;
 use std::rc::Rc;

@@ -6,11 +6,11 @@ use super::{
     request::HttpRequest,
 };
 use crate::{
-    awaitable::Finished,
     call::{Function, Method},
     response::{FilePieces, Head, ResponseBody, bytes_of, response, too_many_headers},
 };
 use bytes::Bytes;
+use hostler_eventloop::Finished;
 use hyper::{Response, header::HeaderValue};
 use pyo3::{
     exceptions::{PyRuntimeError, PyValueError},

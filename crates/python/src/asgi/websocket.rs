@@ -7,14 +7,13 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    awaitable::Finished,
     call::{ApplicationTask, Method},
     exchange::Call,
-    gil::GilCell,
     response::{Head, ResponseBody, bytes_of, response, status_alone},
     websocket::{Face, NotSent, Received, Session},
 };
 use bytes::Bytes;
+use hostler_eventloop::{Finished, GilCell};
 use hostler_websocket::Opcode;
 use hyper::StatusCode;
 use pyo3::{

@@ -3,9 +3,9 @@
 use super::call::{Call, TaskDone};
 use crate::{
     call::{ApplicationTask, Origin, bind},
-    task::{Started, Tasks},
     websocket::Sockets,
 };
+use hostler_eventloop::{Started, Tasks};
 use pyo3::prelude::*;
 use std::rc::Rc;
 

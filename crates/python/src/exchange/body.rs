@@ -1,8 +1,8 @@
 //! A request's body on its way to the application, which reads it when it asks.
 
 use super::call::HttpCall;
-use crate::eventloop::spawn_local;
 use bytes::Bytes;
+use hostler_eventloop::spawn_local;
 use hostler_http::RequestBody;
 use http_body::Body;
 use pyo3::{exceptions::PyRuntimeError, prelude::*};

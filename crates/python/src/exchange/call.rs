@@ -3,11 +3,10 @@
 use super::state::Exchange;
 use crate::{
     call::{ApplicationTask, Function, Listen, Method, Notice},
-    eventloop::spawn_local,
     logging::application_error,
     response::{Answered, Owner, Stream, internal_error},
-    task::task_error,
 };
+use hostler_eventloop::{spawn_local, task_error};
 use hostler_http::Aborted;
 use pyo3::{PyClass, prelude::*, pyclass::boolean_struct::True};
 use std::{

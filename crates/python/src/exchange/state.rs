@@ -3,10 +3,9 @@
 use super::body::BodyReader;
 use crate::{
     call::{ApplicationTask, Listening},
-    gil::GilCell,
-    line::Line,
     response::{Answered, Slot},
 };
+use hostler_eventloop::{GilCell, WaitQueue};
 use hostler_http::RequestBody;
 use pyo3::prelude::*;
 use std::task::{Context, Poll};
@@ -15,7 +14,7 @@ use std::task::{Context, Poll};
 pub(crate) struct Exchange {
     state: GilCell<State>,
     /// Those who wait for the body, or for a piece of it.
-    pub(crate) readers: Line,
+    pub(crate) readers: WaitQueue,
 }
 
 struct State {
@@ -31,7 +30,7 @@ impl Exchange {
     pub(crate) fn new(body: RequestBody) -> Self {
         let (body, response) = (BodyReader::new(body), Slot::default());
         let state = State { body, response, task: None, listening: None };
-        Self { state: GilCell::new(state), readers: Line::default() }
+        Self { state: GilCell::new(state), readers: WaitQueue::default() }
     }
 
     /// Works on the body, without calling Python.

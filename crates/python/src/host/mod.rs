@@ -8,7 +8,6 @@ mod waits;
 mod worker;
 
 pub(crate) use forks::{after_fork_in_child, after_fork_in_parent, before_fork, is_forked};
-pub(crate) use hostler_eventloop::forked::exit_if_forked as stay_out;
 pub(crate) use mold::mold_main;
 pub(crate) use waits::WorkerObserver;
 pub(crate) use worker::{PyWorker, rest};

@@ -1,6 +1,7 @@
 //! Loading the application in the mold, for all workers to share (`python/hostler/_preload.py`).
 
 use crate::logging;
+use hostler_eventloop::forked::exit_if_forked;
 use hostler_settings::{Application, Preload};
 use hostler_wire::{BootFailure, FailureKind, WorkerSettings};
 use pyo3::prelude::*;
@@ -12,7 +13,7 @@ pub(super) fn run(py: Python<'_>, settings: &WorkerSettings) -> Result<(), BootF
     if let Err(error) = hostler_sys::process::use_small_pages() {
         tracing::debug!(%error, "huge pages stay in use");
     }
-    let problems = super::stay_out(py, load(py, app)).map_err(|error| failure(py, app, &error))?;
+    let problems = exit_if_forked(py, load(py, app)).map_err(|error| failure(py, app, &error))?;
     if mode == Preload::Strict && !problems.is_empty() {
         return Err(BootFailure {
             kind: FailureKind::Boot,

@@ -2,17 +2,15 @@
 
 use super::{
     observe::{self, Duties},
-    stay_out,
     waits::end_with_failed_waits,
 };
 use crate::{
     asgi::AsgiApp,
-    eventloop::{Engine, LoopCore, Runtime},
-    gil::GilCell,
     logging,
     rsgi::{Errors, RsgiApp},
     wsgi::{Jobs, WsgiApp},
 };
+use hostler_eventloop::{Engine, GilCell, LoopCore, Runtime, forked::exit_if_forked};
 use hostler_http::App;
 use hostler_settings::{Interface, Settings};
 use hostler_sys::{board, disposition, orphan, own, signal, title};
@@ -121,7 +119,7 @@ impl PyWorker {
     }
 
     fn take(&self, py: Python<'_>) -> PyResult<WorkerContext> {
-        stay_out(py, Ok(()))?;
+        exit_if_forked(py, Ok(()))?;
         self.0.with(py, Option::take).ok_or_else(|| PyRuntimeError::new_err("this worker serves already"))
     }
 }
@@ -227,7 +225,7 @@ impl PyWorker {
         cause: Option<String>,
         hint: Option<String>,
     ) -> PyResult<u8> {
-        stay_out(py, Ok(()))?;
+        exit_if_forked(py, Ok(()))?;
         let kind = match kind {
             "import" => FailureKind::AppImport,
             "boot" => FailureKind::Boot,

@@ -1,6 +1,6 @@
 //! Headers of requests as Python objects: names are kept for all requests, values for the next one of the connection.
 
-use crate::gil::GilCell;
+use hostler_eventloop::GilCell;
 use hyper::header::{HeaderName, HeaderValue};
 use pyo3::{Bound, Py, Python};
 use std::collections::HashMap;

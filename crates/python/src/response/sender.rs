@@ -1,8 +1,8 @@
 //! The application's end of a streamed body: its length is counted, and it waits while the client is behind.
 
 use super::{Head, Length, Owner, ResponseBody, Stream, Streaming, WrongLength, stream::HIGH_WATER};
-use crate::{awaitable::Waiting, task::Tasks};
 use bytes::Bytes;
+use hostler_eventloop::{Tasks, Waiting};
 use pyo3::prelude::*;
 use std::rc::Rc;
 
@@ -101,9 +101,9 @@ impl Counted {
             Wait::Room => {
                 let future = tasks.future(py)?;
                 self.stream.await_room(py, future.clone().unbind());
-                Waiting::alone(&future).map(Some)
+                Waiting::on_future(&future).map(Some)
             }
-            Wait::Turn => Waiting::alone(&tasks.turn(py)?).map(Some),
+            Wait::Turn => Waiting::on_future(&tasks.turn(py)?).map(Some),
         }
     }
 }

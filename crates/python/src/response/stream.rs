@@ -1,11 +1,8 @@
 //! A body on its way from the application to hyper, in pieces: a bounded queue, and hyper's end of it.
 
 use super::{BreakDelay, Broken};
-use crate::{
-    awaitable::{reject, resolve},
-    gil::GilCell,
-};
 use bytes::Bytes;
+use hostler_eventloop::{GilCell, reject, resolve};
 use http_body::Frame;
 use hyper::HeaderMap;
 use pyo3::prelude::*;

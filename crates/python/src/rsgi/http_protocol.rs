@@ -8,12 +8,11 @@
 
 use super::connection::Connection;
 use crate::{
-    awaitable::resolve,
     call::ApplicationTask,
     exchange::{Call, Exchange, HttpCall, Standing},
-    gil::GilCell,
     response::{ResponseBody, Stream},
 };
+use hostler_eventloop::{GilCell, resolve};
 use hostler_http::RequestBody;
 use hyper::Response;
 use pyo3::{intern, prelude::*};

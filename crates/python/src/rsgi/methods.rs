@@ -6,11 +6,11 @@ use super::{
     stream::StreamTransport,
 };
 use crate::{
-    awaitable::{Waiting, resolve},
     exchange::HttpCall,
     response::{BodySender, FilePieces, Head, ResponseBody, bytes_of, plain, response},
 };
 use bytes::Bytes;
+use hostler_eventloop::{Waiting, resolve};
 use hyper::StatusCode;
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyString};
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ impl HttpProtocol {
             Mode::Whole => {}
             Mode::Pieces | Mode::Taken => return Err(this.read_already(py)),
         }
-        Waiting::at(py, Whole(slf.clone().unbind()))
+        Waiting::on(py, Whole(slf.clone().unbind()))
     }
 
     /// Iterates over the body's pieces as they arrive.
@@ -41,7 +41,7 @@ impl HttpProtocol {
 
     fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         match slf.get().mode(slf.py()) {
-            Mode::Pieces => Waiting::at(slf.py(), Pieces(slf.clone().unbind())),
+            Mode::Pieces => Waiting::on(slf.py(), Pieces(slf.clone().unbind())),
             Mode::Untouched | Mode::Whole | Mode::Taken => Err(slf.get().read_already(slf.py())),
         }
     }

@@ -1,12 +1,9 @@
 //! A request's body as an RSGI application reads it: whole, or piece by piece.
 
 use super::http_protocol::{HttpProtocol, Mode};
-use crate::{
-    awaitable::Source,
-    exchange::{BodyReader, Cut, HttpCall, pump},
-    line::Line,
-};
+use crate::exchange::{BodyReader, Cut, HttpCall, pump};
 use bytes::Bytes;
+use hostler_eventloop::{Source, WaitQueue};
 use pyo3::{exceptions::PyStopAsyncIteration, prelude::*, types::PyBytes};
 
 /// `await protocol()`.
@@ -16,11 +13,11 @@ pub(super) struct Whole(pub(super) Py<HttpProtocol>);
 pub(super) struct Pieces(pub(super) Py<HttpProtocol>);
 
 impl Source for Whole {
-    fn line(&self) -> &Line {
+    fn waiters(&self) -> &WaitQueue {
         &self.0.get().exchange.readers
     }
 
-    fn look<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let protocol = self.0.get();
         if protocol.mode(py) == Mode::Taken {
             return Err(protocol.read_already(py));
@@ -47,17 +44,17 @@ impl Source for Whole {
         self.0.get().future(py)
     }
 
-    fn fetch(&self, py: Python<'_>) -> PyResult<()> {
+    fn request(&self, py: Python<'_>) -> PyResult<()> {
         pump(py, &self.0)
     }
 }
 
 impl Source for Pieces {
-    fn line(&self) -> &Line {
+    fn waiters(&self) -> &WaitQueue {
         &self.0.get().exchange.readers
     }
 
-    fn look<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let protocol = self.0.get();
         match protocol.exchange.with_body(py, next_piece) {
             Next::Piece(piece) => Ok(Some(PyBytes::new(py, &piece).into_any())),
@@ -75,7 +72,7 @@ impl Source for Pieces {
         self.0.get().future(py)
     }
 
-    fn fetch(&self, py: Python<'_>) -> PyResult<()> {
+    fn request(&self, py: Python<'_>) -> PyResult<()> {
         pump(py, &self.0)
     }
 }

@@ -1,10 +1,8 @@
 //! The scope of a request, as attributes.
 
 use super::connection::Connection;
-use crate::{
-    gil::GilCell,
-    request::{RSGI_VERSIONS, RequestDeadline, latin1, unquoted},
-};
+use crate::request::{RSGI_VERSIONS, RequestDeadline, latin1, unquoted};
+use hostler_eventloop::GilCell;
 use hyper::{HeaderMap, Request};
 use pyo3::{
     exceptions::PyKeyError,

@@ -1,12 +1,9 @@
 //! The transport of a streamed response; the response ends with it.
 
 use super::http_protocol::HttpProtocol;
-use crate::{
-    awaitable::Finished,
-    gil::GilCell,
-    response::{BodySender, WrongLength, bytes_of},
-};
+use crate::response::{BodySender, WrongLength, bytes_of};
 use bytes::Bytes;
+use hostler_eventloop::{Finished, GilCell};
 use pyo3::{prelude::*, types::PyString};
 
 /// What `response_stream` returns.

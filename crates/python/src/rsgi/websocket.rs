@@ -2,13 +2,12 @@
 
 use super::shared::Shared;
 use crate::{
-    awaitable::Finished,
     call::ApplicationTask,
     exchange::Call,
-    gil::GilCell,
     response::{Head, bytes_of, status_alone},
     websocket::{Face, NotSent, Received, Session},
 };
+use hostler_eventloop::{Finished, GilCell};
 use hostler_websocket::Opcode;
 use hyper::StatusCode;
 use pyo3::{

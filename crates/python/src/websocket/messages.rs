@@ -1,10 +1,7 @@
 //! What the application sends and receives.
 
 use super::{ABNORMAL, NotSent, Received, Session, session::Phase};
-use crate::{
-    awaitable::{Finished, Source, Waiting},
-    line::Line,
-};
+use hostler_eventloop::{Finished, Source, WaitQueue, Waiting};
 use hostler_websocket::{Opcode, is_sendable_close_code, write_frame};
 use pyo3::prelude::*;
 use std::rc::Rc;
@@ -38,7 +35,7 @@ impl Session {
         }
         let future = self.tasks.future(py)?;
         self.state.with(py, |state| state.senders.push(future.clone().unbind()));
-        Ok(Waiting::alone(&future)?)
+        Ok(Waiting::on_future(&future)?)
     }
 
     /// Closes an open session. A code that may not be sent becomes 1000.
@@ -53,7 +50,7 @@ impl Session {
 
     /// Awaits the next message; after the end that is the end, however often it is asked for.
     pub(crate) fn receive(self: Rc<Self>, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-        Waiting::at(py, Messages(self))
+        Waiting::on(py, Messages(self))
     }
 
     fn present_end<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -80,11 +77,11 @@ impl Phase {
 struct Messages(Rc<Session>);
 
 impl Source for Messages {
-    fn line(&self) -> &Line {
+    fn waiters(&self) -> &WaitQueue {
         &self.0.receivers
     }
 
-    fn look<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let (message, over, driver) = self.0.state.with(py, |state| {
             let was_full = state.inbox.is_full();
             let message = state.inbox.take();
@@ -106,7 +103,7 @@ impl Source for Messages {
         self.0.tasks.future(py)
     }
 
-    fn fetch(&self, _py: Python<'_>) -> PyResult<()> {
+    fn request(&self, _py: Python<'_>) -> PyResult<()> {
         // The driver reads whenever there is room.
         Ok(())
     }

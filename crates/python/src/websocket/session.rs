@@ -13,15 +13,12 @@ use super::{
     sockets::Restart,
 };
 use crate::{
-    awaitable::{reject, resolve},
     call::{ApplicationTask, Entry},
-    gil::GilCell,
-    line::Line,
     logging::application_error,
     response::{Answered, ResponseBody, Slot, status_alone},
-    task::Tasks,
 };
 use bytes::Bytes;
+use hostler_eventloop::{GilCell, Tasks, WaitQueue, reject, resolve};
 use hostler_http::{Link, Upgrades};
 use hostler_websocket::{Deflater, write_close};
 use hyper::{Response, StatusCode};
@@ -35,7 +32,7 @@ use std::{
 pub(crate) struct Session {
     pub(super) state: GilCell<State>,
     /// `receive` calls that wait.
-    pub(super) receivers: Line,
+    pub(super) receivers: WaitQueue,
     pub(super) sockets: Rc<Sockets>,
     pub(super) tasks: Rc<Tasks>,
     pub(super) upgrades: Upgrades,
@@ -98,7 +95,7 @@ impl Session {
         };
         Rc::new(Self {
             state: GilCell::new(state),
-            receivers: Line::default(),
+            receivers: WaitQueue::default(),
             sockets: Rc::clone(sockets),
             tasks: Rc::clone(tasks),
             upgrades: link.upgrades.clone(),

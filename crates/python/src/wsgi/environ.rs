@@ -2,10 +2,10 @@
 
 use super::{names::Names, queued::Queued, shared::Shared};
 use crate::{
-    gil::GilCell,
     request::{LastHeaders, RequestDeadline, RequestMeta, latin1},
     response::Head,
 };
+use hostler_eventloop::GilCell;
 use hostler_http::{ConnectionInfo, Interim, PeerAddress};
 use hyper::{
     HeaderMap, Request, Version,

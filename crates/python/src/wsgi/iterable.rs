@@ -12,6 +12,7 @@ use crate::{
     response::{Broken, FilePieces, Head, WrongLength},
 };
 use bytes::Bytes;
+use hostler_eventloop::forked::exit_if_forked;
 use pyo3::{
     prelude::*,
     types::{PyDict, PyIterator, PyList, PyTuple},
@@ -41,7 +42,7 @@ pub(super) fn begin(
     later: Option<&Arc<Closer>>,
 ) -> PyResult<Step> {
     let (py, this) = (start_response.py(), start_response.get());
-    let result = crate::host::stay_out(py, app.call1((environ, start_response)))?;
+    let result = exit_if_forked(py, app.call1((environ, start_response)))?;
     let closing = Closing::of(&result, later);
     let head_sent = this.is_begun(py);
     if !head_sent && let Some(pieces) = in_memory(&result)? {

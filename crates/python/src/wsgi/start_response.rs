@@ -5,11 +5,9 @@ use super::{
     head::{head, piece},
     response_sender::ResponseSender,
 };
-use crate::{
-    gil::GilCell,
-    response::{Broken, Head, Length, WrongLength},
-};
+use crate::response::{Broken, Head, Length, WrongLength};
 use bytes::Bytes;
+use hostler_eventloop::GilCell;
 use hostler_http::Interim;
 use pyo3::{
     exceptions::{PyOSError, PyRuntimeError},
