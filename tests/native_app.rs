@@ -5,13 +5,17 @@ use std::{convert::Infallible, env, process, process::ExitCode, thread, time::Du
 
 fn main() -> Result<ExitCode, hostler::Error> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8000".into());
+    let limit = env::var("REQUEST_TIMEOUT_SECONDS").map_or(0.5, |text| text.parse().expect("a number"));
     let mut server = hostler::Server::new()
         .bind(address)
         .workers(2)
         .stall_timeout(Duration::from_secs(2))
-        .request_timeout(Duration::from_millis(500));
+        .request_timeout(Duration::from_secs_f64(limit));
     if let Ok(script) = env::var("COMPANION") {
         server = server.companion("helper", "/bin/sh", &["-c", &script]);
+    }
+    if let Ok(name) = env::var("PROCESS_NAME") {
+        server = server.process_name(name);
     }
     server.serve(|| tower::service_fn(answer))
 }
@@ -19,7 +23,7 @@ fn main() -> Result<ExitCode, hostler::Error> {
 async fn answer(request: Request) -> Result<Response<String>, Infallible> {
     match request.uri().path() {
         "/block" => thread::sleep(Duration::from_secs(1_000_000)),
-        "/wait" => tokio::time::sleep(Duration::from_secs(60)).await,
+        "/wait" => wait().await,
         // Its body is left unread for a while.
         "/early" => {
             let body = request.into_body();
@@ -31,4 +35,10 @@ async fn answer(request: Request) -> Result<Response<String>, Infallible> {
         _ => {}
     }
     Ok(Response::new(process::id().to_string()))
+}
+
+#[expect(clippy::print_stderr, reason = "tests read it in the server's log")]
+async fn wait() {
+    eprintln!("a request waits");
+    tokio::time::sleep(Duration::from_secs(60)).await;
 }

@@ -9,7 +9,7 @@ use crate::{
     run::Master,
 };
 use hostler_arbiter::Event;
-use hostler_sys::{board, channel::Channel, signal::SignalPipe, title};
+use hostler_sys::{board, channel::Channel, proc, signal::SignalPipe, title};
 use hostler_wire::{Assignment, Generation, GroupId, Role, SlotId, ToMold, WorkerId};
 use std::{
     io,
@@ -116,8 +116,7 @@ impl Master {
         let shared: io::Result<Vec<OwnedFd>> =
             self.shared_descriptors().into_iter().map(|descriptor| descriptor.try_clone_to_owned()).collect();
         let board = self.board.for_writing().try_clone_to_owned()?;
-        let name = settings.options.process.name.clone();
-        let title = title::for_role(name.as_deref(), title::Role::Worker(assignment.slot.index), "native");
+        let (name, role) = (settings.options.process.name.clone(), title::Role::Worker(assignment.slot.index));
         let master_pid = std::process::id().cast_signed();
         let native =
             NativeWorkerContext { assignment, channel, stacks, board, shared: shared?, settings, master_pid };
@@ -125,7 +124,9 @@ impl Master {
         let pages = self.board.pages();
         let (fleet, signals, files) = (&mut self.fleet, &mut self.signals, &mut self.plan.owned_files);
         let (predecessor, successor) = (&mut self.plan.predecessor, &mut self.successor);
-        native::fork(
+        // Never the master's, not even before the child has its own: upgrades tell masters from workers by it.
+        let short_name = title::Borrowed::new(&proc::pending_fork_name(master_pid));
+        let pid = native::fork(
             || {
                 let none = crate::fleet::Fleet::new(pages);
                 let silent = SignalPipe::new(&[]).map(|none| std::mem::replace(signals, none));
@@ -133,9 +134,11 @@ impl Master {
                 (std::mem::replace(fleet, none), silent, std::mem::take(files), others)
             },
             || {
-                title::set(&title);
+                title::set(name.as_deref(), role, "native");
                 main(native)
             },
-        )
+        );
+        short_name.give_back();
+        pid
     }
 }

@@ -95,7 +95,7 @@ impl Master {
         disposition::for_master();
         let settings = &plan.spec.settings;
         let name = settings.options.process.name.as_deref();
-        title::set(&title::for_role(name, title::Role::Master, settings.title()));
+        title::set(name, title::Role::Master, settings.title());
         let board = Board::create()?;
         let handover = match plan.predecessor.as_mut().and_then(Predecessor::take_handover) {
             Some(handover) => handover,

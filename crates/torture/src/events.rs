@@ -197,6 +197,8 @@ impl Hand<'_> {
         let workers = self.server.with_role(Role::Worker);
         self.tell(format!("SIGUSR2 to Master ({old}), whose successor is to die"));
         self.signal(Target::Master, old, Signal::SIGUSR2);
+        // One that was stopped by an earlier event would be continued only after this one.
+        send(old, Signal::SIGCONT);
         let replaced = || self.server.master().filter(|master| *master != old);
         wait_for(UPGRADES, || replaced().is_some() || !proc::lives(old));
         let Some(new) = replaced() else { return };

@@ -124,3 +124,25 @@ fn workers_that_an_upgrade_starts_keep_no_line_of_the_masters() {
     kill(Pid::from_raw(successor), Signal::SIGTERM).unwrap();
     server.wait_empty();
 }
+
+#[test]
+fn a_worker_of_a_successor_that_crashed_is_not_taken_for_a_server() {
+    let mut server = supervised()
+        .env("PROCESS_NAME", "a-service-whose-name-is-cut-where-it-is-shown")
+        .env("REQUEST_TIMEOUT_SECONDS", "60")
+        .start();
+    // The old server drains for as long as this lasts.
+    let mut long = server.connect();
+    long.send("GET /wait HTTP/1.1\r\nhost: test\r\n\r\n");
+    server.wait_for("a request waits", 1);
+    let before = server.processes();
+    server.signal(Signal::SIGUSR2);
+    server.wait_for("upgraded: the other server serves", 1);
+    let successor = server.processes().into_iter().filter(|pid| !before.contains(pid)).min().unwrap();
+    kill(Pid::from_raw(successor), Signal::SIGKILL).unwrap();
+    server.wait_for("this one serves again", 1);
+    assert_eq!(server.connect().get("/pid").status, 200, "{}", server.log());
+    // Not gracefully: the request would take a minute.
+    server.signal(Signal::SIGINT);
+    server.wait_exit();
+}

@@ -13,13 +13,18 @@ use std::{
     net::SocketAddr,
     os::fd::{AsFd, AsRawFd, OwnedFd},
     rc::Rc,
+    time::{Duration, Instant},
 };
 use tokio::net::{TcpStream, UnixStream};
+
+/// How long the client of a connection that is accepted during a drain may take to send its request.
+const IDLE_GRACE: Duration = Duration::from_millis(500);
 
 impl<A: App<Body: Unpin>> Acceptor<A> {
     /// Serves a socket of this listener, of whose bytes `unread` were already read.
     pub(super) fn open(&self, listener: usize, socket: OwnedFd, peer: Option<SocketAddr>, unread: Bytes) {
-        let origin = Origin { listener };
+        let draining = self.server.connections.phase().is_drain();
+        let origin = Origin { listener, grace_until: draining.then(|| Instant::now() + IDLE_GRACE) };
         match &self.listeners[listener].info {
             ListenerInfo::Tcp(_) => {
                 // A client that has reset the connection meanwhile has no address any more: nothing to serve.
@@ -51,6 +56,13 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
         let handle = ConnectionHandle::new(self.server.connections.clone(), descriptor);
         // Open from now on, before its task runs: a drain that begins meanwhile waits for it.
         let registration = self.server.connections.register(Rc::clone(&handle));
+        if let Some(until) = origin.grace_until {
+            let handle = Rc::clone(&handle);
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep_until(until.into()).await;
+                handle.wake();
+            });
+        }
         let io = CoalescingIo::new(stream, self.batch.clone(), unread, handle);
         tokio::task::spawn_local(Rc::clone(&self.server).serve(io, info, origin, registration));
     }

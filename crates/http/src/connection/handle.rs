@@ -268,6 +268,11 @@ impl ConnectionHandle {
         self.disconnect.get()
     }
 
+    /// Whether the kernel holds bytes of the client that were not read yet.
+    pub(crate) fn has_unread(&self) -> bool {
+        hostler_sys::stream::unread(self.descriptor) > 0
+    }
+
     /// Whether the kernel still has bytes that the client has not acknowledged.
     pub(crate) fn has_unsent(&self) -> bool {
         hostler_sys::stream::unsent(self.descriptor) > 0

@@ -43,6 +43,8 @@ where
                 true => Idle::Over,
                 false => Idle::Changed,
             },
+            // Its request may be with the kernel, or on its way.
+            Phase::Closing if self.service.handle.has_unread() || self.origin.is_new() => Idle::Stays,
             Phase::Closing => {
                 if !self.resume_if_requested() {
                     self.close(true);

@@ -30,7 +30,10 @@ use crate::{
 };
 use hyper::rt::{Read, Write};
 use service::AppService;
-use std::{rc::Rc, time::Duration};
+use std::{
+    rc::Rc,
+    time::{Duration, Instant},
+};
 use task::ConnectionTask;
 
 /// What all connections of a worker share.
@@ -49,6 +52,15 @@ pub(crate) struct Server<A> {
 pub(crate) struct Origin {
     /// The index of the listener among the worker's.
     pub(crate) listener: usize,
+    /// Accepted during a drain: until then its client may send a request.
+    pub(crate) grace_until: Option<Instant>,
+}
+
+impl Origin {
+    /// Whether the connection was accepted so late in a drain that its client may still send a request.
+    pub(crate) fn is_new(&self) -> bool {
+        self.grace_until.is_some_and(|until| Instant::now() < until)
+    }
 }
 
 impl<A: App<Body: Unpin>> Server<A> {

@@ -82,7 +82,7 @@ impl Mold {
         let shared = Shared::from_descriptors(descriptors)?;
         orphan::die_with(master, ORPHAN_LIMIT)?;
         let name = settings.options.process.name.as_deref();
-        title::set(&title::for_role(name, title::Role::Mold, settings.title()));
+        title::set(name, title::Role::Mold, settings.title());
         if let Err(failure) = preload::run(py, &settings) {
             let status = failure.kind.exit_status();
             control.send(&FromMold::Failed(failure), &[])?;

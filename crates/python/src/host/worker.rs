@@ -41,7 +41,7 @@ pub(super) fn run(py: Python<'_>, context: WorkerContext) -> u8 {
     context.take();
     let role = title::Role::Worker(context.assignment.slot.index);
     let name = context.settings.options.process.name.as_deref();
-    title::set(&title::for_role(name, role, context.settings.title()));
+    title::set(name, role, context.settings.title());
     if orphan::die_with(context.master_pid, ORPHAN_LIMIT).is_err() {
         return ExitStatus::Failed.code();
     }

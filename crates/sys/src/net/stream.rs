@@ -18,6 +18,15 @@ pub fn unsent(connection: RawFd) -> usize {
 /// Sets whether closing the connection resets it (`SO_LINGER` of zero seconds, socket(7)), so that its peer sees that
 /// what it received is not complete.
 ///
+/// How many bytes of the peer the kernel holds that were not read yet (`FIONREAD`, tcp(7), unix(7)); 0 if it cannot say.
+#[must_use]
+pub fn unread(connection: RawFd) -> usize {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the request writes one int, and the pointer is to a live one; a descriptor that is not open is an error.
+    let asked = unsafe { libc::ioctl(connection, libc::FIONREAD, &raw mut bytes) };
+    if asked == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
+}
+
 /// # Errors
 /// The kernel's (setsockopt(2)).
 pub fn reset_on_close(connection: RawFd, reset: bool) -> io::Result<()> {
@@ -74,7 +83,7 @@ pub fn peer(connection: BorrowedFd<'_>) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::{send_now, unsent};
+    use super::{send_now, unread, unsent};
     use std::{
         io::Read,
         os::{
@@ -89,6 +98,7 @@ mod tests {
         assert_eq!(unsent(ours.as_raw_fd()), 0);
         assert_eq!(send_now(ours.as_fd(), b"hello").unwrap(), 5);
         assert!(unsent(ours.as_raw_fd()) > 0);
+        assert_eq!((unread(ours.as_raw_fd()), unread(theirs.as_raw_fd())), (0, 5));
         theirs.read_exact(&mut [0; 5]).unwrap();
         assert_eq!(unsent(ours.as_raw_fd()), 0);
         while send_now(ours.as_fd(), &[0; 4096]).is_ok() {}

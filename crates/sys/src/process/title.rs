@@ -24,8 +24,7 @@ pub enum Role {
 }
 
 /// The title of a process: `hostler: worker 1 shop:app`, or with `--process-name shop`, `shop worker-1`.
-#[must_use]
-pub fn for_role(process_name: Option<&str>, role: Role, app: &str) -> String {
+fn for_role(process_name: Option<&str>, role: Role, app: &str) -> String {
     match (process_name, role) {
         (Some(name), Role::Master) => name.to_owned(),
         (Some(name), Role::Mold) => format!("{name} mold"),
@@ -88,16 +87,32 @@ fn set_name(name: &str) {
     }
 }
 
-/// Gives this process a title, cut to the room there is.
-pub fn set(title: &str) {
+/// Gives this process the title of its role, cut to the room there is, and the short name that goes with it.
+pub fn set(process_name: Option<&str>, role: Role, app: &str) {
+    set_name(&short_name(process_name, role));
+    write(&for_role(process_name, role, app));
+}
+
+/// The longest short name of a process, in bytes (PR_SET_NAME, prctl(2)).
+const SHORT_NAME_LENGTH: usize = 15;
+
+/// The short name (`comm` in proc(5)), which `top` and `pkill` show. A long process name is cut, the role never: an
+/// upgrade tells masters from workers by it ([`crate::proc::other_master`]).
+fn short_name(process_name: Option<&str>, role: Role) -> String {
+    let name = process_name.unwrap_or("hostler");
+    let role = match role {
+        Role::Master if process_name.is_some() => String::new(),
+        Role::Master => "-master".to_owned(),
+        Role::Mold => "-mold".to_owned(),
+        Role::Worker(number) => format!("-worker-{number}"),
+    };
     // Without spaces: CPython counts its threads by splitting /proc/self/stat at them.
-    let comm: Vec<u8> = title.bytes().filter(|byte| !b"\0:()".contains(byte)).take(15).collect();
-    let comm =
-        CString::new(comm.into_iter().map(|byte| if byte == b' ' { b'-' } else { byte }).collect::<Vec<_>>());
-    if let Ok(comm) = comm {
-        // Only `top` and `pkill` show it; a refusal is no loss.
-        let _ = nix::sys::prctl::set_name(&comm);
-    }
+    let kept = name.chars().filter(char::is_ascii_graphic).filter(|char| !":()".contains(*char));
+    let kept: String = kept.take(SHORT_NAME_LENGTH - role.len()).collect();
+    kept + &role
+}
+
+fn write(title: &str) {
     if let Some((start, room)) = room() {
         let length = title.len().min(room - 1);
         // SAFETY: `start..start + room` is the memory of argv and, if moved, of the environment; nothing
@@ -121,12 +136,22 @@ fn room() -> Option<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Role, for_role};
+    use super::{Role, for_role, short_name};
 
     #[test]
     fn titles_name_the_role() {
         assert_eq!(for_role(None, Role::Worker(2), "a:b"), "hostler: worker 2 a:b");
         assert_eq!(for_role(Some("shop"), Role::Master, "a:b"), "shop");
         assert_eq!(for_role(Some("shop"), Role::Worker(1), "a:b"), "shop worker-1");
+    }
+
+    #[test]
+    fn short_names_keep_the_role_of_a_process() {
+        assert_eq!(short_name(None, Role::Master), "hostler-master");
+        assert_eq!(short_name(None, Role::Worker(12)), "hostl-worker-12");
+        assert_eq!(short_name(Some("shop"), Role::Master), "shop");
+        assert_eq!(short_name(Some("a shop (old): 2"), Role::Mold), "ashopold2-mold");
+        assert_eq!(short_name(Some("a-service-of-a-long-name"), Role::Master), "a-service-of-a-");
+        assert_eq!(short_name(Some("a-service-of-a-long-name"), Role::Worker(1024)), "a-s-worker-1024");
     }
 }

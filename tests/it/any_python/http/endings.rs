@@ -2,15 +2,18 @@
 
 use crate::support::{LONG, connections, get, is_pattern, reads_slowly};
 use hostler_testkit::{Conn, Server};
-use nix::sys::{
-    signal::Signal,
-    socket::{setsockopt, sockopt::RcvBuf},
+use nix::{
+    sys::{
+        signal::{Signal, kill},
+        socket::{setsockopt, sockopt::RcvBuf},
+    },
+    unistd::Pid,
 };
 use std::{
     io::{Read, Write},
     net::TcpStream,
     thread::sleep,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 #[test]
@@ -131,6 +134,34 @@ fn who_is_accepted_in_the_turn_in_which_a_stop_is_heard_is_answered() {
     server.wait_for("worker retires", 1);
     assert_eq!(conn.reply().unwrap().status, 200);
     server.wait_empty();
+}
+
+/// A worker that drains accepts connections for the last time half a second after the signal, and gives each half a
+/// second. A machine that is too slow to use that time proves nothing.
+#[test]
+fn a_connection_that_is_accepted_at_the_end_of_a_drain_has_time_for_a_request() {
+    for _ in 0..20 {
+        let server = Server::app("supervised:app").option("workers", 1).option("log-level", "debug").start();
+        let mut long = server.connect();
+        long.send("GET /wait/2 HTTP/1.1\r\nhost: t\r\n\r\n");
+        // Answered only when the first one is begun, for there is one worker.
+        assert_eq!(server.connect().get("/pid").status, 200);
+        let signalled = Instant::now();
+        kill(Pid::from_raw(server.workers()[0]), Signal::SIGTERM).unwrap();
+        server.wait_for("worker draining", 1);
+        let mut late = server.connect();
+        server.wait_for("idle connections are closed", 1);
+        late.send("GET /pid HTTP/1.1\r\nhost: t\r\n\r\n");
+        let in_time = signalled.elapsed() < Duration::from_millis(900);
+        let reply = late.reply();
+        if in_time {
+            assert_eq!(reply.expect("the connection was closed").status, 200, "{}", server.log());
+            assert_eq!(long.reply().unwrap().status, 200);
+            return server.stop();
+        }
+        server.stop();
+    }
+    panic!("the machine was never fast enough");
 }
 
 #[test]
