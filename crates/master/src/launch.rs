@@ -116,7 +116,8 @@ impl Master {
         let shared: io::Result<Vec<OwnedFd>> =
             self.shared_descriptors().into_iter().map(|descriptor| descriptor.try_clone_to_owned()).collect();
         let board = self.board.for_writing().try_clone_to_owned()?;
-        let (name, role) = (settings.options.process.name.clone(), title::Role::Worker(assignment.slot.index));
+        let (name, role) =
+            (settings.options.process.name.clone(), title::Role::Worker(assignment.slot.index));
         let master_pid = std::process::id().cast_signed();
         let native =
             NativeWorkerContext { assignment, channel, stacks, board, shared: shared?, settings, master_pid };
