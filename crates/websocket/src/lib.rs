@@ -1,27 +1,30 @@
 //! The server's side of the WebSocket protocol (RFC 6455) with permessage-deflate (RFC 7692).
 //!
 //! Nothing here does I/O: [`Reader`] takes bytes out of a buffer and gives [`Event`]s, the `write_*`
-//! functions and [`Deflater`] append frames to a buffer, and [`agree`] answers the extension header of the
-//! handshake. Who calls them reads, writes, answers pings and closes the connection.
+//! functions and [`Deflater`] append frames to a buffer, and [`agree`] responds to the extension header of the
+//! handshake. The caller reads, writes, replies to pings and closes the connection.
 //!
 //! Not here: the HTTP part of the handshake but for its key ([`accept_key`]), and the client's side.
 
 #![forbid(unsafe_code)]
 
 mod deflate;
+mod event;
 mod frame;
 mod key;
 mod mask;
 mod negotiate;
+mod partial;
 mod reader;
 #[cfg(test)]
 mod testing;
 
 pub use deflate::{Deflater, Inflater};
+pub use event::Event;
 pub use frame::{Opcode, is_sendable_close_code, write_close, write_frame};
 pub use key::accept_key;
 pub use negotiate::{Agreement, DeflateOptions, agree};
-pub use reader::{Event, Reader};
+pub use reader::Reader;
 
 /// Why the connection must be failed (RFC 6455 §7.1.7); the text says what the client did wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +48,7 @@ pub enum Violation {
     /// Control frames carry 125 bytes at most (RFC 6455 §5.5).
     #[error("a control frame is longer than 125 bytes")]
     ControlTooLong,
-    /// A continuation without a message that it continues (RFC 6455 §5.4).
+    /// A continuation frame outside a message (RFC 6455 §5.4).
     #[error("a continuation frame continues nothing")]
     NothingToContinue,
     /// A message begins while another is unfinished (RFC 6455 §5.4).

@@ -1,6 +1,7 @@
-//! What the tests of several modules share: a client's frames.
+//! What the tests of several modules share: a client's frames, and reading them.
 
-use crate::mask;
+use crate::{Event, Inflater, Reader, Violation, mask};
+use bytes::BytesMut;
 
 /// A masked frame; `first` holds FIN, RSV1 and the opcode.
 pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -25,4 +26,15 @@ pub(crate) fn noise(len: usize) -> Vec<u8> {
         (state >> 32) as u8
     };
     (0..len).map(|_| next()).collect()
+}
+
+/// A reader of compressed messages.
+pub(crate) fn inflating(max: usize) -> Reader {
+    Reader::new(max, Some(Inflater::new(15, true)))
+}
+
+/// All events in `bytes`, which arrive at once.
+pub(crate) fn read(mut reader: Reader, bytes: &[u8]) -> Result<Vec<Event>, Violation> {
+    let mut buffer = BytesMut::from(bytes);
+    std::iter::from_fn(|| reader.next(&mut buffer).transpose()).collect()
 }
