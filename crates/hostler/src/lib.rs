@@ -1,26 +1,113 @@
-//! hostler for native services: a tower service in supervised worker processes.
+//! A pre-fork application server for [tower] services, such as axum routers: a master process binds the sockets, forks
+//! workers, and keeps them alive. Each worker serves on one thread, and all accept from the same sockets.
 //!
-//! ```no_run
-//! # use std::{convert::Infallible, process::ExitCode};
-//! # use hostler::{Request, Response};
+//! ```standalone_crate
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/client.rs"));
+//! use hostler::{Request, Response, Server};
+//! use std::{convert::Infallible, process::ExitCode};
+//! use tower::service_fn;
+//!
 //! fn main() -> Result<ExitCode, hostler::Error> {
-//!     hostler::Server::new().bind("127.0.0.1:8000").workers(2).serve(|| {
-//!         tower::service_fn(|_: Request| async { Ok::<_, Infallible>(Response::new("hello".to_owned())) })
+//!     let address = "127.0.0.1:8000";
+//! #   let address = client::expects("/", "hello");
+//!     Server::new().bind(address).workers(2).serve(|| {
+//!         service_fn(|_: Request| async { Ok::<_, Infallible>(Response::new("hello".to_owned())) })
 //!     })
 //! }
 //! ```
-//! The master binds, forks the workers and keeps them alive; each worker runs the closure and serves what
-//! it returns on one thread. `main` must not have started threads or a runtime before: it is forked.
+//!
+//! With axum, the closure returns the router:
+//!
+//! ```standalone_crate
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/client.rs"));
+//! use axum::{Router, extract::Path, routing::get};
+//! use std::{process::ExitCode, time::Duration};
+//!
+//! fn main() -> Result<ExitCode, hostler::Error> {
+//!     let address = "127.0.0.1:8000";
+//! #   let address = client::expects("/hello/world", "hello world");
+//!     hostler::Server::new()
+//!         .bind(address)
+//!         .workers(4)
+//!         .request_timeout(Duration::from_secs(30))
+//!         .max_requests(100_000)
+//!         .serve(|| {
+//!             Router::new().route("/hello/{name}", get(async |Path(name): Path<String>| format!("hello {name}")))
+//!         })
+//! }
+//! ```
+//!
+//! # Processes
+//!
+//! [`Server::serve`] makes the calling process the **master** and returns when the server has stopped.
+//!
+//! 1. The master binds the addresses, or inherits them from the master that it replaces. An address that cannot be bound
+//!    is an [`Error`]; no process has been forked then.
+//! 2. It forks a **worker** for each slot. The worker runs the closure given to `serve`, inside a current-thread tokio
+//!    runtime (a `LocalRuntime`: `tokio::task::spawn_local` works), and serves what the closure returns.
+//! 3. A worker that exits, crashes, is stuck ([`Server::stall_timeout`]) or exceeds a limit ([`Server::workers_lifetime`],
+//!    [`Server::max_requests`], [`Server::workers_max_rss`]) is replaced by a new fork of the master. The closure runs
+//!    again, in the new worker.
+//!
+//! **The master is forked, so it must have one thread**: `main` must not start threads or a runtime before `serve`, nor
+//! call libraries that do (exporters of metrics, connection pools, `#[tokio::main]`). The server does not start
+//! otherwise. Start them in the closure: it runs in each worker.
+//!
+//! What `main` allocates before `serve` is shared by all workers copy-on-write, such as large read-only tables. Files and
+//! sockets that `main` opens are shared as well, including their offsets: open connections to databases in the closure.
+//!
+//! # Signals
+//!
+//! To the master, as with Gunicorn:
+//!
+//! | signal | effect |
+//! |---|---|
+//! | `SIGTERM` | stops gracefully: requests in flight have [`Server::graceful_timeout`] to finish |
+//! | `SIGINT`, `SIGQUIT` | stops quickly |
+//! | `SIGHUP` | replaces all workers; the old ones drain when all new ones serve |
+//! | `SIGUSR2` | starts the program again, from its path, as a new master that inherits the sockets; the old one drains when the new one serves |
+//! | `SIGTTIN`, `SIGTTOU` | one worker more, one less |
+//!
+//! # Errors
+//!
+//! | what fails | what happens |
+//! |---|---|
+//! | an address, the log | `serve` returns an [`Error`] |
+//! | a worker cannot start: a panic in the closure, no memory | the master logs it and exits with code 3 if it was starting; afterwards it tries again, with growing delays |
+//! | a service returns an error | it is logged, and the connection is closed without a response |
+//! | a service panics | the worker exits and is replaced; connections of that worker are reset |
+//! | a service takes longer than [`Server::request_timeout`] | its future is dropped, the response is a 504 |
+//!
+//! The [`ExitCode`](std::process::ExitCode) that `serve` returns is 0 after a stop by a signal, 3 if the workers could not
+//! start, and 1 for other failures.
+//!
+//! # What is served
+//!
+//! HTTP/1.1 and HTTP/1.0 over TCP, checked strictly by RFC 9112, with keep-alive, pipelining, streams in both directions
+//! and `Expect: 100-continue`. Terminate TLS and HTTP/2 at a proxy. Linux only.
+//!
+//! The crate has no features. The crates `hostler-*` are its parts, whose interfaces may change with any version.
+//!
+//! [tower]: https://docs.rs/tower
 
 #![forbid(unsafe_code)]
 
 mod server;
 
-pub use hostler_http::RequestBody;
+pub use hostler_http::{ConnectionInfo, PeerAddress, RequestBody, Scheme};
 pub use hostler_settings::LogLevel;
 pub use server::{Error, Server};
 
-/// A request as a service gets it; its extensions hold a `ConnectionInfo`.
+/// A request as a service gets it. Its extensions hold a [`ConnectionInfo`].
+///
+/// ```
+/// use hostler::{ConnectionInfo, Request};
+///
+/// fn is_local(request: &Request) -> bool {
+///     let info = request.extensions().get::<ConnectionInfo>();
+///     matches!(info.map(|info| &info.peer), Some(hostler::PeerAddress::Tcp(peer)) if peer.ip().is_loopback())
+/// }
+/// ```
 pub type Request = http::Request<RequestBody>;
-/// A response as a service gives it.
+/// A response as a service returns it.
 pub type Response<B> = http::Response<B>;

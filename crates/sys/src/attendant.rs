@@ -1,13 +1,13 @@
-//! The attendant: a thread of a worker for what must happen although the serving loop stands still.
+//! The attendant: a thread of a worker for what must be done while the serving loop is blocked.
 //!
-//! A handler that blocks the serving thread also holds up what that thread does besides. The attendant looks at the
-//! worker's page, and calls its duties while the loop does not come around. It holds no GIL, takes no signals, and is
-//! not there in the mold, in native masters, and in processes that the application forks.
+//! A handler that blocks the serving thread also delays everything else that this thread does. The attendant watches the
+//! worker's page, and calls its duties while the loop does not turn. It does not hold the GIL, blocks all signals, and
+//! does not exist in the mold, in the master, and in processes that the application forks.
 //!
 //! ```text
 //! attendant::start(page);                                    // once in a worker, after its last fork
-//! attendant::add(Duration::from_millis(3), |standstill| …);  // called every 3 ms while the loop has stood still
-//!                                                            // for at least 3 ms
+//! attendant::add(Duration::from_millis(3), |blocked| …);     // called every 3 ms while one turn of the loop has
+//!                                                            // lasted for at least 3 ms
 //! attendant::wake();                                         // by the serving thread, whenever it begins work that
 //!                                                            // may block it: one load of an atomic
 //! attendant::pause(); …fork…; attendant::resume();           // no thread of ours is alive in between, nor before
@@ -15,13 +15,13 @@
 //! ```
 //!
 //! Asleep, it costs nothing; it falls asleep when it has seen the loop wait for events twice in a row, and `wake`
-//! makes a system call only then. Awake, it looks as often as its most frequent duty wants.
+//! makes a system call only then. Awake, it checks the page as often as its most frequent duty needs.
 //!
-//! The order of `ASLEEP` and the page is not fenced, which would cost each turn of the loop something. Between saying
-//! that it sleeps and sleeping it waits for longer than a store takes to be seen; if it should miss one all the same,
-//! the next `wake` finds it.
+//! `ASLEEP` and the page are not ordered by a fence, which would cost each turn of the loop. Between setting `ASLEEP` and
+//! sleeping it waits for longer than a store takes to become visible; if it misses one nevertheless, the next `wake`
+//! finds it.
 
-use crate::{clock, thread::Quiet};
+use crate::{clock, thread::SignalFreeThread};
 use hostler_wire::Page;
 use std::{
     sync::{
@@ -32,29 +32,29 @@ use std::{
     time::Duration,
 };
 
-/// Between saying that it sleeps and sleeping.
+/// Between setting `ASLEEP` and sleeping.
 const SETTLING: Duration = Duration::from_millis(1);
 
-/// A turn of the loop that takes long.
+/// A turn of the loop that blocks it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standstill {
-    /// Which turn, so that two looks at the same one can be told.
+pub struct Blocked {
+    /// The number of the turn, the same as long as it lasts.
     pub turn: u64,
-    /// For how long so far.
+    /// How long it has lasted so far.
     pub lasted: Duration,
 }
 
 struct Duty {
     every: Duration,
-    /// How long the standstill had lasted when it was called last.
-    called: Option<Standstill>,
-    work: Box<dyn FnMut(Standstill) + Send>,
+    /// The turn, and how long it had lasted, at the last call.
+    called: Option<Blocked>,
+    work: Box<dyn FnMut(Blocked) + Send>,
 }
 
 #[derive(Default)]
 struct Staff {
     page: Option<&'static Page>,
-    thread: Option<Quiet>,
+    thread: Option<SignalFreeThread>,
     pauses: u32,
 }
 
@@ -63,22 +63,22 @@ static STOPPED: AtomicBool = AtomicBool::new(false);
 static STAFF: Mutex<Staff> = Mutex::new(Staff { page: None, thread: None, pauses: 0 });
 static DUTIES: Mutex<Vec<Duty>> = Mutex::new(Vec::new());
 
-/// Starts the attendant of this worker. A worker that may have no thread works without; the log says so.
+/// Starts the attendant of this worker. If the thread cannot be started, the worker runs without, and logs it.
 pub fn start(page: &'static Page) {
     let mut staff = lock(&STAFF);
     staff.page = Some(page);
     staff.begin();
 }
 
-/// Adds a duty: called on the attendant's thread every so often while one turn of the loop has lasted that long.
-/// It must not wait for the serving thread.
-pub fn add(every: Duration, work: impl FnMut(Standstill) + Send + 'static) {
+/// Adds a duty: called on the attendant's thread at this interval while one turn of the loop has lasted that long. It
+/// must not wait for the serving thread.
+pub fn add(every: Duration, work: impl FnMut(Blocked) + Send + 'static) {
     lock(&DUTIES).push(Duty { every, called: None, work: Box::new(work) });
     ASLEEP.store(false, SeqCst);
     lock(&STAFF).unpark();
 }
 
-/// Has the attendant look, if it sleeps. For the serving thread, before it does what may block it.
+/// Wakes the attendant, if it sleeps. For the serving thread, before it does what may block it.
 #[inline]
 pub fn wake() {
     if ASLEEP.load(Relaxed) {
@@ -95,7 +95,7 @@ fn rouse() {
     }
 }
 
-/// Ends the thread until [`resume`]: for forks. The kernel counts it no more when this returns. Calls nest.
+/// Ends the thread until [`resume`]: for forks. The kernel no longer counts it when this returns. Calls nest.
 pub fn pause() {
     let thread = {
         let mut staff = lock(&STAFF);
@@ -126,10 +126,10 @@ impl Staff {
         let Some(page) = self.page.filter(|_| self.pauses == 0 && self.thread.is_none()) else { return };
         STOPPED.store(false, SeqCst);
         ASLEEP.store(false, SeqCst);
-        match Quiet::start("attendant", move || attend(page)) {
+        match SignalFreeThread::start("attendant", move || attend(page)) {
             Ok(thread) => self.thread = Some(thread),
             Err(error) => {
-                tracing::warn!(%error, "no thread beside the loop: nothing is done while it is blocked")
+                tracing::warn!(%error, "the attendant thread cannot be started: responses wait while a handler blocks the loop")
             }
         }
     }
@@ -141,17 +141,17 @@ impl Staff {
     }
 }
 
-/// The attendant's life.
+/// The attendant's thread.
 fn attend(page: &'static Page) {
     let mut seen = None;
     while !STOPPED.load(SeqCst) {
         let (turn, parked) = (page.turns(), page.is_parked());
-        let rests = parked && seen == Some(turn);
+        let idle = parked && seen == Some(turn);
         seen = Some(turn);
         match pace() {
             None => park(),
-            Some(_) if rests && ASLEEP.swap(true, SeqCst) => park(),
-            Some(_) if rests => park_timeout(SETTLING),
+            Some(_) if idle && ASLEEP.swap(true, SeqCst) => park(),
+            Some(_) if idle => park_timeout(SETTLING),
             Some(pace) => {
                 ASLEEP.store(false, SeqCst);
                 if !parked {
@@ -163,31 +163,31 @@ fn attend(page: &'static Page) {
     }
 }
 
-/// How often to look; `None` without duties.
+/// How often to check; `None` without duties.
 fn pace() -> Option<Duration> {
     lock(&DUTIES).iter().map(|duty| duty.every).min()
 }
 
 fn attend_to(page: &Page, turn: u64) {
-    // Before its first turn the loop does not run.
+    // The loop has not started yet.
     if page.turned_at() == 0 {
         return;
     }
     for duty in lock(&DUTIES).iter_mut() {
-        // Anew for each: one may have taken its time.
+        // Read again for each duty: the one before may have taken long.
         let lasted = Duration::from_nanos(clock::now().saturating_sub(page.turned_at()));
         if page.turns() != turn {
             return;
         }
-        let standstill = Standstill { turn, lasted };
-        if is_due(duty, standstill) {
-            duty.called = Some(standstill);
-            (duty.work)(standstill);
+        let blocked = Blocked { turn, lasted };
+        if is_due(duty, blocked) {
+            duty.called = Some(blocked);
+            (duty.work)(blocked);
         }
     }
 }
 
-fn is_due(duty: &Duty, now: Standstill) -> bool {
+fn is_due(duty: &Duty, now: Blocked) -> bool {
     let since = duty.called.filter(|called| called.turn == now.turn).map_or(Duration::ZERO, |it| it.lasted);
     now.lasted.saturating_sub(since) >= duty.every
 }
@@ -199,7 +199,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ASLEEP, Standstill, add, lock, pause, resume, start, start_again, wake};
+    use super::{ASLEEP, Blocked, add, lock, pause, resume, start, start_again, wake};
     use crate::{board::Board, clock};
     use std::{
         sync::{atomic::Ordering::SeqCst, mpsc::channel},
@@ -211,21 +211,21 @@ mod tests {
     fn wait_until(done: impl Fn() -> bool) {
         let limit = Instant::now() + LIMIT;
         while !done() {
-            assert!(Instant::now() < limit, "it does not come to pass");
+            assert!(Instant::now() < limit, "timed out");
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
     /// One test, because a process has one attendant.
     #[test]
-    fn duties_are_called_while_the_loop_stands_still_and_at_no_other_time() {
+    fn duties_are_called_while_the_loop_is_blocked_and_at_no_other_time() {
         let page = &Board::create().unwrap().pages()[0];
         page.turn(clock::now());
         page.set_parked(true);
         start(page);
-        let (sender, calls) = channel::<Standstill>();
-        add(Duration::from_millis(5), move |standstill| {
-            let _ = sender.send(standstill);
+        let (sender, calls) = channel::<Blocked>();
+        add(Duration::from_millis(5), move |blocked| {
+            let _ = sender.send(blocked);
         });
         wait_until(|| ASLEEP.load(SeqCst));
         assert!(calls.try_recv().is_err(), "the loop waits");

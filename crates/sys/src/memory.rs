@@ -1,35 +1,37 @@
 //! What the C library's allocator keeps of freed memory.
 //!
-//! By default it gives the top of its heap back as soon as that is free, and takes it again for the next request with
-//! a large body: every page is then cleared by the kernel once for each request, which is half of the time that such
-//! a request takes. A worker keeps that memory while it works and gives it back when it rests.
+//! By default it returns the top of its heap to the kernel as soon as that is free, and requests it again for the next
+//! large body: the kernel then clears every page once for each request, which is half of the time of such a request. A
+//! worker keeps that memory while it is busy and returns it when it is idle.
 
 use std::sync::OnceLock;
 
 /// Freed memory at the top of the heap is kept up to this size, in bytes.
-const KEEP: i32 = 32 << 20;
-/// Larger blocks have a mapping of their own, which ends with them.
-const OWN_MAPPING: i32 = 4 << 20;
+const TRIM_THRESHOLD: i32 = 32 << 20;
+/// Blocks larger than this have mappings of their own, which are unmapped when they are freed, in bytes.
+const MMAP_THRESHOLD: i32 = 4 << 20;
 
 /// Sets the allocator up for a worker. Only glibc's has these settings; others are left alone.
 pub fn keep_while_working() {
     #[cfg(target_env = "gnu")]
-    for (setting, value) in [(libc::M_TRIM_THRESHOLD, KEEP), (libc::M_MMAP_THRESHOLD, OWN_MAPPING)] {
+    for (setting, value) in
+        [(libc::M_TRIM_THRESHOLD, TRIM_THRESHOLD), (libc::M_MMAP_THRESHOLD, MMAP_THRESHOLD)]
+    {
         // SAFETY: mallopt(3) takes two integers; a setting that it does not know changes nothing.
         unsafe { libc::mallopt(setting, value) };
     }
 }
 
-/// How another allocator of this process gives back what is free.
+/// How another allocator of this process returns free memory.
 static OTHER: OnceLock<fn()> = OnceLock::new();
 
-/// Names what gives back the memory of an allocator beside the C library's.
+/// Sets the function that returns the free memory of an allocator beside the C library's.
 pub fn gives_back_too(give_back: fn()) {
-    // Whoever came first stays; there is one such allocator in a process.
+    // The first call counts; a process has one such allocator.
     let _ = OTHER.set(give_back);
 }
 
-/// Gives back what is free. Takes some milliseconds, so it is for workers that have nothing to do.
+/// Returns free memory to the kernel. Takes some milliseconds, so it is for idle workers.
 pub fn give_back() {
     if let Some(other) = OTHER.get() {
         other();

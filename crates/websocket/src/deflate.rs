@@ -7,7 +7,7 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 /// What every compressed message ends with, left out on the wire (RFC 7692 §7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// How far the output is grown at once: the first step is a guess, and no guess is bigger than this.
+/// How far the output grows at a time, in bytes: the first step is an estimate, limited to this.
 const STEP: usize = 64 * 1024;
 
 /// Decompresses a client's messages, for a [`Reader`](crate::Reader).
@@ -19,7 +19,7 @@ pub struct Inflater {
     window_bits: u8,
     takeover: bool,
     stream: Option<Decompress>,
-    /// A block with BFINAL was the last that came, and nothing followed it.
+    /// The last block had BFINAL, and nothing followed it.
     at_end: bool,
 }
 
@@ -29,7 +29,7 @@ impl Inflater {
         Self { window_bits, takeover, stream: None, at_end: false }
     }
 
-    /// Appends to `out` what a part of a message holds.
+    /// Decompresses a part of a message and appends it to `out`.
     ///
     /// # Errors
     /// [`Violation::TooBig`] as soon as `out` is longer than `max`, [`Violation::Compression`] for bad data.
@@ -45,9 +45,9 @@ impl Inflater {
         Ok(())
     }
 
-    /// The same for the end of a message, which is not on the wire (RFC 7692 §7.2.2).
+    /// Appends what the end of a message holds, which is not on the wire (RFC 7692 §7.2.2).
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>, max: usize) -> Result<(), Violation> {
-        // A client that ends with BFINAL must add an empty block (§7.2.3.4); one that does not is understood.
+        // A client that ends with BFINAL must add an empty block (§7.2.3.4); one that does not is accepted.
         if !self.at_end {
             self.inflate(&TAIL, out, max)?;
         }
@@ -57,7 +57,7 @@ impl Inflater {
         Ok(())
     }
 
-    /// Takes `input` to its end or to that of the DEFLATE stream, and returns what is left.
+    /// Reads `input` to its end or to that of the DEFLATE stream, and returns the rest.
     fn inflate_stream<'a>(
         &mut self,
         mut input: &'a [u8],
@@ -81,13 +81,13 @@ impl Inflater {
                 return Err(Violation::TooBig(max));
             }
             if status == Status::StreamEnd {
-                // Another stream may follow (§7.2.3.4); it knows nothing of this one. A client can send one with
+                // Another stream may follow (§7.2.3.4); it is independent of this one. A client can send one with
                 // every two bytes, so the memory is kept.
                 stream.reset(false);
                 self.at_end = true;
                 return Ok(input);
             }
-            // A full output may hide more; only room that was left over tells that there is none.
+            // A full output may hide more; only unused room shows that there is none.
             if out.len() < out.capacity() {
                 return if input.is_empty() { Ok(input) } else { Err(Violation::Compression) };
             }
@@ -134,7 +134,7 @@ impl Deflater {
         }
     }
 
-    /// Appends the compressed payload without its tail; None if zlib failed.
+    /// Appends the compressed payload without its tail; `None` if zlib failed.
     fn deflate(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Option<()> {
         if payload.is_empty() {
             // zlib gives nothing for a second flush in a row; this is the empty block (§7.2.3.6).

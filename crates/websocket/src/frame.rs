@@ -6,7 +6,7 @@ use crate::Violation;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Opcode {
-    /// Goes on with a fragmented message.
+    /// Continues a fragmented message.
     Continuation = 0,
     /// Begins a message of UTF-8 text.
     Text = 1,
@@ -16,7 +16,7 @@ pub enum Opcode {
     Close = 8,
     /// Asks for a pong.
     Ping = 9,
-    /// Answers a ping, or is sent unasked.
+    /// Replies to a ping, or is sent unsolicited.
     Pong = 10,
 }
 
@@ -60,10 +60,10 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// The header at the start of `bytes`; None if it is not whole yet.
+    /// The header at the start of `bytes`; `None` if it is not whole yet.
     ///
     /// # Errors
-    /// What can be told from a header alone; the first two bytes are judged before the others are there.
+    /// What a header alone shows; the first two bytes are checked before the others are there.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Self>, Violation> {
         let [first, second, rest @ ..] = bytes else { return Ok(None) };
         let opcode = check(*first, *second)?;

@@ -15,11 +15,11 @@ pub struct DeflateOptions {
     ///
     /// A client that does not offer `client_max_window_bits` cannot be restricted, and uses 15.
     pub window_bits: u8,
-    /// Whether the window lives on from message to message.
+    /// Whether the window is kept from message to message (context takeover).
     pub context_takeover: bool,
 }
 
-/// What was agreed on.
+/// The negotiated parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agreement {
     /// The value of the response's `Sec-WebSocket-Extensions`.
@@ -49,10 +49,10 @@ impl Agreement {
     }
 }
 
-/// Chooses the first acceptable offer of permessage-deflate; None to go on without.
+/// Chooses the first acceptable offer of permessage-deflate; `None` for no compression.
 ///
 /// `offers` are the values of the request's `Sec-WebSocket-Extensions` headers (RFC 6455 §9.1). An offer with
-/// parameters that are unknown, repeated or have a bad value is declined, as RFC 7692 §7.1 asks, and so is
+/// parameters that are unknown, repeated or have a bad value is declined, as RFC 7692 §7.1 requires, and so is
 /// `server_max_window_bits=8`, which zlib cannot do; the next one is tried then.
 #[must_use]
 pub fn agree<'a>(offers: impl Iterator<Item = &'a str>, options: DeflateOptions) -> Option<Agreement> {
@@ -84,7 +84,7 @@ impl Offer {
         Some(offer)
     }
 
-    /// None if the parameter makes the offer unacceptable.
+    /// `None` if the parameter makes the offer unacceptable.
     fn set(&mut self, parameter: &str) -> Option<()> {
         let (name, value) = match parameter.split_once('=') {
             Some((name, value)) => (name, Some(unquote(value.trim_matches(BLANKS))?)),
@@ -129,11 +129,11 @@ impl Offer {
         if !client.takeover {
             response.push_str("; client_no_context_takeover");
         }
-        // An offered limit must be confirmed (§7.1.2.1); unasked, it spares the client memory.
+        // An offered limit must be confirmed (§7.1.2.1); an unsolicited one saves the client memory.
         if self.server_max_window_bits.is_some() || server.window_bits < MAX_WINDOW_BITS {
             let _ = write!(response, "; server_max_window_bits={}", server.window_bits);
         }
-        // Less than 15 only if it was offered, as §7.1.2.2 demands.
+        // Less than 15 only if it was offered, as §7.1.2.2 requires.
         if client.window_bits < MAX_WINDOW_BITS {
             let _ = write!(response, "; client_max_window_bits={}", client.window_bits);
         }
@@ -151,7 +151,7 @@ fn window_bits(value: &str) -> Option<u8> {
     value.parse().ok().filter(|bits| (8..=MAX_WINDOW_BITS).contains(bits))
 }
 
-/// The value itself, or what is between its quotes; None if a quote is missing. Escapes stay: no value that
+/// The value itself, or what is between its quotes; `None` if a quote is missing. Escapes stay: no value that
 /// is accepted has one.
 fn unquote(value: &str) -> Option<&str> {
     match value.strip_prefix('"') {

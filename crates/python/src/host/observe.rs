@@ -11,7 +11,7 @@
 #![expect(unsafe_code, reason = "a signal handler is a function by its address")]
 
 use hostler_sys::{
-    attendant::{self, Standstill},
+    attendant::{self, Blocked},
     board, signal, stacks,
     thread::Quiet,
 };
@@ -59,17 +59,17 @@ pub(super) fn begin(worker: u16, page: &'static Page, duties: Duties, samples: F
     let observer = Arc::new(Observer { worker, page, samples, write, thread });
     if let Some(limit) = duties.slow {
         let (observer, mut told) = (Arc::clone(&observer), None);
-        attendant::add((limit / LOOKS).max(Duration::from_millis(1)), move |standstill: Standstill| {
-            if standstill.lasted >= limit && told.replace(standstill.turn) != Some(standstill.turn) {
-                observer.tell(standstill, limit);
+        attendant::add((limit / LOOKS).max(Duration::from_millis(1)), move |blocked: Blocked| {
+            if blocked.lasted >= limit && told.replace(blocked.turn) != Some(blocked.turn) {
+                observer.tell(blocked, limit);
             }
         });
     }
     if let Some((limit, file)) = duties.stall {
         // The heart beats four times within the limit, so this is before the master's verdict.
-        attendant::add((limit / LOOKS).max(Duration::from_millis(1)), move |standstill: Standstill| {
-            if standstill.lasted >= limit / 2 {
-                observer.prepare_report(standstill, limit, &file);
+        attendant::add((limit / LOOKS).max(Duration::from_millis(1)), move |blocked: Blocked| {
+            if blocked.lasted >= limit / 2 {
+                observer.prepare_report(blocked, limit, &file);
             }
         });
     }
@@ -92,23 +92,23 @@ struct Observer {
 }
 
 impl Observer {
-    fn tell(&self, standstill: Standstill, limit: Duration) {
+    fn tell(&self, blocked: Blocked, limit: Duration) {
         let written = self.ask(limit / 2, false);
         // It may have gone on meanwhile; then the stacks are those of another turn.
-        let same = self.page.turns() == standstill.turn;
+        let same = self.page.turns() == blocked.turn;
         let at = written.ok().filter(|_| same).and_then(|text| stacks::place(&text, Some(self.thread)));
         let at = at.unwrap_or_else(|| "an unknown place".into());
         let requests = board::describe(&self.page.requests_in_flight());
-        let (pid, seconds) = (std::process::id(), standstill.lasted.as_secs_f64());
+        let (pid, seconds) = (std::process::id(), blocked.lasted.as_secs_f64());
         tracing::warn!(worker = self.worker, pid, at, requests, seconds, "event loop blocked");
     }
 
     /// Writes what the master is to know if it finds that the worker hangs.
-    fn prepare_report(&self, standstill: Standstill, limit: Duration, file: &File) {
+    fn prepare_report(&self, blocked: Blocked, limit: Duration, file: &File) {
         let Ok(written) = self.ask(limit / LOOKS, true) else { return };
-        if self.page.turns() == standstill.turn {
+        if self.page.turns() == blocked.turn {
             let text = stacks::with_current(&written, self.thread);
-            if let Err(error) = stacks::write_of_turn(file, standstill.turn, &text) {
+            if let Err(error) = stacks::write_of_turn(file, blocked.turn, &text) {
                 tracing::debug!(%error, "no stacks for the master");
             }
         }

@@ -1,4 +1,4 @@
-//! Files that a server makes in places where others make files too, and removes again: only what it made.
+//! Files that a server creates in shared directories, and removes: only if they are still the ones it created.
 
 use std::{
     fs::{self, File, Metadata},
@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A file as the kernel knows it, whatever its name is by now.
+/// A file by device and inode, whatever its present name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Inode {
     device: u64,
@@ -15,7 +15,7 @@ pub struct Inode {
 }
 
 impl Inode {
-    /// That of the file of this name; of the link itself, if it is a symbolic one.
+    /// The file of this name; the link itself, if it is a symbolic one.
     ///
     /// # Errors
     /// The kernel's (lstat(2)).
@@ -29,7 +29,7 @@ impl Inode {
         Self { device, number }
     }
 
-    /// Device and number, to be told to another process.
+    /// Device and inode number, to be sent to another process.
     #[must_use]
     pub fn numbers(self) -> (u64, u64) {
         (self.device, self.number)
@@ -42,7 +42,7 @@ impl From<&Metadata> for Inode {
     }
 }
 
-/// A file in the file system that this process made.
+/// A file that this process created.
 #[derive(Debug)]
 pub struct OwnFile {
     path: PathBuf,
@@ -52,7 +52,7 @@ pub struct OwnFile {
 }
 
 impl OwnFile {
-    /// A file that something else keeps: a socket that is bound to it, say.
+    /// A file that is kept in use otherwise, such as by a socket that is bound to it.
     #[must_use]
     pub fn new(path: PathBuf, inode: Inode) -> Self {
         Self { path, inode, _pin: None }
@@ -72,16 +72,16 @@ impl OwnFile {
         &self.path
     }
 
-    /// What was made by this name.
+    /// The file that was created.
     #[must_use]
     pub fn inode(&self) -> Inode {
         self.inode
     }
 
-    /// Removes it, unless somebody has put something else in its place; whether it was removed.
+    /// Removes it, unless it was replaced by another file; whether it was removed.
     ///
     /// # Errors
-    /// The kernel's (unlink(2)); a file that is gone is no error.
+    /// The kernel's (unlink(2)); it is no error if the file does not exist.
     pub fn remove(&self) -> io::Result<bool> {
         if Inode::of(&self.path).ok() != Some(self.inode) {
             return Ok(false);

@@ -1,7 +1,7 @@
-//! The pid file: a regular file of our own making, and nobody else's file instead of it.
+//! The pid file: a regular file that this server creates, and removes at its end.
 //!
-//! Its directory may be one in which others write. So no symbolic link is followed, no file is emptied or written that
-//! was there before, and what is removed at the end is the file that was made, by its inode.
+//! Its directory may be writable for others. So no symbolic link is followed, no existing file is truncated or written,
+//! and only the file that was created is removed, by its inode.
 
 use crate::own_file::OwnFile;
 use nix::{
@@ -14,16 +14,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// More than this is no number.
-const LONGEST: u64 = 32;
+/// The longest pid file that is read, in bytes.
+const MAX_LENGTH: u64 = 32;
 
-/// The process id that stands in the file; `None` if there is no file, or none that was written by a server.
+/// The process id in the file; `None` if there is no file, or none with a process id.
 ///
 /// # Errors
 /// `InvalidInput` if the name is that of a directory, a pipe, a device.
 pub fn read(path: &Path) -> io::Result<Option<i32>> {
     match fs::symlink_metadata(path) {
-        // A link is replaced by the file, and what it points to is none of our business.
+        // A link is replaced by the file; its target is left alone.
         Ok(found) if found.is_symlink() => return Ok(None),
         Ok(found) if !found.is_file() => {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it exists and is not a regular file"));
@@ -32,15 +32,15 @@ pub fn read(path: &Path) -> io::Result<Option<i32>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     }
-    // It may have been replaced meanwhile; opening a pipe must not wait.
+    // It may have been replaced meanwhile; opening a pipe must not block.
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let Ok(file) = open(path, flags, Mode::empty()) else { return Ok(None) };
     let mut text = String::new();
-    let read = File::from(file).take(LONGEST).read_to_string(&mut text);
+    let read = File::from(file).take(MAX_LENGTH).read_to_string(&mut text);
     Ok(read.ok().and_then(|_| text.trim().parse().ok()))
 }
 
-/// Whether the file could be written, found out by a file beside it.
+/// Checks whether the file can be written, by creating a file beside it.
 ///
 /// # Errors
 /// The kernel's.
@@ -49,10 +49,10 @@ pub fn probe(path: &Path) -> io::Result<()> {
     fs::remove_file(beside)
 }
 
-/// Writes the number of this process, in one step: nobody reads half of it.
+/// Writes the id of this process atomically.
 ///
 /// # Errors
-/// The kernel's; nothing is left over then.
+/// The kernel's; no file is left behind then.
 pub fn write(path: &Path) -> io::Result<OwnFile> {
     let (beside, mut file) = create_beside(path)?;
     let written = writeln!(file, "{}", std::process::id()).and_then(|()| fs::rename(&beside, path));
@@ -63,7 +63,7 @@ pub fn write(path: &Path) -> io::Result<OwnFile> {
     OwnFile::opened(path.to_owned(), file)
 }
 
-/// A new file in the same directory, under a name that nothing had before (open(2), `O_EXCL`).
+/// A new file in the same directory, under an unused name (open(2), `O_EXCL`).
 fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
     let name =
         path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?.to_string_lossy();

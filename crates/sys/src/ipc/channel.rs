@@ -1,4 +1,4 @@
-//! A line between two processes: whole messages, and descriptors with them.
+//! A channel between two processes: whole messages, and descriptors with them.
 //!
 //! A `SOCK_SEQPACKET` socket pair (unix(7)): a message is sent and received whole or not at all, and the
 //! death of the other end reads as end-of-file.
@@ -11,12 +11,12 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
 };
 
-/// The longest message, in bytes; a sender cuts tracebacks to fit.
+/// The longest message, in bytes; senders truncate tracebacks to fit.
 pub const MAX_MESSAGE: usize = 128 * 1024;
 /// The most descriptors in one message (SCM_MAX_FD, unix(7)).
 const MAX_DESCRIPTORS: usize = 253;
 
-/// One end of the line.
+/// One end of the channel.
 #[derive(Debug)]
 pub struct Channel(OwnedFd);
 
@@ -47,7 +47,7 @@ impl Channel {
         self.0.try_clone().map(Self)
     }
 
-    /// Whether receiving returns `WouldBlock` instead of waiting. Applies to all clones of this end.
+    /// Sets whether receiving returns `WouldBlock` instead of waiting; for all clones of this end.
     ///
     /// # Errors
     /// The kernel's (fcntl(2)).
@@ -58,7 +58,7 @@ impl Channel {
     /// Sends one message, with descriptors that the receiver gets copies of.
     ///
     /// # Errors
-    /// The kernel's (sendmsg(2)); `BrokenPipe` when the other end is gone, `InvalidInput` when the message
+    /// The kernel's (sendmsg(2)); `BrokenPipe` when the other end is closed, `InvalidInput` when the message
     /// is longer than [`MAX_MESSAGE`].
     pub fn send<T: Serialize>(&self, message: &T, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         let text = serde_json::to_vec(message)?;
@@ -68,7 +68,7 @@ impl Channel {
         message::send(self.0.as_fd(), &[IoSlice::new(&text)], descriptors)
     }
 
-    /// How long the next message is; most are short, and no memory is touched for those that might be long.
+    /// The length of the next message in bytes: most are short, and no memory is reserved for the longest.
     fn next_length(&self) -> io::Result<usize> {
         let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
         loop {
@@ -80,16 +80,16 @@ impl Channel {
         }
     }
 
-    /// Receives one message and its descriptors, which close on exec; `None` when the other end is gone. An end has
+    /// Receives one message and its descriptors, which close on exec; `None` when the other end is closed. An end has
     /// one receiver: another one could take the message whose length was just seen.
     ///
     /// # Errors
-    /// Those of [`message::receive`]; `InvalidData` for what is no message of this type.
+    /// Those of [`message::receive`]; `InvalidData` for a message of another type.
     pub fn recv<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
         let mut text = vec![0; self.next_length()?];
         let Received { length, descriptors } =
             match message::receive(self.0.as_fd(), &mut text, MAX_DESCRIPTORS) {
-                // A peer that died with data of ours unread; for us it is gone all the same.
+                // The peer died with unread data of ours: closed as well.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
                 received => received?,
             };

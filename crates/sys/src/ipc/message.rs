@@ -1,6 +1,6 @@
-//! One message with descriptors, on a socket that keeps messages apart (`SOCK_SEQPACKET`, unix(7)).
+//! One message with descriptors, on a socket that preserves message boundaries (`SOCK_SEQPACKET`, unix(7)).
 //!
-//! A message arrives whole, with all its descriptors, or it is an error: nothing is cut in silence.
+//! A message arrives whole, with all its descriptors, or it is an error: nothing is truncated silently.
 
 use nix::sys::{
     memfd::{MFdFlags, memfd_create},
@@ -15,7 +15,7 @@ use std::{
 /// What was received besides the bytes in the caller's buffer.
 #[derive(Debug)]
 pub struct Received {
-    /// How many bytes; zero when the other end is gone.
+    /// Its length in bytes; zero when the other end is closed.
     pub length: usize,
     /// They close on exec.
     pub descriptors: Vec<OwnedFd>,
@@ -24,7 +24,7 @@ pub struct Received {
 /// Sends the parts as one message, with descriptors that the receiver gets copies of.
 ///
 /// # Errors
-/// The kernel's (sendmsg(2)); `BrokenPipe` when the other end is gone, without a signal.
+/// The kernel's (sendmsg(2)); `BrokenPipe`, without a signal, when the other end is closed.
 pub fn send(socket: BorrowedFd<'_>, parts: &[IoSlice<'_>], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&raw)];
@@ -37,13 +37,13 @@ pub fn send(socket: BorrowedFd<'_>, parts: &[IoSlice<'_>], descriptors: &[Borrow
     }
 }
 
-/// Receives one message into the buffer, with up to `most` descriptors.
+/// Receives one message into the buffer, with up to `max_descriptors`.
 ///
 /// # Errors
 /// The kernel's (recvmsg(2)). `InvalidData` for a message that is longer than the buffer; `Other` when the process
-/// has no room for the descriptors: then they are lost, so look for room first.
-pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], most: usize) -> io::Result<Received> {
-    let mut control = vec![0u64; control_words(most)];
+/// has no room for the descriptors: then they are lost, so make room first.
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], max_descriptors: usize) -> io::Result<Received> {
+    let mut control = vec![0u64; control_words(max_descriptors)];
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: all zeroes is a valid msghdr (recvmsg(2)): no name, no buffers.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -62,7 +62,7 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], most: usize) -> io::Re
             },
         }
     };
-    // Owned before anything is refused, so that none is leaked.
+    // Owned before any error is returned, so that none is leaked.
     let descriptors = rights(&control, header.msg_controllen as usize).map(own).collect();
     if header.msg_flags & libc::MSG_TRUNC != 0 {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the message is longer than it may be"));
@@ -74,11 +74,11 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], most: usize) -> io::Re
 }
 
 fn own(descriptor: RawFd) -> OwnedFd {
-    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+    // SAFETY: the kernel has just created this descriptor for this call, and it has no other owner.
     unsafe { OwnedFd::from_raw_fd(descriptor) }
 }
 
-/// Has calls on this end return `WouldBlock` instead of waiting, in all processes that have it.
+/// Sets O_NONBLOCK on this end, in all processes that share it.
 ///
 /// # Errors
 /// The kernel's (fcntl(2)).

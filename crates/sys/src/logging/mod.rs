@@ -20,8 +20,8 @@ use tracing::Level;
 
 static SINK: Sink = Sink::new();
 
-/// How long the last words of a server that cannot start may wait for their reader.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the message of a server that cannot start waits for its reader.
+const FATAL_LIMIT: Duration = Duration::from_secs(1);
 
 /// Where lines go.
 #[derive(Debug)]
@@ -34,12 +34,12 @@ pub enum Destination<'a> {
     Descriptor(OwnedFd),
 }
 
-/// Has lines go there from now on, and starts nothing yet.
+/// Sets where lines go, without starting to log.
 ///
 /// # Errors
 /// The kernel's, if a file cannot be opened.
 pub fn open(destination: Destination<'_>) -> io::Result<()> {
-    // A file that is as long as it may be is a line lost, not the end of the process.
+    // At the file size limit a line is lost; the process must not be terminated.
     crate::signal::ignore(libc::SIGXFSZ);
     match destination {
         Destination::StandardError => SINK.set(Target::standard_error()?.into_lines()),
@@ -48,7 +48,7 @@ pub fn open(destination: Destination<'_>) -> io::Result<()> {
     }
 }
 
-/// Starts logging in this process. A second call, after a fork, changes nothing.
+/// Starts logging in this process. A second call, after a fork, has no effect.
 pub fn init(settings: &Log) {
     if !settings.enabled {
         return;
@@ -60,7 +60,7 @@ pub fn init(settings: &Log) {
         LogLevel::Error | LogLevel::Critical => Level::ERROR,
     };
     let lines = tracing_subscriber::fmt()
-        .with_writer(|| Line)
+        .with_writer(|| LineWriter)
         // It would print its own errors, and panic if that fails.
         .log_internal_errors(false)
         .with_max_level(level)
@@ -72,7 +72,7 @@ pub fn init(settings: &Log) {
     };
 }
 
-/// Has panics told by a log line; Rust's own message would wait for the reader of standard error.
+/// Logs panics; Rust's own message would block on standard error.
 pub fn tell_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let at = panic.location().map(ToString::to_string);
@@ -83,7 +83,7 @@ pub fn tell_panics() {
     }));
 }
 
-/// Writes to another log from now on: log lines, and what is printed to standard error.
+/// Redirects log lines and standard error to another log.
 ///
 /// # Errors
 /// The kernel's (dup(2)).
@@ -107,14 +107,14 @@ pub fn descriptor() -> Option<OwnedFd> {
     SINK.copy()
 }
 
-/// Writes a text that somebody else has put into a form. It is one line, however many there are in it.
+/// Writes a text that is formatted already, as one entry, even if it has several lines.
 pub fn write_text(text: &str) {
     SINK.write(text.as_bytes());
 }
 
-/// Writes why there is no server, whatever the log settings are. Waits for the reader, but not for long.
+/// Writes why the server cannot start, whatever the log settings are. Waits for the reader for a second at most.
 pub fn write_last_words(text: &str) {
-    let limit = Instant::now() + LAST_WORDS;
+    let limit = Instant::now() + FATAL_LIMIT;
     let before = SINK.take_lost();
     SINK.write(text.as_bytes());
     while SINK.has_lost() && Instant::now() < limit {
@@ -125,7 +125,7 @@ pub fn write_last_words(text: &str) {
     SINK.put_lost(before);
 }
 
-/// Tells how many lines were lost, if any were and it can be told. To be called now and then.
+/// Logs how many lines were lost, if any were. To be called from time to time.
 pub fn report_lost() {
     if !SINK.has_lost() {
         return;
@@ -137,16 +137,16 @@ pub fn report_lost() {
     }
 }
 
-/// Whether there is something to be told.
+/// Whether lines were lost.
 #[must_use]
 pub fn has_lost() -> bool {
     SINK.has_lost()
 }
 
-/// One line on its way; a line is written by one call.
-struct Line;
+/// The writer of one line, which arrives in one call.
+struct LineWriter;
 
-impl io::Write for Line {
+impl io::Write for LineWriter {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         SINK.write(text);
         Ok(text.len())
@@ -157,7 +157,7 @@ impl io::Write for Line {
     }
 }
 
-/// Says where the server listens.
+/// Logs where the server listens.
 pub fn listening(address: &dyn std::fmt::Display) {
     tracing::info!(%address, "listening");
 }

@@ -1,4 +1,4 @@
-//! Listening sockets, bound by the master and held for its whole life.
+//! Listening sockets, bound by the master and open as long as it runs.
 
 use crate::files::own_file::{Inode, OwnFile};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -27,8 +27,8 @@ pub enum Address {
 
 /// Binds and listens on a TCP address, with SO_REUSEPORT so that a second master can take over later.
 ///
-/// A port that any other socket listens on is refused all the same: the address is first bound without
-/// SO_REUSEPORT, which would share it silently.
+/// A port that another socket listens on is refused nevertheless: the address is first bound without SO_REUSEPORT,
+/// which would share it silently.
 ///
 /// # Errors
 /// The kernel's (bind(2)): in use, not permitted, not an address of this machine.
@@ -36,7 +36,7 @@ pub fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
     if address.port() != 0 {
         let probe = tcp_socket(address)?;
         probe.bind(&address.into())?;
-        // Two sockets with SO_REUSEADDR may both bind; only listening finds out.
+        // Two sockets with SO_REUSEADDR may both bind; only listen(2) fails.
         probe.listen(1)?;
     }
     let socket = tcp_socket(address)?;

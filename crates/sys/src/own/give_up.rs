@@ -1,4 +1,4 @@
-//! Giving up what is ours, in a process that the application forked.
+//! Giving up what is the server's, in a process that the application forked.
 
 use super::{
     FORKED, Own,
@@ -19,7 +19,7 @@ use std::{
     sync::atomic::Ordering::Relaxed,
 };
 
-/// Gives up all that is ours, in a process that the application forked. The parent is not touched.
+/// Closes, unmaps and resets all that is claimed, in a process that the application forked. The parent is unaffected.
 pub fn give_up() {
     FORKED.store(true, Relaxed);
     let own = super::own();
@@ -34,8 +34,8 @@ fn replace_mapping(start: usize, length: usize) {
     let (Some(address), Some(length)) = (NonZero::new(start), NonZero::new(length)) else { return };
     let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
     let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_FIXED | MapFlags::MAP_NORESERVE;
-    // SAFETY: the range is a mapping of ours that is never unmapped; whoever still has a reference finds zeroes there,
-    // which are as valid as what was there before.
+    // SAFETY: the range is a mapping of ours that is never unmapped; references to it see zeroes then, which are as valid
+    // as what was there before.
     let _ = unsafe { mmap_anonymous(Some(address), length, access, flags) };
 }
 
@@ -49,7 +49,7 @@ fn close_own(own: &Own) {
     let listeners: Vec<SockAddr> = ours.iter().filter_map(|number| listening_on(*number)).collect();
     let clients = others.into_iter().filter(|number| is_client(*number, &listeners));
     for number in ours.iter().copied().chain(clients.collect::<Vec<_>>()) {
-        // It was there a moment ago; this process has one thread.
+        // It was open a moment ago, and this process has one thread.
         let _ = close(number);
     }
 }
@@ -58,7 +58,7 @@ fn listening_on(number: RawFd) -> Option<SockAddr> {
     with_socket(number, |socket| if socket.is_listener().ok()? { socket.local_addr().ok() } else { None })
 }
 
-/// Whether this is a connection that one of these listeners accepted.
+/// Whether this is a connection that was accepted from one of these listeners.
 fn is_client(number: RawFd, listeners: &[SockAddr]) -> bool {
     let local = with_socket(number, |socket| match socket.r#type().ok()? {
         Type::STREAM => socket.local_addr().ok(),

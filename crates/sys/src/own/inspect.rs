@@ -14,7 +14,7 @@ pub(super) fn open_descriptors() -> Vec<RawFd> {
     let numbers = |entries: fs::ReadDir| -> Vec<RawFd> {
         entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
     };
-    // The directory's own descriptor was among them, and is closed again.
+    // The directory's own descriptor was among them, and is closed by now.
     let mut open = fs::read_dir(DESCRIPTORS).map_or_else(|_| (0..4096).collect(), numbers);
     open.retain(|number| *number > 2 && identity(*number).is_some());
     open
@@ -32,7 +32,7 @@ pub(super) fn anonymous(number: RawFd) -> Option<PathBuf> {
     kind.to_str()?.starts_with("anon_inode:").then_some(kind)
 }
 
-/// What handles a signal; `None` for the default action.
+/// The address of a signal's handler; `None` for the default action.
 pub(super) fn handler(number: i32) -> Option<usize> {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: sigaction(2) only reads the present action, into a live value; a number that is none is an error.

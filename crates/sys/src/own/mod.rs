@@ -1,8 +1,8 @@
-//! What of this process is ours and not the application's: descriptors, signal handlers, shared memory.
+//! What in this process is the server's and not the application's: descriptors, signal handlers, shared memory.
 //!
-//! A process that the application forks is to be an ordinary one, so it gives all of this up ([`give_up`]). Things are
-//! claimed where they are made. What comes and goes with every client is not listed: clients' connections are known by
-//! their local address, which is that of a listener.
+//! A process that the application forks must not keep them, so it gives them up ([`give_up`]). They are claimed where they
+//! are created. Clients' connections are not listed, as there are many: they are recognized by their local address, which
+//! is that of a listener.
 
 mod give_up;
 mod inspect;
@@ -21,17 +21,17 @@ use std::{
     },
 };
 
-/// The highest signal (signal(7)); its C library keeps some of the real-time ones for itself.
+/// The highest signal (signal(7)); the C library reserves some of the real-time ones.
 const SIGNALS: i32 = 64;
 
 struct Own {
-    /// Sockets and files, by device and inode: a copy is as much ours.
+    /// Sockets and files, by device and inode: duplicates are ours too.
     files: BTreeSet<(u64, u64)>,
     /// epoll sets, eventfds and timers have no inode of their own.
     numbered: BTreeMap<RawFd, PathBuf>,
-    /// Start and length.
+    /// Address and length in bytes.
     mappings: BTreeSet<(usize, usize)>,
-    /// Signals, and what handles them for us.
+    /// Signals, and the addresses of our handlers.
     handlers: BTreeSet<(i32, usize)>,
 }
 
@@ -43,14 +43,14 @@ static OWN: Mutex<Own> = Mutex::new(Own {
 });
 static FORKED: AtomicBool = AtomicBool::new(false);
 
-/// Whether the application forked this process, so that nothing of the worker may go on here.
+/// Whether the application forked this process, so that no part of the worker may run here.
 #[inline]
 #[must_use]
 pub fn is_forked() -> bool {
     FORKED.load(Relaxed)
 }
 
-/// Makes a descriptor ours.
+/// Claims a descriptor.
 pub fn claim(descriptor: &impl AsRawFd) {
     let number = descriptor.as_raw_fd();
     match (anonymous(number), identity(number)) {
@@ -60,34 +60,34 @@ pub fn claim(descriptor: &impl AsRawFd) {
     }
 }
 
-/// Says that a descriptor is about to be closed whose number alone tells it from others.
+/// Withdraws the claim on a descriptor that is about to be closed and is known by its number only.
 pub fn disclaim(descriptor: RawFd) {
     own().numbered.remove(&descriptor);
 }
 
-/// Makes memory that is shared with other processes ours, so that a forked one gets a copy of its own.
+/// Claims memory that is shared with other processes, so that a forked one gets private memory in its place.
 pub fn claim_mapping<T>(shared: &'static T) {
     own().mappings.insert((std::ptr::from_ref(shared).addr(), size_of::<T>()));
 }
 
-/// Says that what handles these signals now is ours.
+/// Claims the present handlers of these signals.
 pub fn claim_handlers(signals: impl IntoIterator<Item = i32>) {
     own().handlers.extend(signals.into_iter().filter_map(|number| Some((number, handler(number)?))));
 }
 
-/// Says that whatever handles a signal now is ours; for a process that runs no code of the application yet.
+/// Claims the present handlers of all signals; for a process that has run no code of the application yet.
 pub fn claim_all_handlers() {
     let handled = |number: &i32| handler(*number).is_some_and(|handler| handler != libc::SIG_IGN);
     claim_handlers((1..=SIGNALS).filter(|number| !crate::signal::is_fault(*number)).filter(handled));
 }
 
-/// Whether a descriptor of ours was closed by somebody else, or is another one by now.
+/// Whether other code has closed a claimed descriptor, or its number was reused.
 #[must_use]
 pub fn has_lost() -> bool {
     own().numbered.iter().any(|(number, kind)| anonymous(*number).as_ref() != Some(kind))
 }
 
-/// The epoll sets and eventfds of this process, to find out what a library opened.
+/// The epoll sets and eventfds of this process, to find out which of them a library has opened.
 #[must_use]
 pub fn pollers() -> BTreeSet<RawFd> {
     let polls = |number: &RawFd| {
@@ -109,12 +109,12 @@ fn own() -> MutexGuard<'static, Own> {
     OWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Descriptors that are ours as long as this lives.
+/// Descriptors that are claimed until this is dropped.
 #[derive(Debug, Default)]
 pub struct Claims(Vec<RawFd>);
 
 impl Claims {
-    /// Claims what `make` opens of epoll sets and eventfds.
+    /// Claims the epoll sets and eventfds that `make` opens.
     ///
     /// # Errors
     /// Those of `make`.
@@ -134,7 +134,7 @@ impl Claims {
         Self(vec![number])
     }
 
-    /// What is claimed.
+    /// The claimed descriptors.
     #[must_use]
     pub fn descriptors(&self) -> &[RawFd] {
         &self.0

@@ -39,7 +39,7 @@ pub fn die_with_parent(command: &mut Command) {
     let parent = std::process::id().cast_signed();
     let hook = move || {
         nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
-        // It died before the kernel was told.
+        // The parent died before the kernel was told.
         if super::parent_id() == parent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
     };
     // SAFETY: the hook runs between fork and exec and makes two async-signal-safe calls (signal-safety(7)).

@@ -12,24 +12,24 @@ pub enum Fork {
     Parent(i32),
 }
 
-/// Splits the process in two.
+/// Forks this process.
 ///
 /// # Safety
 /// The caller is the only thread. Otherwise a lock held by another thread (malloc's, a logger's) stays
-/// locked in the child for ever (fork(2)).
+/// locked in the child (fork(2)).
 ///
 /// # Errors
 /// The kernel's: too many processes, no memory.
 pub unsafe fn fork() -> io::Result<Fork> {
     debug_assert_eq!(thread_count().ok(), Some(1), "fork() while other threads are alive");
-    // SAFETY: our caller vouches for a single thread, so the child may do whatever its parent could.
+    // SAFETY: our caller guarantees a single thread, so the child may do whatever its parent could.
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Child => Ok(Fork::Child),
         ForkResult::Parent { child } => Ok(Fork::Parent(child.as_raw())),
     }
 }
 
-/// Leaves at once: no destructors, no `atexit`, nothing of the parent's is flushed twice.
+/// Exits at once: no destructors, no `atexit`, no second flush of the parent's buffers.
 pub fn exit_now(code: u8) -> ! {
     // SAFETY: _exit(2) has no precondition and does not return.
     unsafe { libc::_exit(i32::from(code)) }

@@ -1,6 +1,6 @@
-//! Whom a process runs as.
+//! Users and groups, and changing to them.
 //!
-//! A program that is started for an application becomes its user between fork and exec: before any code runs that the
+//! A program that is started for an application changes to its user between fork and exec: before any code runs that the
 //! user could have written, such as Python's start-up files.
 
 use hostler_wire::Identity;
@@ -10,7 +10,7 @@ use nix::{
 };
 use std::{ffi::CString, io, os::unix::process::CommandExt, path::PathBuf, process::Command};
 
-/// What the system knows of a user.
+/// An entry of the user database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     /// Its number.
@@ -54,13 +54,13 @@ pub fn find_group(text: &str) -> io::Result<u32> {
     Ok(text.parse().map_err(|_| io::ErrorKind::NotFound)?)
 }
 
-/// Whether this process may become somebody else.
+/// Whether this process may change its user.
 #[must_use]
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// Whether this identity is another than that of this process.
+/// Whether this identity differs from that of this process.
 #[must_use]
 pub fn would_change(identity: &Identity) -> bool {
     let group = nix::unistd::getegid().as_raw();
@@ -72,7 +72,7 @@ fn changes_user(identity: &Identity) -> bool {
     identity.user.as_ref().is_some_and(|(wanted, _)| *wanted != user)
 }
 
-/// Becomes this identity, for ever.
+/// Changes to this identity, irrevocably.
 ///
 /// # Errors
 /// The kernel's (setgroups(2), setgid(2), setuid(2)); the system's, when it looks up groups.
@@ -103,7 +103,7 @@ pub fn run_as(command: &mut Command, identity: &Identity) -> io::Result<()> {
     Ok(())
 }
 
-/// What is to be set, looked up beforehand: between fork and exec there are system calls only.
+/// User, groups and umask, looked up beforehand: between fork and exec only system calls are allowed.
 struct Credentials {
     umask: Option<Mode>,
     groups: Option<Vec<Gid>>,
@@ -124,7 +124,7 @@ impl Credentials {
         })
     }
 
-    /// Groups first: without root they could not be changed any more.
+    /// Groups first: they cannot be changed without root.
     fn assume(&self) -> nix::Result<()> {
         if let Some(mask) = self.umask {
             umask(mask);

@@ -1,8 +1,8 @@
-//! No process of ours outlives a killed master, not even one that hangs in C code.
+//! Orphans: no process of ours outlives a killed master, not even one that is stuck in C code.
 //!
-//! The kernel sends a signal of our choice when the parent dies (PR_SET_PDEATHSIG, prctl(2)). Its handler
-//! does one thing, arm a timer that sends SIGKILL, so a healthy worker has until then to finish what it
-//! has (it learns of the death by its channel), and a hung one is gone all the same.
+//! The kernel sends a signal of our choice when the parent dies (PR_SET_PDEATHSIG, prctl(2)). Its handler arms a timer
+//! that sends SIGKILL. A healthy worker has until then to finish its requests (it learns of the death by its channel),
+//! and a stuck one is killed.
 
 use std::{
     io, mem, ptr,
@@ -17,7 +17,7 @@ const ADOPTION_LIMIT: Duration = Duration::from_secs(5);
 static TIMER: AtomicPtr<libc::c_void> = AtomicPtr::new(ptr::null_mut());
 static GRACE_NANOS: AtomicI64 = AtomicI64::new(0);
 
-/// Ends this process at most `grace` after the death of `master`, whatever it is doing then.
+/// Has the kernel kill this process `grace` after the death of `master`, whatever it is doing then.
 ///
 /// Called once in every process after its last fork; timers do not survive one (timer_create(2)).
 ///
@@ -34,7 +34,7 @@ pub fn die_with(master: i32, grace: Duration) -> io::Result<()> {
     let set = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, death_signal()) };
     check(set)?;
     if crate::process::parent_id() != master {
-        // It died before the line above could tell the kernel.
+        // It died before the kernel was told.
         arm(death_signal());
     }
     Ok(())
@@ -80,7 +80,7 @@ extern "C" fn arm(_signal: libc::c_int) {
 fn await_adoption(master: i32) -> io::Result<()> {
     let limit = Instant::now() + ADOPTION_LIMIT;
     while crate::process::parent_id() != master {
-        // No event tells a process that it got another parent.
+        // There is no event for a change of the parent.
         if Instant::now() > limit || !is_alive(master) {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "the master is gone"));
         }
@@ -90,7 +90,7 @@ fn await_adoption(master: i32) -> io::Result<()> {
 }
 
 fn is_alive(pid: i32) -> bool {
-    // Not being allowed to signal it, after a change of user, says that it is there.
+    // EPERM, after a change of user, means that it exists.
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None) != Err(nix::Error::ESRCH)
 }
 

@@ -8,13 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// As much as is kept of what a program says.
-const MOST_SAID: usize = 64 << 10;
-/// How often to look whether a program has ended that says nothing.
-const LOOK_FOR_END: Duration = Duration::from_millis(5);
+/// How much of each output is kept, in bytes.
+const MAX_OUTPUT: usize = 64 << 10;
+/// How often to check whether a program has exited that writes nothing.
+const EXIT_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Runs a program that says little, and waits for its end, but not for long; nor for the end of processes that it
-/// leaves behind, which may have its pipes. What it says beyond some KiB is not kept.
+/// Runs a program for its output, and kills it at the time limit. Processes that it leaves behind are not waited for,
+/// although they may hold its pipes. Output beyond [`MAX_OUTPUT`] is discarded.
 ///
 /// # Errors
 /// Those of starting it; `TimedOut` if it took longer, and was killed.
@@ -22,21 +22,22 @@ pub fn output_within(command: &mut Command, limit: Duration) -> io::Result<Outpu
     super::die_with_parent(command);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let limit = Instant::now() + limit;
-    let (mut stdout, mut stderr) = (Said::new(child.stdout.take()), Said::new(child.stderr.take()));
+    let (mut stdout, mut stderr) =
+        (PipeOutput::new(child.stdout.take()), PipeOutput::new(child.stderr.take()));
     let ended = loop {
-        let heard = stdout.hear().and_then(|()| stderr.hear());
-        match heard.and_then(|()| child.try_wait()) {
+        let read = stdout.read_available().and_then(|()| stderr.read_available());
+        match read.and_then(|()| child.try_wait()) {
             Ok(Some(status)) => break Ok(status),
-            Ok(None) if Instant::now() < limit => await_word(&stdout, &stderr),
-            Ok(None) => break Err(io::Error::new(io::ErrorKind::TimedOut, "it did not answer in time")),
+            Ok(None) if Instant::now() < limit => wait_for_output(&stdout, &stderr),
+            Ok(None) => break Err(io::Error::new(io::ErrorKind::TimedOut, "it did not exit in time")),
             Err(error) => break Err(error),
         }
     };
     match ended {
         Ok(status) => {
-            // What it said last.
-            stdout.hear()?;
-            stderr.hear()?;
+            // The last of its output.
+            stdout.read_available()?;
+            stderr.read_available()?;
             Ok(Output { status, stdout: stdout.text, stderr: stderr.text })
         }
         Err(error) => {
@@ -47,19 +48,19 @@ pub fn output_within(command: &mut Command, limit: Duration) -> io::Result<Outpu
     }
 }
 
-/// What a program says on a pipe, until that ends.
-struct Said<P> {
+/// The output of a program on a pipe, until end-of-file.
+struct PipeOutput<P> {
     pipe: Option<P>,
     text: Vec<u8>,
 }
 
-impl<P: io::Read + AsFd> Said<P> {
+impl<P: io::Read + AsFd> PipeOutput<P> {
     fn new(pipe: Option<P>) -> Self {
         Self { pipe, text: Vec::new() }
     }
 
-    /// Takes what there is, or a part of it if there is more and more.
-    fn hear(&mut self) -> io::Result<()> {
+    /// Reads what is there, in a bounded number of calls.
+    fn read_available(&mut self) -> io::Result<()> {
         for _ in 0..64 {
             let Some(pipe) = &mut self.pipe else { return Ok(()) };
             match poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) {
@@ -71,7 +72,7 @@ impl<P: io::Read + AsFd> Said<P> {
             match pipe.read(&mut block)? {
                 0 => self.pipe = None,
                 count => {
-                    let room = MOST_SAID.saturating_sub(self.text.len());
+                    let room = MAX_OUTPUT.saturating_sub(self.text.len());
                     self.text.extend_from_slice(&block[..count.min(room)]);
                 }
             }
@@ -80,12 +81,12 @@ impl<P: io::Read + AsFd> Said<P> {
     }
 }
 
-/// Waits until one of two pipes has something, but not for long: the end of a process is no event here.
-fn await_word<P: AsFd, Q: AsFd>(one: &Said<P>, other: &Said<Q>) {
+/// Waits until one of two pipes has output, for a short time: the exit of a process is no event here.
+fn wait_for_output<P: AsFd, Q: AsFd>(one: &PipeOutput<P>, other: &PipeOutput<Q>) {
     let descriptors = one.pipe.iter().map(AsFd::as_fd).chain(other.pipe.iter().map(AsFd::as_fd));
     let mut watched: Vec<_> = descriptors.map(|pipe| PollFd::new(pipe, PollFlags::POLLIN)).collect();
-    // Failing or interrupted, it is called again.
-    let _ = poll(&mut watched, PollTimeout::try_from(LOOK_FOR_END).unwrap_or(PollTimeout::ZERO));
+    // On an error or an interruption it is called again.
+    let _ = poll(&mut watched, PollTimeout::try_from(EXIT_CHECK_INTERVAL).unwrap_or(PollTimeout::ZERO));
 }
 
 #[cfg(test)]
@@ -94,33 +95,34 @@ mod tests {
     use std::{io::ErrorKind, process::Command, time::Duration};
 
     #[test]
-    fn a_program_that_says_nothing_is_not_waited_for() {
+    fn a_program_that_does_not_exit_is_killed_at_the_limit() {
         let limit = Duration::from_secs(20);
-        let said =
+        let output =
             output_within(Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]), limit).unwrap();
         assert_eq!(
-            (said.stdout, said.stderr, said.status.code()),
+            (output.stdout, output.stderr, output.status.code()),
             (b"out\n".into(), b"err\n".into(), Some(3))
         );
         let error = output_within(Command::new("sleep").arg("1000"), Duration::from_millis(50)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     }
-    /// A wrapper of Python may start what lasts, and say much: the master waits for neither.
+
+    /// A wrapper script of Python may leave processes behind, and write much.
     #[test]
-    fn what_a_program_leaves_behind_is_not_waited_for() {
+    fn processes_left_behind_are_not_waited_for() {
         let limit = Duration::from_secs(60);
         let begun = std::time::Instant::now();
         for rest in ["sleep 1000 >&2 &", "sleep 1000 >/dev/null &", "sleep 1000 2>/dev/null &"] {
             let script = format!("{rest} echo out; echo $!");
-            let said = output_within(Command::new("sh").args(["-c", &script]), limit).unwrap();
-            let text = String::from_utf8(said.stdout).unwrap();
+            let output = output_within(Command::new("sh").args(["-c", &script]), limit).unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
             let (out, left) = text.trim().split_once('\n').unwrap();
             crate::process::signal(left.parse().unwrap(), libc::SIGKILL).unwrap();
             assert_eq!(out, "out");
         }
         let much = "head -c 1000000 /dev/zero >&2; head -c 1000000 /dev/zero";
-        let said = output_within(Command::new("sh").args(["-c", much]), limit).unwrap();
-        assert_eq!((said.stdout.len(), said.stderr.len()), (super::MOST_SAID, super::MOST_SAID));
+        let output = output_within(Command::new("sh").args(["-c", much]), limit).unwrap();
+        assert_eq!((output.stdout.len(), output.stderr.len()), (super::MAX_OUTPUT, super::MAX_OUTPUT));
         assert!(begun.elapsed() < limit, "{:?}", begun.elapsed());
     }
 }

@@ -1,9 +1,9 @@
-//! What `/proc` tells of other processes.
+//! What `/proc` shows of processes and of the control group.
 
 use std::fs;
 
-/// The memory of a process in KiB: its proportional share of what it has mapped, or all of that if the
-/// kernel does not tell the share (proc(5), `smaps_rollup`; `VmRSS` of `status`).
+/// The memory of a process in KiB: its proportional set size, or its resident set size if the kernel does not show the
+/// former (proc(5), `smaps_rollup`; `VmRSS` of `status`).
 #[must_use]
 pub fn memory(pid: i32) -> Option<u64> {
     let share = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok();
@@ -16,7 +16,7 @@ fn field(text: &str, name: &str) -> Option<u64> {
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// What the kernel says a process is doing: `running`, `sleeping`, `stopped`, …
+/// The kernel's state of a process: `running`, `sleeping`, `stopped`, …
 #[must_use]
 pub fn state(pid: i32) -> &'static str {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -42,7 +42,7 @@ pub fn has_terminal() -> bool {
     field.map_or_else(|| fs::File::open("/dev/tty").is_ok(), |number| number != 0)
 }
 
-/// Whether a process runs this program, by its file; one that cannot be looked at counts as another.
+/// Whether a process runs this program, by its file; one that cannot be inspected counts as another.
 #[must_use]
 pub fn is_hostler(pid: i32) -> bool {
     let program = |pid: &str| {
@@ -53,7 +53,7 @@ pub fn is_hostler(pid: i32) -> bool {
     other.is_some() && pid != std::process::id().cast_signed() && other == program("self")
 }
 
-/// The children of this process, those included that it adopted (proc(5), `ppid` of `stat`).
+/// The children of this process, including adopted ones (proc(5), `ppid` of `stat`).
 #[must_use]
 pub fn children() -> Vec<i32> {
     let own = std::process::id();
@@ -64,7 +64,7 @@ pub fn children() -> Vec<i32> {
 
 fn parent(pid: i32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // Fields from the third on; a dead one is nobody's child any more.
+    // Fields from the third on; zombies are skipped.
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     let state = fields.next()?;
     fields.next()?.parse().ok().filter(|_| state != "Z")
@@ -86,16 +86,16 @@ pub fn children_named(wanted: &str) -> impl Iterator<Item = i32> {
     children().into_iter().filter(move |pid| name(*pid).as_deref() == Some(wanted))
 }
 
-/// A child that is a master as this process is one, the newest: somebody else started it, and has died.
+/// The newest child that is a master like this process: it was adopted after its parent died.
 #[must_use]
 pub fn other_master() -> Option<i32> {
     let own = name(std::process::id().cast_signed());
-    // Of a native service, workers run the same program.
+    // Workers of a native service run the same program.
     children().into_iter().filter(|pid| is_hostler(*pid) && name(*pid) == own).max()
 }
 
 /// How much memory the control group leaves, in KiB; `None` without a limit (cgroup v2 `memory.max`, v1
-/// `memory.limit_in_bytes`). Files that the kernel can drop count as free.
+/// `memory.limit_in_bytes`). Page cache that the kernel can drop counts as free.
 #[must_use]
 pub fn memory_left() -> Option<u64> {
     let group = fs::read_to_string("/proc/self/cgroup").ok()?;
@@ -114,7 +114,7 @@ fn left_in(directory: &str, limit: &str, usage: &str, droppable: &str) -> Option
         fs::read_to_string(format!("{directory}/{file}")).ok()?.trim().parse().ok()
     };
     let (limit, usage) = (number(limit)?, number(usage)?);
-    // Version 1 has no word for "no limit".
+    // Version 1 shows "unlimited" as a large number.
     if limit >= 1 << 60 {
         return None;
     }
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn this_process_runs_and_has_memory() {
         let pid = std::process::id().cast_signed();
-        // Of the main thread, which waits for the tests.
+        // The state of the main thread, which waits for the tests.
         assert!(matches!(state(pid), "running" | "sleeping"));
         assert!(memory(pid).unwrap() > 100);
         assert_eq!(memory(-1), None);

@@ -1,4 +1,5 @@
-//! Threads of ours beside the application's: they take no signals, and they are gone when they are said to be.
+//! Threads of our own beside the application's: they block all signals, and joining waits until the kernel has forgotten
+//! them.
 
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use std::{
@@ -10,29 +11,29 @@ use std::{
     thread::{Builder, JoinHandle, Thread, yield_now},
 };
 
-/// Room for a log line and what it is made of; only what is used costs memory.
-const STACK: usize = 256 * 1024;
+/// The stack in bytes, enough to format a log line; only what is used costs memory.
+const STACK_SIZE: usize = 256 * 1024;
 
-/// A thread that every signal passes by, so that the application's go to threads that know of them.
+/// A thread that blocks all signals, so that they are delivered to threads of the application.
 #[derive(Debug)]
-pub struct Quiet {
+pub struct SignalFreeThread {
     handle: JoinHandle<()>,
     kernel_id: Arc<AtomicI32>,
 }
 
-impl Quiet {
+impl SignalFreeThread {
     /// Starts one.
     ///
     /// # Errors
     /// The kernel's: too many threads, no memory.
     pub fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let kernel_id = Arc::new(AtomicI32::new(0));
-        let told = Arc::clone(&kernel_id);
-        // It inherits the mask, so there is no moment at which a signal could find it open.
+        let id = Arc::clone(&kernel_id);
+        // It inherits the mask, so no signal can be delivered to it at any time.
         let mut before = SigSet::empty();
         pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
-        let started = Builder::new().name(name.into()).stack_size(STACK).spawn(move || {
-            told.store(nix::unistd::gettid().as_raw(), SeqCst);
+        let started = Builder::new().name(name.into()).stack_size(STACK_SIZE).spawn(move || {
+            id.store(nix::unistd::gettid().as_raw(), SeqCst);
             work();
         });
         pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
@@ -51,9 +52,9 @@ impl Quiet {
         self.handle.is_finished()
     }
 
-    /// Waits until the kernel, too, counts it no more: CPython reads that number at a fork, and warns.
+    /// Waits until the kernel no longer counts it either: CPython reads that number at a fork, and warns.
     pub fn join(self) {
-        // A panic of it was reported by the panic hook.
+        // The panic hook has reported a panic.
         let _ = self.handle.join();
         let kernel_id = self.kernel_id.load(SeqCst);
         while kernel_id != 0 && exists(kernel_id) {
@@ -71,25 +72,27 @@ fn exists(thread: i32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Quiet;
+    use super::SignalFreeThread;
     use nix::sys::signal::{SigSet, Signal};
     use std::sync::mpsc::channel;
 
     #[test]
-    fn signals_pass_it_by_and_whoever_started_it_still_gets_them() {
+    fn it_blocks_signals_and_its_starter_does_not() {
         let (sender, receiver) = channel();
-        let quiet = Quiet::start("quiet", move || sender.send(SigSet::thread_get_mask().unwrap()).unwrap());
+        let thread = SignalFreeThread::start("blocked", move || {
+            sender.send(SigSet::thread_get_mask().unwrap()).unwrap()
+        });
         assert!(receiver.recv().unwrap().contains(Signal::SIGTERM));
         assert!(!SigSet::thread_get_mask().unwrap().contains(Signal::SIGTERM));
-        quiet.unwrap().join();
+        thread.unwrap().join();
     }
 
     #[test]
-    fn a_joined_one_is_counted_no_more() {
+    fn a_joined_one_is_no_longer_counted() {
         for _ in 0..200 {
-            let quiet = Quiet::start("quiet", || {}).unwrap();
-            let id = std::sync::Arc::clone(&quiet.kernel_id);
-            quiet.join();
+            let thread = SignalFreeThread::start("blocked", || {}).unwrap();
+            let id = std::sync::Arc::clone(&thread.kernel_id);
+            thread.join();
             let id = id.load(std::sync::atomic::Ordering::SeqCst);
             assert!(id != 0 && !std::path::Path::new(&format!("/proc/self/task/{id}")).exists());
         }

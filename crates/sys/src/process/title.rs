@@ -35,7 +35,7 @@ fn for_role(process_name: Option<&str>, role: Role, app: &str) -> String {
     }
 }
 
-/// Moves the environment away, so that a title has room. The first thing that `main` does.
+/// Moves the environment away, to make room for a title. To be called first in `main`.
 pub fn init() {
     unsafe extern "C" {
         static mut environ: *mut *mut libc::c_char;
@@ -61,12 +61,12 @@ pub fn init() {
     ENVIRONMENT_MOVED.store(true, Ordering::SeqCst);
 }
 
-/// Another short name for this process, and for those that it forks, until it is given back.
+/// A temporary short name for this process, and for those that it forks.
 #[derive(Debug)]
 pub struct Borrowed(CString);
 
 impl Borrowed {
-    /// Takes the name on.
+    /// Sets the name.
     #[must_use]
     pub fn new(name: &str) -> Self {
         let own = nix::sys::prctl::get_name().unwrap_or_default();
@@ -74,7 +74,7 @@ impl Borrowed {
         Self(own)
     }
 
-    /// Takes the own name on again.
+    /// Restores the name from before.
     pub fn give_back(self) {
         let _ = nix::sys::prctl::set_name(&self.0);
     }
@@ -82,12 +82,12 @@ impl Borrowed {
 
 fn set_name(name: &str) {
     if let Ok(name) = CString::new(name) {
-        // A refusal is no loss.
+        // Cosmetic: an error does not matter.
         let _ = nix::sys::prctl::set_name(&name);
     }
 }
 
-/// Gives this process the title of its role, cut to the room there is, and the short name that goes with it.
+/// Sets the title of this process to that of its role, truncated to the room there is, and its short name.
 pub fn set(process_name: Option<&str>, role: Role, app: &str) {
     set_name(&short_name(process_name, role));
     write(&for_role(process_name, role, app));
@@ -96,7 +96,7 @@ pub fn set(process_name: Option<&str>, role: Role, app: &str) {
 /// The longest short name of a process, in bytes (PR_SET_NAME, prctl(2)).
 const SHORT_NAME_LENGTH: usize = 15;
 
-/// The short name (`comm` in proc(5)), which `top` and `pkill` show. A long process name is cut, the role never: an
+/// The short name (`comm` in proc(5)), which `top` and `pkill` show. A long process name is truncated, the role never: an
 /// upgrade tells masters from workers by it ([`crate::proc::other_master`]).
 fn short_name(process_name: Option<&str>, role: Role) -> String {
     let name = process_name.unwrap_or("hostler");

@@ -6,13 +6,13 @@ use std::{fmt, io};
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitStatus {
-    /// It left with this code.
+    /// It exited with this code.
     Exited(i32),
-    /// A signal ended it.
+    /// A signal terminated it.
     Signaled {
         /// The signal's number.
         signal: i32,
-        /// Whether it left a core file.
+        /// Whether a core file was written.
         core: bool,
     },
 }
@@ -34,7 +34,7 @@ impl fmt::Display for WaitStatus {
 }
 
 impl WaitStatus {
-    /// From waitpid(2)'s word; `None` of a process that did not end.
+    /// From the status of waitpid(2); `None` for a process that did not end.
     fn of(word: i32) -> Option<Self> {
         if libc::WIFEXITED(word) {
             return Some(Self::Exited(libc::WEXITSTATUS(word)));
@@ -44,7 +44,7 @@ impl WaitStatus {
     }
 }
 
-/// Takes one ended child, whoever it was; `None` if no child has ended.
+/// Reaps any child that has exited; `None` if there is none.
 ///
 /// # Errors
 /// The kernel's, but for "no children", which is `None`.
@@ -52,7 +52,7 @@ pub fn wait_any() -> io::Result<Option<(i32, WaitStatus)>> {
     wait(-1, libc::WNOHANG)
 }
 
-/// Waits for the end of a child; `None` if there is none of this number.
+/// Waits for a child to exit, and reaps it; `None` if there is no such child.
 ///
 /// # Errors
 /// The kernel's.
@@ -60,7 +60,7 @@ pub fn wait_for(pid: i32) -> io::Result<Option<WaitStatus>> {
     Ok(wait(pid, 0)?.map(|(_, status)| status))
 }
 
-/// Not nix's `waitpid`: it takes the status of a process that a real-time signal ended, and fails then.
+/// Not nix's `waitpid`, which reaps a process that a real-time signal terminated, and then fails.
 fn wait(pid: i32, flags: i32) -> io::Result<Option<(i32, WaitStatus)>> {
     loop {
         let mut word = 0;
@@ -69,7 +69,7 @@ fn wait(pid: i32, flags: i32) -> io::Result<Option<(i32, WaitStatus)>> {
         if ended > 0 {
             match WaitStatus::of(word) {
                 Some(status) => return Ok(Some((ended, status))),
-                // Stops and continuations are not asked for.
+                // Stops and continuations are not requested.
                 None => continue,
             }
         }
@@ -84,7 +84,7 @@ fn wait(pid: i32, flags: i32) -> io::Result<Option<(i32, WaitStatus)>> {
     }
 }
 
-/// Sends a signal; a process that is gone already is no error.
+/// Sends a signal; it is no error if the process does not exist.
 ///
 /// # Errors
 /// The kernel's: not permitted.
@@ -96,7 +96,7 @@ pub fn signal(pid: i32, signal: i32) -> io::Result<()> {
     }
 }
 
-/// Sends a signal by its number, also a real-time one; a process that is gone already is no error.
+/// Sends a signal by its number, also a real-time one; it is no error if the process does not exist.
 ///
 /// # Errors
 /// The kernel's: not permitted.

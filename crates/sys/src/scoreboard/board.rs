@@ -1,9 +1,9 @@
 //! The scoreboard's memory: one anonymous file that all processes of a server have mapped.
 //!
-//! The master maps all of it for writing. The others map it for reading, through a description that cannot be written
-//! to, and besides each worker its own page; then they close both descriptors, so that no application finds them. The
-//! file is sealed at its size (fcntl(2), `F_SEAL_SHRINK`): nobody can take memory away under somebody who reads it,
-//! which would end the reader with SIGBUS.
+//! The master maps all of it for writing. The others map it for reading, through a read-only file description, and each
+//! worker its own page for writing; then they close both descriptors, so that no application finds them. The file is
+//! sealed at its size (fcntl(2), `F_SEAL_SHRINK`): no process can truncate it under a reader, which would kill the
+//! reader with SIGBUS.
 
 use hostler_wire::{InFlight, PAGES, Page, SiblingPage};
 use nix::{
@@ -23,10 +23,10 @@ use std::{
     sync::OnceLock,
 };
 
-/// The page of this process, for the few places that a reference cannot be handed to.
+/// The page of this process, for the few places that cannot be given a reference.
 static OWN: OnceLock<&'static Page> = OnceLock::new();
 
-/// All pages, as the master has them: mapped for the life of the process, and not for its children.
+/// All pages, as the master maps them: for the life of the process, and not in its children.
 pub struct Board {
     file: OwnedFd,
     for_reading: OwnedFd,
@@ -68,7 +68,7 @@ impl Board {
         self.pages
     }
 
-    /// The file for those who read all pages.
+    /// The file for processes that read all pages.
     #[must_use]
     pub fn for_reading(&self) -> BorrowedFd<'_> {
         self.for_reading.as_fd()
@@ -164,7 +164,7 @@ fn map(file: &OwnedFd, offset: usize, size: usize, access: ProtFlags) -> io::Res
     Ok(unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, file, offset) }?)
 }
 
-/// Makes `page` this process's own, once.
+/// Sets the page of this process, once.
 pub fn set_own(page: &'static Page) {
     let _ = OWN.set(page);
 }
@@ -175,7 +175,7 @@ pub fn own() -> Option<&'static Page> {
     OWN.get().copied()
 }
 
-/// Says on this process's page that its loop begins or ends to wait for events.
+/// Records on this process's page that its loop begins or ends waiting for events.
 pub fn parked(parked: bool) {
     if let Some(page) = own() {
         page.set_parked(parked);
@@ -197,7 +197,7 @@ pub fn describe(requests: &[InFlight]) -> String {
     shown.collect::<Vec<_>>().join("; ")
 }
 
-/// A file in memory, for the stacks that a worker writes when it is asked to.
+/// A file in memory, for the stacks that a worker writes on request.
 ///
 /// # Errors
 /// The kernel's (memfd_create(2)).
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_changes_its_size_and_a_file_that_could_change_is_refused() {
+    fn its_size_cannot_change_and_a_file_without_seals_is_refused() {
         let board = Board::create().unwrap();
         for file in [board.for_writing(), board.for_reading()] {
             let file = File::from(copy(file));

@@ -1,8 +1,8 @@
-//! The clock of the scoreboard, which all processes of a machine read alike.
+//! The clock of the scoreboard, the same for all processes of a machine.
 
 use nix::time::{ClockId, clock_gettime};
 
-/// Nanoseconds of the monotonic clock (clock_gettime(2)), which stands still while the machine is suspended.
+/// Nanoseconds of the monotonic clock (clock_gettime(2)), which does not run while the machine is suspended.
 #[must_use]
 pub fn now() -> u64 {
     let Ok(time) = clock_gettime(ClockId::CLOCK_MONOTONIC) else { return 0 };

@@ -1,28 +1,28 @@
-//! Stacks as faulthandler writes them, in a file in memory: emptying it, reading it, and finding the line that matters.
+//! Stacks as faulthandler writes them to a file in memory: truncating and reading it, and finding the frame to report.
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
-/// More than this of a report is cut: it becomes one log event.
-const LONGEST: usize = 32 * 1024;
+/// The longest report, in bytes: it becomes one log event.
+const MAX_LENGTH: usize = 32 * 1024;
 
-/// Empties the file, so that what follows is new.
+/// Truncates the file.
 ///
 /// # Errors
 /// The kernel's.
 pub fn clear(file: &File) -> io::Result<()> {
     use std::io::Seek;
     file.set_len(0)?;
-    // Whoever writes has the same open file, and writes where it ends.
+    // The writer shares the open file description, and writes at its end.
     let mut file = file;
     file.rewind()
 }
 
-/// What was written since the file was emptied.
+/// What was written since the file was truncated.
 #[must_use]
 pub fn read(file: &File) -> String {
-    let mut bytes = vec![0; LONGEST];
+    let mut bytes = vec![0; MAX_LENGTH];
     let mut length = 0;
-    while length < LONGEST {
+    while length < MAX_LENGTH {
         match file.read_at(&mut bytes[length..], length as u64) {
             Ok(0) | Err(_) => break,
             Ok(count) => length += count,
@@ -32,10 +32,10 @@ pub fn read(file: &File) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The head of what a worker wrote by itself: which turn of its loop takes so long.
+/// The head of a report that a worker wrote by itself: the number of the turn that blocks its loop.
 const TURN: &str = "turn ";
 
-/// Replaces what is in the file by the stacks of a turn of the loop.
+/// Replaces the content of the file by the stacks of a turn of the loop.
 ///
 /// # Errors
 /// The kernel's.
@@ -56,8 +56,7 @@ pub fn of_turn(written: &str) -> (Option<u64>, &str) {
     }
 }
 
-/// The stacks that a thread of ours had written, as if another one had asked: that one is the current thread, and ours
-/// is missing.
+/// Stacks that a thread of ours has written, rewritten so that `thread` is the current one, and ours is missing.
 #[must_use]
 pub fn with_current(stacks: &str, thread: u64) -> String {
     let own = format!("Thread 0x{thread:016x}");
@@ -66,7 +65,7 @@ pub fn with_current(stacks: &str, thread: u64) -> String {
     renamed.collect::<Vec<_>>().join("\n\n")
 }
 
-/// The number by which stacks name this thread.
+/// The id by which stacks name this thread.
 #[must_use]
 pub fn this_thread() -> u64 {
     // SAFETY: no precondition.
@@ -74,7 +73,7 @@ pub fn this_thread() -> u64 {
     thread as u64
 }
 
-/// Where a thread stands: `file.py:12 in handler`, of all its lines the one that tells its author most.
+/// Where a thread is: `file.py:12 in handler`, the innermost frame of the application.
 ///
 /// faulthandler writes `Thread 0x… (most recent call first):`, or `Current thread` for the one that wrote, and then
 /// lines like `  File "/srv/app.py", line 12 in handler`. Without a number it is the current thread.
@@ -84,15 +83,14 @@ pub fn place(stacks: &str, thread: Option<u64>) -> Option<String> {
     shown(applications(frames.clone()).or_else(|| frames.clone().next()))
 }
 
-/// What holds a process up: where its current thread stands, or where the application waits if that thread does nothing
-/// but wait for events.
+/// What blocks a process: where its current thread is, or where the application waits if that thread waits for events.
 #[must_use]
 pub fn holdup(stacks: &str) -> Option<String> {
     let frames = frames_of(stacks, None);
     shown(applications(frames).or_else(|| waiting(stacks))).or_else(|| place(stacks, None))
 }
 
-/// The frames of a thread, the innermost first; ours are missing.
+/// The frames of a thread, the innermost first, without ours.
 fn frames_of(stacks: &str, thread: Option<u64>) -> impl Iterator<Item = Frame<'_>> + Clone {
     let number = thread.map(|thread| format!("hread 0x{thread:016x}"));
     let is_head = move |line: &str| match &number {
@@ -103,7 +101,7 @@ fn frames_of(stacks: &str, thread: Option<u64>) -> impl Iterator<Item = Frame<'_
     stacks.lines().skip(from).take_while(|line| line.starts_with("  ")).filter_map(frame)
 }
 
-/// Where the application waits, as asyncio's tasks tell it (`python/hostler/_stacks.py`): tasks are separated by empty
+/// Where the application waits, from the stacks of asyncio's tasks (`python/hostler/_stacks.py`): tasks are separated by empty
 /// lines, and their innermost frames come last.
 fn waiting(stacks: &str) -> Option<Frame<'_>> {
     let tasks = stacks.split("\n\n").filter(|part| part.trim_start().starts_with("Stack for "));
@@ -122,7 +120,7 @@ fn applications<'a>(frames: impl Iterator<Item = Frame<'a>> + Clone) -> Option<F
     telling.clone().find(|(file, ..)| !is_installed(file)).or_else(|| telling.next())
 }
 
-/// Whether a file is neither ours nor of Python's library.
+/// Whether a file is neither ours nor of Python's standard library.
 fn is_applications(file: &str) -> bool {
     is_installed(file) || !file.contains("/lib/python3.")
 }
@@ -156,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_waits_for_events_is_held_up_by_the_applications_await() {
+    fn a_thread_that_waits_for_events_is_blocked_by_the_applications_await() {
         let idle = "Current thread 0x07 (most recent call first):\n  File \"/usr/lib/python3.13/asyncio/base_events.py\", line 4 in run\n  File \"<hostler._worker>\", line 2 in main\n";
         let tasks = "\nStack for <Task 1> (most recent call last):\n  File \"<hostler._lifespan>\", line 2, in startup\n    await it\n\nStack for <Task 2> (most recent call last):\n  File \"/srv/venv/lib/python3.13/site-packages/starlette.py\", line 6, in life\n  File \"/srv/app.py\", line 8, in lifespan\n  File \"/usr/lib/python3.13/asyncio/tasks.py\", line 4, in sleep\n";
         assert_eq!(holdup(&format!("{idle}{tasks}")).as_deref(), Some("/srv/app.py:8 in lifespan"));
@@ -165,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_thread_of_ours_had_written_reads_as_the_serving_threads_own() {
+    fn stacks_that_a_thread_of_ours_has_written_read_as_the_serving_threads() {
         let text = with_current(STACKS, 0x7f);
         assert!(text.starts_with("Current thread 0x000000000000007f (") && !text.contains("/srv"), "{text}");
         let file = crate::board::stacks_file().unwrap();
@@ -176,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_new_is_read() {
+    fn only_what_is_written_after_clear_is_read() {
         let file = crate::board::stacks_file().unwrap();
         (&file).write_all(b"old").unwrap();
         clear(&file).unwrap();

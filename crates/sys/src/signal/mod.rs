@@ -1,4 +1,4 @@
-//! Signals: as events for a loop, and as a child finds them after a fork.
+//! Signals: as events for a loop, their dispositions, and the mask around a fork.
 
 pub mod disposition;
 
@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-/// Signals as bytes in a pipe, so that a loop can wait for them among other things.
+/// Signals as bytes in a pipe (self-pipe), so that a loop can poll them with other descriptors.
 #[derive(Debug)]
 pub struct SignalPipe {
     sources: Vec<(i32, UnixStream)>,
@@ -21,7 +21,7 @@ pub struct SignalPipe {
 }
 
 impl Drop for SignalPipe {
-    /// The signals do nothing from now on; signal-hook's handlers stay, for whoever registers next.
+    /// The signals have no effect from now on; signal-hook's handlers stay, for the next registration.
     fn drop(&mut self) {
         for registration in self.registrations.drain(..) {
             signal_hook::low_level::unregister(registration);
@@ -30,7 +30,7 @@ impl Drop for SignalPipe {
 }
 
 impl SignalPipe {
-    /// Catches these signals from now on.
+    /// Handles these signals from now on.
     ///
     /// # Errors
     /// The kernel's; also for signals that cannot be caught.
@@ -45,23 +45,23 @@ impl SignalPipe {
         Ok(Self { sources, registrations })
     }
 
-    /// What to wait for: readable when a signal came.
+    /// The descriptors to poll: readable when a signal has arrived.
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.sources.iter().map(|(_, reader)| reader.as_fd())
     }
 
-    /// Waits until a signal came or it is this late.
+    /// Waits until a signal arrives or the deadline passes.
     pub fn wait(&self, until: std::time::Instant) {
         use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
         let left = until.saturating_duration_since(std::time::Instant::now());
         let mut watched: Vec<_> =
             self.descriptors().map(|signal| PollFd::new(signal, PollFlags::POLLIN)).collect();
         let rounded = left + std::time::Duration::from_millis(1);
-        // A signal that interrupts the wait is one that came.
+        // A signal that interrupts the wait has arrived.
         let _ = poll(&mut watched, PollTimeout::try_from(rounded).unwrap_or(PollTimeout::MAX));
     }
 
-    /// The signals that came since the last call, each at most once, in the order given to `new`.
+    /// The signals that have arrived since the last call, each at most once, in the order given to `new`.
     #[must_use]
     pub fn drain(&self) -> Vec<i32> {
         self.sources.iter().filter(|(_, reader)| drained(reader)).map(|(signal, _)| *signal).collect()
@@ -76,11 +76,11 @@ fn drained(mut reader: &UnixStream) -> bool {
     any
 }
 
-/// The signals of a crash; what handles them, such as faulthandler, stays.
+/// The signals of a crash; their handlers, such as faulthandler's, stay.
 const FAULTS: [Signal; 5] =
     [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGABRT];
 
-/// Gives a freshly forked process every signal's default action and an empty mask.
+/// Resets every signal of a freshly forked process to its default action, and empties the mask.
 ///
 /// For processes in which signal-hook has not been used yet: it would not install its handlers again.
 pub fn reset_in_child() {
@@ -88,7 +88,7 @@ pub fn reset_in_child() {
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
 }
 
-/// Gives every signal its default action, and leaves the mask alone.
+/// Resets every signal to its default action, without changing the mask.
 pub(crate) fn default_actions() {
     for signal in Signal::iterator() {
         if matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) || FAULTS.contains(&signal) {
@@ -97,19 +97,19 @@ pub(crate) fn default_actions() {
         // SAFETY: the default action runs no code of ours. It fails for no signal that gets here.
         let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
     }
-    // A write to a closed connection, or to a file that is as long as it may be, is an error to be handled, not the
-    // end of the process. Python has both so, and gives programs that it starts the default again.
+    // A write to a closed connection, or beyond the file size limit, is an error to be handled, and must not terminate
+    // the process. Python ignores both too, and resets them in programs that it starts.
     ignore(libc::SIGPIPE);
     ignore(libc::SIGXFSZ);
 }
 
-/// Asks a worker for all it can tell of what it is doing: stacks of threads, and of tasks.
+/// The signal that asks a worker for the stacks of its threads and tasks.
 #[must_use]
 pub fn report() -> i32 {
     libc::SIGRTMAX() - 3
 }
 
-/// Asks a worker for the stacks of its threads.
+/// The signal that asks a worker for the stacks of its threads.
 #[must_use]
 pub fn sample() -> i32 {
     libc::SIGRTMAX() - 4
@@ -120,8 +120,8 @@ thread_local! {
     static HELD: Cell<Option<SigSet>> = const { Cell::new(None) };
 }
 
-/// Keeps all signals from this thread until [`release`], so that a process that it forks gets none before it has the
-/// handlers that it should have: what comes meanwhile waits.
+/// Blocks all signals in this thread until [`release`], so that a process that it forks receives none before it has its
+/// handlers: they stay pending.
 pub fn hold() {
     let mut before = SigSet::empty();
     if pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before)).is_ok() {
@@ -129,17 +129,17 @@ pub fn hold() {
     }
 }
 
-/// Lets the signals in again, on either side of the fork.
+/// Unblocks the signals, on either side of the fork.
 pub fn release() {
     if let Some(before) = HELD.take() {
         let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
     }
 }
 
-/// What handles a signal.
+/// A signal handler.
 pub type Handler = unsafe extern "C" fn(i32);
 
-/// What handles a signal in this process; `None` if it is ignored or has its default action.
+/// The handler of a signal in this process; `None` if it is ignored or has its default action.
 #[must_use]
 pub fn handler(signal: i32) -> Option<Handler> {
     // SAFETY: all zeroes is a valid sigaction.
@@ -155,7 +155,7 @@ pub fn handler(signal: i32) -> Option<Handler> {
         .then(|| unsafe { std::mem::transmute::<usize, Handler>(action.sa_sigaction) })
 }
 
-/// Whether a signal is one of a crash.
+/// Whether a signal reports a crash.
 #[must_use]
 pub fn is_fault(signal: i32) -> bool {
     FAULTS.iter().any(|fault| *fault as i32 == signal)
