@@ -1,7 +1,7 @@
 //! A pre-fork application server for [tower] services, such as axum routers: a master process binds the sockets, forks
 //! workers, and keeps them alive. Each worker serves on one thread, and all accept from the same sockets.
 //!
-//! ```standalone_crate
+//! ```rust,standalone_crate
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/client.rs"));
 //! use hostler::{Request, Response, Server};
 //! use std::{convert::Infallible, process::ExitCode};
@@ -18,7 +18,7 @@
 //!
 //! With axum, the closure returns the router:
 //!
-//! ```standalone_crate
+//! ```rust,standalone_crate
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/client.rs"));
 //! use axum::{Router, extract::Path, routing::get};
 //! use std::{process::ExitCode, time::Duration};

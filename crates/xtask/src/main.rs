@@ -6,6 +6,7 @@
 mod bench;
 mod eventloop;
 mod instructions;
+mod package;
 mod python;
 mod serve;
 mod test;
@@ -26,6 +27,7 @@ cargo xtask bench [NAME] [--python X]   measure against other servers and print 
 cargo xtask eventloop [--python X] [--suites]   run CPython's tests for asyncio, and libraries', on our loop
 cargo xtask instructions [--check | --update] [NAME]   count the instructions of a request
 cargo xtask torture [--seed N] [--seconds S] [--interface NAME]   random clients and random misfortune
+cargo xtask package              build the library from its packages, and all with the least Rust declared
 cargo xtask generate             write the files that are printed by the program
 cargo xtask ci                   what must pass before a change lands";
 
@@ -48,6 +50,7 @@ fn main() -> Result<()> {
         }
         "instructions" => instructions::run(&rest),
         "torture" => torture::run(&rest),
+        "package" => package::check(),
         "generate" => generate(),
         "ci" => ci(),
         _ => {
@@ -91,6 +94,7 @@ fn ci() -> Result<()> {
         section(&format!("cargo {}", check[0]));
         Cmd::cargo(check).env("PYO3_PYTHON", &python.program).env("RUSTDOCFLAGS", "-D warnings").run()?;
     }
+    package::check()?;
     section("storms of events for the arbiter");
     Cmd::cargo(&["test", "--release", "--package", "hostler-arbiter"]).env("PROPTEST_CASES", STORMS).run()?;
     test::all(python::all()?)?;

@@ -1,7 +1,7 @@
-//! For the examples in the documentation: a client that requests what they serve, and then stops them.
-//!
-//! An example runs as a program of its own. `client::expects` starts that program once more as its client, by an
-//! environment variable, and the client ends the server: with SIGTERM if the response was right.
+// For the examples in the documentation: a client that requests what they serve, and then stops them.
+//
+// An example runs as a program of its own. `client::expects` starts that program once more as its client, by an
+// environment variable, and the client ends the server: with SIGTERM if the response was right.
 
 mod client {
     use std::{
