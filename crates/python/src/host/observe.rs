@@ -13,7 +13,7 @@
 use hostler_sys::{
     attendant::{self, Blocked},
     board, signal, stacks,
-    thread::Quiet,
+    thread::SignalFreeThread,
 };
 use hostler_wire::Page;
 use pyo3::prelude::*;
@@ -40,7 +40,7 @@ const WRITTEN: u8 = 2;
 const GIVEN_UP: u8 = 3;
 
 /// The thread that waits for the GIL, if there is one.
-static WAITING: Mutex<Option<Quiet>> = Mutex::new(None);
+static WAITING: Mutex<Option<SignalFreeThread>> = Mutex::new(None);
 
 /// What is done about a loop that stands still.
 pub(super) struct Duties {
@@ -141,7 +141,7 @@ impl Observer {
             return false;
         }
         let (state, attendant, write_stacks) = (Arc::clone(state), current(), self.write);
-        let started = Quiet::start("observer", move || {
+        let started = SignalFreeThread::start("observer", move || {
             Python::attach(|py| {
                 if state.compare_exchange(WANTED, WRITING, SeqCst, SeqCst).is_ok() {
                     write(write_stacks);
