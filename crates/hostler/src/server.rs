@@ -23,27 +23,46 @@ use std::{
 };
 use tower::Service;
 
-/// Why a server could not start.
+/// Why a server could not start. No worker has been forked then.
+///
+/// Its source is the system's error; nothing is logged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Standard error cannot be written to.
     #[error("cannot write the log")]
     Log {
-        /// The system's reason.
+        /// The error of dup(2).
         source: io::Error,
     },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Bind {
-        /// As it was given to [`Server::bind`].
+        /// As it was given to [`Server::bind`]; `(inherited)` if the sockets of the master before this one were lost during
+        /// an upgrade.
         address: String,
-        /// The system's reason.
+        /// The error of the look-up of the name, of bind(2) or of listen(2): in use, not permitted, not an address of this
+        /// machine.
         source: io::Error,
     },
 }
 
-/// A server of native workers. What is not set has the default of the option of the same name.
+/// Builds and runs a server: a master process and its workers.
+///
+/// What is not set has the default of the option of the same name of the program `hostler`. Durations have a resolution of
+/// a millisecond.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// let server = hostler::Server::new()
+///     .bind("[::]:8000")
+///     .workers(std::thread::available_parallelism()?.get() as u16)
+///     .graceful_timeout(Duration::from_secs(20))
+///     .workers_lifetime(Duration::from_secs(24 * 3600))
+///     .pid_file("/run/shop.pid");
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Server {
     addresses: Vec<String>,
@@ -52,111 +71,119 @@ pub struct Server {
 }
 
 impl Server {
-    /// One worker on 127.0.0.1:8000, unless told otherwise.
+    /// A server with one worker on 127.0.0.1:8000, until these are set.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Listens on this address (`127.0.0.1:8000`, `[::1]:8000`, `localhost:0`); may be called several times.
+    /// Listens on this TCP address: `127.0.0.1:8000`, `[::1]:8000`, `localhost:0` (0 is any free port, which is logged). Of
+    /// a name with several addresses it is the first. May be called several times.
     #[must_use]
     pub fn bind(mut self, address: impl Into<String>) -> Self {
         self.addresses.push(address.into());
         self
     }
 
-    /// How many worker processes serve; at least one.
+    /// The number of workers, 1 by default; 0 is taken as 1. `SIGTTIN` and `SIGTTOU` change it later.
     #[must_use]
     pub fn workers(mut self, workers: u16) -> Self {
         self.options.supervision.workers = WorkerCount::Fixed(workers.max(1));
         self
     }
 
-    /// The processes' titles: this for the master, `NAME worker-1` for a worker.
+    /// The titles of the processes, as `ps` shows them: this for the master, `NAME worker-1` for a worker. By default
+    /// `hostler: master`, `hostler: worker 1`.
     #[must_use]
     pub fn process_name(mut self, name: impl Into<String>) -> Self {
         self.options.process.name = Some(name.into());
         self
     }
 
-    /// How long requests in flight may take to finish when the server stops.
+    /// How long requests in flight may take to finish when a worker stops, 30 s by default. Then their connections are
+    /// closed.
     #[must_use]
     pub fn graceful_timeout(mut self, timeout: Duration) -> Self {
         self.options.supervision.graceful_timeout = timeout;
         self
     }
 
-    /// How long to serve on after SIGTERM, each answer ending its connection.
+    /// How long to keep accepting after `SIGTERM`, each response closing its connection; 0 by default. For load balancers
+    /// that need time to notice that this server goes away.
     #[must_use]
     pub fn drain_delay(mut self, delay: Duration) -> Self {
         self.options.supervision.drain_delay = delay;
         self
     }
 
-    /// The age at which a worker is replaced; chance takes off up to a tenth.
+    /// The age at which a worker is recycled, less a jitter of up to a tenth; unlimited by default.
     #[must_use]
     pub fn workers_lifetime(mut self, lifetime: Duration) -> Self {
         self.options.supervision.lifetime = Some(lifetime);
         self
     }
 
-    /// The number of requests after which a worker is replaced; chance takes off up to a tenth.
+    /// The number of requests after which a worker is recycled, less a jitter of up to a tenth; unlimited by default, and 0
+    /// is taken as 1.
     #[must_use]
     pub fn max_requests(mut self, requests: u64) -> Self {
         self.options.supervision.max_requests = Some(requests.max(1));
         self
     }
 
-    /// The memory of a worker (its proportional share) above which it is replaced, in KiB.
+    /// The memory in KiB above which a worker is recycled, as its proportional set size (PSS), measured every 30 s; unlimited
+    /// by default.
     #[must_use]
     pub fn workers_max_rss(mut self, kibibytes: u64) -> Self {
         self.options.supervision.max_memory = Some(ByteSize::kib(kibibytes));
         self
     }
 
-    /// The least time between two such replacements.
+    /// The shortest time between two recycled workers, 3.5 s by default.
     #[must_use]
     pub fn respawn_interval(mut self, interval: Duration) -> Self {
         self.options.supervision.respawn_interval = interval;
         self
     }
 
-    /// How long a worker's loop may stand still before it is reported and replaced; zero is for ever.
+    /// How long a service may block the loop of a worker before the worker is reported, killed and replaced; 30 s by
+    /// default, and 0 disables it.
     #[must_use]
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
         self.options.supervision.stall_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
         self
     }
 
-    /// How long a request may take until its response begins, before it is answered with 504.
+    /// How long a request may take until its response begins; unlimited by default. Then the future of the service is
+    /// dropped, and the response is a 504.
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.options.http.request_timeout = Some(timeout);
         self
     }
 
-    /// A file for the master's process id, written when all workers serve.
+    /// A file for the process id of the master, written when all workers serve, and removed at the end; none by default.
     #[must_use]
     pub fn pid_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.options.process.pid_file = Some(path.into());
         self
     }
 
-    /// How many connections may wait to be accepted.
+    /// How many connections may wait to be accepted on each address, 1024 by default (listen(2)).
     #[must_use]
     pub fn backlog(mut self, backlog: u16) -> Self {
         self.options.listen.backlog = backlog;
         self
     }
 
-    /// The least important line that is logged.
+    /// The lowest level that is logged to standard error, `Info` by default.
     #[must_use]
     pub fn log_level(mut self, level: LogLevel) -> Self {
         self.options.log.level = level;
         self
     }
 
-    /// Logs nothing.
+    /// Disables logging.
     #[must_use]
     pub fn no_log(mut self) -> Self {
         self.options.log.enabled = false;
@@ -179,10 +206,16 @@ impl Server {
         self
     }
 
-    /// Serves what `make` returns, until a signal says stop. `make` runs once in each worker.
+    /// Makes this process the master, and serves until a signal stops it. `make` runs once in each worker, inside its tokio
+    /// runtime; each request is handled by a clone of the service it returns. See [the crate](crate#processes) for what
+    /// must not happen before this call.
+    ///
+    /// The exit code is 0 after a stop by a signal, 3 if no worker could start, 1 after other failures; `main` should return
+    /// it.
     ///
     /// # Errors
-    /// When an address cannot be bound. What happens later is told by the exit code.
+    /// When an address cannot be bound, or standard error cannot be logged to. Later failures are logged, and show in the
+    /// exit code.
     pub fn serve<S, B>(mut self, make: impl Fn() -> S + 'static) -> Result<ExitCode, Error>
     where
         S: Service<Request, Response = http::Response<B>, Error: Into<Box<dyn StdError + Send + Sync>>>
@@ -212,7 +245,7 @@ impl Server {
         let worker = move |context: NativeWorkerContext| match adopt(context) {
             Ok(context) => hostler_worker::native::run(context, &make).code(),
             Err(error) => {
-                tracing::error!(%error, "a worker could not begin");
+                tracing::error!(%error, "a worker could not start");
                 hostler_wire::ExitStatus::Boot.code()
             }
         };

@@ -1,4 +1,4 @@
-//! The open connections of a worker, and the phase of the worker that tells them when to end.
+//! The open connections of a worker, and the phase of the worker, by which they end.
 
 use crate::{connection::ConnectionHandle, request::background::Running};
 use std::{

@@ -6,7 +6,7 @@
 //! ```text
 //! accept      a socket, when it is this worker's turn      ─► connection
 //! connection  one connection's life; hyper and the service  ─► app
-//! h1          the rules of HTTP/1 that hyper leaves to us
+//! h1          the rules of HTTP/1 that hyper does not check
 //! io          the socket as hyper sees it; coalesced writes
 //! request     a request's body, record, and background tasks
 //! limits      how long clients and applications may take

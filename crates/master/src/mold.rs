@@ -59,7 +59,7 @@ impl Mold {
         for name in SERVICE_MANAGER_VARIABLES {
             process.env_remove(name);
         }
-        hostler_sys::disposition::hold_back(&mut process);
+        hostler_sys::disposition::block_until_ready(&mut process);
         // Until it sees to that itself.
         hostler_sys::process::die_with_parent(&mut process);
         hostler_sys::process::pass_descriptor(&mut process, theirs.into_fd(), CONTROL_DESCRIPTOR);

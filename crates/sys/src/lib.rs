@@ -1,4 +1,4 @@
-//! Syscalls behind safe types, and what is built on nothing but them.
+//! Syscalls behind safe types, and what needs nothing else.
 //!
 //! This crate is the home of `unsafe` (docs/UNSAFE.md lists every block); what it exports is safe to call, except for
 //! [`process::fork`], whose contract its caller must keep. Nothing here makes decisions.

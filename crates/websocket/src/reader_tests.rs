@@ -136,7 +136,7 @@ fn fragmented_text_fails_with_its_first_bad_byte() {
     assert_eq!(read(plain(), &bad), Err(Violation::Utf8));
     let unfinished = [frame(0x01, b"\xe2"), frame(0x80, b"\x82")].concat();
     assert_eq!(read(plain(), &unfinished), Err(Violation::Utf8));
-    // Above U+10FFFF, which the second byte tells.
+    // Above U+10FFFF, which the second byte shows.
     assert_eq!(read(plain(), &frame(0x01, b"\xf4\x90")), Err(Violation::Utf8));
     // The same bytes in a binary message.
     assert!(read(plain(), &frame(0x82, b"\xf4\x90")).is_ok());

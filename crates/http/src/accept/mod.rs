@@ -1,7 +1,7 @@
 //! Accepting: a worker accepts one connection a turn, only while its loop turns, and only if no sibling that has less
 //! to do would.
 //!
-//! The queue is the kernel's and is shared by all workers, and every worker is told of every connection. Those that
+//! The queue is the kernel's and is shared by all workers, and every worker is woken by every connection. Those that
 //! have more to do than a healthy sibling defer to it ([`gate`]) for a moment each, so a connection that no sibling
 //! accepts is accepted all the same.
 //!

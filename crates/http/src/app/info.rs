@@ -1,4 +1,4 @@
-//! What an application is told of a connection.
+//! What an application knows of a connection.
 
 use std::{net::SocketAddr, path::PathBuf};
 

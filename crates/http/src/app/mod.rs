@@ -32,7 +32,7 @@ pub trait App: 'static {
         false
     }
 
-    /// The worker drains: responses that stream without an end are to be told to end.
+    /// The worker drains: endless streams should end.
     fn end_streams(&self) {}
 }
 

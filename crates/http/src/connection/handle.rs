@@ -241,7 +241,7 @@ impl ConnectionHandle {
         self.resets.get()
     }
 
-    /// The socket's descriptor, for system calls that only look.
+    /// The socket's descriptor, for system calls that only inspect it.
     pub(crate) fn descriptor(&self) -> RawFd {
         self.descriptor
     }

@@ -4,7 +4,7 @@
 //! protocol have it ([`upgrade`]), and closes it ([`closing`]). The state is kept by [`state`], a pure state machine
 //! ([`table`] is its form in one byte); what the socket, hyper and the request's body report goes through
 //! [`handle::ConnectionHandle`]. [`service`] is what hyper calls for each request, and [`response`] what it is given.
-//! [`disconnect`] finds out that clients leave.
+//! [`disconnect`] finds out that clients disconnect.
 
 mod closing;
 mod disconnect;

@@ -152,7 +152,7 @@ impl<A: App<Body: Unpin>> Called<A> {
             .is_some_and(|exchange| exchange.handle().expired() == Some(WaitsFor::RequestBody))
     }
 
-    /// Responds in place of the application, which is told to stop.
+    /// Responds in place of the application, which is asked to stop.
     fn expire(&mut self, limit: &TimedOut) -> HttpResponse<A> {
         A::time_out(&mut self.response);
         if let Some(exchange) = &self.exchange {

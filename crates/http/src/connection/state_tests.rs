@@ -50,7 +50,7 @@ fn whatever_happens_wherever_bytes_and_responses_are_not_forgotten() {
             if !state.owes_no_bytes() && event != Event::OutboxEmpty {
                 assert!(!next.owes_no_bytes(), "{state:?} {event:?} → {next:?}");
             }
-            // An application that was in_exchange is heard until it is done.
+            // An application that was called is waited for until it is done.
             if state.awaits_application() && !matches!(event, Event::ResponseComplete | Event::ResponseFailed)
             {
                 assert!(next.awaits_application(), "{state:?} {event:?} → {next:?}");
@@ -88,7 +88,7 @@ fn a_request_is_over_when_the_kernel_has_its_response() {
 }
 
 #[test]
-fn a_body_that_somebody_keeps_keeps_the_connection() {
+fn an_unread_body_keeps_the_connection() {
     use Event::{
         BodyAbandoned, BodyDrained, Head, HyperFlushed, OutboxEmpty, ResponseComplete, ResponseStarted,
     };
@@ -97,7 +97,7 @@ fn a_body_that_somebody_keeps_keeps_the_connection() {
     let abandoned = [&responded[..], &[BodyAbandoned]].concat();
     assert!(!after(&abandoned).is_idle());
     assert!(after(&[&abandoned[..], &[BodyDrained]].concat()).may_park());
-    // hyper cannot be in_exchange before the response is complete.
+    // hyper cannot be polled for it before the response is complete.
     let early =
         [Head { body: true }, BodyAbandoned, BodyDrained, ResponseStarted, ResponseComplete, HyperFlushed];
     assert!(!after(&[&early[..], &[OutboxEmpty]].concat()).is_idle());
@@ -115,7 +115,7 @@ fn clients_are_waited_for_only_where_it_is_their_turn() {
     assert_eq!(ConnState::Upgraded.waits_for(false, false), None);
 }
 
-/// What hyper, the outbox, the client and the application really have, as simply as can be.
+/// A simple model of what hyper, the outbox, the client and the application have.
 #[derive(Debug, Default)]
 struct Truth {
     head_begun: bool,
@@ -126,10 +126,10 @@ struct Truth {
     response_begun: bool,
     response_done: bool,
     in_hyper: u32,
-    /// hyper has told the socket that it holds nothing.
+    /// hyper has reported an empty write buffer.
     flushed: bool,
     in_outbox: u32,
-    /// The outbox has told that it is empty since.
+    /// The outbox has reported that it is empty since.
     emptied: bool,
 }
 
@@ -138,7 +138,7 @@ impl Truth {
         !self.in_exchange && self.in_hyper == 0 && self.in_outbox == 0
     }
 
-    /// One thing that can happen now, if this is one, and what is told of it.
+    /// Lets one thing happen, if it can now; the event that reports it.
     fn step(&mut self, choice: u8) -> Option<Event> {
         let body_is_open = self.in_exchange && self.body_left;
         Some(match choice {
@@ -202,7 +202,7 @@ impl Truth {
 
 proptest! {
     #[test]
-    fn idle_means_that_nobody_owes_a_byte(choices in prop::collection::vec(0u8..11, 0..400)) {
+    fn idle_means_that_neither_side_owes_a_byte(choices in prop::collection::vec(0u8..11, 0..400)) {
         let (mut truth, mut state) = (Truth::default(), begun());
         for choice in choices {
             let Some(event) = truth.step(choice) else { continue };

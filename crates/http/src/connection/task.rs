@@ -197,7 +197,7 @@ where
 
     /// Lets another protocol have the socket, if the application responded with one.
     fn upgrade(&mut self) -> bool {
-        // hyper may end before its 101 has left it, behind responses that the client does not read.
+        // hyper may end before it has written its 101, after responses that the client does not read.
         if self.service.handle.state().is_in_hyper() {
             return false;
         }

@@ -1,4 +1,4 @@
-//! What RFC 9112 asks of a request and hyper leaves to the server.
+//! What RFC 9112 requires of a request and hyper does not check.
 
 use super::framing::{BodyLength, Malformed};
 use hyper::{Method, Request, StatusCode, Version, header, header::HeaderValue};

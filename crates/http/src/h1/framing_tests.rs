@@ -85,14 +85,14 @@ fn a_fragment_is_found_whatever_is_before_it() {
                 framing.read([before, &head].concat().as_bytes()).unwrap();
                 framing.head(&Method::GET, &Uri::from_static("/x"), BodyLength::Known(0)).unwrap();
                 let found = framing.head(&method, &uri, BodyLength::Known(0)).is_err();
-                assert_eq!(found, !fragment.is_empty(), "behind another: {head:?}");
+                assert_eq!(found, !fragment.is_empty(), "after another: {head:?}");
             }
         }
     }
 }
 
 proptest! {
-    /// However the bytes are cut, a broken chunk behind any requests is found, and nothing else is.
+    /// However the bytes are cut, a malformed chunk after any requests is found, and nothing else is.
     #[test]
     fn requests_are_told_apart(
         kinds in prop::collection::vec((0u8..4, 0usize..40), 0..8),

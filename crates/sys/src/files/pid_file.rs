@@ -72,7 +72,7 @@ fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
     for attempt in 0.. {
         let beside = path.with_file_name(format!(".{name}.{}-{attempt}", std::process::id()));
         match open(&beside, flags, mode) {
-            // What somebody put there stays there.
+            // A file that was put there meanwhile stays.
             Err(nix::Error::EEXIST) if attempt < 100 => {}
             opened => return Ok((beside, opened?.into())),
         }

@@ -31,7 +31,7 @@ impl Target {
         Ok(Self { standard_error, lines })
     }
 
-    /// A file that lines are appended to, made if it is not there.
+    /// A file that lines are appended to; it is created if it does not exist.
     ///
     /// # Errors
     /// The kernel's (open(2)).
@@ -39,7 +39,7 @@ impl Target {
         let mode = Mode::from_bits_truncate(0o666);
         let common = OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
         if std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
-            // Opened for reading too, a named pipe needs no reader: neither now nor when the present one is gone.
+            // Opened for reading too, a named pipe needs no reader: neither now nor after the present one has closed it.
             let lines = open(path, common | OFlag::O_RDWR | OFlag::O_NONBLOCK, mode)?;
             return Ok(Self { standard_error: open(path, common | OFlag::O_WRONLY, mode)?, lines });
         }

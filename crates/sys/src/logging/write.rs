@@ -32,7 +32,7 @@ const TERMINAL_PIECE: usize = 64;
 pub(super) enum Way {
     /// With write(2): a regular file, or an open file description of our own with O_NONBLOCK.
     Plain,
-    /// As `Plain`, and a terminal, which stops background processes that write to it if it was told to.
+    /// As `Plain`, on a terminal, which may stop background processes that write to it (TOSTOP).
     Terminal,
     /// A socket.
     Socket,

@@ -73,11 +73,11 @@ fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Binds and listens on a Unix socket. One that nobody answers on any more is removed first. With it comes what it is
+/// Binds and listens on a Unix socket. One without a listener is removed first. With it comes what it is
 /// in the file system, to be removed at the end.
 ///
 /// # Errors
-/// The kernel's; `AddrInUse` if somebody answers there, `AlreadyExists` if the path is not a socket.
+/// The kernel's; `AddrInUse` if a process listens there, `AlreadyExists` if the path is not a socket.
 pub fn bind_unix(path: &Path, mode: Option<u32>, backlog: i32) -> io::Result<(OwnedFd, OwnFile)> {
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -158,7 +158,7 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAdd
     };
     // SAFETY: on success the kernel has written an address and its length.
     let ((), peer) = unsafe { SockAddr::try_init(|storage, length| take(storage.cast(), length)) }?;
-    // SAFETY: it is new and nobody else's.
+    // SAFETY: it is new and has no other owner.
     Ok((unsafe { OwnedFd::from_raw_fd(descriptor) }, peer.as_socket()))
 }
 

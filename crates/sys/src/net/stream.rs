@@ -18,7 +18,7 @@ pub fn unsent(connection: RawFd) -> usize {
 /// Sets whether closing the connection resets it (`SO_LINGER` of zero seconds, socket(7)), so that its peer sees that
 /// what it received is not complete.
 ///
-/// How many bytes of the peer the kernel holds that were not read yet (`FIONREAD`, tcp(7), unix(7)); 0 if it cannot say.
+/// How many bytes of the peer the kernel has that were not read yet (`FIONREAD`, tcp(7), unix(7)); 0 if that is unknown.
 #[must_use]
 pub fn unread(connection: RawFd) -> usize {
     let mut bytes: libc::c_int = 0;
@@ -75,7 +75,7 @@ pub fn disconnects(connections: &[RawFd]) -> Vec<Option<Disconnect>> {
     all.into_iter().map(|entry| ended(entry.revents)).collect()
 }
 
-/// The client of a TCP connection; `None` for others, and for one that is gone.
+/// The client's address of a TCP connection; `None` for other sockets, and after a reset.
 #[must_use]
 pub fn peer(connection: BorrowedFd<'_>) -> Option<SocketAddr> {
     socket2::SockRef::from(&connection).peer_addr().ok()?.as_socket()

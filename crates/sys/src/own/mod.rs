@@ -168,7 +168,7 @@ mod tests {
     fn epoll() -> io::Result<OwnedFd> {
         // SAFETY: epoll_create1(2) with an integer.
         let number = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-        // SAFETY: it is new, and nobody else's.
+        // SAFETY: it is new, and has no other owner.
         Ok(unsafe { OwnedFd::from_raw_fd(number) })
     }
 

@@ -76,7 +76,7 @@ extern "C" fn arm(_signal: libc::c_int) {
     unsafe { libc::timer_settime(TIMER.load(Ordering::SeqCst), 0, &raw const setting, ptr::null_mut()) };
 }
 
-/// Waits until the process between us and the master has gone and the master is our parent.
+/// Waits until the process between this one and the master has exited and the master is the parent.
 fn await_adoption(master: i32) -> io::Result<()> {
     let limit = Instant::now() + ADOPTION_LIMIT;
     while crate::process::parent_id() != master {

@@ -94,7 +94,7 @@ pub fn other_master() -> Option<i32> {
     children().into_iter().filter(|pid| is_hostler(*pid) && name(*pid) == own).max()
 }
 
-/// How much memory the control group leaves, in KiB; `None` without a limit (cgroup v2 `memory.max`, v1
+/// How much memory is left within the limit of the control group, in KiB; `None` if unlimited (cgroup v2 `memory.max`, v1
 /// `memory.limit_in_bytes`). Page cache that the kernel can drop counts as free.
 #[must_use]
 pub fn memory_left() -> Option<u64> {

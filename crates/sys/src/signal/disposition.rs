@@ -1,30 +1,31 @@
-//! What a signal does to a mold or a worker that it was not meant for.
+//! The dispositions of signals in mold, workers and master.
 //!
-//! The master's signals (SIGHUP, SIGUSR1, …) often reach its children too: from a terminal, from a script that signals
-//! all processes of a name. They do nothing there. They have a handler that does nothing, instead of being ignored:
-//! what is ignored stays so in every program that the application starts (execve(2)), a handler does not. The
-//! application may set handlers of its own at any time.
+//! The master's signals (SIGHUP, SIGUSR1, …) often reach its children too: from a terminal, or from a script that signals
+//! all processes of a name. They have no effect there, by a handler that does nothing: ignored signals stay ignored in
+//! every program that the application starts (execve(2)), handlers are reset. The application may set handlers of its own
+//! at any time.
 
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
 use std::{io, mem, os::unix::process::CommandExt, process::Command, ptr};
 
-/// Signals that mean something to the master alone. SIGWINCH belongs to them; the system ignores it already.
+/// Signals for the master only. SIGWINCH is one too; the system ignores it by default.
 const MASTERS: [libc::c_int; 5] = [libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2, libc::SIGTTIN, libc::SIGTTOU];
-/// Signals that mean something to a worker, but nothing to the mold.
+/// Signals for workers, but not for the mold.
 const WORKERS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
 
-/// For a mold, before any code of the application runs: default actions, save for what it lets pass.
+/// For a mold, before any code of the application runs: default actions, and no effect of the master's signals.
 pub fn for_mold() {
     crate::signal::default_actions();
     // As CPython has it: a file that grows too large is an error to be handled.
     crate::signal::ignore(libc::SIGXFSZ);
-    MASTERS.into_iter().chain(WORKERS).for_each(let_pass);
+    MASTERS.into_iter().chain(WORKERS).for_each(set_no_effect);
     unblock();
 }
 
-/// For a worker that was just forked from a mold: it may be told to stop. What a preloaded application has set stays.
+/// For a worker that was just forked from a mold: the default actions of signals that stop it. Handlers of a preloaded
+/// application stay.
 pub fn for_worker() {
-    for signal in WORKERS.into_iter().filter(|signal| passes(*signal)) {
+    for signal in WORKERS.into_iter().filter(|signal| has_no_effect(*signal)) {
         if let Ok(signal) = Signal::try_from(signal) {
             // SAFETY: the default action runs no code of ours.
             let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
@@ -33,9 +34,9 @@ pub fn for_worker() {
     unblock();
 }
 
-/// Holds all these signals back in the program that `command` starts, until it calls [`for_mold`]: one that comes
-/// while Python starts must not end it.
-pub fn hold_back(command: &mut Command) {
+/// Blocks these signals in the program that `command` starts, until it calls [`for_mold`]: they must not terminate it
+/// while Python starts.
+pub fn block_until_ready(command: &mut Command) {
     let hook = || {
         let all: SigSet =
             MASTERS.into_iter().chain(WORKERS).filter_map(|signal| Signal::try_from(signal).ok()).collect();
@@ -45,7 +46,7 @@ pub fn hold_back(command: &mut Command) {
     unsafe { command.pre_exec(hook) };
 }
 
-/// Has the program that `command` starts begin with the default action for what only the master ignores
+/// Starts the program of `command` with the default action of what only the master ignores
 /// ([`for_master`]); the standard library sees to SIGPIPE.
 pub fn not_ignored(command: &mut Command) {
     let hook = || {
@@ -57,7 +58,7 @@ pub fn not_ignored(command: &mut Command) {
     unsafe { command.pre_exec(hook) };
 }
 
-/// What is not meant for the master: a file that grows too large, a reader that is gone are errors to be handled.
+/// For the master: the file size limit and closed pipes are errors to be handled.
 pub fn for_master() {
     crate::signal::ignore(libc::SIGPIPE);
     crate::signal::ignore(libc::SIGXFSZ);
@@ -67,7 +68,7 @@ fn unblock() {
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
 }
 
-fn let_pass(signal: libc::c_int) {
+fn set_no_effect(signal: libc::c_int) {
     // SAFETY: all zeroes is a valid sigaction.
     let mut action: libc::sigaction = unsafe { mem::zeroed() };
     action.sa_sigaction = nothing as *const () as usize;
@@ -76,8 +77,8 @@ fn let_pass(signal: libc::c_int) {
     unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
 }
 
-/// Whether a signal still has the handler that does nothing.
-fn passes(signal: libc::c_int) -> bool {
+/// Whether a signal has the handler that does nothing.
+fn has_no_effect(signal: libc::c_int) -> bool {
     // SAFETY: all zeroes is a valid sigaction.
     let mut action: libc::sigaction = unsafe { mem::zeroed() };
     // SAFETY: the pointer is to a live value; nothing is changed.
@@ -88,8 +89,8 @@ fn passes(signal: libc::c_int) -> bool {
 extern "C" fn nothing(signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
     // SAFETY: the kernel gives a handler with SA_SIGINFO a valid pointer.
     let code = unsafe { info.as_ref() }.map_or(0, |info| info.si_code);
-    // A terminal sends these two to background processes that use it, and the system call is tried again after the
-    // handler, for ever. Ignored, it succeeds or fails.
+    // A terminal sends these two to background processes that use it, and the system call is restarted after the handler,
+    // again and again. Ignored, it succeeds or fails.
     if code == libc::SI_KERNEL && matches!(signal, libc::SIGTTIN | libc::SIGTTOU) {
         // SAFETY: signal(2) is async-signal-safe (signal-safety(7)).
         unsafe { libc::signal(signal, libc::SIG_IGN) };
@@ -98,16 +99,16 @@ extern "C" fn nothing(signal: libc::c_int, info: *mut libc::siginfo_t, _context:
 
 #[cfg(test)]
 mod tests {
-    use super::{MASTERS, let_pass, passes};
+    use super::{MASTERS, has_no_effect, set_no_effect};
 
     #[test]
-    fn what_passes_does_nothing_and_is_known_by_its_handler() {
-        assert!(!passes(libc::SIGUSR2));
-        let_pass(libc::SIGUSR2);
-        assert!(passes(libc::SIGUSR2));
+    fn a_signal_without_effect_is_known_by_its_handler() {
+        assert!(!has_no_effect(libc::SIGUSR2));
+        set_no_effect(libc::SIGUSR2);
+        assert!(has_no_effect(libc::SIGUSR2));
         nix::sys::signal::raise(nix::sys::signal::Signal::SIGUSR2).unwrap();
         crate::signal::ignore(libc::SIGUSR2);
-        assert!(!passes(libc::SIGUSR2));
+        assert!(!has_no_effect(libc::SIGUSR2));
         assert!(MASTERS.contains(&libc::SIGHUP));
     }
 }
