@@ -91,3 +91,48 @@ impl PartialEq for Timer {
 }
 
 impl Eq for Timer {}
+
+#[cfg(test)]
+mod tests {
+    use super::{SWEEP_FROM, Timers};
+    use crate::handle::Handle;
+    use pyo3::{prelude::*, types::PyTuple};
+
+    fn handle(py: Python<'_>) -> Py<Handle> {
+        let none = || py.None().into_bound(py);
+        Py::new(py, Handle::new(none(), PyTuple::empty(py), none(), Some(0.0))).unwrap()
+    }
+
+    #[test]
+    fn the_earliest_is_first_and_equal_times_keep_their_order() {
+        Python::initialize();
+        Python::attach(|py| {
+            let (mut timers, handles) = (Timers::default(), [(); 4].map(|()| handle(py)));
+            for (when, handle) in [2.0, 1.0, 1.0, f64::NAN].into_iter().zip(&handles) {
+                timers.push(when, handle.clone_ref(py));
+            }
+            let due: Vec<_> = std::iter::from_fn(|| timers.pop_due(1.0)).collect();
+            assert!(due.iter().zip([3, 1, 2]).all(|(due, index)| due.is(&handles[index])) && due.len() == 3);
+            assert_eq!(timers.next_due(), Some(2.0));
+        });
+    }
+
+    #[test]
+    fn cancelled_timers_do_not_pile_up() {
+        Python::initialize();
+        Python::attach(|py| {
+            let mut timers = Timers::default();
+            let swept: usize = (0..SWEEP_FROM * 10)
+                .map(|index| {
+                    let handle = handle(py);
+                    handle.call_method0(py, "cancel").unwrap();
+                    timers.push(index as f64, handle);
+                    timers.sweep(py).len()
+                })
+                .sum();
+            assert!(SWEEP_FROM * 10 - swept <= SWEEP_FROM, "{swept}");
+            timers.pop_cancelled(py);
+            assert_eq!(timers.next_due(), None);
+        });
+    }
+}

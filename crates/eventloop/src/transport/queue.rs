@@ -70,3 +70,32 @@ impl Queue {
         *self = Self::default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_PARTS, Queue};
+    use pyo3::{prelude::*, types::PyBytes};
+    use std::io::IoSlice;
+
+    fn waiting(py: Python<'_>, queue: &Queue) -> Vec<u8> {
+        let mut parts = [IoSlice::new(&[]); MAX_PARTS];
+        let filled = queue.fill(py, &mut parts);
+        parts[..filled].iter().flat_map(|part| part.to_vec()).collect()
+    }
+
+    #[test]
+    fn what_is_sent_in_part_continues_where_it_stopped() {
+        Python::initialize();
+        Python::attach(|py| {
+            let mut queue = Queue::default();
+            for piece in ["abc", "", "de", "f"] {
+                queue.push(PyBytes::new(py, piece.as_bytes()), 0);
+            }
+            assert_eq!((queue.len(), waiting(py, &queue)), (6, b"abcdef".to_vec()));
+            queue.advance(py, 4);
+            assert_eq!((queue.len(), waiting(py, &queue)), (2, b"ef".to_vec()));
+            queue.advance(py, 2);
+            assert!(queue.is_empty() && queue.len() == 0);
+        });
+    }
+}

@@ -3,10 +3,7 @@
 use hostler_eventloop::{Observer, forked, is_parked};
 use hostler_sys::{attendant, board, own, process};
 use hostler_wire::ExitStatus;
-use std::{
-    os::fd::{AsRawFd, RawFd},
-    panic,
-};
+use std::{os::fd::RawFd, panic};
 
 /// Tells siblings, the master and the attendant what the loop does.
 pub(crate) struct WorkerObserver;
@@ -26,19 +23,11 @@ impl Observer for WorkerObserver {
     }
 
     fn opened(&self, descriptor: RawFd) {
-        own::claim(&Number(descriptor));
+        own::claim(&descriptor);
     }
 
     fn closing(&self, descriptor: RawFd) {
         own::disclaim(descriptor);
-    }
-}
-
-struct Number(RawFd);
-
-impl AsRawFd for Number {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0
     }
 }
 

@@ -9,10 +9,9 @@ mod inspect;
 
 pub use give_up::give_up;
 
-use inspect::{anonymous, handler, identity, open_descriptors};
+use inspect::{anonymous, handler, identity};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
     os::fd::{AsRawFd, RawFd},
     path::PathBuf,
     sync::{
@@ -87,73 +86,16 @@ pub fn has_lost() -> bool {
     own().numbered.iter().any(|(number, kind)| anonymous(*number).as_ref() != Some(kind))
 }
 
-/// The epoll sets and eventfds of this process, to find out which of them a library has opened.
-#[must_use]
-pub fn pollers() -> BTreeSet<RawFd> {
-    let polls = |number: &RawFd| {
-        anonymous(*number).is_some_and(|kind| {
-            let kind = kind.to_string_lossy().into_owned();
-            kind.contains("[eventpoll]") || kind.contains("[eventfd")
-        })
-    };
-    open_descriptors().into_iter().filter(polls).collect()
-}
-
-/// Whether a descriptor is an epoll set.
-#[must_use]
-pub fn is_epoll(number: RawFd) -> bool {
-    anonymous(number).is_some_and(|kind| kind.as_os_str() == "anon_inode:[eventpoll]")
-}
-
 fn own() -> MutexGuard<'static, Own> {
     OWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Descriptors that are claimed until this is dropped.
-#[derive(Debug, Default)]
-pub struct Claims(Vec<RawFd>);
-
-impl Claims {
-    /// Claims the epoll sets and eventfds that `make` opens.
-    ///
-    /// # Errors
-    /// Those of `make`.
-    pub fn of_new<R>(make: impl FnOnce() -> io::Result<R>) -> io::Result<(R, Self)> {
-        let before = pollers();
-        let made = make()?;
-        let new: Vec<RawFd> = pollers().difference(&before).copied().collect();
-        new.iter().for_each(claim);
-        Ok((made, Self(new)))
-    }
-
-    /// One descriptor.
-    #[must_use]
-    pub fn of(descriptor: &impl AsRawFd) -> Self {
-        let number = descriptor.as_raw_fd();
-        claim(descriptor);
-        Self(vec![number])
-    }
-
-    /// The claimed descriptors.
-    #[must_use]
-    pub fn descriptors(&self) -> &[RawFd] {
-        &self.0
-    }
-}
-
-impl Drop for Claims {
-    fn drop(&mut self) {
-        self.0.iter().for_each(|number| disclaim(*number));
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Claims, claim, give_up::is_at, inspect::identity};
+    use super::{claim, give_up::is_at, inspect::identity};
     use crate::process::{self, Fork};
     use socket2::SockAddr;
     use std::{
-        io,
         net::{SocketAddr, TcpListener, TcpStream},
         os::{
             fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
@@ -165,11 +107,11 @@ mod tests {
         identity(number).is_some()
     }
 
-    fn epoll() -> io::Result<OwnedFd> {
+    fn epoll() -> OwnedFd {
         // SAFETY: epoll_create1(2) with an integer.
         let number = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         // SAFETY: it is new, and has no other owner.
-        Ok(unsafe { OwnedFd::from_raw_fd(number) })
+        unsafe { OwnedFd::from_raw_fd(number) }
     }
 
     fn address(text: &str) -> SockAddr {
@@ -200,11 +142,11 @@ mod tests {
         let copy = ours.try_clone().unwrap();
         claim(&listener);
         claim(&ours);
-        let (epoll, claims) = Claims::of_new(epoll).unwrap();
+        let epoll = epoll();
+        claim(&epoll);
         let gone =
             [listener.as_raw_fd(), client.as_raw_fd(), ours.as_raw_fd(), copy.as_raw_fd(), epoll.as_raw_fd()];
         let kept = [outward.as_raw_fd(), theirs.as_raw_fd()];
-        assert!(claims.descriptors().contains(&epoll.as_raw_fd()));
         // SAFETY: the child calls nothing that takes a lock of another thread: the registry's alone, which no other
         // test of this process uses.
         let forked = match unsafe { nix::unistd::fork() }.unwrap() {
