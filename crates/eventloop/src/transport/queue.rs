@@ -95,7 +95,7 @@ mod tests {
             queue.advance(py, 4);
             assert_eq!((queue.len(), waiting(py, &queue)), (2, b"ef".to_vec()));
             queue.advance(py, 2);
-            assert!(queue.is_empty() && queue.len() == 0);
+            assert_eq!((queue.is_empty(), queue.len()), (true, 0));
         });
     }
 }
