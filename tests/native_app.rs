@@ -24,6 +24,7 @@ async fn answer(request: Request) -> Result<Response<String>, Infallible> {
     match request.uri().path() {
         "/block" => thread::sleep(Duration::from_secs(1_000_000)),
         "/wait" => wait().await,
+        "/panic" => panic!("as requested"),
         // Its body is left unread for a while.
         "/early" => {
             let body = request.into_body();

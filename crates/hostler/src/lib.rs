@@ -50,8 +50,8 @@
 //!    again, in the new worker.
 //!
 //! **The master is forked, so it must have one thread**: `main` must not start threads or a runtime before `serve`, nor
-//! call libraries that do (exporters of metrics, connection pools, `#[tokio::main]`). The server does not start
-//! otherwise. Start them in the closure: it runs in each worker.
+//! call libraries that do (exporters of metrics, connection pools, `#[tokio::main]`). No worker is forked while there are
+//! other threads: the master logs that, and tries again. Start them in the closure: it runs in each worker.
 //!
 //! What `main` allocates before `serve` is shared by all workers copy-on-write, such as large read-only tables. Files and
 //! sockets that `main` opens are shared as well, including their offsets: open connections to databases in the closure.
@@ -75,7 +75,7 @@
 //! | an address, the log | `serve` returns an [`Error`] |
 //! | a worker cannot start: a panic in the closure, no memory | the master logs it and exits with code 3 if it was starting; afterwards it tries again, with growing delays |
 //! | a service returns an error | it is logged, and the connection is closed without a response |
-//! | a service panics | the worker exits and is replaced; connections of that worker are reset |
+//! | a service panics | the connection is closed without a response; the worker keeps serving |
 //! | a service takes longer than [`Server::request_timeout`] | its future is dropped, the response is a 504 |
 //!
 //! The [`ExitCode`](std::process::ExitCode) that `serve` returns is 0 after a stop by a signal, 3 if the workers could not

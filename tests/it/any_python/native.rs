@@ -86,6 +86,18 @@ fn a_native_request_that_takes_too_long_is_answered_with_504() {
 }
 
 #[test]
+fn a_panic_of_a_native_service_closes_its_connection_alone() {
+    let server = supervised().start();
+    let before = server.workers();
+    let mut panicked = server.connect();
+    panicked.send("GET /panic HTTP/1.1\r\nhost: t\r\n\r\n");
+    assert!(panicked.to_end().unwrap_or_default().is_empty());
+    assert_eq!(server.connect().get("/").status, 200);
+    assert_eq!(server.workers(), before);
+    server.stop();
+}
+
+#[test]
 fn a_killed_native_worker_is_replaced() {
     let server = serve();
     let killed = server.workers()[0];

@@ -71,7 +71,7 @@ fn applications_that_never_answer_or_swallow_their_cancellation_are_answered_for
     server.wait_for("stubborn: ClientDisconnected", 1);
     assert_eq!(never.reply().unwrap().status, 504);
     assert_eq!(server.connect().get("/pid").status, 200);
-    server.wait_for("request timeout: answered with 504", 2);
+    server.wait_for("request timeout: responded with 504", 2);
     server.stop();
 }
 
