@@ -1,6 +1,5 @@
 //! Binding the listening sockets, with errors that say what to do.
 
-use crate::failure::Failure;
 use hostler_config::Config;
 use hostler_master::{Listening, Predecessor};
 use hostler_settings::{Accept, Bind};
@@ -8,8 +7,8 @@ use hostler_sys::{
     own_file::OwnFile,
     socket::{self, Address},
 };
-use hostler_wire::{ExitStatus, ListenerInfo};
-use std::{io, net::ToSocketAddrs, os::fd::OwnedFd, path::Path};
+use hostler_wire::{ExitStatus, Failure, ListenerInfo};
+use std::{io, os::fd::OwnedFd, path::Path};
 
 /// As many as fit into one message beside what else it carries (SCM_MAX_FD, unix(7)).
 const MOST_SOCKETS: usize = 250;
@@ -46,12 +45,10 @@ pub(crate) fn all(config: &Config, predecessor: Option<&mut Predecessor>) -> Res
     let sockets: usize = bound.listeners.iter().map(|listener| listener.sockets.len()).sum();
     if sockets > MOST_SOCKETS {
         bound.unmake();
-        return Err(Failure {
-            message: format!("{sockets} listening sockets are too many"),
-            causes: vec![format!("no more than {MOST_SOCKETS} can be passed to workers")],
-            hint: Some("use --accept shared, which needs one for each address".into()),
-            status: ExitStatus::Config,
-        });
+        let failure = Failure::new(ExitStatus::Config, format!("{sockets} listening sockets are too many"));
+        return Err(failure
+            .because(format!("no more than {MOST_SOCKETS} can be passed to workers"))
+            .hint("use --accept shared, which needs one for each address"));
     }
     bound.files.append(&mut inherited);
     Ok(bound)
@@ -130,17 +127,9 @@ fn backlog(config: &Config) -> i32 {
 
 fn tcp(host: &str, port: u16, backlog: i32, count: u16) -> Result<(ListenerInfo, Vec<OwnedFd>), Failure> {
     let shown = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    let address = (host, port).to_socket_addrs().map(|mut found| found.next());
-    let address = match address {
-        Ok(Some(address)) => address,
-        Ok(None) => return Err(unresolved(&shown, "the name has no address".into())),
-        Err(error) => return Err(unresolved(&shown, error.to_string())),
-    };
-    let bound = socket::bind_tcp_many(address, backlog, count)
-        .and_then(|sockets| socket::tcp_address(&sockets[0]).map(|address| (address, sockets)));
-    let (address, sockets) = bound.map_err(|error| refused(&shown, &error, port))?;
-    hostler_sys::logging::listening(&address);
-    Ok((ListenerInfo::Tcp(address), sockets))
+    let address = socket::resolve((host, port)).map_err(|error| unresolved(&shown, &error))?;
+    let bound = socket::listen_tcp(address, backlog, count).map_err(|error| refused(&shown, &error, port))?;
+    Ok((ListenerInfo::Tcp(bound.0), bound.1))
 }
 
 fn descriptor(number: i32, backlog: i32) -> Result<(ListenerInfo, OwnedFd), Failure> {
@@ -159,33 +148,26 @@ fn descriptor(number: i32, backlog: i32) -> Result<(ListenerInfo, OwnedFd), Fail
     Ok((info, socket))
 }
 
-fn unresolved(address: &str, cause: String) -> Failure {
-    Failure {
-        message: format!("cannot listen on {address}"),
-        causes: vec![cause],
-        hint: Some("--host takes an address of this machine or a name that resolves to one".into()),
-        status: ExitStatus::Failed,
-    }
+fn unresolved(address: &str, error: &io::Error) -> Failure {
+    cannot_listen(address, error)
+        .hint("--host takes an address of this machine or a name that resolves to one")
 }
 
 fn refused(address: &str, error: &io::Error, port: u16) -> Failure {
-    let hint = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            Some("another program, or another hostler, serves there; stop it or choose another address".into())
-        }
-        io::ErrorKind::PermissionDenied if (1..1024).contains(&port) => Some(
-            "ports below 1024 need CAP_NET_BIND_SERVICE: use a port from 1024 on, let systemd bind it, or give the capability"
-                .into(),
+    let failure = cannot_listen(address, error);
+    match error.kind() {
+        io::ErrorKind::AddrInUse => failure.hint(
+            "another program, or another hostler, serves there; stop it or choose another address",
         ),
-        io::ErrorKind::AddrNotAvailable => {
-            Some("this machine does not have that address; 0.0.0.0 and [::] stand for all that it has".into())
-        }
-        _ => None,
-    };
-    Failure {
-        message: format!("cannot listen on {address}"),
-        causes: vec![error.to_string()],
-        hint,
-        status: ExitStatus::Failed,
+        io::ErrorKind::PermissionDenied if (1..1024).contains(&port) => failure.hint(
+            "ports below 1024 need CAP_NET_BIND_SERVICE: use a port from 1024 on, let systemd bind it, or give the capability",
+        ),
+        io::ErrorKind::AddrNotAvailable => failure
+            .hint("this machine does not have that address; 0.0.0.0 and [::] stand for all that it has"),
+        _ => failure,
     }
+}
+
+fn cannot_listen(address: &str, error: &io::Error) -> Failure {
+    Failure::new(ExitStatus::Failed, format!("cannot listen on {address}")).because(error.to_string())
 }

@@ -3,11 +3,9 @@
 #![forbid(unsafe_code)]
 
 mod bind;
-mod failure;
 mod lasting;
 mod python;
 
-use failure::Failure;
 use hostler_config::{Config, Outcome, Reading};
 use hostler_master::{CommandLine, GenerationSpec, Listening, MoldCommand, Plan, Predecessor, Spawner};
 use hostler_settings::{EventLoop, Settings};
@@ -15,7 +13,7 @@ use hostler_sys::{
     logging::{self, Destination},
     pid_file,
 };
-use hostler_wire::{BootFailure, ExitStatus, ListenerSettings, WorkerSettings};
+use hostler_wire::{ExitStatus, Failure, ListenerSettings, WorkerSettings};
 use std::{ffi::OsString, path::Path, process::ExitCode};
 use tracing::{info, warn};
 
@@ -29,10 +27,17 @@ fn main() -> ExitCode {
     let given = args.clone();
     let status = match hostler_config::parse(args, &|name| std::env::var(name).ok(), reading()) {
         Ok(Outcome::Print(text)) => print(&text),
-        Ok(Outcome::Run(config)) => run(&config, given).unwrap_or_else(|failure| failure.report()),
-        Err(error) => Failure::from(error).report(),
+        Ok(Outcome::Run(config)) => run(&config, given).unwrap_or_else(|failure| report(&failure)),
+        Err(failure) => report(&failure),
     };
     ExitCode::from(status.code())
+}
+
+/// Tells the user why there is no server; returns the status to exit with.
+fn report(failure: &Failure) -> ExitStatus {
+    let causes: Vec<&str> = failure.cause.as_deref().into_iter().collect();
+    hostler_master::report::print(&failure.message, &causes, failure.hint.as_deref(), None);
+    failure.status
 }
 
 /// A server that is to replace another one reads what that one has read.
@@ -82,12 +87,15 @@ fn reread(
     args: &[OsString],
     listeners: &[ListenerSettings],
     before: &Settings,
-) -> Result<GenerationSpec, BootFailure> {
+) -> Result<GenerationSpec, Failure> {
     let config = match hostler_config::parse(args.to_vec(), &|name| std::env::var(name).ok(), Reading::Again)
     {
         Ok(Outcome::Run(config)) => config,
-        Ok(Outcome::Print(_)) => return Err(Failure::unexpected().into()),
-        Err(error) => return Err(Failure::from(error).into()),
+        Ok(Outcome::Print(_)) => {
+            let message = "the configuration asks for a printed text, not for a server";
+            return Err(Failure::new(ExitStatus::Config, message));
+        }
+        Err(failure) => return Err(failure),
     };
     let spawner = Spawner::Mold(mold(&config, Reading::Again)?);
     lasting::tell_changes(before, &config.settings);
@@ -97,22 +105,19 @@ fn reread(
 /// Sends log lines to the file that was asked for.
 fn open_log(config: &Config) -> Result<(), Failure> {
     let Some(path) = &config.settings.log.file else { return Ok(()) };
-    logging::open(Destination::File(path)).map_err(|error| Failure {
-        message: format!("cannot write the log to `{}`", path.display()),
-        causes: vec![error.to_string()],
-        hint: Some("--log-file names a file in a directory that the server may write to".into()),
-        status: ExitStatus::Config,
+    logging::open(Destination::File(path)).map_err(|error| {
+        Failure::new(ExitStatus::Config, format!("cannot write the log to `{}`", path.display()))
+            .because(error.to_string())
+            .hint("--log-file names a file in a directory that the server may write to")
     })
 }
 
 /// The pid file is written when all workers serve; that it can be is seen to now.
 fn check_pid_file(config: &Config) -> Result<(), Failure> {
     let Some(path) = &config.settings.process.pid_file else { return Ok(()) };
-    let wrong = |cause: String, hint: &str| Failure {
-        message: format!("cannot use the pid file `{}`", path.display()),
-        causes: vec![cause],
-        hint: Some(hint.into()),
-        status: ExitStatus::Config,
+    let wrong = |cause: String, hint: &str| {
+        let message = format!("cannot use the pid file `{}`", path.display());
+        Failure::new(ExitStatus::Config, message).because(cause).hint(hint)
     };
     let usable = pid_file::read(path).and_then(|found| pid_file::probe(path).map(|()| found));
     let found = usable.map_err(|error| {
@@ -128,12 +133,9 @@ fn check_pid_file(config: &Config) -> Result<(), Failure> {
 }
 
 fn lost_predecessor(error: std::io::Error) -> Failure {
-    Failure {
-        message: "the server that is to be replaced cannot be reached".into(),
-        causes: vec![error.to_string()],
-        hint: Some("HOSTLER_UPGRADE is set by hostler itself, on SIGUSR2; unset it".into()),
-        status: ExitStatus::Failed,
-    }
+    Failure::new(ExitStatus::Failed, "the server that is to be replaced cannot be reached")
+        .because(error.to_string())
+        .hint("HOSTLER_UPGRADE is set by hostler itself, on SIGUSR2; unset it")
 }
 
 /// What the user should know before anything is served.
@@ -179,11 +181,9 @@ fn env_files(config: &Config, reading: Reading) -> Result<Vec<(OsString, OsStrin
 
 fn read_env_file(path: &Path, reading: Reading) -> Result<Vec<(String, String)>, Failure> {
     let text = reading.text(path).map_err(|error| error.to_string());
-    text.and_then(|text| hostler_config::parse_env_file(&text)).map_err(|cause| Failure {
-        message: format!("cannot use the environment file `{}`", path.display()),
-        causes: vec![cause],
-        hint: None,
-        status: ExitStatus::Config,
+    text.and_then(|text| hostler_config::parse_env_file(&text)).map_err(|cause| {
+        let message = format!("cannot use the environment file `{}`", path.display());
+        Failure::new(ExitStatus::Config, message).because(cause)
     })
 }
 

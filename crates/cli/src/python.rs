@@ -1,8 +1,7 @@
 //! Which Python runs the application, and which of our extensions fits it.
 
-use crate::failure::Failure;
 use hostler_sys::{identity, process::output_within};
-use hostler_wire::{ExitStatus, Identity};
+use hostler_wire::{ExitStatus, Failure, Identity};
 use serde::Deserialize;
 use std::{
     env, fs,
@@ -89,15 +88,10 @@ fn ask(program: &Path, identity: &Identity) -> Result<Answer, Failure> {
 }
 
 fn unusable(program: &Path, cause: String) -> Failure {
-    Failure {
-        message: format!("the Python interpreter `{}` cannot be used", program.display()),
-        causes: vec![cause],
-        hint: Some(
-            "name a CPython from 3.10 on with --python, or activate a virtual environment that has one"
-                .into(),
-        ),
-        status: ExitStatus::Config,
-    }
+    let message = format!("the Python interpreter `{}` cannot be used", program.display());
+    Failure::new(ExitStatus::Config, message)
+        .because(cause)
+        .hint("name a CPython from 3.10 on with --python, or activate a virtual environment that has one")
 }
 
 /// The extension for this Python: beside the program, where cargo puts it, or installed.
@@ -114,19 +108,11 @@ pub(crate) fn extension_for(python: &Python) -> Result<PathBuf, Failure> {
         found.push(format!("{} is for {built_for}", path.display()));
     }
     let cause = if found.is_empty() { format!("none lies in {}", here.display()) } else { found.join("; ") };
-    Err(Failure {
-        message: format!(
-            "there is no hostler extension for Python {} (`{}`)",
-            python.version,
-            python.program.display()
-        ),
-        causes: vec![cause],
-        hint: Some(format!(
-            "build it: PYO3_PYTHON={} cargo build --release; or name another Python with --python",
-            python.program.display()
-        )),
-        status: ExitStatus::Config,
-    })
+    let program = python.program.display();
+    let message = format!("there is no hostler extension for Python {} (`{program}`)", python.version);
+    Err(Failure::new(ExitStatus::Config, message).because(cause).hint(format!(
+        "build it: PYO3_PYTHON={program} cargo build --release; or name another Python with --python"
+    )))
 }
 
 fn candidates(here: &Path) -> Vec<PathBuf> {

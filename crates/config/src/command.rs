@@ -1,11 +1,13 @@
 //! The command line, by way of clap; only spelling is checked here, values are checked later.
 
-use crate::{
-    error::{Error, Source},
-    layers::Given,
+use crate::{layers::Given, source::Source};
+use clap::{
+    Arg, ArgAction, ArgMatches, Command,
+    builder::{PossibleValuesParser, ValueHint},
+    error::ErrorKind,
 };
-use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
 use hostler_settings::{Application, Declaration, Effect, Settings, Shape};
+use hostler_wire::Failure;
 use std::ffi::OsString;
 
 pub(crate) enum Parsed {
@@ -16,7 +18,7 @@ pub(crate) enum Parsed {
 /// The positional argument, which is `--app`.
 const POSITIONAL: &str = "APP";
 
-pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, Error> {
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, Failure> {
     match command().try_get_matches_from(args) {
         Ok(matches) => Ok(Parsed::Given(given(&matches))),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
@@ -41,6 +43,19 @@ fn command() -> Command {
         }
     }
     command
+}
+
+/// The command line as man page and completions show it: with the values to choose from, and where files are named.
+pub(crate) fn described() -> Command {
+    Settings::options().fold(command(), |command, option| {
+        command.mut_arg(option.name, |argument| match option.shape {
+            Shape::Choice(names) | Shape::OptionalChoice { names, .. } => {
+                argument.value_parser(PossibleValuesParser::new(names)).hide_possible_values(true)
+            }
+            _ if option.value_name() == "PATH" => argument.value_hint(ValueHint::AnyPath),
+            _ => argument,
+        })
+    })
 }
 
 fn argument(option: &'static Declaration) -> Arg {
@@ -119,10 +134,10 @@ fn texts(matches: &ArgMatches, option: &Declaration) -> Option<Vec<String>> {
 }
 
 /// clap's words in our form: its first line is the message, a suggestion becomes the hint.
-fn usage(error: &clap::Error) -> Error {
+fn usage(error: &clap::Error) -> Failure {
     let text = error.to_string();
     let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
     let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
     let hint = tip.map_or_else(|| "`hostler --help` lists all options".to_owned(), str::to_owned);
-    Error::at(&Source::Argv, message).hint(hint)
+    Source::Argv.failure(message).hint(hint)
 }

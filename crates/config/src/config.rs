@@ -1,11 +1,11 @@
 //! The configuration as the program uses it: the options, and what follows from them on this system.
 
-use crate::{error::Error, layers::Layers};
+use crate::layers::Layers;
 use hostler_settings::{
     Accept, Application, Declaration, Http, HttpVersion, Interface, Listen, Process, Runtime, RuntimeMode,
     Settings, Supervision, WorkerCount,
 };
-use hostler_wire::Identity;
+use hostler_wire::{Failure, Identity};
 
 /// Everything that was configured and is in effect.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct Config {
 const MAX_SOCKETS: u16 = 64;
 
 impl Config {
-    pub(crate) fn from_layers(layers: Layers) -> Result<Self, Error> {
+    pub(crate) fn from_layers(layers: Layers) -> Result<Self, Failure> {
         refuse_what_is_not_served(&layers)?;
         refuse_contradictions(&layers)?;
         let identity = identity(&layers)?;
@@ -39,17 +39,19 @@ impl Config {
     }
 }
 
-fn refuse_what_is_not_served(layers: &Layers) -> Result<(), Error> {
+fn refuse_what_is_not_served(layers: &Layers) -> Result<(), Failure> {
     let Settings { app, http, runtime, supervision, listen, .. } = &layers.settings;
     let refused = |option: &Declaration, cause: &str, hint: &str| {
         let (source, text) = (layers.source(option), layers.text(option));
         let message = format!("--{} {text} cannot be used ({source})", option.name);
-        Err(Error::at(source, message).because(cause).hint(hint))
+        Err(source.failure(message).because(cause).hint(hint))
     };
     let one_thread = "a worker has one thread, so that none of its requests waits for a lock";
     let scale = "use --workers to use more processors";
     if app.target.is_none() {
-        return Err(Error::at(layers.source(Application::target()), "no application was named")
+        return Err(layers
+            .source(Application::target())
+            .failure("no application was named")
             .hint("name it as module:attribute, for example `hostler shop.main:app`"));
     }
     if http.version == HttpVersion::Two {
@@ -77,12 +79,12 @@ fn refuse_what_is_not_served(layers: &Layers) -> Result<(), Error> {
     Ok(())
 }
 
-fn refuse_contradictions(layers: &Layers) -> Result<(), Error> {
+fn refuse_contradictions(layers: &Layers) -> Result<(), Failure> {
     let both = |a: &Declaration, b: &Declaration, cause: &str| {
         let (source, text, other) = (layers.source(a), layers.text(a), layers.text(b));
         let message =
             format!("--{} {text} and --{} {other} contradict each other ({source})", a.name, b.name);
-        Err(Error::at(source, message).because(cause))
+        Err(source.failure(message).because(cause))
     };
     let Settings { supervision: limits, app, wsgi, http, .. } = &layers.settings;
     let (jitter, requests) = (Supervision::max_requests_jitter(), Supervision::max_requests());
@@ -113,7 +115,7 @@ fn refuse_contradictions(layers: &Layers) -> Result<(), Error> {
 }
 
 /// The user that workers run as.
-fn identity(layers: &Layers) -> Result<Identity, Error> {
+fn identity(layers: &Layers) -> Result<Identity, Failure> {
     let process = &layers.settings.process;
     let mut identity = Identity { umask: process.umask.map(|mask| mask.0), ..Identity::default() };
     if let Some(text) = &process.user {

@@ -1,10 +1,8 @@
 //! Values from all sources, and where each was set: command line before environment before file before default.
 
-use crate::{
-    error::{Error, Source},
-    reading::Reading,
-};
+use crate::{reading::Reading, source::Source};
 use hostler_settings::{Declaration, Effect, Program, Settings, Shape};
+use hostler_wire::Failure;
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
 /// The options, and where each was set.
@@ -28,7 +26,7 @@ impl Layers {
         argv: Vec<Given>,
         env: &dyn Fn(&str) -> Option<String>,
         reading: Reading,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, Failure> {
         let mut layers = Self { settings: Settings::default(), given: BTreeMap::new() };
         layers.add(argv);
         layers.add(from_env(env));
@@ -64,8 +62,8 @@ impl Layers {
     }
 
     /// The value of an option cannot be used, which shows only beside other values, or on this system.
-    pub(crate) fn invalid(&self, option: &Declaration) -> Error {
-        Error::invalid(option, self.text(option), self.source(option))
+    pub(crate) fn invalid(&self, option: &Declaration) -> Failure {
+        self.source(option).invalid(option, self.text(option))
     }
 
     /// The options that were set and do nothing yet: name, value, source.
@@ -98,13 +96,13 @@ impl Layers {
 
 impl Given {
     /// Has the option take this value.
-    fn apply(&self, settings: &mut Settings) -> Result<(), Error> {
+    fn apply(&self, settings: &mut Settings) -> Result<(), Failure> {
         let last = self.texts.last().map_or("", String::as_str);
         if let Effect::Refused(instead) = self.option.effect
             && (self.option.shape != Shape::Flag || last != "false")
         {
             let message = format!("--{} cannot be used ({})", self.option.name, self.source);
-            return Err(Error::at(&self.source, message).because(instead));
+            return Err(self.source.failure(message).because(instead));
         }
         // No text is the same as none.
         if self.option.shape == Shape::Text && last.is_empty() {
@@ -112,7 +110,7 @@ impl Given {
         }
         settings.set(self.option, &self.texts).map_err(|bad| {
             let expected = format!("it must be {}", self.option.expected());
-            Error::invalid(self.option, &bad.0, &self.source).because(expected)
+            self.source.invalid(self.option, &bad.0).because(expected)
         })
     }
 }
@@ -140,12 +138,11 @@ fn split(option: &Declaration, text: &str) -> Vec<String> {
     }
 }
 
-fn from_file(file: &Given, reading: Reading) -> Result<Vec<Given>, Error> {
+fn from_file(file: &Given, reading: Reading) -> Result<Vec<Given>, Failure> {
     let path = file.texts.last().map_or("", String::as_str);
     let source = Source::File(path.to_owned());
-    let wrong = |cause: String| {
-        Error::at(&source, format!("cannot use the configuration file `{path}`")).because(cause)
-    };
+    let wrong =
+        |cause: String| source.failure(format!("cannot use the configuration file `{path}`")).because(cause);
     let text = reading.text(Path::new(path)).map_err(|error| wrong(error.to_string()))?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
     let mut layer = Vec::new();

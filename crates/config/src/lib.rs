@@ -14,17 +14,22 @@
 mod command;
 mod config;
 mod dotenv;
-mod error;
 mod layers;
+mod pages;
 mod reading;
 mod reference;
+mod schema;
+mod source;
+#[cfg(test)]
+mod tests;
 
 pub use config::Config;
 pub use dotenv::parse as parse_env_file;
-pub use error::Error;
 pub use reading::Reading;
 
-use std::ffi::OsString;
+use hostler_wire::Failure;
+use source::Source;
+use std::{ffi::OsString, io};
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -43,20 +48,34 @@ pub fn parse(
     args: impl IntoIterator<Item = OsString>,
     env: &dyn Fn(&str) -> Option<String>,
     reading: Reading,
-) -> Result<Outcome, Error> {
+) -> Result<Outcome, Failure> {
     let given = match command::parse(args)? {
         command::Parsed::Given(given) => given,
         command::Parsed::Print(text) => return Ok(Outcome::Print(text)),
     };
     let layers = layers::Layers::collect(given, env, reading)?;
+    match printed(&layers).map_err(|error| Source::Argv.failure(error.to_string()))? {
+        Some(text) => Ok(Outcome::Print(text)),
+        None => Ok(Outcome::Run(Box::new(Config::from_layers(layers)?))),
+    }
+}
+
+/// The text that was asked for, if one was.
+fn printed(layers: &layers::Layers) -> io::Result<Option<String>> {
     let program = &layers.settings.program;
-    Ok(if program.print_reference {
-        Outcome::Print(reference::markdown())
+    Ok(Some(if let Some(shell) = program.print_completions {
+        pages::completions(shell)?
+    } else if program.print_man {
+        pages::manual()?
+    } else if program.print_schema {
+        schema::schema()
+    } else if program.print_reference {
+        reference::markdown()
     } else if program.print_sample {
-        Outcome::Print(reference::sample())
+        reference::sample()
     } else if program.print_config {
-        Outcome::Print(layers.listing())
+        layers.listing()
     } else {
-        Outcome::Run(Box::new(Config::from_layers(layers)?))
-    })
+        return Ok(None);
+    }))
 }

@@ -12,14 +12,7 @@ use hostler_sys::{
 };
 use hostler_wire::{GroupId, Identity, ListenerInfo, WorkerSettings};
 use std::{
-    error::Error as StdError,
-    io,
-    net::{SocketAddr, ToSocketAddrs},
-    os::fd::OwnedFd,
-    path::PathBuf,
-    process::ExitCode,
-    rc::Rc,
-    time::Duration,
+    error::Error as StdError, io, os::fd::OwnedFd, path::PathBuf, process::ExitCode, rc::Rc, time::Duration,
 };
 use tower::Service;
 
@@ -238,7 +231,7 @@ impl Server {
             let inherited = predecessor.as_mut().and_then(|before| before.take_listener(address));
             let (info, sockets) = match inherited {
                 Some(inherited) => inherited,
-                None => listen(address, i32::from(self.options.listen.backlog))?,
+                None => listen(address, self.options.listen.backlog)?,
             };
             listeners.push(Listening { spec: address.clone(), info, sockets });
         }
@@ -281,14 +274,10 @@ fn adopt(context: NativeWorkerContext) -> io::Result<hostler_worker::WorkerConte
     Ok(hostler_worker::WorkerContext { assignment, page, channel, stacks, shared, settings, master_pid })
 }
 
-fn listen(address: &str, backlog: i32) -> Result<(ListenerInfo, Vec<OwnedFd>), Error> {
-    let bind = || {
-        let mut resolved = address.to_socket_addrs()?;
-        let first: SocketAddr = resolved.next().ok_or_else(|| io::Error::other("the name has no address"))?;
-        let socket = socket::bind_tcp(first, backlog)?;
-        let bound = socket::tcp_address(&socket)?;
-        hostler_sys::logging::listening(&bound);
-        Ok((ListenerInfo::Tcp(bound), vec![socket]))
-    };
-    bind().map_err(|source| Error::Bind { address: address.to_owned(), source })
+fn listen(address: &str, backlog: u16) -> Result<(ListenerInfo, Vec<OwnedFd>), Error> {
+    let bound = socket::resolve(address).and_then(|first| socket::listen_tcp(first, i32::from(backlog), 1));
+    match bound {
+        Ok((address, sockets)) => Ok((ListenerInfo::Tcp(address), sockets)),
+        Err(source) => Err(Error::Bind { address: address.to_owned(), source }),
+    }
 }

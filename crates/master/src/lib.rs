@@ -46,7 +46,7 @@ pub use upgrade::CommandLine;
 use hostler_arbiter::{Group, Launch, Policy};
 use hostler_settings::{Supervision, WorkerCount};
 use hostler_sys::own_file::OwnFile;
-use hostler_wire::{BootFailure, ExitStatus, ListenerInfo, ListenerSettings, WorkerSettings};
+use hostler_wire::{ExitStatus, Failure, ListenerInfo, ListenerSettings, WorkerSettings};
 use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc};
 use tracing::info;
 
@@ -57,7 +57,7 @@ pub struct Plan {
     /// What the first generation is.
     pub spec: GenerationSpec,
     /// Reads the configuration again, for the next generation; `None` if there is nothing to read.
-    pub reload: Option<Box<dyn Fn() -> Result<GenerationSpec, BootFailure>>>,
+    pub reload: Option<Box<dyn Fn() -> Result<GenerationSpec, Failure>>>,
     /// Unix sockets that this server made, to be removed at its end.
     pub owned_files: Vec<OwnFile>,
     /// Where log lines are appended to, if not to standard error; opened again on SIGUSR1.

@@ -3,7 +3,7 @@
 use crate::{companion::Running, run::Master, stacks};
 use hostler_arbiter::{Action, DrainReason, Event, KillCause, RecycleReason};
 use hostler_sys::{board, proc, process};
-use hostler_wire::{BootFailure, ExitStatus, FailureKind, Generation, GroupId, SlotId, ToWorker, WorkerId};
+use hostler_wire::{ExitStatus, Failure, Generation, GroupId, SlotId, ToWorker, WorkerId};
 use nix::libc::{SIGKILL, SIGTERM};
 use std::{collections::VecDeque, time::Duration};
 use tracing::{debug, error, info, warn};
@@ -203,8 +203,8 @@ impl Master {
         }
         self.signal(mold.pid, SIGKILL);
         if !mold.ready && generation == self.arbiter.generation() {
-            self.report_start_failure(&BootFailure {
-                kind: FailureKind::Boot,
+            self.report_start_failure(&Failure {
+                status: ExitStatus::Boot,
                 message: "the Python process that forks workers was not ready within --boot-timeout".into(),
                 cause: Some("with --preload it imports the application: does that hang?".into()),
                 hint: Some("without --preload a worker that hangs is reported with its stacks".into()),

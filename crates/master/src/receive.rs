@@ -6,7 +6,7 @@ use hostler_sys::{
     proc,
     process::{self, WaitStatus},
 };
-use hostler_wire::{BootFailure, FailureKind, FromMold, FromWorker, Generation, GroupId, ToWorker, WorkerId};
+use hostler_wire::{ExitStatus, Failure, FromMold, FromWorker, Generation, GroupId, ToWorker, WorkerId};
 use std::{collections::VecDeque, io, time::Instant};
 use tracing::{debug, error, info, warn};
 
@@ -145,12 +145,7 @@ impl Master {
     }
 
     /// The mold of a generation told why it cannot do its work.
-    fn generation_failed(
-        &mut self,
-        generation: Generation,
-        failure: &BootFailure,
-        events: &mut VecDeque<Event>,
-    ) {
+    fn generation_failed(&mut self, generation: Generation, failure: &Failure, events: &mut VecDeque<Event>) {
         self.start_failed(failure, events);
         if self.arbiter.ever_served() {
             let cause = failure.cause.as_deref().unwrap_or_default();
@@ -203,27 +198,27 @@ impl Master {
         info!(workers, threads, "at most {} application calls at once", usize::from(workers) * threads);
     }
 
-    fn boot_failed(&mut self, id: WorkerId, failure: &BootFailure, events: &mut VecDeque<Event>) {
+    fn boot_failed(&mut self, id: WorkerId, failure: &Failure, events: &mut VecDeque<Event>) {
         if self.arbiter.ever_served() {
             let slot = self.fleet.get(id).map_or(0, |worker| worker.assignment.slot.index);
             let cause = failure.cause.as_deref().unwrap_or_default();
             error!(worker = slot, "worker cannot boot: {}\n{cause}", failure.message);
         }
         self.start_failed(failure, events);
-        events.push_back(Event::BootFailed(id, failure.kind.exit_status()));
+        events.push_back(Event::BootFailed(id, failure.status));
     }
 
     /// Reports a failure of the whole start, once.
-    fn start_failed(&mut self, failure: &BootFailure, events: &mut VecDeque<Event>) {
+    fn start_failed(&mut self, failure: &Failure, events: &mut VecDeque<Event>) {
         if self.arbiter.is_stopping() || !self.report_start_failure(failure) {
             return;
         }
         // A mold's failure is one of the start, too.
-        events.push_back(Event::StartFailed(failure.kind.exit_status()));
+        events.push_back(Event::StartFailed(failure.status));
     }
 
     /// Whether this is the failure of the whole start that is to be reported.
-    pub(crate) fn report_start_failure(&mut self, failure: &BootFailure) -> bool {
+    pub(crate) fn report_start_failure(&mut self, failure: &Failure) -> bool {
         if self.arbiter.ever_served() || std::mem::replace(&mut self.reported, true) {
             return false;
         }
@@ -250,8 +245,8 @@ impl Master {
                 entry.due = Some(Instant::now() + MOLD_PAUSE);
             }
         }
-        let failure = BootFailure {
-            kind: FailureKind::Boot,
+        let failure = Failure {
+            status: ExitStatus::Boot,
             message: "the Python process that forks workers ended before anything was served".into(),
             cause: Some(how.into()),
             hint: Some("what it printed above tells more; does this Python start by itself?".into()),
@@ -260,10 +255,10 @@ impl Master {
     }
 }
 
-fn died_booting(status: WaitStatus, hung_at: Option<String>) -> BootFailure {
+fn died_booting(status: WaitStatus, hung_at: Option<String>) -> Failure {
     if let Some(at) = hung_at {
-        return BootFailure {
-            kind: FailureKind::Boot,
+        return Failure {
+            status: ExitStatus::Boot,
             message: "a worker was not ready within --boot-timeout".into(),
             cause: Some(format!("it was held up at {at}")),
             hint: Some("the log above has all stacks; a larger --boot-timeout allows more time".into()),
@@ -273,8 +268,8 @@ fn died_booting(status: WaitStatus, hung_at: Option<String>) -> BootFailure {
         WaitStatus::Exited(_) => status.to_string(),
         WaitStatus::Signaled { .. } => format!("was {status}"),
     };
-    BootFailure {
-        kind: FailureKind::Boot,
+    Failure {
+        status: ExitStatus::Boot,
         message: "a worker ended before it served".into(),
         cause: Some(format!("it {how}")),
         hint: Some("what it printed above tells more".into()),

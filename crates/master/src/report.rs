@@ -1,6 +1,6 @@
 //! Failures in the form that the user reads: what failed, why, what to do, what we did about it.
 
-use hostler_wire::BootFailure;
+use hostler_wire::Failure;
 use std::fmt::Write as _;
 
 /// A failure as text of several lines.
@@ -26,12 +26,10 @@ pub fn print(message: &str, causes: &[&str], hint: Option<&str>, note: Option<&s
     hostler_sys::logging::write_last_words(&text(message, causes, hint, note));
 }
 
-pub(crate) fn print_boot_failure(failure: &BootFailure) {
+pub(crate) fn print_boot_failure(failure: &Failure) {
     let causes: Vec<&str> = failure.cause.as_deref().into_iter().collect();
-    let note = format!(
-        "nothing was serving yet, so the server stopped (exit code {})",
-        failure.kind.exit_status().code()
-    );
+    let note =
+        format!("nothing was serving yet, so the server stopped (exit code {})", failure.status.code());
     print(&failure.message, &causes, failure.hint.as_deref(), Some(&note));
 }
 

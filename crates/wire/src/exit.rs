@@ -1,7 +1,9 @@
 //! Exit codes, of the whole server and of single workers.
 
+use serde::{Deserialize, Serialize};
+
 /// Why a process of ours ended; the number is what `wait(2)` and the shell see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum ExitStatus {
     /// Asked to stop, and stopped.

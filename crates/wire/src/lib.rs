@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod exit;
+mod failure;
 mod handover;
 mod ids;
 mod message;
@@ -18,11 +19,12 @@ mod scoreboard;
 mod settings;
 
 pub use exit::ExitStatus;
+pub use failure::Failure;
 pub use handover::{HANDOVER_HEAD, HANDOVER_INLINE, HandoverHead};
 pub use ids::{Generation, GroupId, Role, SlotId, WorkerId};
 pub use message::{
-    Assignment, BootFailure, FailureKind, FromMold, FromSuccessor, FromWorker, Inheritance,
-    InheritedListener, Served, ToMold, ToSuccessor, ToWorker, UPGRADE_VERSION,
+    Assignment, FromMold, FromSuccessor, FromWorker, Inheritance, InheritedListener, Served, ToMold,
+    ToSuccessor, ToWorker, UPGRADE_VERSION,
 };
 pub use scoreboard::{Glance, InFlight, LATENCY_BUCKETS, PAGES, Page, PageState, SiblingPage, Totals, used};
 pub use settings::{Identity, ListenerInfo, ListenerSettings, WorkerSettings};

@@ -1,6 +1,6 @@
 //! What master, mold and worker say to each other.
 
-use crate::{Generation, ListenerInfo, Role, SlotId, WorkerId, WorkerSettings};
+use crate::{Failure, Generation, ListenerInfo, Role, SlotId, WorkerId, WorkerSettings};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -50,7 +50,7 @@ pub enum FromMold {
         pid: i32,
     },
     /// The mold cannot do its work; it exits after this.
-    Failed(BootFailure),
+    Failed(Failure),
 }
 
 /// From the master to a worker. When the channel reads end-of-file the master is dead: the worker drains.
@@ -86,7 +86,7 @@ pub enum FromWorker {
     /// It accepts no more and finishes what it has.
     Draining,
     /// It could not boot and exits with the code of this failure.
-    Failed(BootFailure),
+    Failed(Failure),
 }
 
 /// What a worker serves.
@@ -160,40 +160,4 @@ pub enum ToSuccessor {
         /// At once.
         quickly: bool,
     },
-}
-
-/// Why a mold or a worker could not start, in the words the user gets to read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BootFailure {
-    /// Decides the exit code.
-    pub kind: FailureKind,
-    /// What failed, in the user's terms: "could not load `shop:app`".
-    pub message: String,
-    /// Why: one line, or a whole Python traceback.
-    pub cause: Option<String>,
-    /// What to do about it.
-    pub hint: Option<String>,
-}
-
-/// The stage at which a start failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum FailureKind {
-    /// The application's import: exit code 4.
-    AppImport,
-    /// Anything after the import, such as the lifespan: exit code 3.
-    Boot,
-    /// The setting asks for what is not there: exit code 78.
-    Config,
-}
-
-impl FailureKind {
-    /// The exit status that tells a failure of this kind to the shell.
-    #[must_use]
-    pub fn exit_status(self) -> crate::ExitStatus {
-        match self {
-            Self::AppImport => crate::ExitStatus::AppImport,
-            Self::Boot => crate::ExitStatus::Boot,
-            Self::Config => crate::ExitStatus::Config,
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use crate::{Ending, ORPHAN_LIMIT, WorkerContext, announce_failure, run_worker};
 use hostler_http::{RequestBody, TowerApp};
-use hostler_wire::{BootFailure, ExitStatus, FailureKind, FromWorker, Served};
+use hostler_wire::{ExitStatus, Failure, FromWorker, Served};
 use hyper::{Request, Response};
 use std::{error::Error, io};
 use tokio::runtime::{Builder, LocalOptions};
@@ -57,9 +57,9 @@ where
     })
 }
 
-fn failure(error: &io::Error) -> BootFailure {
-    BootFailure {
-        kind: FailureKind::Boot,
+fn failure(error: &io::Error) -> Failure {
+    Failure {
+        status: ExitStatus::Boot,
         message: "a worker could not start serving".into(),
         cause: Some(error.to_string()),
         hint: None,

@@ -6,7 +6,7 @@ use crate::{
 };
 use hostler_http::{Acceptor, App, Connections, HandoverChannel, Listener, Load};
 use hostler_sys::channel::Channel;
-use hostler_wire::{BootFailure, FromWorker, PageState, SlotId, WorkerSettings};
+use hostler_wire::{Failure, FromWorker, PageState, SlotId, WorkerSettings};
 use std::{
     io,
     os::fd::OwnedFd,
@@ -231,7 +231,7 @@ impl<A: App<Body: Unpin>> Worker<A> {
 }
 
 /// Tells the master why this worker cannot boot.
-pub fn announce_failure(channel: &Channel, failure: BootFailure) {
+pub fn announce_failure(channel: &Channel, failure: Failure) {
     match channel.send(&FromWorker::Failed(failure), &[]) {
         // It is dead, or has given this worker's generation up already, for the same reason most likely.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => debug!(%error, "the master has hung up"),

@@ -68,12 +68,18 @@ fn asked_python(args: &[String]) -> Result<Option<Python>> {
     }
 }
 
+/// What the program prints, and where it is kept.
+const GENERATED: [(&str, &str); 4] = [
+    ("--print-reference", "docs/CONFIGURATION.md"),
+    ("--print-sample", "config/hostler.toml"),
+    ("--print-schema", "config/hostler.schema.json"),
+    ("--print-man", "docs/hostler.1"),
+];
+
 fn generate() -> Result<()> {
     let python = python::newest()?;
     python::build(&python)?;
-    for (flag, file) in
-        [("--print-reference", "docs/CONFIGURATION.md"), ("--print-sample", "config/hostler.toml")]
-    {
+    for (flag, file) in GENERATED {
         let text = Cmd::new(&root().join("target/release/hostler")).arg(flag).output()?;
         std::fs::write(root().join(file), text)?;
     }

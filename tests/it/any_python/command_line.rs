@@ -99,11 +99,17 @@ fn a_missing_extension_is_explained() {
     );
 }
 
+/// What the program prints, and where it is kept.
+const GENERATED: [(&str, &str); 4] = [
+    ("--print-reference", "docs/CONFIGURATION.md"),
+    ("--print-sample", "config/hostler.toml"),
+    ("--print-schema", "config/hostler.schema.json"),
+    ("--print-man", "docs/hostler.1"),
+];
+
 #[test]
 fn generated_files_are_what_the_program_prints() {
-    for (flag, file) in
-        [("--print-reference", "docs/CONFIGURATION.md"), ("--print-sample", "config/hostler.toml")]
-    {
+    for (flag, file) in GENERATED {
         let output = Command::new(hostler()).arg(flag).output().unwrap();
         let kept = std::fs::read_to_string(root().join(file)).unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), kept, "run `hostler {flag} > {file}`");

@@ -12,7 +12,7 @@ use hostler_sys::{
     logging::{self, Destination},
     orphan, own, proc, process, title,
 };
-use hostler_wire::{Assignment, BootFailure, ExitStatus, FailureKind, FromMold, ToMold, WorkerSettings};
+use hostler_wire::{Assignment, ExitStatus, Failure, FromMold, ToMold, WorkerSettings};
 use hostler_worker::{ORPHAN_LIMIT, Shared, WorkerContext};
 use pyo3::{
     exceptions::{PyBrokenPipeError, PyConnectionResetError, PyOSError},
@@ -84,7 +84,7 @@ impl Mold {
         let name = settings.options.process.name.as_deref();
         title::set(name, title::Role::Mold, settings.title());
         if let Err(failure) = preload::run(py, &settings) {
-            let status = failure.kind.exit_status();
+            let status = failure.status;
             control.send(&FromMold::Failed(failure), &[])?;
             process::exit_now(status.code());
         }
@@ -128,7 +128,7 @@ impl Mold {
             }
             Err(error) => {
                 self.control.send(&FromMold::Failed(cannot_fork(&error)), &[])?;
-                process::exit_now(FailureKind::Boot.exit_status().code())
+                process::exit_now(ExitStatus::Boot.code())
             }
         }
     }
@@ -184,9 +184,9 @@ fn fork_twice(py: Python<'_>) -> PyResult<Forked> {
     Ok(Forked::Mold(i32::from_ne_bytes(pid)))
 }
 
-fn cannot_fork(error: &PyErr) -> BootFailure {
-    BootFailure {
-        kind: FailureKind::Boot,
+fn cannot_fork(error: &PyErr) -> Failure {
+    Failure {
+        status: ExitStatus::Boot,
         message: "a worker process could not be forked".into(),
         cause: Some(error.to_string()),
         hint: Some("check the limits of memory and of processes (ulimit -u, TasksMax=, pids.max)".into()),

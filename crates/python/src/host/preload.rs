@@ -3,11 +3,11 @@
 use crate::logging;
 use hostler_eventloop::forked::exit_if_forked;
 use hostler_settings::{Application, Preload};
-use hostler_wire::{BootFailure, FailureKind, WorkerSettings};
+use hostler_wire::{ExitStatus, Failure, WorkerSettings};
 use pyo3::prelude::*;
 
 /// Loads the application if it is to be loaded here; says what makes forks unsafe, or refuses for it.
-pub(super) fn run(py: Python<'_>, settings: &WorkerSettings) -> Result<(), BootFailure> {
+pub(super) fn run(py: Python<'_>, settings: &WorkerSettings) -> Result<(), Failure> {
     let app = &settings.options.app;
     let Some(mode) = app.preload else { return Ok(()) };
     if let Err(error) = hostler_sys::process::use_small_pages() {
@@ -15,8 +15,8 @@ pub(super) fn run(py: Python<'_>, settings: &WorkerSettings) -> Result<(), BootF
     }
     let problems = exit_if_forked(py, load(py, app)).map_err(|error| failure(py, app, &error))?;
     if mode == Preload::Strict && !problems.is_empty() {
-        return Err(BootFailure {
-            kind: FailureKind::Boot,
+        return Err(Failure {
+            status: ExitStatus::Boot,
             message: format!("`{}` cannot be preloaded safely", target(app)),
             cause: Some(problems.join("\n")),
             hint: Some(
@@ -38,18 +38,18 @@ fn load(py: Python<'_>, app: &Application) -> PyResult<Vec<String>> {
     preload.call_method1("preload", (target(app), app.factory, directory, interface))?.extract()
 }
 
-fn failure(py: Python<'_>, app: &Application, error: &PyErr) -> BootFailure {
+fn failure(py: Python<'_>, app: &Application, error: &PyErr) -> Failure {
     let value = error.value(py);
     let text = |name: &str| value.getattr(name).ok().and_then(|text| text.extract::<String>().ok());
     match text("kind").as_deref() {
-        Some(kind) => BootFailure {
-            kind: if kind == "config" { FailureKind::Config } else { FailureKind::AppImport },
+        Some(kind) => Failure {
+            status: if kind == "config" { ExitStatus::Config } else { ExitStatus::AppImport },
             message: value.to_string(),
             cause: text("cause"),
             hint: text("hint"),
         },
-        None => BootFailure {
-            kind: FailureKind::AppImport,
+        None => Failure {
+            status: ExitStatus::AppImport,
             message: format!("could not preload `{}`", target(app)),
             cause: Some(logging::traceback(py, error)),
             hint: None,

@@ -14,7 +14,7 @@ use hostler_eventloop::{Engine, GilCell, LoopCore, Runtime, forked::exit_if_fork
 use hostler_http::App;
 use hostler_settings::{Interface, Settings};
 use hostler_sys::{board, disposition, orphan, own, signal, title};
-use hostler_wire::{BootFailure, ExitStatus, FailureKind, FromWorker, Served};
+use hostler_wire::{ExitStatus, Failure, FromWorker, Served};
 use hostler_worker::{Ending, ORPHAN_LIMIT, WorkerContext, announce_failure, run_worker};
 use pyo3::{
     exceptions::{PyRuntimeError, PySystemExit, PyValueError},
@@ -56,8 +56,8 @@ pub(super) fn run(py: Python<'_>, context: WorkerContext) -> u8 {
         if served {
             return failed_serving(py, &error);
         }
-        let failure = BootFailure {
-            kind: FailureKind::Boot,
+        let failure = Failure {
+            status: ExitStatus::Boot,
             message: "a worker failed".into(),
             cause: Some(logging::traceback(py, &error)),
             hint: None,
@@ -226,19 +226,19 @@ impl PyWorker {
         hint: Option<String>,
     ) -> PyResult<u8> {
         exit_if_forked(py, Ok(()))?;
-        let kind = match kind {
-            "import" => FailureKind::AppImport,
-            "boot" => FailureKind::Boot,
-            "config" => FailureKind::Config,
+        let status = match kind {
+            "import" => ExitStatus::AppImport,
+            "boot" => ExitStatus::Boot,
+            "config" => ExitStatus::Config,
             other => return Err(PyValueError::new_err(format!("{other:?} is no kind of failure"))),
         };
-        let failure = BootFailure { kind, message, cause: cause.map(cut), hint };
+        let failure = Failure { status, message, cause: cause.map(cut), hint };
         self.0.with(py, |context| {
             if let Some(context) = context {
                 announce_failure(&context.channel, failure);
             }
         });
-        Ok(kind.exit_status().code())
+        Ok(status.code())
     }
 
     /// Serves an ASGI application on a loop that is about to run; `done` gets True when all was answered.

@@ -5,7 +5,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::{
     ffi::{OsStr, OsString},
     io,
-    net::SocketAddr,
+    net::{SocketAddr, ToSocketAddrs},
     os::{
         fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
         unix::{
@@ -47,13 +47,21 @@ pub fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
-/// Binds and listens on a TCP address with so many sockets, among which the kernel spreads connections.
+/// The first address of a host and port, or of a text that has both.
+///
+/// # Errors
+/// The resolver's; one of our own for a name without an address.
+pub fn resolve(address: impl ToSocketAddrs) -> io::Result<SocketAddr> {
+    address.to_socket_addrs()?.next().ok_or_else(|| io::Error::other("the name has no address"))
+}
+
+/// Binds and listens on a TCP address with so many sockets, among which the kernel spreads connections, and logs it. With
+/// them comes the address, whose port the system may have chosen.
 ///
 /// # Errors
 /// As [`bind_tcp`].
-pub fn bind_tcp_many(address: SocketAddr, backlog: i32, count: u16) -> io::Result<Vec<OwnedFd>> {
+pub fn listen_tcp(address: SocketAddr, backlog: i32, count: u16) -> io::Result<(SocketAddr, Vec<OwnedFd>)> {
     let first = bind_tcp(address, backlog)?;
-    // A port of the system's choice is known now.
     let address = tcp_address(&first)?;
     let mut sockets = vec![first];
     for _ in 1..count {
@@ -64,7 +72,8 @@ pub fn bind_tcp_many(address: SocketAddr, backlog: i32, count: u16) -> io::Resul
         socket.set_nonblocking(true)?;
         sockets.push(socket.into());
     }
-    Ok(sockets)
+    crate::logging::listening(&address);
+    Ok((address, sockets))
 }
 
 fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {

@@ -1,0 +1,59 @@
+//! The man page and shell completions, from the command line as clap knows it.
+
+use crate::command::described;
+use clap_complete::aot::Shell as ClapShell;
+use hostler_settings::Shell;
+use std::io;
+
+/// What stands below the options in the man page.
+const AFTER_OPTIONS: [(&str, &str); 3] = [
+    (
+        "ENVIRONMENT",
+        "Each option can be set by HOSTLER_ and its name in capitals, such as HOSTLER_WORKERS. WEB_CONCURRENCY sets \
+         the number of workers where nothing else does. The command line wins over the environment, and the \
+         environment over the file that --config names.",
+    ),
+    (
+        "SIGNALS",
+        "TERM stops gracefully, INT and QUIT at once, HUP reloads, USR1 reopens the log file, USR2 upgrades to a new \
+         program, TTIN and TTOU add and remove a worker.",
+    ),
+    (
+        "EXIT STATUS",
+        "0 stopped as told; 1 failed; 2 the command line is wrong; 3 a worker could not boot; 4 the application could \
+         not be imported; 78 a file, an environment variable or the chosen Python is wrong.",
+    ),
+];
+
+/// The man page, for `man -l`.
+pub(crate) fn manual() -> io::Result<String> {
+    let manual = clap_mangen::Man::new(described());
+    let mut page = Vec::new();
+    manual.render_title(&mut page)?;
+    manual.render_name_section(&mut page)?;
+    // clap's own has every option.
+    page.extend_from_slice(b".SH SYNOPSIS\n\\fBhostler\\fR [\\fIOPTIONS\\fR] \\fIAPP\\fR\n");
+    manual.render_description_section(&mut page)?;
+    manual.render_options_section(&mut page)?;
+    for (heading, text) in AFTER_OPTIONS {
+        page.extend_from_slice(format!(".SH \"{heading}\"\n{}\n", text.replace('-', "\\-")).as_bytes());
+    }
+    manual.render_version_section(&mut page)?;
+    text(page)
+}
+
+/// Completions for a shell.
+pub(crate) fn completions(shell: Shell) -> io::Result<String> {
+    let shell = match shell {
+        Shell::Bash => ClapShell::Bash,
+        Shell::Zsh => ClapShell::Zsh,
+        Shell::Fish => ClapShell::Fish,
+    };
+    let mut script = Vec::new();
+    clap_complete::aot::generate(shell, &mut described(), "hostler", &mut script);
+    text(script)
+}
+
+fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(io::Error::other)
+}

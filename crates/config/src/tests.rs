@@ -1,0 +1,181 @@
+//! From sources to settings, without a server.
+
+use crate::{Config, Outcome, Reading, parse};
+use hostler_settings::{ByteSize, Preload, Settings, WorkerCount};
+use hostler_wire::{ExitStatus, Failure};
+use std::{collections::BTreeSet, ffi::OsString, time::Duration};
+
+type Variables = &'static [(&'static str, &'static str)];
+
+fn outcome(args: &[&str], variables: Variables) -> Result<Outcome, Failure> {
+    let args = ["hostler"].iter().chain(args).map(OsString::from);
+    let env = |name: &str| {
+        let found = variables.iter().find(|(variable, _)| *variable == name);
+        found.map(|(_, value)| (*value).to_owned())
+    };
+    parse(args, &env, Reading::First)
+}
+
+fn config(args: &[&str], variables: Variables) -> Config {
+    let args = [&["a:b"], args].concat();
+    match outcome(&args, variables).unwrap() {
+        Outcome::Run(config) => *config,
+        Outcome::Print(text) => panic!("printed:\n{text}"),
+    }
+}
+
+fn failure(args: &[&str], variables: Variables) -> Failure {
+    outcome(&[&["a:b"], args].concat(), variables).unwrap_err()
+}
+
+fn printed(args: &[&str], variables: Variables) -> String {
+    match outcome(args, variables).unwrap() {
+        Outcome::Print(text) => text,
+        Outcome::Run(_) => panic!("{args:?} serves"),
+    }
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+#[test]
+fn without_options_the_settings_are_the_defaults() {
+    let Config { settings, binds_chosen, .. } = config(&[], &[]);
+    let mut expected = Settings::default();
+    expected.app.target = Some("a:b".into());
+    assert_eq!(settings, expected);
+    assert!(!binds_chosen);
+}
+
+#[test]
+fn every_default_is_a_value_that_its_option_takes() {
+    for option in Settings::options().filter(|option| !option.default().is_empty()) {
+        let mut settings = Settings::default();
+        settings.set(option, &option.default()).unwrap_or_else(|bad| panic!("{option:?}: {bad:?}"));
+        assert_eq!(settings, Settings::default(), "{option:?}");
+    }
+}
+
+#[test]
+fn names_are_unique() {
+    let mut names = BTreeSet::new();
+    for option in Settings::options() {
+        for name in [&[option.name], option.aliases].concat() {
+            assert!(names.insert(name), "there are two options {name}");
+        }
+        assert!(!option.help().is_empty() && !option.help().ends_with('.'), "{option:?}");
+    }
+}
+
+#[test]
+fn argv_wins_over_the_environment_and_that_over_the_file() {
+    let file = file("workers = 2\nbacklog = 500\ngraceful_timeout = 1.5\n");
+    let config_option = format!("--config={}", file.path().display());
+    let found = config(&[&config_option, "-w4"], &[("HOSTLER_WORKERS", "3"), ("HOSTLER_BACKLOG", "600")]);
+    assert_eq!(found.settings.supervision.workers, WorkerCount::Fixed(4));
+    assert_eq!(found.settings.listen.backlog, 600);
+    assert_eq!(found.settings.supervision.graceful_timeout, Duration::from_millis(1500));
+
+    let listing = printed(&[&config_option, "--print-config"], &[("HOSTLER_BACKLOG", "600")]);
+    let line = |name: &str| listing.lines().find(|line| line.starts_with(name)).unwrap();
+    assert!(line("workers ").ends_with(&format!("# file {}", file.path().display())), "{listing}");
+    assert!(line("backlog ").ends_with("# environment variable HOSTLER_BACKLOG"), "{listing}");
+    assert!(line("port ").ends_with("# default"), "{listing}");
+}
+
+#[test]
+fn flags_lists_and_modes() {
+    assert!(!config(&["--no-ws"], &[]).settings.websocket.enabled);
+    assert!(config(&["--no-ws", "--ws"], &[]).settings.websocket.enabled);
+    assert!(!config(&[], &[("HOSTLER_WS", "false")]).settings.websocket.enabled);
+    assert_eq!(config(&["--preload"], &[]).settings.app.preload, Some(Preload::Warn));
+    assert_eq!(config(&["--preload=strict"], &[]).settings.app.preload, Some(Preload::Strict));
+    assert_eq!(config(&["--preload=strict", "--no-preload"], &[]).settings.app.preload, None);
+    let two = config(&["-b", "[::1]:80", "--bind", "unix:/a"], &[]);
+    let from_env = config(&[], &[("HOSTLER_BIND", "[::1]:80, unix:/a")]);
+    assert_eq!(two.settings.listen.addresses().len(), 2);
+    assert_eq!(two.settings, from_env.settings);
+    assert!(two.binds_chosen && from_env.binds_chosen);
+}
+
+#[test]
+fn other_names_set_the_same() {
+    assert_eq!(config(&["--root-path", "/x/"], &[]).settings.app.root_path.0, "/x");
+    assert_eq!(config(&[], &[("WEB_CONCURRENCY", "7")]).settings.supervision.workers, WorkerCount::Fixed(7));
+    let both: Variables = &[("WEB_CONCURRENCY", "7"), ("HOSTLER_WORKERS", "auto")];
+    assert_eq!(config(&[], both).settings.supervision.workers, WorkerCount::Auto);
+    let limits = config(&["--workers-kill-timeout", "7"], &[]).settings.supervision;
+    assert_eq!(limits.graceful_timeout, Duration::from_secs(7));
+}
+
+#[test]
+fn units() {
+    let settings = config(&["--workers-max-rss", "300", "--slow-callback", "0"], &[]).settings;
+    assert_eq!(settings.supervision.max_memory, Some(ByteSize::mib(300)));
+    assert_eq!(settings.supervision.slow_callback, None);
+    let settings = config(&["--ws-max-size", "2MiB", "--http1-header-read-timeout", "800"], &[]).settings;
+    assert_eq!(settings.websocket.max_size, ByteSize::mib(2));
+    assert_eq!(settings.http.header_read_timeout, Duration::from_millis(800));
+}
+
+#[test]
+fn an_error_says_what_where_and_what_is_accepted() {
+    let wrong = failure(&["--workers", "many"], &[]);
+    assert_eq!(wrong.status, ExitStatus::Usage);
+    assert_eq!(wrong.message, "invalid value 'many' for --workers (command line)");
+    assert_eq!(wrong.cause.as_deref(), Some("it must be auto, or a whole number from 1 to 1024"));
+
+    let wrong = failure(&[], &[("HOSTLER_BIND", "nowhere")]);
+    assert_eq!(wrong.status, ExitStatus::Config);
+    assert_eq!(wrong.message, "invalid value 'nowhere' for --bind (environment variable HOSTLER_BIND)");
+    assert!(wrong.cause.unwrap().contains("HOST:PORT"));
+
+    let wrong = failure(&["--wrokers", "2"], &[]);
+    assert!(wrong.hint.unwrap().contains("--workers"));
+
+    let file = file("worker = 2\n");
+    let wrong = failure(&["--config", &file.path().display().to_string()], &[]);
+    assert_eq!(wrong.status, ExitStatus::Config);
+    assert_eq!(wrong.cause.as_deref(), Some("there is no option `worker`"));
+    assert_eq!(wrong.hint.as_deref(), Some("did you mean `workers`?"));
+}
+
+#[test]
+fn what_is_not_served_is_refused_or_reported() {
+    assert_eq!(failure(&["--ssl-ca", "x"], &[]).message, "--ssl-ca cannot be used (command line)");
+    assert!(failure(&["--http", "2"], &[]).cause.unwrap().contains("HTTP/2"));
+    let found = config(&["--reload", "--no-opt"], &[]);
+    assert_eq!(found.not_yet_in_effect, ["--no-opt (command line)", "--reload (command line)"]);
+}
+
+#[test]
+fn what_is_printed_names_every_option() {
+    let (manual, schema) = (printed(&["--print-man"], &[]), printed(&["--print-schema"], &[]));
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    for option in Settings::options().filter(|option| !option.hidden && !option.argv_only) {
+        assert!(manual.contains(&option.name.replace('-', "\\-")), "{option:?}");
+        if option.name != "config" {
+            assert!(schema["properties"][option.name].is_object(), "{option:?}");
+        }
+    }
+    assert_eq!(schema["properties"]["workers"]["default"], 1);
+    for shell in ["bash", "zsh", "fish"] {
+        let script = printed(&["--print-completions", shell], &[]);
+        assert!(script.contains("workers-lifetime") && script.contains("asginl"), "{shell}");
+    }
+}
+
+#[test]
+fn the_sample_is_a_configuration() {
+    let sample = printed(&["--print-sample"], &[]);
+    let set: Vec<&str> = sample
+        .lines()
+        .filter_map(|line| line.strip_prefix("# "))
+        .filter(|line| line.split_once(" = ").is_some_and(|(name, _)| !name.contains(' ')))
+        .collect();
+    let table: toml::Table = set.join("\n").parse().unwrap();
+    assert!(table.len() > 50, "{}", table.len());
+}
