@@ -72,7 +72,7 @@ fn what_a_reload_does_not_change_is_told() {
     fs::write(&file, "port = 1\nbacklog = 256\nworkers = 1\n").unwrap();
     server.signal(Signal::SIGHUP);
     server.wait_for(
-        "changed options take effect with an upgrade (SIGUSR2) or a start options=\"bind, backlog\"",
+        "changed options take effect with an upgrade (SIGUSR2) or a start options=\"port, backlog\"",
         1,
     );
     server.wait_for("reloaded", 2);
