@@ -17,6 +17,7 @@ mod client;
 mod clock;
 mod dice;
 mod events;
+mod leak;
 mod log;
 mod oracle;
 mod plan;
@@ -66,6 +67,9 @@ pub struct Options {
 /// How long a failed plan is shortened at most.
 const SHRINKS_FOR: Duration = Duration::from_secs(240);
 
+/// Each seed that is a multiple of this is a round for leaks ([`leak`]) instead of a drawn plan.
+pub const LEAK_SEEDS: u64 = 6;
+
 /// Tortures.
 ///
 /// # Errors
@@ -75,26 +79,53 @@ pub fn run(environment: &Environment, options: &Options) -> Result<()> {
     nix::sys::prctl::set_child_subreaper(true)?;
     let (begin, mut failed) = (Instant::now(), 0);
     for (number, interface) in (0..).zip(options.interfaces.iter().cycle()) {
-        if begin.elapsed() >= options.time {
+        if begin.elapsed() >= options.time || (failed > 0 && !options.goes_on) {
             break;
         }
-        let plan = plan::draw(options.seed + number, *interface);
-        let outcome = round::play(&plan, environment).unwrap_or_else(|error| round::Outcome::failed(&error));
-        println!("{}", report::line(&plan, &outcome));
-        if outcome.failures.is_empty() {
-            continue;
-        }
-        failed += 1;
-        let found = begin.elapsed().as_secs();
-        let first = round::Outcome { failures: outcome.failures.clone(), ..round::Outcome::default() };
-        let shrunk = shrink::shrink(&plan, outcome, environment, options.shrinks, SHRINKS_FOR);
-        println!("{}found after {found} s", report::failure(&first, &shrunk));
-        if !options.goes_on {
-            break;
+        let seed = options.seed + number;
+        let round = if seed.is_multiple_of(LEAK_SEEDS) { hunt_leaks } else { play };
+        if let Some(failure) = round(seed, *interface, environment) {
+            failed += 1;
+            let found = begin.elapsed().as_secs();
+            println!("{}found after {found} s", failure.tell(environment, options.shrinks));
         }
     }
     if failed > 0 {
         bail!("{failed} rounds failed");
     }
     Ok(())
+}
+
+/// A round that failed.
+struct Failed {
+    outcome: round::Outcome,
+    /// What can be shortened.
+    plan: Option<plan::Plan>,
+}
+
+impl Failed {
+    /// What failed, and the shortest plan that fails in the same way.
+    fn tell(self, environment: &Environment, shrinks: usize) -> String {
+        let Some(plan) = self.plan else { return report::failures(&self.outcome) };
+        let first = round::Outcome { failures: self.outcome.failures.clone(), ..round::Outcome::default() };
+        let shrunk = shrink::shrink(&plan, self.outcome, environment, shrinks, SHRINKS_FOR);
+        report::failure(&first, &shrunk)
+    }
+}
+
+/// Plays the plan of a seed.
+fn play(seed: u64, interface: Interface, environment: &Environment) -> Option<Failed> {
+    let plan = plan::draw(seed, interface);
+    let outcome = round::play(&plan, environment).unwrap_or_else(|error| round::Outcome::failed(&error));
+    println!("{}", report::line(&plan, &outcome));
+    (!outcome.failures.is_empty()).then_some(Failed { outcome, plan: Some(plan) })
+}
+
+/// Plays a round for leaks.
+fn hunt_leaks(seed: u64, interface: Interface, environment: &Environment) -> Option<Failed> {
+    let failed =
+        |error: anyhow::Error| (format!("leaks, {}", interface.name()), round::Outcome::failed(&error));
+    let (line, outcome) = leak::play(interface, environment).unwrap_or_else(failed);
+    println!("seed {seed} {line}, {:.1} s; {}", outcome.millis as f64 / 1000.0, report::verdict(&outcome));
+    (!outcome.failures.is_empty()).then_some(Failed { outcome, plan: None })
 }

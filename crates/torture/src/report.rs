@@ -19,12 +19,24 @@ pub(crate) fn line(plan: &Plan, outcome: &Outcome) -> String {
         plan.events.len(),
         outcome.millis as f64 / 1000.0,
         if excused.is_empty() { "none".into() } else { excused.join(", ") },
-        if outcome.failures.is_empty() {
-            "good".into()
-        } else {
-            format!("{} FAILURES", outcome.failures.len())
-        },
+        verdict(outcome),
     )
+}
+
+/// Whether it was good.
+pub(crate) fn verdict(outcome: &Outcome) -> String {
+    match outcome.failures.len() {
+        0 => "good".into(),
+        count => format!("{count} FAILURES"),
+    }
+}
+
+/// The failures of a round that has no plan.
+pub(crate) fn failures(outcome: &Outcome) -> String {
+    let mut text = String::from("\n");
+    tell_failures(&mut text, outcome);
+    let _ = writeln!(text, "  the log's end:\n{}", outcome.log);
+    text
 }
 
 /// Everything about a failure.

@@ -59,11 +59,15 @@ impl Failure {
 /// Numbers that tell servers apart.
 static ROUNDS: AtomicU64 = AtomicU64::new(0);
 
+/// A name for a server that no other has.
+pub(crate) fn name() -> String {
+    format!("torture-{}-{}", std::process::id(), ROUNDS.fetch_add(1, Relaxed))
+}
+
 /// Plays a plan.
 pub(crate) fn play(plan: &Plan, environment: &Environment) -> Result<Outcome> {
     let dir = tempfile::tempdir()?;
-    let name = format!("torture-{}-{}", std::process::id(), ROUNDS.fetch_add(1, Relaxed));
-    let server = Server::start(&plan.setup, environment, dir.path(), name)?;
+    let server = Server::start(&plan.setup, environment, dir.path(), name())?;
     let mut outcome = Outcome::default();
     let clock = Clock::start();
     probe(&server, clock, &mut outcome.failures);

@@ -5,7 +5,7 @@ use crate::{
     tools::root,
 };
 use anyhow::{Context, Result, bail};
-use hostler_torture::{Environment, Interface, Options};
+use hostler_torture::{Environment, Interface, LEAK_SEEDS, Options};
 use std::{
     env,
     path::PathBuf,
@@ -14,6 +14,9 @@ use std::{
 
 /// How often a plan that failed is tried in parts.
 const SHRINKS: usize = 14;
+
+/// Rounds begin within a time; the first one begins at once.
+const ONE_ROUND: Duration = Duration::from_secs(1);
 
 /// `--seed N --seconds S --interface NAME --python X --go-on --shrinks N`, all of which may be left out.
 pub(crate) fn run(args: &[String]) -> Result<()> {
@@ -69,18 +72,15 @@ fn random_seed() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.as_secs() * 1_000)
 }
 
-/// What `cargo xtask ci` runs on what is built, half a minute each: the same plans every time, and new ones.
+/// What `cargo xtask ci` runs on what is built: the same plans every time, new ones, and one round for leaks.
 pub(crate) fn check() -> Result<()> {
     let environment = environment(python::newest()?);
-    for seed in [1, random_seed()] {
-        println!("seed {seed}");
-        let options = Options {
-            seed,
-            time: Duration::from_secs(30),
-            interfaces: Interface::ALL.to_vec(),
-            goes_on: false,
-            shrinks: SHRINKS,
-        };
+    let parts =
+        [(1, Duration::from_secs(30)), (random_seed(), Duration::from_secs(30)), (LEAK_SEEDS, ONE_ROUND)];
+    for (seed, time) in parts {
+        println!("from seed {seed}");
+        let interfaces = Interface::ALL.to_vec();
+        let options = Options { seed, time, interfaces, goes_on: false, shrinks: SHRINKS };
         hostler_torture::run(&environment, &options)?;
     }
     Ok(())

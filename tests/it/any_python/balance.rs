@@ -56,7 +56,7 @@ fn spread_evenly(server: &Server, workers: usize) {
 }
 
 #[test]
-fn connections_of_a_hung_workers_own_queue_are_taken_by_siblings() {
+fn connections_in_a_stuck_workers_own_queue_are_taken_by_siblings() {
     let server = Server::app("supervised:app").option("workers", 4).option("accept", "per-worker").start();
     one_hung_worker(&server);
     server.signal(Signal::SIGTTOU);
@@ -68,7 +68,7 @@ fn connections_of_a_hung_workers_own_queue_are_taken_by_siblings() {
 }
 
 #[test]
-fn one_hung_worker_stalls_nobody() {
+fn one_stuck_worker_delays_no_other() {
     let server = Server::app("supervised:app").option("workers", 4).start();
     one_hung_worker(&server);
     server.stop();

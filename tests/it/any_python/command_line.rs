@@ -117,7 +117,7 @@ fn generated_files_are_what_the_program_prints() {
 }
 
 #[test]
-fn a_listing_may_be_read_by_somebody_who_has_seen_enough() {
+fn output_to_a_closed_pipe_is_no_error() {
     let output = Command::new("sh")
         .args([
             "-c",

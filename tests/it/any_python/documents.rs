@@ -73,13 +73,13 @@ fn names_tests_that_exist(document: &str, text: &str) {
 }
 
 #[test]
-fn every_test_that_the_table_of_adversities_names_exists() {
+fn tests_that_the_adversity_tables_name_exist() {
     let text = fs::read_to_string(root().join("docs/ADVERSITY.md")).unwrap();
     names_tests_that_exist("docs/ADVERSITY.md", &text);
 }
 
 #[test]
-fn every_test_that_guards_an_invariant_exists() {
+fn tests_that_guard_invariants_exist() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let invariants = text.split("## Invariants").nth(1).and_then(|rest| rest.split("\n## ").next());
     names_tests_that_exist("ARCHITECTURE.md", invariants.unwrap());

@@ -9,7 +9,7 @@ use std::{process::Command, time::Instant};
 const BEGUN: [usize; 8] = [1, 300, 8_000, 8_300, 33_000, 131_000, 250_000, 380_000];
 
 #[test]
-fn beginnings_of_requests_of_any_length_survive_reloads() {
+fn partial_requests_of_any_length_survive_reloads() {
     let workers = 4;
     let server = Server::app("supervised:app").option("workers", workers).start();
     let mut begun: Vec<Conn> = Vec::new();
@@ -36,7 +36,7 @@ fn beginnings_of_requests_of_any_length_survive_reloads() {
 }
 
 #[test]
-fn idle_connections_move_to_the_successor_with_what_was_sent_on_them() {
+fn idle_connections_move_to_the_successor_with_partial_requests() {
     let server = slow_import().start();
     let mut idle = server.connect();
     let before = idle.get("/pid").text();
@@ -89,7 +89,7 @@ fn a_worker_without_room_for_descriptors_loses_no_connection_that_is_handed_over
 }
 
 #[test]
-fn a_connection_that_cannot_be_handed_over_is_served_on() {
+fn a_connection_that_cannot_be_handed_over_is_still_served() {
     let server = Server::app("supervised:app").option("workers", 2).start();
     let mut begun = connection_to(&server, "2");
     let drains: i32 = begun.get("/pid").text().parse().unwrap();
@@ -114,7 +114,7 @@ fn a_connection_that_cannot_be_handed_over_is_served_on() {
 }
 
 #[test]
-fn connections_that_nobody_took_before_the_stop_are_answered() {
+fn connections_in_the_handover_queue_are_served_at_a_stop() {
     let server = Server::app("supervised:app").option("workers", 2).start();
     let mut moving: Vec<Conn> = idle_connections(&server, 20)
         .into_iter()

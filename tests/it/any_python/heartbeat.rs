@@ -9,7 +9,7 @@ use nix::{
 use std::time::Duration;
 
 #[test]
-fn a_machine_that_was_suspended_kills_no_worker() {
+fn a_suspended_machine_kills_no_worker() {
     let server = Server::app("supervised:app").option("workers", 2).option("stall-timeout", 2).start();
     let group = Pid::from_raw(server.master());
     nix::sys::signal::killpg(group, Signal::SIGSTOP).unwrap();

@@ -83,7 +83,7 @@ fn a_start_on_a_unix_socket_whose_queue_is_full_is_refused_at_once() {
 }
 
 #[test]
-fn a_socket_of_systemd_is_served_and_not_passed_on() {
+fn a_socket_of_systemd_is_served_and_not_inherited() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let server = Server::app("supervised:app")

@@ -56,7 +56,7 @@ fn killed_workers_are_replaced_under_load_and_nothing_leaks() {
 }
 
 #[test]
-fn an_application_that_truncates_shared_memory_kills_nobody() {
+fn an_application_that_truncates_shared_memory_kills_no_process() {
     // Looked at often, so that a page that is missing is met at once.
     let server = Server::app("hostile:app").option("workers", 2).option("stall-timeout", "100ms").start();
     let own = server.connect().get("/truncate").text();
@@ -74,7 +74,7 @@ fn an_application_that_truncates_shared_memory_kills_nobody() {
 }
 
 #[test]
-fn a_worker_can_write_its_own_page_alone() {
+fn a_worker_can_write_no_page_but_its_own() {
     let server = Server::app("hostile:app").option("workers", 2).start();
     assert_eq!(server.connect().get("/overwrite").text(), "1");
     assert_eq!(server.connect().get("/pid").status, 200);

@@ -50,7 +50,7 @@ fn reloads_and_upgrades_of_native_workers_cost_no_request() {
 }
 
 #[test]
-fn a_client_that_shut_down_its_side_still_gets_its_native_answer() {
+fn a_half_closed_client_of_a_native_service_gets_its_response() {
     let server = supervised().start();
     let mut conn = server.connect();
     conn.send("GET /wait HTTP/1.1\r\nhost: test\r\n\r\n");
@@ -60,7 +60,7 @@ fn a_client_that_shut_down_its_side_still_gets_its_native_answer() {
 }
 
 #[test]
-fn a_body_that_a_native_service_does_not_read_is_not_a_request() {
+fn an_unread_body_of_a_native_request_is_not_taken_for_a_request() {
     let server = supervised().start();
     body_is_no_request(&server, true, "native");
     server.stop();
@@ -121,7 +121,7 @@ fn sockets_of_workers(server: &Server) -> Vec<usize> {
 }
 
 #[test]
-fn workers_that_an_upgrade_starts_keep_no_line_of_the_masters() {
+fn workers_of_an_upgrade_inherit_no_channel_of_the_masters() {
     let mut server = supervised().start();
     server.signal(Signal::SIGUSR2);
     assert_eq!(server.wait_exit_of_master().code(), Some(0));

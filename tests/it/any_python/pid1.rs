@@ -7,7 +7,7 @@ use nix::{
 };
 
 #[test]
-fn as_pid_1_orphans_of_anybody_are_reaped_and_nothing_else_happens() {
+fn as_pid_1_orphans_are_reaped_and_nothing_else_happens() {
     if !can_make_namespaces() {
         return;
     }
@@ -27,7 +27,7 @@ fn as_pid_1_orphans_of_anybody_are_reaped_and_nothing_else_happens() {
 }
 
 #[test]
-fn an_upgrade_as_pid_1_leaves_somebody_to_pass_signals_on() {
+fn an_upgraded_pid_1_stays_to_forward_signals() {
     if !can_make_namespaces() {
         return;
     }

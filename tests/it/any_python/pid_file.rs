@@ -53,7 +53,7 @@ fn a_pid_file_that_cannot_be_written_is_written_later() {
 }
 
 #[test]
-fn no_link_is_followed_and_nothing_emptied_for_the_pid_file() {
+fn the_pid_file_follows_no_link_and_truncates_nothing() {
     let dir = directory("pid-links");
     let (file, precious) = (dir.join("pid"), dir.join("precious"));
     fs::write(&precious, "precious\n").unwrap();
@@ -75,7 +75,7 @@ fn no_link_is_followed_and_nothing_emptied_for_the_pid_file() {
 }
 
 #[test]
-fn a_server_that_stops_removes_its_own_files_alone() {
+fn a_stop_removes_no_files_but_its_own() {
     let dir = directory("own-files");
     let (socket, file) = (dir.join("socket"), dir.join("pid"));
     let server = Server::app("hostile:app")

@@ -61,7 +61,7 @@ fn a_configuration_that_was_a_pipe_is_not_read_again() {
 }
 
 #[test]
-fn what_a_reload_does_not_change_is_told() {
+fn options_that_a_reload_does_not_change_are_logged() {
     let file = directory("told").join("config");
     fs::write(&file, "port = 0\nbacklog = 128\nworkers = 1\n").unwrap();
     let server = Server::app("supervised:app").arg("--config").arg(file.to_str().unwrap()).launch();
@@ -122,7 +122,7 @@ fn workers_have_the_limits_of_their_own_generation() {
 }
 
 #[test]
-fn a_mold_that_stands_still_does_not_hold_up_a_stop_or_a_reload() {
+fn a_stopped_mold_does_not_delay_a_stop_or_a_reload() {
     let place = Place::new("stillmold");
     fs::write(&place.config, "workers = 1\n").unwrap();
     let (mut server, address) = start(place.app(), 1);
@@ -147,7 +147,7 @@ fn pid_in(log: &str, text: &str) -> i32 {
 }
 
 #[test]
-fn a_worker_that_is_born_when_its_generation_is_over_leaves() {
+fn a_worker_that_is_forked_after_its_generation_ended_exits() {
     let server = Server::app("supervised:app").option("workers", 1).start();
     let mold = pid_in(&server.log(), "mold ready");
     kill(Pid::from_raw(mold), Signal::SIGSTOP).unwrap();

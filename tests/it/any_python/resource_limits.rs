@@ -28,7 +28,7 @@ fn a_master_that_may_open_fewer_files_than_it_has_goes_on() {
 }
 
 #[test]
-fn a_worker_without_descriptors_neither_spins_nor_stays_deaf() {
+fn a_worker_without_descriptors_neither_spins_nor_stops_accepting() {
     let server = Server::app("hostile:app").option("workers", 1).start();
     let mut kept = server.connect();
     let worker: i32 = kept.get("/pid").text().parse().unwrap();
@@ -54,7 +54,7 @@ fn a_worker_without_descriptors_neither_spins_nor_stays_deaf() {
 }
 
 #[test]
-fn workers_that_cannot_be_forked_are_tried_again_and_hold_up_nobody() {
+fn failed_forks_are_retried_and_delay_nothing() {
     /// Than there can be.
     const MORE: usize = 9;
     if !can_make_namespaces() {

@@ -9,7 +9,7 @@ use nix::{
 use std::{fs, os::unix::net::UnixDatagram};
 
 #[test]
-fn systemd_is_told_of_readiness_reload_health_and_stop() {
+fn systemd_is_notified_of_readiness_reload_health_and_stop() {
     let path = directory("readiness").join("notify.sock");
     let manager = UnixDatagram::bind(&path).unwrap();
     let server = Server::app("supervised:app")
@@ -42,7 +42,7 @@ fn systemd_is_told_of_readiness_reload_health_and_stop() {
 }
 
 #[test]
-fn a_service_manager_that_does_not_read_is_not_waited_for() {
+fn a_service_manager_that_does_not_read_delays_nothing() {
     let path = directory("notify").join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
     let other = UnixDatagram::unbound().unwrap();
@@ -72,7 +72,7 @@ fn a_service_manager_that_does_not_read_is_not_waited_for() {
 
 /// systemd takes what any process of the unit says for the state of the service.
 #[test]
-fn a_new_server_that_fails_says_nothing_to_the_service_manager() {
+fn a_failed_upgrade_sends_nothing_to_the_service_manager() {
     let dir = directory("quiet");
     let (path, state, config) = (dir.join("notify"), dir.join("state"), dir.join("hostler.toml"));
     let manager = UnixDatagram::bind(&path).unwrap();

@@ -12,7 +12,7 @@ fn rsgi() -> hostler_testkit::Builder {
 }
 
 #[test]
-fn an_answer_with_a_length_is_complete_at_its_last_byte_and_not_a_disconnect() {
+fn a_response_with_a_length_is_complete_at_its_last_byte_and_no_disconnect() {
     for event_loop in ["hostler", "asyncio", "uvloop"] {
         let server = app().option("loop", event_loop).start();
         let mut conn = server.connect();
@@ -44,7 +44,7 @@ fn the_threads_of_synchronous_handlers_are_kept_from_request_to_request() {
 }
 
 #[test]
-fn an_rsgi_answer_with_a_length_is_complete_at_its_last_byte() {
+fn an_rsgi_response_with_a_length_is_complete_at_its_last_byte() {
     let server = rsgi().start();
     for (number, method) in [(1, "GET"), (2, "HEAD")] {
         assert_eq!(server.connect().request(method, "/exact", "", b"").header("content-length"), Some("10"));
@@ -56,7 +56,7 @@ fn an_rsgi_answer_with_a_length_is_complete_at_its_last_byte() {
 }
 
 #[test]
-fn background_tasks_of_streamed_answers_run() {
+fn background_tasks_of_streamed_responses_run() {
     let server = app().start();
     let mut conn = server.connect();
     for path in ["/stream?exact", "/stream?open"] {
@@ -75,7 +75,7 @@ fn background_tasks_of_streamed_answers_run() {
 }
 
 #[test]
-fn a_stream_without_an_end_that_answers_head_ends_with_its_connection() {
+fn an_endless_stream_that_answers_head_ends_with_its_connection() {
     for server in [app().start(), rsgi().start()] {
         let mut conn = server.connect();
         assert_eq!(conn.request("HEAD", "/endless", "", b"").status, 200);
@@ -89,7 +89,7 @@ fn a_stream_without_an_end_that_answers_head_ends_with_its_connection() {
 }
 
 #[test]
-fn work_after_an_answer_is_finished_before_a_stop() {
+fn work_after_a_response_is_finished_before_a_stop() {
     let mut server = app().start();
     let mut conn = server.connect();
     let paths = [
@@ -125,7 +125,7 @@ fn work_after_an_answer_is_finished_before_a_stop() {
 }
 
 #[test]
-fn work_after_an_answer_is_finished_before_a_reload_and_a_recycle() {
+fn work_after_a_response_is_finished_before_a_reload_and_a_recycle() {
     for recycle in [false, true] {
         let mut server = if recycle { app().option("max-requests", 1) } else { app() }.start();
         let mut conn = server.connect();
@@ -146,7 +146,7 @@ fn work_after_an_answer_is_finished_before_a_reload_and_a_recycle() {
 }
 
 #[test]
-fn work_that_outlasts_the_graceful_timeout_is_cancelled_and_told() {
+fn work_that_outlasts_the_graceful_timeout_is_cancelled_and_logged() {
     for asgi in [true, false] {
         let server = if asgi { app() } else { rsgi() };
         let mut server = server.option("graceful-timeout", 1).start();
@@ -164,7 +164,7 @@ fn work_that_outlasts_the_graceful_timeout_is_cancelled_and_told() {
 }
 
 #[test]
-fn an_exception_after_the_answer_is_told_once_with_its_traceback() {
+fn an_exception_after_the_response_is_logged_once_with_its_traceback() {
     let server = app().start();
     let mut conn = server.connect();
     assert_eq!(conn.get("/fails").text(), "answered");

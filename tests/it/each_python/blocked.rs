@@ -33,7 +33,7 @@ fn system_calls_of_c_code_take_their_time_although_the_loop_is_observed() {
 }
 
 #[test]
-fn a_loop_that_is_blocked_in_any_way_is_told_once_with_its_line() {
+fn a_loop_that_is_blocked_in_any_way_is_logged_once_with_its_line() {
     let server = Server::app("blocking:app").option("workers", 1).option("slow-callback", 100).start();
     let ways = [
         ("spin", "in spin"),
@@ -53,7 +53,7 @@ fn a_loop_that_is_blocked_in_any_way_is_told_once_with_its_line() {
 }
 
 #[test]
-fn a_worker_that_rests_has_a_thread_that_sleeps() {
+fn the_thread_of_an_idle_worker_sleeps() {
     let server = Server::app("blocking:app").option("workers", 1).option("slow-callback", 100).start();
     let pid = server.connect().get("/pid").text();
     let switches = || -> Vec<u64> {
@@ -82,7 +82,7 @@ fn a_worker_that_rests_has_a_thread_that_sleeps() {
 }
 
 #[test]
-fn a_slow_callback_is_logged_with_its_line_and_nobody_is_killed() {
+fn a_slow_callback_is_logged_with_its_line_and_its_worker_lives() {
     let server = Server::app("supervised:app").option("workers", 1).option("slow-callback", 200).start();
     assert_eq!(server.connect().get("/block/1").text(), "blocked");
     server.wait_for("event loop blocked", 1);
@@ -105,7 +105,7 @@ fn rsgi_applications_are_watched_for_slow_callbacks() {
 }
 
 #[test]
-fn quick_answers_leave_while_another_handler_blocks_the_thread() {
+fn finished_responses_are_sent_while_another_handler_blocks_the_thread() {
     let server = connections("asgi").option("workers", 1).start();
     let mut quick: Vec<Conn> = (0..5).map(|_| server.connect()).collect();
     let mut blocking = server.connect();

@@ -17,7 +17,7 @@ fn ask_for_the_end(server: &Server, path: &str) {
 }
 
 #[test]
-fn a_crash_is_told_with_its_requests_and_its_stack() {
+fn a_crash_is_logged_with_its_requests_and_its_stack() {
     for server in interfaces() {
         let server = server.start();
         let crashes =
@@ -38,7 +38,7 @@ fn a_crash_is_told_with_its_requests_and_its_stack() {
 }
 
 #[test]
-fn a_crash_is_told_once_whoever_enabled_faulthandler() {
+fn a_crash_is_logged_once_though_the_application_enabled_faulthandler() {
     let path = std::env::temp_dir().join(format!("hostler-faults-{}", std::process::id()));
     let server = Server::app("blocking:app").option("workers", 1).env("PYTHONFAULTHANDLER", "1");
     let server = server.env("FAULTS", path.to_str().unwrap()).start();
@@ -57,7 +57,7 @@ fn a_crash_is_told_once_whoever_enabled_faulthandler() {
 }
 
 #[test]
-fn a_handler_that_leaves_is_told_and_its_worker_replaced() {
+fn a_handler_that_exits_is_logged_and_its_worker_respawned() {
     for server in interfaces() {
         let server = server.start();
         ask_for_the_end(&server, "/leave/0");
@@ -72,7 +72,7 @@ fn a_handler_that_leaves_is_told_and_its_worker_replaced() {
 }
 
 #[test]
-fn sys_exit_in_a_handler_ends_a_worker_that_has_served_and_is_called_so() {
+fn sys_exit_in_a_handler_is_logged_as_the_applications_exit() {
     let server = Server::app("blocking:app").option("workers", 1).start();
     for (count, path) in ["/exit/5", "/later/exit/5"].into_iter().enumerate() {
         ask_for_the_end(&server, path);
@@ -86,7 +86,7 @@ fn sys_exit_in_a_handler_ends_a_worker_that_has_served_and_is_called_so() {
 }
 
 #[test]
-fn a_worker_that_served_is_not_said_to_be_unable_to_boot() {
+fn a_worker_that_served_is_not_logged_as_unable_to_boot() {
     let server = Server::app("hostile:app").option("workers", 1).start();
     assert_eq!(server.connect().get("/exit").text(), "exits");
     server.wait_for("worker ready", 2);

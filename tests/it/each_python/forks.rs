@@ -47,7 +47,7 @@ fn assert_ordinary(found: &Value) {
 }
 
 #[test]
-fn forked_processes_have_nothing_of_ours() {
+fn forked_processes_have_none_of_the_workers_resources() {
     for server in servers() {
         let server = server.start();
         // Another client's connection is open, too.
@@ -62,7 +62,7 @@ fn forked_processes_have_nothing_of_ours() {
 }
 
 #[test]
-fn forked_processes_of_suspended_handlers_have_nothing_of_ours() {
+fn forked_processes_of_suspended_handlers_have_none_of_the_workers_resources() {
     for target in [None, Some("asyncio"), Some("uvloop")] {
         let mut server = Server::app("forking:app").option("workers", 1);
         if let Some(name) = target {
@@ -116,7 +116,7 @@ fn a_forked_process_keeps_no_connection_of_a_killed_worker() {
 }
 
 #[test]
-fn a_forked_process_that_comes_back_from_the_handler_ends_and_says_nothing_to_the_client() {
+fn a_forked_process_that_returns_from_the_handler_exits_and_sends_nothing() {
     for server in servers() {
         let server = server.start();
         for (way, code) in [("returns", 0), ("returns/exit", 7), ("returns/raise", 1)] {
@@ -136,7 +136,7 @@ fn a_forked_process_that_comes_back_from_the_handler_ends_and_says_nothing_to_th
 }
 
 #[test]
-fn a_fork_beside_our_threads_is_none_that_python_warns_of() {
+fn python_does_not_warn_of_threads_at_a_fork() {
     for server in [Server::app("forking:app"), Server::app("forking:wsgi").option("interface", "wsgi")] {
         // Slow callbacks are watched by a thread, which is awake while the handler blocks the loop.
         let server = server.option("workers", 1).option("slow-callback", 1).start();
@@ -147,7 +147,7 @@ fn a_fork_beside_our_threads_is_none_that_python_warns_of() {
 }
 
 #[test]
-fn forks_at_import_have_nothing_of_ours_in_the_worker_and_in_the_mold() {
+fn forks_at_import_have_none_of_the_workers_or_molds_resources() {
     for (preload, name) in [(false, "worker"), (true, "mold")] {
         let path = std::env::temp_dir().join(format!("hostler-forks-{}-{name}.json", std::process::id()));
         let mut server =

@@ -13,7 +13,7 @@ fn all_descriptors() -> u64 {
 }
 
 #[test]
-fn ten_thousand_connections_rest_in_little_memory_and_go_on() {
+fn ten_thousand_idle_connections_take_little_memory_and_can_be_used_again() {
     /// In KiB, of the worker's.
     const MOST: u64 = 8;
     // What the server and other tests need is left.
@@ -38,7 +38,7 @@ fn ten_thousand_connections_rest_in_little_memory_and_go_on() {
 }
 
 #[test]
-fn connections_that_rest_are_small_and_go_on() {
+fn idle_connections_are_small_and_can_be_used_again() {
     const COUNT: u64 = 400;
     /// 12 with thousands of connections; a few hundred share what the worker needs anyway.
     const MOST: u64 = 15;

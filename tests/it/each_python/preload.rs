@@ -46,7 +46,7 @@ fn the_boot_timeout_holds_for_an_import_in_the_mold() {
 }
 
 #[test]
-fn a_worker_whose_mold_dies_before_it_tells_of_it_does_not_boot() {
+fn a_worker_whose_mold_dies_before_reporting_it_does_not_boot() {
     let file = directory("kill-the-mold").join("file");
     let builder = Server::app("dying_mold:app")
         .option("workers", 1)
@@ -69,7 +69,7 @@ fn a_worker_whose_mold_dies_before_it_tells_of_it_does_not_boot() {
 
 /// Between the two forks of a birth there is a process that nobody knows of.
 #[test]
-fn a_process_that_is_stopped_while_it_is_born_is_not_left_over() {
+fn a_process_that_is_stopped_while_it_forks_is_not_left_behind() {
     let file = std::env::temp_dir().join(format!("hostler-births-{}", std::process::id()));
     let _ = std::fs::remove_file(&file);
     let mut server = Server::app("births:app")

@@ -97,7 +97,7 @@ fn a_streaming_application_waits_for_a_slow_client() {
 }
 
 #[test]
-fn mistakes_are_answered_and_logged() {
+fn mistakes_are_error_responses_and_logged() {
     let server = serve();
     let mut conn = server.connect();
     assert_eq!(conn.get("/raise").status, 500);
@@ -121,7 +121,7 @@ fn mistakes_are_answered_and_logged() {
 }
 
 #[test]
-fn a_client_that_leaves_is_told_of_and_one_that_only_finished_is_answered() {
+fn disconnects_reach_the_application_and_half_closed_clients_get_their_response() {
     let server = serve();
     let mut conn = server.connect();
     conn.send("GET /watch HTTP/1.1\r\nhost: t\r\n\r\n");
@@ -140,7 +140,7 @@ fn a_client_that_leaves_is_told_of_and_one_that_only_finished_is_answered() {
 }
 
 #[test]
-fn streams_are_told_of_a_drain() {
+fn streams_learn_of_a_drain() {
     let mut server = serve();
     let mut conn = server.connect();
     conn.send("GET /watch_stream HTTP/1.1\r\nhost: t\r\n\r\n");
@@ -185,7 +185,7 @@ fn init_and_del_are_called_around_the_service() {
 }
 
 #[test]
-fn the_interface_is_found_out() {
+fn the_interface_is_detected() {
     let server = Server::app("odd:rsgi").start();
     assert_eq!(server.connect().get("/").text(), "RSGI");
     server.wait_for("interface=\"rsgi\"", 1);

@@ -9,7 +9,7 @@ use nix::{
 use std::fs;
 
 #[test]
-fn signals_that_are_the_master_s_do_nothing_to_workers_and_mold() {
+fn the_masters_signals_do_nothing_to_workers_and_mold() {
     let server = Server::app("hostile:app").option("workers", 2).start();
     let master = server.master();
     let children: Vec<i32> = server.processes().into_iter().filter(|pid| *pid != master).collect();
@@ -80,7 +80,7 @@ fn started_programs_have_the_signals_of_any_program() {
 }
 
 #[test]
-fn our_thread_takes_no_signals() {
+fn the_attendant_thread_takes_no_signals() {
     let server = Server::app("blocking:app").option("workers", 1).start();
     assert_eq!(server.connect().get("/signals").text(), "[False, True]");
     server.stop();

@@ -21,7 +21,7 @@ fn on_each_interface(test: impl Fn(&str, &str) + Sync) {
 }
 
 #[test]
-fn a_large_answer_waits_for_its_reader() {
+fn a_large_response_waits_for_its_reader() {
     on_each_interface(|interface, threads| {
         let server = connections(interface)
             .option("blocking-threads", threads)
@@ -60,7 +60,7 @@ fn a_client_that_reads_nothing_is_reset_and_a_slow_one_is_served() {
 }
 
 #[test]
-fn a_body_that_does_not_come_is_answered_with_408() {
+fn a_body_that_does_not_arrive_is_answered_with_408() {
     on_each_interface(|interface, threads| {
         let server = connections(interface)
             .option("blocking-threads", threads)
@@ -81,7 +81,7 @@ fn a_body_that_does_not_come_is_answered_with_408() {
 }
 
 #[test]
-fn a_body_that_nobody_reads_is_not_a_request() {
+fn an_unread_body_is_not_taken_for_a_request() {
     on_each_interface(|interface, threads| {
         let server = connections(interface).option("blocking-threads", threads).start();
         // Bodies are read before WSGI applications are called.
@@ -107,7 +107,7 @@ fn malformed_chunks_are_answered_with_400_and_end_the_connection() {
 }
 
 #[test]
-fn a_broken_upload_does_not_hold_up_a_stop() {
+fn a_broken_upload_does_not_delay_a_stop() {
     on_each_interface(|interface, threads| {
         let server = connections(interface).option("blocking-threads", threads).start();
         let mut conn = server.connect();

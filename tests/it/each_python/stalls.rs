@@ -8,7 +8,7 @@ use nix::{
 use std::time::{Duration, Instant};
 
 #[test]
-fn stalls_are_found_and_reported_with_route_and_line() {
+fn stalls_are_reported_with_request_and_line() {
     let hang = |path: &str, expected: &[&str]| {
         let server = Server::app("supervised:app").option("workers", 1).option("stall-timeout", 2).start();
         let mut conn = server.connect();
@@ -33,7 +33,7 @@ fn stalls_are_found_and_reported_with_route_and_line() {
 }
 
 #[test]
-fn waiting_and_streaming_for_longer_than_the_stall_timeout_is_no_stall() {
+fn waiting_and_streaming_beyond_the_stall_timeout_is_no_stall() {
     let server = Server::app("supervised:app").option("workers", 1).option("stall-timeout", 1).start();
     let mut stream = server.connect();
     stream.send("GET /ticks/12 HTTP/1.1\r\nhost: t\r\n\r\n");
@@ -44,7 +44,7 @@ fn waiting_and_streaming_for_longer_than_the_stall_timeout_is_no_stall() {
 }
 
 #[test]
-fn a_worker_that_stalls_in_any_way_is_replaced_and_its_line_told() {
+fn a_worker_that_stalls_in_any_way_is_replaced_and_its_line_logged() {
     let ways = [
         ("spin", "in spin"),
         ("lock", "in lock"),

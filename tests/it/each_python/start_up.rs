@@ -57,14 +57,14 @@ fn readiness_waits_for_the_warm_up_request() {
 }
 
 #[test]
-fn a_dead_locked_import_is_found_and_told() {
+fn a_deadlocked_import_is_found_and_logged() {
     let server = Server::app("deadlock:app").option("workers", 1).option("boot-timeout", 2).launch();
     server.wait_for("reason=\"boot-timeout\"", 1);
     assert!(server.log().contains("deadlock.py"), "{}", server.log());
 }
 
 #[test]
-fn a_boot_that_hangs_is_told_with_the_applications_line() {
+fn a_boot_that_hangs_is_logged_with_the_applications_line() {
     let ways = [("startup", "# the application's await"), ("import", "# the import's line")];
     for (way, text) in ways {
         let server =

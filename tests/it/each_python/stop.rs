@@ -42,7 +42,7 @@ fn a_quick_stop_does_not_wait_and_a_second_signal_is_one() {
 }
 
 #[test]
-fn a_drain_delay_serves_on_and_each_answer_ends_its_connection() {
+fn responses_during_a_drain_delay_close_their_connections() {
     let mut server = Server::app("supervised:app").option("workers", 1).option("drain-delay", 1).start();
     let mut kept = server.connect();
     assert_eq!(kept.get("/pid").status, 200);
@@ -57,7 +57,7 @@ fn a_drain_delay_serves_on_and_each_answer_ends_its_connection() {
 }
 
 #[test]
-fn streams_are_told_when_the_server_stops() {
+fn streams_learn_of_a_stop() {
     let mut server = Server::app("supervised:app").option("workers", 1).start();
     let mut stream = server.connect();
     stream.send("GET /events HTTP/1.1\r\nhost: t\r\n\r\n");
@@ -80,7 +80,7 @@ fn a_cut_request_is_named() {
 }
 
 #[test]
-fn a_shutdown_that_fails_is_told_although_the_application_silenced_other_loggers() {
+fn a_failed_shutdown_is_logged_although_the_application_silenced_other_loggers() {
     let server = Server::app("blocking:app").option("workers", 1).env("FAIL", "shutdown").start();
     assert_eq!(server.connect().get("/quiet").text(), "configured");
     server.signal(Signal::SIGTERM);
@@ -102,7 +102,7 @@ fn a_shutdown_that_hangs_lasts_the_graceful_timeout() {
 }
 
 #[test]
-fn a_worker_that_quits_takes_nobody_along_who_comes_during_its_shutdown() {
+fn a_worker_that_quits_accepts_nothing_during_its_shutdown() {
     let server = Server::app("blocking:app").option("workers", 2).option("graceful-timeout", 2);
     let server = server.env("HANG", "shutdown").start();
     server.wait_for("worker ready", 2);
@@ -148,7 +148,7 @@ fn finishes(builder: Builder, kinds: &[&str]) {
 }
 
 #[test]
-fn work_in_threads_and_executors_is_finished_before_a_worker_leaves() {
+fn work_in_threads_and_executors_is_finished_before_a_worker_exits() {
     for event_loop in ["hostler", "asyncio", "uvloop"] {
         finishes(asgi().option("loop", event_loop), &["thread", "pool", "executor"]);
     }
@@ -173,7 +173,7 @@ fn a_pool_of_processes_that_is_kept_ends_with_its_worker() {
 }
 
 #[test]
-fn what_holds_up_a_workers_end_is_told() {
+fn what_delays_a_workers_exit_is_logged() {
     let mut server = asgi().option("graceful-timeout", 1).env("HANG", "1").start();
     server.signal(Signal::SIGTERM);
     server.wait_for("the worker cannot leave yet: it waits for the application's lifespan", 1);

@@ -76,7 +76,7 @@ fn an_upload_that_breaks_while_it_is_read_is_a_disconnect_and_ends_the_connectio
 }
 
 #[test]
-fn an_upload_that_breaks_while_its_answer_is_streamed_ends_both() {
+fn an_upload_that_breaks_while_its_response_is_streamed_ends_both() {
     let server = Server::app("uploads_app:app").option("workers", 1).start();
     for (number, how) in (1..).zip(BREAKS) {
         let answer = broken(&server, "/stream", how, number).unwrap_or_default();
@@ -96,7 +96,7 @@ fn an_upload_that_breaks_while_its_answer_is_streamed_ends_both() {
 }
 
 #[test]
-fn an_upload_that_breaks_and_is_read_by_nobody_holds_up_nothing() {
+fn an_unread_upload_that_breaks_delays_nothing() {
     for (app, interface) in [("uploads_app:app", "asgi"), ("uploads_app:rsgi", "rsgi")] {
         let server = Server::app(app).option("interface", interface).option("workers", 1).start();
         for (number, how) in (1..).zip(BREAKS) {
@@ -108,7 +108,7 @@ fn an_upload_that_breaks_and_is_read_by_nobody_holds_up_nothing() {
 }
 
 #[test]
-fn an_upload_that_breaks_is_the_end_for_whoever_reads_it_by_rsgi() {
+fn an_upload_that_breaks_raises_in_an_rsgi_application() {
     let server = Server::app("uploads_app:rsgi").option("interface", "rsgi").option("workers", 1).start();
     for path in ["/whole", "/pieces", "/stream"] {
         for (number, how) in (1..).zip(BREAKS) {

@@ -27,7 +27,7 @@ fn chunk(text: &str) -> String {
 }
 
 #[test]
-fn a_receive_that_was_cancelled_loses_nothing_and_holds_up_nobody() {
+fn a_cancelled_receive_loses_nothing_and_blocks_nothing() {
     for event_loop in LOOPS {
         let server = serve(event_loop);
         let mut conn = begin(&server, "/cancelled");
@@ -40,7 +40,7 @@ fn a_receive_that_was_cancelled_loses_nothing_and_holds_up_nobody() {
 }
 
 #[test]
-fn a_receive_that_is_cancelled_in_the_moment_of_its_event_leaves_it_to_the_next() {
+fn a_receive_that_is_cancelled_as_its_event_arrives_leaves_it_to_the_next() {
     for event_loop in LOOPS {
         let server = serve(event_loop);
         let mut conn = begin(&server, "/raced");
@@ -53,7 +53,7 @@ fn a_receive_that_is_cancelled_in_the_moment_of_its_event_leaves_it_to_the_next(
 }
 
 #[test]
-fn those_who_wait_in_receive_are_served_in_their_order() {
+fn tasks_that_wait_in_receive_are_served_in_order() {
     for event_loop in LOOPS {
         let server = serve(event_loop);
         let mut conn = begin(&server, "/two");
@@ -72,7 +72,7 @@ fn those_who_wait_in_receive_are_served_in_their_order() {
 }
 
 #[test]
-fn hundreds_that_wait_are_told_of_the_clients_departure() {
+fn a_disconnect_reaches_hundreds_of_tasks() {
     for event_loop in LOOPS {
         let server = serve(event_loop);
         for half in [false, true] {
@@ -90,7 +90,7 @@ fn hundreds_that_wait_are_told_of_the_clients_departure() {
 }
 
 #[test]
-fn what_is_kept_for_ever_and_used_after_the_end_harms_nobody() {
+fn receive_and_send_after_the_end_of_a_request_do_no_harm() {
     let server = serve("hostler");
     let mut conn = begin(&server, "/kept");
     conn.send(chunk("kept"));
@@ -102,7 +102,7 @@ fn what_is_kept_for_ever_and_used_after_the_end_harms_nobody() {
 }
 
 #[test]
-fn websocket_receives_wait_in_a_line_and_lose_nothing() {
+fn websocket_receives_wait_in_order_and_lose_nothing() {
     for (event_loop, interface) in LOOPS.iter().flat_map(|name| [(*name, "asgi"), (*name, "rsgi")]) {
         let server = if interface == "asgi" { serve(event_loop) } else { rsgi(event_loop) };
         let mut socket = connect(&server, "/websocket");
@@ -136,7 +136,7 @@ fn an_rsgi_application_that_gave_up_reading_goes_on_later() {
 }
 
 #[test]
-fn a_departure_is_told_to_all_rsgi_tasks_that_watch_for_it() {
+fn a_disconnect_reaches_all_rsgi_tasks_that_watch_for_it() {
     for event_loop in LOOPS {
         let server = rsgi(event_loop);
         let mut conn = server.connect();
@@ -153,7 +153,7 @@ fn a_departure_is_told_to_all_rsgi_tasks_that_watch_for_it() {
 }
 
 #[test]
-fn an_rsgi_protocol_that_is_kept_holds_up_no_connection() {
+fn an_rsgi_protocol_that_is_kept_delays_no_connection() {
     let server = rsgi("hostler");
     let mut conn = server.connect();
     for size in [10, 1_000_000] {

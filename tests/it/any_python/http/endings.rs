@@ -17,7 +17,7 @@ use std::{
 };
 
 #[test]
-fn a_large_answer_survives_reloads_upgrades_and_stops() {
+fn a_large_response_survives_reloads_upgrades_and_stops() {
     let reload = |server: &Server| {
         server.signal(Signal::SIGHUP);
         server.wait_for("worker ready", 4);
@@ -42,7 +42,7 @@ fn a_large_answer_survives_reloads_upgrades_and_stops() {
 }
 
 #[test]
-fn an_early_answer_reaches_a_client_that_still_sends() {
+fn an_early_response_reaches_a_client_that_still_sends() {
     let server = connections("asgi").start();
     for _ in 0..20 {
         let mut conn = server.connect();
@@ -55,7 +55,7 @@ fn an_early_answer_reaches_a_client_that_still_sends() {
 }
 
 #[test]
-fn an_answer_that_ends_with_its_connection_does_not_seem_whole_when_it_is_not() {
+fn a_truncated_response_without_length_ends_with_a_reset() {
     let server = connections("asgi").option("workers", 1).start();
     let mut conn = server.connect();
     conn.send("GET /bytes?n=12000000&pieces=40 HTTP/1.0\r\n\r\n");
@@ -71,7 +71,7 @@ fn an_answer_that_ends_with_its_connection_does_not_seem_whole_when_it_is_not() 
 
 /// What is waited for in vain is a client's goodbye, and nobody's answer.
 #[test]
-fn a_stop_that_cuts_no_request_does_not_say_that_it_does() {
+fn a_stop_that_cuts_no_request_logs_none() {
     let mut server = Server::app("connections:asgi")
         .option("interface", "asgi")
         .option("workers", 1)
@@ -90,7 +90,7 @@ fn a_stop_that_cuts_no_request_does_not_say_that_it_does() {
 }
 
 #[test]
-fn a_connection_that_ends_for_saying_nothing_takes_no_answer_back() {
+fn an_idle_timeout_truncates_no_response() {
     let server = Server::app("connections:asgi")
         .option("interface", "asgi")
         .option("http1-header-read-timeout", 500)
@@ -109,7 +109,7 @@ fn a_connection_that_ends_for_saying_nothing_takes_no_answer_back() {
 }
 
 #[test]
-fn a_stop_takes_no_answer_back_from_a_client_that_goes_on_sending() {
+fn a_stop_truncates_no_response_of_a_client_that_still_sends() {
     let server = Server::app("connections:asgi").option("interface", "asgi").start();
     let mut stream = narrow(&server);
     stream.write_all(b"GET /bytes?n=3000000 HTTP/1.1\r\nhost: t\r\n\r\n").unwrap();
@@ -123,7 +123,7 @@ fn a_stop_takes_no_answer_back_from_a_client_that_goes_on_sending() {
 }
 
 #[test]
-fn who_is_accepted_in_the_turn_in_which_a_stop_is_heard_is_answered() {
+fn a_connection_accepted_as_a_stop_arrives_is_served() {
     let server = Server::app("blocking:app").option("workers", 1).option("slow-callback", 100);
     let server = server.option("interface", "asgi").start();
     assert_eq!(server.connect().get("/soon/2").text(), "soon");
@@ -165,7 +165,7 @@ fn a_connection_that_is_accepted_at_the_end_of_a_drain_has_time_for_a_request() 
 }
 
 #[test]
-fn an_early_answer_is_read_slowly_while_its_request_goes_on() {
+fn an_early_response_is_read_slowly_while_its_request_goes_on() {
     for interface in ["asgi", "rsgi"] {
         let server = Server::app(&format!("connections:{interface}")).option("interface", interface).start();
         let mut stream = narrow(&server);

@@ -6,7 +6,7 @@ use hostler_testkit::Server;
 use std::{io::Write, thread::sleep, time::Duration};
 
 #[test]
-fn connections_are_kept_and_pipelined_requests_are_answered_in_order() {
+fn connections_are_kept_alive_and_pipelined_requests_answered_in_order() {
     let server = serve();
     let mut conn = server.connect();
     conn.send("GET /slow?0.1 HTTP/1.1\r\nhost: t\r\n\r\nGET /pid HTTP/1.1\r\nhost: t\r\n\r\n");
@@ -18,7 +18,7 @@ fn connections_are_kept_and_pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn pipelined_answers_are_whole_and_in_order() {
+fn pipelined_responses_are_whole_and_in_order() {
     for flush in [false, true] {
         let mut server = connections("asgi");
         if flush {
@@ -37,7 +37,7 @@ fn pipelined_answers_are_whole_and_in_order() {
 }
 
 #[test]
-fn two_thousand_pipelined_answers_are_read_late() {
+fn two_thousand_pipelined_responses_are_read_late() {
     const COUNT: usize = 2000;
     let server = connections("asgi").start();
     let mut conn = server.connect();
@@ -55,7 +55,7 @@ fn two_thousand_pipelined_answers_are_read_late() {
 }
 
 #[test]
-fn gathered_answers_do_not_wait_for_the_rest_of_the_next_request() {
+fn coalesced_responses_do_not_wait_for_the_rest_of_the_next_request() {
     let server =
         Server::app("connections:asgi").option("interface", "asgi").arg("--http1-pipeline-flush").start();
     for behind in ["\r\n", "GET /half HTTP/1.1\r\nho"] {

@@ -26,7 +26,7 @@ fn malformed_requests_get_400_and_the_connection_is_closed() {
 }
 
 #[test]
-fn requests_that_others_may_read_differently_are_refused() {
+fn ambiguous_requests_are_refused() {
     let server = connections("asgi").start();
     let answer = |request: &str| {
         let mut conn = server.connect();

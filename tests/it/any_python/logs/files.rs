@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use std::{fs, io::Read, process::Command};
 
 #[test]
-fn the_log_goes_to_a_file_that_is_opened_again() {
+fn the_log_file_is_reopened() {
     let dir = directory("log");
     let (file, moved) = (dir.join("log"), dir.join("log.1"));
     let mut server = Server::app("supervised:app")
@@ -33,14 +33,14 @@ fn the_log_goes_to_a_file_that_is_opened_again() {
 }
 
 #[test]
-fn a_full_disk_hurts_nobody() {
+fn a_full_disk_does_no_harm() {
     let dir = directory("log-full");
     let (builder, socket) = app(&dir);
     everything_works(builder.option("log-file", "/dev/full").launch(), &socket);
 }
 
 #[test]
-fn a_log_file_that_may_not_grow_hurts_nobody() {
+fn a_log_file_at_its_size_limit_does_no_harm() {
     let dir = directory("log-limit");
     let file = dir.join("log");
     let (builder, socket) = app(&dir);
@@ -58,7 +58,7 @@ fn a_log_file_that_may_not_grow_hurts_nobody() {
 }
 
 #[test]
-fn a_log_file_whose_directory_is_gone_hurts_nobody() {
+fn a_log_file_whose_directory_is_gone_does_no_harm() {
     let dir = directory("log-directory");
     let logs = dir.join("logs");
     fs::create_dir(&logs).unwrap();

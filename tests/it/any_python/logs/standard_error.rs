@@ -17,7 +17,7 @@ use std::{
 const STDERR_IS_3: &[&str] = &["sh", "-c", "exec \"$@\" 2>&3 3>&-", "sh"];
 
 #[test]
-fn a_log_whose_reader_is_gone_hurts_nobody() {
+fn a_log_without_a_reader_does_no_harm() {
     let dir = directory("log-gone");
     let (reading, writing) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
     let (builder, socket) = app(&dir);
@@ -28,7 +28,7 @@ fn a_log_whose_reader_is_gone_hurts_nobody() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_hurts_nobody_and_tells_how_much_was_lost() {
+fn an_unread_log_does_no_harm_and_lost_lines_are_counted() {
     let dir = directory("log-stuck");
     let pipe = named_pipe(&dir);
     let mut reader = reader(&pipe);
@@ -62,7 +62,7 @@ fn a_log_that_nobody_reads_hurts_nobody_and_tells_how_much_was_lost() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_does_not_hold_up_a_stop() {
+fn an_unread_log_does_not_delay_a_stop() {
     let dir = directory("log-stop");
     let pipe = named_pipe(&dir);
     let _reader = reader(&pipe);
@@ -72,7 +72,7 @@ fn a_log_that_nobody_reads_does_not_hold_up_a_stop() {
 }
 
 #[test]
-fn a_log_socket_that_nobody_reads_hurts_nobody() {
+fn an_unread_log_socket_does_no_harm() {
     let dir = directory("log-socket");
     let (_reading, writing) = UnixStream::pair().unwrap();
     let (builder, socket) = app(&dir);
@@ -80,7 +80,7 @@ fn a_log_socket_that_nobody_reads_hurts_nobody() {
 }
 
 #[test]
-fn a_terminal_that_is_stopped_or_gone_hurts_nobody() {
+fn a_terminal_that_is_stopped_or_gone_does_no_harm() {
     for gone in [false, true] {
         let dir = directory(if gone { "log-hangup" } else { "log-terminal" });
         let terminal = open_terminal();
@@ -119,7 +119,7 @@ fn a_background_process_may_log_to_a_terminal_that_would_stop_it() {
 }
 
 #[test]
-fn a_pipe_that_may_not_be_opened_again_is_not_waited_for_either() {
+fn a_log_pipe_that_cannot_be_reopened_blocks_nothing() {
     if nix::unistd::getuid().as_raw() != 0 {
         return;
     }
@@ -137,7 +137,7 @@ fn a_pipe_that_may_not_be_opened_again_is_not_waited_for_either() {
 }
 
 #[test]
-fn log_lines_never_go_to_a_client_whose_connection_has_the_log_s_number() {
+fn log_lines_never_reach_a_client_whose_socket_reuses_the_logs_descriptor() {
     let dir = directory("log-closed");
     let pipe = named_pipe(&dir);
     let _reader = reader(&pipe);
@@ -155,7 +155,7 @@ fn log_lines_never_go_to_a_client_whose_connection_has_the_log_s_number() {
 }
 
 #[test]
-fn closed_standard_descriptors_are_none_that_sockets_get() {
+fn sockets_do_not_take_the_numbers_of_closed_standard_descriptors() {
     let dir = directory("log-none");
     let (builder, socket) = app(&dir);
     let server = builder.wrapped(&["sh", "-c", "exec \"$@\" <&- >&- 2>&-", "sh"]).launch();

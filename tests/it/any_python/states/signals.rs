@@ -98,7 +98,7 @@ fn pairs_of_signals() {
 
 /// A worker that nobody wants any more is no failure of the start.
 #[test]
-fn who_is_told_to_leave_before_anything_served_fails_nothing() {
+fn workers_stopped_before_anything_served_fail_no_start() {
     for signals in [[Signal::SIGTTIN, Signal::SIGTTOU], [Signal::SIGHUP, Signal::SIGHUP]] {
         let mut scene = Scene::set(State::HungBoot, "nofault");
         for signal in signals {

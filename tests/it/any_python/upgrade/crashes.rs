@@ -21,7 +21,7 @@ fn an_upgrade_that_fails_changes_nothing() {
 }
 
 #[test]
-fn a_program_of_another_version_refuses_and_the_old_server_goes_on() {
+fn an_upgrade_to_another_protocol_version_is_refused() {
     use hostler_sys::{channel::Channel, message};
     use std::{io::IoSlice, os::fd::AsFd};
     let (ours, theirs) = Channel::pair().unwrap();

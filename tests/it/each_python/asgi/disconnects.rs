@@ -4,7 +4,7 @@ use hostler_testkit::{Server, wait_until};
 use serde_json::Value;
 
 #[test]
-fn a_client_that_goes_away_is_a_disconnect() {
+fn a_client_that_disconnects_is_a_disconnect_event() {
     let server = Server::app("asgi_app:app").option("workers", 1).start();
     let mut leaving = server.connect();
     leaving.send("GET /disconnect HTTP/1.1\r\nhost: t\r\n\r\n");
@@ -18,7 +18,7 @@ fn a_client_that_goes_away_is_a_disconnect() {
 }
 
 #[test]
-fn a_client_that_shut_down_its_side_still_gets_its_answer() {
+fn a_half_closed_client_gets_its_response() {
     for app in ["asgi_app:app", "wsgi_app:app"] {
         let server = Server::app(app).option("workers", 1).option("blocking-threads", 2).start();
         let mut conn = server.connect();
@@ -30,7 +30,7 @@ fn a_client_that_shut_down_its_side_still_gets_its_answer() {
 }
 
 #[test]
-fn an_application_that_waits_for_something_else_hears_of_a_disconnect_soon() {
+fn a_disconnect_reaches_an_application_that_waits_for_something_else() {
     let server = Server::app("asgi_app:app").option("workers", 1).start();
     let mut conn = server.connect();
     conn.send("POST /leaving HTTP/1.1\r\nhost: t\r\ncontent-length: 4\r\n\r\nbody");

@@ -15,7 +15,7 @@ fn an_exception_is_a_500_with_its_traceback_in_the_log_and_the_worker_lives() {
 }
 
 #[test]
-fn an_exception_after_the_answer_began_aborts_the_connection() {
+fn an_exception_after_the_response_began_aborts_the_connection() {
     for event_loop in ["hostler", "asyncio", "uvloop"] {
         let server = Server::app("asgi_app:app").option("loop", event_loop).start();
         let mut conn = server.connect();
@@ -63,7 +63,7 @@ fn wrong_events_are_refused_one_by_one_and_harm_nothing() {
 }
 
 #[test]
-fn applications_that_never_answer_or_swallow_their_cancellation_are_answered_for() {
+fn applications_that_never_respond_or_ignore_cancellation_time_out() {
     let server = Server::app("asgi_app:app").option("workers", 1).option("request-timeout", "300ms").start();
     let mut never = server.connect();
     never.send("GET /never HTTP/1.1\r\nhost: t\r\n\r\n");

@@ -5,7 +5,7 @@ use hostler_testkit::{Server, wait_until};
 use serde_json::Value;
 
 #[test]
-fn a_streamed_answer_arrives_whole() {
+fn a_streamed_response_arrives_whole() {
     let server = serve();
     let reply = server.connect().get("/stream");
     assert_eq!(reply.header("x-kind"), Some("stream"));
@@ -70,7 +70,7 @@ fn a_file_is_sent_by_its_path() {
 }
 
 #[test]
-fn a_pipe_that_is_sent_as_a_file_is_an_error_and_blocks_nobody() {
+fn a_pipe_that_is_sent_as_a_file_is_an_error_and_blocks_nothing() {
     let directory = tempfile::TempDir::new().unwrap();
     let fifo = directory.path().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -81,7 +81,7 @@ fn a_pipe_that_is_sent_as_a_file_is_an_error_and_blocks_nobody() {
 }
 
 #[test]
-fn an_answer_without_content_has_no_length_whatever_the_application_says() {
+fn a_response_without_content_has_no_length() {
     for (server, path) in [(serve(), "/nocontent"), (Server::app("wsgi_app:app").start(), "/nocontent")] {
         for method in ["GET", "HEAD"] {
             let reply = server.connect().request(method, path, "", b"");
@@ -92,7 +92,7 @@ fn an_answer_without_content_has_no_length_whatever_the_application_says() {
 }
 
 #[test]
-fn early_hints_go_before_the_answer_and_never_into_it() {
+fn early_hints_precede_the_response_and_never_interrupt_it() {
     let server = serve();
     let mut conn = server.connect();
     let first = conn.get("/hints");
@@ -116,7 +116,7 @@ fn early_hints_go_before_the_answer_and_never_into_it() {
 }
 
 #[test]
-fn trailers_follow_the_body_for_those_who_want_them() {
+fn trailers_follow_the_body_for_clients_that_accept_them() {
     let server = serve();
     let mut conn = server.connect();
     conn.send("GET /trailers HTTP/1.1\r\nhost: t\r\nte: trailers\r\nconnection: close\r\n\r\n");

@@ -90,7 +90,7 @@ fn write_until_refused(stream: &mut TcpStream, bytes: &[u8], times: usize) -> us
 }
 
 #[test]
-fn a_client_that_never_reads_is_given_up() {
+fn a_client_that_never_reads_is_disconnected() {
     let server = app().option("ws-ping-interval", 1).option("ws-ping-timeout", 1).start();
     let conn = open(&server, "/flood");
     server.wait_for("flooding ended, 1011", 1);
@@ -128,7 +128,7 @@ fn a_client_that_does_not_read_makes_the_application_wait() {
 }
 
 #[test]
-fn a_silent_client_is_pinged_and_given_up() {
+fn a_silent_client_is_pinged_and_disconnected() {
     let server = Server::app("websocket_app:app")
         .option("workers", 1)
         .option("ws-ping-interval", 1)
@@ -170,7 +170,7 @@ fn a_client_that_pings_and_does_not_read_is_read_no_more() {
 }
 
 #[test]
-fn a_stop_waits_for_a_client_that_does_not_read_no_longer_than_for_a_close() {
+fn a_stop_waits_no_longer_for_a_client_that_does_not_read_than_for_a_close_frame() {
     let mut server = app().start();
     let conn = open(&server, "/flood");
     server.wait_for("floods", 1);

@@ -81,7 +81,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn clients_that_break_the_rules_are_told_which_and_nobody_else_is_harmed() {
+fn protocol_errors_are_closed_with_their_code_and_harm_no_other_client() {
     let server = Server::app("websocket_app:app").option("workers", 1).option("ws-max-size", 1000).start();
     let mut other = connect(&server, "/echo");
     let too_long = [&[0x82, 0xfe, 0x07, 0xd0, 0, 0, 0, 0][..], &[0; 2000]].concat();

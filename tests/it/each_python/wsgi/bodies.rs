@@ -70,7 +70,7 @@ fn large_bodies_leave_no_file() {
 }
 
 #[test]
-fn a_body_that_cannot_be_stored_is_answered_and_told() {
+fn a_body_that_cannot_be_stored_is_an_error_response_and_logged() {
     for threads in [1, 2] {
         // A missing directory; and files of at most 2 MB, which fail as a full disk does.
         let missing = adverse_app(threads).env("TMPDIR", "/nonexistent").start();

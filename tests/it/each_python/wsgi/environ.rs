@@ -84,7 +84,7 @@ fn the_standard_librarys_validator_finds_nothing() {
 }
 
 #[test]
-fn early_hints_go_before_the_answer() {
+fn early_hints_precede_the_response() {
     both(|server| {
         let mut conn = server.connect();
         let hint = conn.get("/hints");

@@ -21,7 +21,7 @@ fn exc_info_replaces_the_head_before_it_is_sent_and_raises_after() {
 }
 
 #[test]
-fn a_declared_length_is_kept_or_the_answer_visibly_breaks() {
+fn a_response_that_misses_its_declared_length_is_visibly_truncated() {
     adverse_both(|server| {
         for path in ["/too_short", "/too_long"] {
             let mut conn = server.connect();
@@ -39,7 +39,7 @@ fn a_declared_length_is_kept_or_the_answer_visibly_breaks() {
 }
 
 #[test]
-fn an_end_that_fails_is_told_and_the_worker_lives() {
+fn an_error_at_the_end_of_a_response_is_logged_and_the_worker_lives() {
     adverse_both(|server| {
         // Its body was complete by then.
         assert_eq!(server.connect().get("/close_raises").text(), "onetwo");
@@ -93,7 +93,7 @@ fn an_application_that_hangs_beside_the_loop_is_found() {
 }
 
 #[test]
-fn exceptions_and_broken_answers_are_500_and_the_worker_lives() {
+fn exceptions_and_invalid_responses_are_500_and_the_worker_lives() {
     both(|server| {
         // More often than there are threads.
         for path in ["/raise", "/badheader", "/toolong"].iter().chain(&["/manyheaders"; 9]) {

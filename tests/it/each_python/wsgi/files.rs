@@ -46,7 +46,7 @@ fn a_file_wrapper_sends_what_its_object_reads() {
 }
 
 #[test]
-fn a_file_that_becomes_shorter_while_it_is_sent_is_told() {
+fn a_file_that_shrinks_while_it_is_sent_is_logged() {
     adverse_both(|server| {
         let go = Go::new();
         let mut conn = server.connect();

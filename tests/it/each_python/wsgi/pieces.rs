@@ -48,7 +48,7 @@ fn others_are_served_between_written_pieces() {
 }
 
 #[test]
-fn written_answers_are_framed_as_all_others() {
+fn written_responses_are_framed_as_all_others() {
     for threads in [1, 4] {
         for path in ["/write", "/write_length", "/write_raises", "/write_empty"] {
             // A worker's first answer of this kind is the one that differs.
@@ -82,7 +82,7 @@ fn written_answers_are_framed_as_all_others() {
 }
 
 #[test]
-fn the_end_of_a_body_whose_length_is_known_is_not_waited_for() {
+fn a_response_with_a_length_does_not_wait_for_the_end_of_its_iterable() {
     // The application looks for the files until it finds them.
     let kept = RefCell::new(Vec::new());
     adverse_both(|server| {
@@ -135,7 +135,7 @@ fn a_stream_may_last_longer_than_the_stall_timeout() {
 }
 
 #[test]
-fn a_client_that_leaves_ends_the_stream() {
+fn a_disconnect_ends_the_stream() {
     adverse_both(|server| {
         let mut conn = server.connect();
         send_get(&mut conn, "/endless");

@@ -35,7 +35,7 @@ fn slow_readers_hold_no_thread_up_to_the_buffers_size() {
 }
 
 #[test]
-fn a_client_that_leaves_frees_the_thread_that_waits_for_it() {
+fn a_disconnect_frees_the_thread_that_waits_for_the_client() {
     let server = adverse_app(2).start();
     let mut slow: Vec<_> = (0..2).map(|_| server.connect()).collect();
     for conn in &mut slow {
@@ -52,7 +52,7 @@ fn a_client_that_leaves_frees_the_thread_that_waits_for_it() {
 }
 
 #[test]
-fn an_answer_without_the_body_is_sent_to_a_client_that_waits_for_a_100() {
+fn a_response_without_reading_the_body_reaches_a_client_that_expects_a_100() {
     for threads in [1, 2, 4] {
         let server = adverse_app(threads).start();
         let mut conn = server.connect();
@@ -74,7 +74,7 @@ fn an_answer_without_the_body_is_sent_to_a_client_that_waits_for_a_100() {
 }
 
 #[test]
-fn clients_that_wait_for_a_100_hold_half_of_the_threads_at_most() {
+fn clients_that_expect_a_100_hold_half_of_the_threads_at_most() {
     for threads in [1, 2, 4] {
         let server = adverse_app(threads).start();
         let mut slow: Vec<_> = (0..6).map(|_| server.connect()).collect();
@@ -94,7 +94,7 @@ fn clients_that_wait_for_a_100_hold_half_of_the_threads_at_most() {
 }
 
 #[test]
-fn a_client_that_reads_nothing_gives_its_thread_back_after_the_write_timeout() {
+fn a_client_that_reads_nothing_frees_its_thread_after_the_write_timeout() {
     let server = adverse_app(2).option("write-timeout", "1s").start();
     let mut slow: Vec<_> = (0..2).map(|_| server.connect()).collect();
     for conn in &mut slow {
@@ -107,7 +107,7 @@ fn a_client_that_reads_nothing_gives_its_thread_back_after_the_write_timeout() {
 }
 
 #[test]
-fn a_client_that_sends_nothing_gives_its_thread_back_after_the_body_timeout() {
+fn a_client_that_sends_nothing_frees_its_thread_after_the_body_timeout() {
     for threads in [1, 2] {
         let server = adverse_app(threads).option("body-read-timeout", "1s").start();
         for _ in 0..2 {

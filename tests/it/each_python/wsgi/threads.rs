@@ -45,7 +45,7 @@ fn held(server: Builder) -> (Server, TempDir, Vec<Conn>) {
 }
 
 #[test]
-fn a_request_that_was_answered_504_in_the_queue_does_not_run() {
+fn a_request_that_timed_out_in_the_queue_does_not_run() {
     let (server, dir, mut held) = held(adverse_app(2).option("request-timeout", "1s"));
     held.iter_mut().for_each(|conn| assert_eq!(conn.reply().unwrap().status, 504));
     assert_eq!(server.connect().get("/mark").status, 504);
@@ -56,7 +56,7 @@ fn a_request_that_was_answered_504_in_the_queue_does_not_run() {
 }
 
 #[test]
-fn requests_of_clients_that_left_do_not_run() {
+fn requests_of_disconnected_clients_do_not_run() {
     let (server, dir, mut held) = held(adverse_app(2));
     let sockets = || proc::sockets(server.workers()[0]);
     let before = sockets();
@@ -81,7 +81,7 @@ fn requests_of_clients_that_left_do_not_run() {
 }
 
 #[test]
-fn threads_answer_at_the_same_time_and_persist() {
+fn threads_run_concurrently_and_persist() {
     let server = wsgi_app(4).option("workers", 1).start();
     server.wait_for("at most 4 application calls at once", 1);
     let begun = Instant::now();
@@ -98,7 +98,7 @@ fn threads_answer_at_the_same_time_and_persist() {
 }
 
 #[test]
-fn a_thread_that_takes_too_long_is_answered_for_and_interrupted() {
+fn a_thread_that_takes_too_long_is_interrupted_and_its_client_gets_504() {
     let server = Server::app("wsgi_app:app")
         .option("workers", 1)
         .option("blocking-threads", 2)
