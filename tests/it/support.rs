@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Beyond its own work no request waits longer than this while workers are replaced. A request that waits for
-/// an import of `IMPORT` would be far above it; the rest is for machines with too few processors.
+/// an import of `IMPORT` would be far above it; the margin is for machines with few processors.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(1500);
 
 const IMPORT: &str = "2";
@@ -36,7 +36,7 @@ pub(crate) fn nothing_failed(outcome: &Outcome) {
     assert_eq!(outcome.failures, Vec::<String>::new(), "of {} requests", outcome.answered);
 }
 
-/// A directory with a configuration and a file that says how the import goes.
+/// A directory with a configuration file and a file that controls the import: `serve`, `hang` or `fail`.
 pub(crate) struct Place {
     pub(crate) config: PathBuf,
     pub(crate) state: PathBuf,
@@ -67,7 +67,7 @@ pub(crate) fn start(builder: Builder, workers: usize) -> (Server, SocketAddr) {
     (server, address)
 }
 
-/// A fresh directory with an application that tells its version.
+/// A fresh directory with an application that reports its version.
 pub(crate) fn workspace(name: &str) -> PathBuf {
     let dir = root().join("target/tmp").join(format!("{name}-{}", std::process::id()));
     let _ = fs::remove_dir_all(&dir);
@@ -78,7 +78,7 @@ pub(crate) fn workspace(name: &str) -> PathBuf {
 }
 
 pub(crate) fn application(version: u32) -> String {
-    // Of another length each time: Python tells old bytecode by size and time in seconds.
+    // Of a different length each time: Python recognises stale bytecode by size, and by time in seconds.
     let padding = "#".repeat(version as usize);
     format!(
         "{padding}\nimport os\n\nasync def app(scope, receive, send):\n    assert scope['type'] == 'http'\n    \
@@ -88,7 +88,7 @@ pub(crate) fn application(version: u32) -> String {
     )
 }
 
-/// Expects a failure with this code and these words, and nothing left behind.
+/// Expects a start to fail with this exit code and these words, with one message.
 pub(crate) fn refused(server: Builder, code: i32, words: &[&str]) -> String {
     let (status, log) = server.option("port", 0).fail();
     assert_eq!(status, Some(code), "{log}");
@@ -102,7 +102,7 @@ pub(crate) fn refused(server: Builder, code: i32, words: &[&str]) -> String {
 /// More than the buffers of both kernels take.
 pub(crate) const LARGE: usize = 12_000_000;
 
-/// Longer than a connection may be quiet before it rests.
+/// Longer than a connection is idle before it is parked.
 pub(crate) const LONG: Duration = Duration::from_millis(1600);
 
 pub(crate) fn connections(interface: &str) -> Builder {
@@ -118,11 +118,11 @@ pub(crate) fn is_pattern(body: &[u8]) -> bool {
     body.iter().enumerate().all(|(at, byte)| usize::from(*byte) == at % 251)
 }
 
-/// The answer to `/bytes?n=LARGE`, of which little is read before something happens.
+/// Reads little of the response to `/bytes?n=LARGE`, calls `meanwhile`, then reads the rest.
 pub(crate) fn reads_slowly(server: &Server, path: &str, meanwhile: impl FnOnce(&Server)) {
     let mut conn = server.connect();
     conn.send(get(path));
-    // Most of it waits in the server from here on: that the client reads nothing for a while is what is tested.
+    // Most of it waits in the server from here on. The test is that the client reads nothing for a while.
     sleep(LONG);
     meanwhile(server);
     let reply = conn.reply().unwrap_or_else(|error| panic!("{path}: {error}\n{}", server.log()));
@@ -130,7 +130,7 @@ pub(crate) fn reads_slowly(server: &Server, path: &str, meanwhile: impl FnOnce(&
     assert!(is_pattern(&reply.body));
 }
 
-/// The body of a request that was answered early is not taken for another request.
+/// Sends a body that looks like requests to a handler that responds without reading it.
 pub(crate) fn body_is_no_request(server: &Server, early: bool, name: &str) {
     let body = get("/smuggled").repeat(3000);
     let mut conn = server.connect();

@@ -25,7 +25,7 @@ const WAVES_OF_A_BATCH: usize = 4;
 const GROWS: u64 = 64;
 
 /// Clients of a wave.
-const CLIENTS: usize = 30;
+const CLIENTS: usize = 40;
 
 const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nhost: torture\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
                          sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -94,7 +94,7 @@ fn waves(interface: Interface, addresses: &Addresses, numbers: std::ops::Range<u
 /// What a client does: well, or leaves in the middle of something.
 fn script(interface: Interface, place: usize, number: u64) -> Does {
     let speaks_websocket = matches!(interface, Interface::Asgi | Interface::Rsgi);
-    let ways = if speaks_websocket { 6 } else { 4 };
+    let ways = if speaks_websocket { 8 } else { 4 };
     let mut ask = Ask::new(number, 3_000);
     let leaves = |ask: Ask, steps: Vec<Step>, reader| {
         let mut talk = Talk::simple(vec![ask], reader);
@@ -115,21 +115,22 @@ fn script(interface: Interface, place: usize, number: u64) -> Does {
             (ask.down, ask.pieces) = (500_000, 10);
             leaves(ask, vec![Step::Head(0), Step::AwaitBytes(1_000), Step::Reset], Reader::Fast)
         }
-        // A handshake behind a response that is not read, so that the 101 waits, too.
         4 => {
-            ask.down = 400_000 + 120_000 * place;
-            let steps = vec![Step::Head(0), Step::Raw(HANDSHAKE), Step::Pause(300), Step::Reset];
-            leaves(ask, steps, Reader::Late(10_000))
-        }
-        _ => {
-            let socket = Socket {
+            let leaves = place % 16 == 4;
+            return Does::WebSocket(Socket {
                 number,
                 messages: vec![100, 5_000],
                 at_once: false,
                 pause: 0,
-                leaves: place % 4 == 1,
-            };
-            return Does::WebSocket(socket);
+                leaves,
+            });
+        }
+        // A handshake behind a response that is not read. Of some lengths, a part of the response and all of the 101 wait
+        // in the server, whatever the kernel takes.
+        _ => {
+            ask.down = 40_000 * (place + 1);
+            let steps = vec![Step::Head(0), Step::Raw(HANDSHAKE), Step::Pause(300), Step::Reset];
+            leaves(ask, steps, Reader::Late(10_000))
         }
     })
 }

@@ -37,7 +37,7 @@ fn connections_are_spread_evenly_before_and_after_a_reload() {
     }
 }
 
-/// Where processors are few a worker may come too late to what it should have taken; not five times in a row.
+/// With few processors a worker may be too late to accept its share, but not five times in a row.
 fn spread_evenly(server: &Server, workers: usize) {
     let mut seen = Vec::new();
     for _ in 0..5 {
@@ -86,7 +86,7 @@ fn one_hung_worker(server: &Server) {
         })
         .collect();
     waits.sort();
-    // On a quiet machine none takes 50 ms (docs/RELIABILITY.md); whoever waited for the hung one took seconds.
+    // On a quiet machine none takes 50 ms (docs/RELIABILITY.md); a request that waits for the stuck worker takes seconds.
     assert!(waits[499] < PATIENCE, "{:?}", &waits[480..]);
     assert_eq!(hung.reply().unwrap().text(), "blocked");
 }

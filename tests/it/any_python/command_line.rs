@@ -1,4 +1,4 @@
-//! The command line and configuration: what is refused before anything is started, and what is printed.
+//! The command line and configuration: what is refused before anything starts, and what is printed.
 
 use crate::support::refused;
 use hostler_testkit::{Server, hostler, root};

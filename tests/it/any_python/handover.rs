@@ -1,11 +1,11 @@
-//! Idle connections move from worker to worker when one is replaced: with what was sent on them, and where descriptors are few.
+//! Handover: idle connections move to another worker when theirs is replaced, with partial requests and with few descriptors.
 
 use crate::support::{slow_import, workspace};
 use hostler_testkit::{Conn, LIMIT, Server, proc};
 use nix::sys::signal::Signal;
 use std::{process::Command, time::Instant};
 
-/// Lengths of what is sent of a head before the reload: within a frame, at its edge, and far beyond it.
+/// Bytes of a request head that are sent before the reload: within a frame, at its limit, and far beyond.
 const BEGUN: [usize; 8] = [1, 300, 8_000, 8_300, 33_000, 131_000, 250_000, 380_000];
 
 #[test]
@@ -74,12 +74,12 @@ fn idle_connections_of_unix_sockets_move_too() {
 fn a_worker_without_room_for_descriptors_loses_no_connection_that_is_handed_over() {
     let server = Server::app("supervised:app").option("workers", 2).start();
     let (mut idle, stays) = (idle_connections(&server, 20), pid_of_worker(&server, "1"));
-    // The numbers of descriptors are what is limited: four are left.
+    // RLIMIT_NOFILE limits descriptor numbers: four are left.
     let open = proc::descriptors(stays);
     limit_files(stays, (0..).filter(|number| !open.contains_key(number)).nth(4).unwrap());
     server.signal(Signal::SIGTTOU);
     server.wait_for("worker ended", 1);
-    // It takes what it has room for, and says that there is more.
+    // It takes as many as it can, and logs that there are more.
     server.wait_for("cannot accept", 1);
     limit_files(stays, 4096);
     for conn in &mut idle {
@@ -95,7 +95,7 @@ fn a_connection_that_cannot_be_handed_over_is_still_served() {
     let drains: i32 = begun.get("/pid").text().parse().unwrap();
     begun.send("GET /pid HTTP/1.1\r\nhost: t\r\nx-filler: ");
     begun.send("x".repeat(33_000));
-    // Whoever is asked after that has read it.
+    // The worker has read it once it responds on a later connection.
     let mut other = connection_to(&server, "2");
     other.get("/pid");
     let open = proc::descriptors(drains).len();
@@ -107,7 +107,7 @@ fn a_connection_that_cannot_be_handed_over_is_still_served() {
     server.wait_for("worker draining", 1);
     begun.send("x\r\n\r\n");
     assert_eq!(begun.reply().unwrap().text(), drains.to_string());
-    // Without a beginning it needs no file, and goes to the other one.
+    // Without a partial request it needs no file, and is handed over.
     server.wait_for("worker ended", 1);
     assert_ne!(begun.get("/pid").text(), drains.to_string());
     server.stop();
@@ -120,7 +120,7 @@ fn connections_in_the_handover_queue_are_served_at_a_stop() {
         .into_iter()
         .filter_map(|mut conn| conn.get("/who").text().starts_with("2 ").then_some(conn))
         .collect();
-    // The one that stays blocks while the other hands over and the server is told to stop.
+    // The remaining worker is blocked while the other hands over and the server is told to stop.
     let mut blocking = connection_to(&server, "1");
     blocking.send("GET /block/2 HTTP/1.1\r\nhost: t\r\n\r\n");
     server.wait_for("blocks now", 1);

@@ -1,4 +1,4 @@
-//! What the server listens on: ports, Unix sockets, sockets that somebody passes on.
+//! Listeners: ports, Unix sockets, inherited sockets.
 
 use hostler_testkit::{Server, directory, root};
 use std::{
@@ -25,7 +25,7 @@ fn a_port_in_use_is_refused() {
 
 #[test]
 fn a_privileged_port_is_explained() {
-    // As nobody, without the capability; a container may allow low ports to everybody.
+    // As user `nobody`, without the capability; a container may allow low ports to every user.
     let start = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
     if start.trim() == "0" || !nix::unistd::geteuid().is_root() {
         println!("skipped: this machine lets us bind low ports, or does not let us become nobody");

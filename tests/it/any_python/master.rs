@@ -1,4 +1,4 @@
-//! The master: small, without Python, and not to be hurt by what its workers run.
+//! The master: small, without Python, and safe from what its workers run.
 
 use crate::support::load_on;
 use hostler_testkit::{Server, proc};
@@ -60,7 +60,7 @@ fn an_application_that_truncates_shared_memory_kills_no_process() {
     // Looked at often, so that a page that is missing is met at once.
     let server = Server::app("hostile:app").option("workers", 2).option("stall-timeout", "100ms").start();
     let own = server.connect().get("/truncate").text();
-    // Nothing of it is left in a worker; what the master has is opened anew here, which only root or the same user may.
+    // A worker keeps no descriptor of it; here the master's is reopened, which only root or the same user may do.
     assert_eq!(own, "", "{own}");
     let masters = server.connect().get(&format!("/truncate/{}", server.master())).text();
     assert!(masters.contains("hostler-scoreboard") && !masters.contains("truncated"), "{masters}");

@@ -12,7 +12,7 @@ fn as_pid_1_orphans_are_reaped_and_nothing_else_happens() {
         return;
     }
     let server = Server::app("supervised:app").option("workers", 2).wrapped(AS_PID_1).start();
-    // No handler is to take longer than a client waits.
+    // Each request stays within the client's timeout.
     for _ in 0..20 {
         assert_eq!(server.connect().get("/orphans/50").text(), "50 orphans");
     }
@@ -87,14 +87,14 @@ fn upgraded_as_pid_1() -> (Server, i32) {
     (server, first)
 }
 
-/// Stops what is left of the upgrades of a server that is PID 1 of a namespace.
+/// Stops a server that is PID 1 of a namespace, with its upgrades.
 fn stop_pid_1(mut server: Server, first: i32) {
     kill(Pid::from_raw(first), Signal::SIGTERM).unwrap();
     assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
     server.wait_empty();
 }
 
-/// The child of a process that is a master, and no mold that is about to leave.
+/// The child of a process that is a master.
 fn master_below(pid: i32) -> i32 {
     proc::children(pid).into_iter().find(|pid| proc::title(*pid).contains("master")).unwrap()
 }

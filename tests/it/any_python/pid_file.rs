@@ -30,7 +30,7 @@ fn a_pid_file_of_a_running_server_is_respected_and_a_stale_one_is_not() {
     assert!(log.contains("cannot use the pid file"), "{log}");
 }
 
-/// What is to be reached by the pid file is reached, if not at once.
+/// The pid file is retried until it can be written.
 #[test]
 fn a_pid_file_that_cannot_be_written_is_written_later() {
     let (dir, away) = (directory("late-pid"), directory("late-pid-away"));

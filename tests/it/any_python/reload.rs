@@ -1,5 +1,5 @@
-//! Reloads (SIGHUP): which one counts, what they read again, and what they leave as it is. Of the code that they
-//! load: `each_python/reload.rs`.
+//! Reloads (SIGHUP): which one counts, what is read again, and what is not changed. The code that they
+//! load is in `each_python/reload.rs`.
 
 use crate::support::{Place, slow_import, start, workspace};
 use hostler_testkit::{Conn, Load, Server, directory};
@@ -17,7 +17,7 @@ fn of_reloads_in_quick_succession_the_last_one_counts() {
         server.wait_for(&format!("reloading generation={reload}"), 1);
     }
     server.wait_for(" reloaded generation=4", 1);
-    // The worker of before accepts until it hears of that.
+    // The old worker accepts until it learns of that.
     server.wait_for("worker draining", 1);
     let who = server.connect().get("/who").text();
     assert!(who.starts_with("1 4 "), "{who}");
@@ -43,7 +43,7 @@ fn a_configuration_file_is_read_again_at_a_reload() {
     server.stop();
 }
 
-/// What a pipe said is gone: read again it would wait for ever, or say nothing.
+/// A pipe cannot be read again: that would block, or return nothing.
 #[test]
 fn a_configuration_that_was_a_pipe_is_not_read_again() {
     let pipe = directory("pipes").join("config");
@@ -155,7 +155,7 @@ fn a_worker_that_is_forked_after_its_generation_ended_exits() {
     server.wait_for("worker ended", 1);
     server.signal(Signal::SIGHUP);
     server.wait_for(" reloaded generation=1", 1);
-    // It was told to fork another worker before anybody reloaded.
+    // It was told to fork another worker before the reload.
     kill(Pid::from_raw(mold), Signal::SIGCONT).unwrap();
     // The master, the new mold and its worker.
     server.wait_until("left alone", || server.processes().len() == 3);

@@ -37,12 +37,12 @@ fn a_worker_without_descriptors_neither_spins_nor_stops_accepting() {
     assert!(Command::new("prlimit").args(limit).status().unwrap().success());
     let crowd: Vec<_> = (0..8).map(|_| server.connect()).collect();
     server.wait_for("cannot accept", 1);
-    // Serves on, and is at rest meanwhile: its time on the processor, in hundredths of a second.
+    // It serves on without spinning: its CPU time, in ticks of 10 ms.
     let used = || proc::cpu_ticks(worker);
     let (began, before) = (Instant::now(), used());
     while began.elapsed().as_millis() < 1500 {
         assert_eq!(kept.get("/pid").status, 200);
-        // Time at rest is what is measured.
+        // CPU time while idle is what is measured.
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     assert!(used() - before < 75, "{} ticks in 150", used() - before);

@@ -1,4 +1,4 @@
-//! What systemd is told: readiness, reloads, health, the main process, the stop.
+//! Notifications to systemd: readiness, reloads, watchdog, main process, stop.
 
 use super::upgrade::upgrade;
 use hostler_testkit::{LIMIT, Server, directory, receive, received};
@@ -30,7 +30,7 @@ fn systemd_is_notified_of_readiness_reload_health_and_stop() {
     let mut server = server;
     assert_eq!(server.wait_exit_of_master().code(), Some(0));
     let successor = server.processes().into_iter().min().unwrap();
-    // What the old one said while it left is about itself, and would be taken for the service's state.
+    // STOPPING of the old server would be taken for the service's state.
     let left = received(&manager);
     assert!(!left.contains("STOPPING"), "{left}");
     // The new one has the watchdog, although the variable named the old one.
@@ -55,7 +55,7 @@ fn a_service_manager_that_does_not_read_delays_nothing() {
         .start();
     server.signal(Signal::SIGHUP);
     server.wait_for(" reloaded generation=1", 1);
-    // Readable again, it is told what it must know, in order.
+    // Once it reads again, the state changes arrive in order.
     manager.set_read_timeout(Some(LIMIT)).unwrap();
     let mut said = String::new();
     while said.matches("READY=1").count() < 2 {
@@ -70,7 +70,7 @@ fn a_service_manager_that_does_not_read_delays_nothing() {
     server.stop();
 }
 
-/// systemd takes what any process of the unit says for the state of the service.
+/// systemd takes a notification of any process of the unit for the state of the service.
 #[test]
 fn a_failed_upgrade_sends_nothing_to_the_service_manager() {
     let dir = directory("quiet");

@@ -18,7 +18,7 @@ fn a_terminal_that_changes_its_size_takes_no_workers_away() {
     assert!(Command::new("stty").args(size).status().unwrap().success());
     // And as programs that pass signals on do it.
     server.signal(Signal::SIGWINCH);
-    // Signals are heard in this order, or both at once with SIGWINCH last; the second round is after both.
+    // Signals arrive in this order, or both at once with SIGWINCH last; the second SIGTTIN follows both.
     server.signal(Signal::SIGTTIN);
     server.wait_for("worker ready", 3);
     server.signal(Signal::SIGTTIN);

@@ -1,4 +1,4 @@
-//! Responses that are complete before their applications are done: what follows is heard, finished and told.
+//! Responses that are complete before their handlers: what handlers do after the response is finished, cancelled or logged.
 
 use hostler_testkit::Server;
 use nix::sys::signal::Signal;

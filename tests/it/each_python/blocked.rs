@@ -1,4 +1,4 @@
-//! Handlers that block the loop without being stuck: what is logged of them, and that nothing else changes.
+//! Handlers that block the event loop for a while: they are logged, and nothing else changes for them.
 
 use crate::support::{connections, get};
 use hostler_testkit::{Conn, Server, line_of};
@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The seconds that a call took, and what it returned.
+/// How many seconds a call took, and what it returned.
 fn timed(server: &Server, path: &str) -> (f64, i32) {
     let text = server.connect().get(path).text();
     let (seconds, returned) = text.split_once(' ').unwrap_or_else(|| panic!("{path}: {text}"));
@@ -21,7 +21,7 @@ fn system_calls_of_c_code_take_their_time_although_the_loop_is_observed() {
         let places = ["line of poll", "line of sleep", "line of poll with the GIL"];
         for (path, place) in ["/poll/3", "/sleep/3", "/poll_with_the_gil/3"].into_iter().zip(places) {
             let (seconds, returned) = timed(&server, path);
-            // A signal would end the one with -1, the other with the seconds that were left.
+            // A signal would interrupt the first with -1, the second with the remaining seconds.
             assert!(seconds >= 2.9 && returned == 0, "{path}: {seconds} s, {returned}");
             server.wait_for(&format!("blocking.py:{} in", line_of("blocking.py", &format!("# {place}"))), 1);
         }
@@ -70,9 +70,9 @@ fn the_thread_of_an_idle_worker_sleeps() {
     let limit = std::time::Instant::now() + hostler_testkit::LIMIT;
     loop {
         let before = switches();
-        // That nothing happens for this long is what is tested.
+        // The test is that nothing happens for this long.
         std::thread::sleep(std::time::Duration::from_millis(500));
-        // It has its name from its first moment on, which may come after the first answer.
+        // It has its name from its start on, which may be after the first response.
         if before.len() == 1 && switches() == before {
             break;
         }
@@ -115,7 +115,7 @@ fn finished_responses_are_sent_while_another_handler_blocks_the_thread() {
     // All of them are ready in the turn that follows this.
     let mut first = server.connect();
     first.send(get("/block?s=0.3"));
-    // Nothing tells that its handler has begun to block; if it has not, the test passes for a lesser reason.
+    // No event shows that its handler blocks by now; if it does not yet, the test checks less.
     sleep(Duration::from_millis(50));
     for conn in &mut quick {
         conn.send(get("/quick"));

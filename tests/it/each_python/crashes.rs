@@ -1,4 +1,4 @@
-//! Applications that crash, exit and close what is not theirs: the log says what happened, others serve on.
+//! Applications that crash, exit, or close descriptors that are not theirs: the log names the cause, other workers serve on.
 
 use hostler_testkit::{Builder, Server, line_of};
 use nix::sys::signal::Signal;
@@ -11,7 +11,7 @@ fn interfaces() -> [Builder; 3] {
     })
 }
 
-/// Asks for what ends the worker; there may be an answer or not.
+/// Requests something that ends the worker; there may be a response or not.
 fn ask_for_the_end(server: &Server, path: &str) {
     let _ = server.connect().try_get(path, true);
 }
@@ -46,7 +46,7 @@ fn a_crash_is_logged_once_though_the_application_enabled_faulthandler() {
     server.wait_for("worker crashed", 1);
     assert_eq!(server.log().matches("Fatal Python error").count(), 1, "{}", server.log());
     server.wait_for("worker ready", 2);
-    // An application's own choice stands.
+    // An application's own settings are kept.
     assert_eq!(server.connect().get("/own_faulthandler").text(), "enabled");
     ask_for_the_end(&server, "/segfault");
     server.wait_for("killed by SIGSEGV", 2);

@@ -28,7 +28,7 @@ pub(crate) fn ask(server: &Server, question: &str) -> Value {
     serde_json::from_str(&reply.text()).unwrap_or_else(|_| panic!("{question}: {}", reply.text()))
 }
 
-/// What only the server opens: sockets, epoll sets, timers, memory. The test itself leaves pipes and files to it.
+/// What only the server opens: sockets, epoll sets, timers, memory. Pipes and files are the test's.
 fn assert_ordinary(found: &Value) {
     assert_eq!(found.get("failed"), None, "{found}");
     for (_, link) in found["descriptors"].as_object().unwrap() {
@@ -121,7 +121,7 @@ fn a_forked_process_that_returns_from_the_handler_exits_and_sends_nothing() {
         let server = server.start();
         for (way, code) in [("returns", 0), ("returns/exit", 7), ("returns/raise", 1)] {
             let mut client = server.connect();
-            // One answer, of the worker: what the other process ended with.
+            // One response, sent by the worker: the other process's exit status.
             assert_eq!(client.get(&format!("/{way}")).text(), code.to_string());
             assert_eq!(client.get("/pid").text(), ask(&server, "pid").to_string());
         }

@@ -48,7 +48,7 @@ fn starlette_serves_and_one_busy_worker_does_not_stop_the_other() {
 
     let busy_pid = conn.get("/pid").text();
     conn.send("GET /busy?rounds=20000000 HTTP/1.1\r\nhost: t\r\n\r\n");
-    // Once the other worker answers ten times in a row, the busy one leaves connections alone.
+    // The busy worker leaves connections to its sibling.
     let others = (0..200).map(|_| server.connect().get("/pid").text()).filter(|pid| *pid != busy_pid);
     assert!(others.count() >= 100);
     assert_eq!(conn.reply().unwrap().status, 200);

@@ -1,4 +1,4 @@
-//! Whom the application's code runs as, from its first instruction on.
+//! The user that application code runs as, from its first instruction on.
 
 use hostler_testkit::{Builder, READABLE_PYTHON, Server, can_make_namespaces, directory, python};
 use nix::sys::signal::Signal;

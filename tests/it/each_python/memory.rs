@@ -16,7 +16,7 @@ fn all_descriptors() -> u64 {
 fn ten_thousand_idle_connections_take_little_memory_and_can_be_used_again() {
     /// In KiB, of the worker's.
     const MOST: u64 = 8;
-    // What the server and other tests need is left.
+    // Leaves descriptors for the server and for other tests.
     let count = all_descriptors().saturating_sub(2_000).min(10_000);
     if count < 1_000 {
         // Too few share what the worker needs anyway.
@@ -32,7 +32,7 @@ fn ten_thousand_idle_connections_take_little_memory_and_can_be_used_again() {
     let grown = || proc::private_dirty_kib(worker).saturating_sub(before);
     wait_until("small", || grown() <= count * MOST);
     conns.iter_mut().step_by(100).for_each(|conn| assert_eq!(conn.get("/pid").status, 200));
-    // Somebody new is served beside them, and all end well.
+    // New connections are served beside them, and a stop ends all.
     assert_eq!(server.connect().get("/pid").status, 200);
     server.stop();
 }
@@ -56,9 +56,9 @@ fn idle_connections_are_small_and_can_be_used_again() {
     for conn in &mut conns {
         assert_eq!(conn.request("POST", "/echo", "", b"again").text(), "again");
     }
-    // One that said half a request when it rested, and the other half later.
+    // One is parked again in the middle of a request, which then continues.
     conns[0].send("GET /pid HT");
-    // No log line and nothing in /proc tells that it rests again, which takes a second.
+    // No log line and nothing in /proc shows that it is parked again, which takes a second.
     std::thread::sleep(Duration::from_millis(1100));
     conns[0].send("TP/1.1\r\nhost: t\r\n\r\n");
     assert_eq!(conns[0].reply().unwrap().status, 200);

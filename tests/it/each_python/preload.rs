@@ -67,7 +67,7 @@ fn a_worker_whose_mold_dies_before_reporting_it_does_not_boot() {
     server.stop();
 }
 
-/// Between the two forks of a birth there is a process that nobody knows of.
+/// Between the two forks of a worker there is a process that the master does not know yet.
 #[test]
 fn a_process_that_is_stopped_while_it_forks_is_not_left_behind() {
     let file = std::env::temp_dir().join(format!("hostler-births-{}", std::process::id()));

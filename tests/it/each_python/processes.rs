@@ -88,7 +88,7 @@ fn nothing_outlives_a_killed_master_and_requests_in_flight_are_answered() {
     let mut server = Server::app("asgi_app:app").start();
     let mut conn = server.connect();
     conn.send("GET /slow?0.4 HTTP/1.1\r\nhost: t\r\n\r\n");
-    // The request is in flight once its worker answers somebody else on a later connection.
+    // The request is in flight once its worker responds on a later connection.
     assert_eq!(server.connect().get("/pid").status, 200);
     server.signal(Signal::SIGKILL);
     let killed = Instant::now();

@@ -72,7 +72,7 @@ fn an_import_that_hangs_is_replaced_by_a_later_reload() {
         server.wait_for("a later reload replaces the one that was under way generation=1", 1);
         server.wait_for(" reloaded generation=2", 1);
         assert_eq!(Conn::to(address).get("/").status, 200);
-        // What hung is gone as well: master, mold and two workers are left.
+        // The stuck processes are gone: master, mold and two workers remain.
         server.wait_until("alone", || server.processes().len() == 4);
         server.stop();
     }
@@ -85,7 +85,7 @@ fn a_reload_that_fails_shows_the_application_s_traceback_and_no_other() {
     let server =
         Server::app("unimportable:app").option("workers", 6).env("BROKEN", broken.to_str().unwrap()).start();
     fs::write(&broken, "").unwrap();
-    // Each time the mold is left while it forks: what it says then nobody hears.
+    // The mold is terminated while it forks, and its errors are not logged.
     for round in 1..=5 {
         server.signal(Signal::SIGHUP);
         server.wait_for("not reloaded: the running workers serve on", round);

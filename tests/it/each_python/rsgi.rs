@@ -167,7 +167,7 @@ fn websockets_are_accepted_refused_and_closed() {
     assert_eq!(close_of(&mut connect(&server, "/ws_close")).0, 4002);
     assert_eq!(close_of(&mut connect(&server, "/ws_raise")).0, 1011);
     server.wait_for("raised in an RSGI socket on purpose", 1);
-    // What is no socket is answered by the same application.
+    // Plain requests go to the same application.
     assert_eq!(server.connect().get("/str").status, 201);
     server.stop();
 }

@@ -61,7 +61,7 @@ fn programs_that_an_application_starts_ignore_no_signal() {
     let server = Server::app("hostile:app").option("workers", 1).start();
     let told = server.connect().get("/signals").text();
     let masks = told.lines().map(|line| u64::from_str_radix(line.split('\t').nth(1).unwrap(), 16).unwrap());
-    // Real-time signals, which are beyond these, may be ignored by whoever runs the tests.
+    // Real-time signals, which are beyond these, may be ignored by the process that runs the tests.
     assert_eq!(masks.map(|mask| mask & 0x7fff_ffff).collect::<Vec<_>>(), [0, 0], "{told}");
     server.stop();
 }

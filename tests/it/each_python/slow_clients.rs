@@ -1,4 +1,4 @@
-//! Clients that read or send slowly or not at all, and bodies that nobody reads, on every interface.
+//! Clients that read or send slowly or not at all, and unread bodies, on every interface.
 
 use crate::support::{body_is_no_request, connections, get, reads_slowly};
 use std::{
@@ -53,7 +53,7 @@ fn a_client_that_reads_nothing_is_reset_and_a_slow_one_is_served() {
                 count => all.extend_from_slice(&block[..count]),
             }
         }
-        // It was reset in the meantime: what it had not taken is gone.
+        // It was reset in the meantime: what it had not read is lost.
         assert!(stuck.reply().is_err(), "{interface} {threads}");
         server.stop();
     });
@@ -112,7 +112,7 @@ fn a_broken_upload_does_not_delay_a_stop() {
         let server = connections(interface).option("blocking-threads", threads).start();
         let mut conn = server.connect();
         conn.send("POST /read HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\nhello");
-        // Nothing tells that the application waits for the rest.
+        // No event shows that the handler waits for the rest.
         sleep(Duration::from_millis(200));
         drop(conn);
         let begun = Instant::now();

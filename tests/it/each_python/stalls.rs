@@ -67,7 +67,7 @@ fn a_worker_that_stalls_in_any_way_is_replaced_and_its_line_logged() {
     }
     // Of the tasks too, if Python gets to run: not behind C code that holds the GIL, nor on a machine without time.
     assert!(server.log().contains("Stack for <Task 'Task-4' app>"), "{}", server.log());
-    // What was forked outlives its worker, and is this test's to end.
+    // Forked processes outlive their worker; this test kills them.
     end_strays(&server);
     server.stop();
 }

@@ -15,7 +15,7 @@ fn a_graceful_stop_answers_what_is_in_flight() {
     let mut idle = server.connect();
     assert_eq!(idle.get("/pid").status, 200);
     conn.send("GET /slow?0.5 HTTP/1.1\r\nhost: t\r\n\r\n");
-    // The request is in flight once its worker answers somebody else on a later connection.
+    // The request is in flight once its worker responds on a later connection.
     assert_eq!(server.connect().get("/pid").status, 200);
     server.signal(Signal::SIGTERM);
     assert_eq!(conn.reply().unwrap().text(), "slow answer");
@@ -48,7 +48,7 @@ fn responses_during_a_drain_delay_close_their_connections() {
     assert_eq!(kept.get("/pid").status, 200);
     server.signal(Signal::SIGTERM);
     server.wait_for("stopping gracefully", 1);
-    // The worker hears of it a moment later; its answers say from when on.
+    // The worker learns of it a moment later; its responses show when.
     wait_until("draining", || server.connect().get("/pid").header("connection") == Some("close"));
     let last = kept.get("/pid");
     assert_eq!((last.status, last.header("connection")), (200, Some("close")));
@@ -126,7 +126,7 @@ fn wsgi(threads: u16) -> Builder {
     Server::app("leaving_app:wsgi").option("workers", 1).option("blocking-threads", threads)
 }
 
-/// The worker leaves only when all of it is finished, which is not before it has been told to leave.
+/// The worker exits only when all of that is finished, which is not before it was told to stop.
 fn finishes(builder: Builder, kinds: &[&str]) {
     let directory = TempDir::new().unwrap();
     let go = directory.path().join("go");

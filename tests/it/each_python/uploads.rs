@@ -1,4 +1,4 @@
-//! Uploads that break in the middle: the client leaves, breaks the connection or the rules of chunks.
+//! Uploads that break off: the client disconnects, resets, or sends invalid chunks.
 
 use hostler_testkit::{Conn, Server};
 use nix::sys::signal::Signal;
@@ -46,13 +46,13 @@ fn rest(mut conn: Conn) -> Vec<u8> {
     conn.to_end().unwrap_or_default()
 }
 
-/// Neither answered as if all were well nor left pending: told what was wrong, or closed.
+/// Refused or closed, and neither answered as if it were complete nor left pending.
 fn is_refused(answer: &[u8], how: Break) -> bool {
     let told = answer.starts_with(b"HTTP/1.1 400 ");
     told || (answer.is_empty() && how != Break::Malformed)
 }
 
-/// Nothing is left that a stop would wait for.
+/// A stop has nothing to wait for.
 fn stops_at_once(mut server: Server) {
     server.signal(Signal::SIGTERM);
     assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
@@ -85,7 +85,7 @@ fn an_upload_that_breaks_while_its_response_is_streamed_ends_both() {
         server.wait_for(ends, number);
         server.wait_for("stream raised OSError", number);
     }
-    // Nobody reads what is sent, so the application waits for room.
+    // The client reads nothing, so the handler waits in `send`.
     let mut flooded = server.connect();
     flooded.send("POST /flood HTTP/1.1\r\nhost: t\r\ncontent-length: 1000\r\n\r\nhello");
     flooded.exactly(100_000).unwrap();

@@ -69,7 +69,7 @@ fn a_truncated_response_without_length_ends_with_a_reset() {
     server.stop();
 }
 
-/// What is waited for in vain is a client's goodbye, and nobody's answer.
+/// The drain waits for the client's FIN only; no response is outstanding.
 #[test]
 fn a_stop_that_cuts_no_request_logs_none() {
     let mut server = Server::app("connections:asgi")
@@ -181,14 +181,14 @@ fn an_early_response_is_read_slowly_while_its_request_goes_on() {
 
 const SLOWLY_READ: usize = 3_000_000;
 
-/// A connection of whose answers little fits into the client's kernel.
+/// A connection with a small receive buffer.
 fn narrow(server: &Server) -> TcpStream {
     let stream = Conn::into_stream(server.connect());
     setsockopt(&stream, RcvBuf, &100_000).unwrap();
     stream
 }
 
-/// Reads an answer of `SLOWLY_READ` bytes in about six seconds. `meanwhile` is called now and then with how much was read.
+/// Reads a response of `SLOWLY_READ` bytes in about six seconds; `meanwhile` is called every 100 ms with the bytes read so far.
 fn read_slowly(mut stream: TcpStream, name: &str, mut meanwhile: impl FnMut(&mut TcpStream, usize)) {
     let (mut all, mut block) = (Vec::new(), vec![0; 50_000]);
     let body = |all: &[u8]| all.windows(4).position(|end| end == b"\r\n\r\n").map(|end| all.len() - end - 4);

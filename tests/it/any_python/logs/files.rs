@@ -1,4 +1,4 @@
-//! `--log-file`: opened again when it is told to, full, gone, or a pipe.
+//! `--log-file`: reopened, on a full disk, in a removed directory, or a pipe.
 
 use super::{app, everything_works, named_pipe, reader};
 use hostler_testkit::{Server, directory, get_unix, wait_until};
@@ -50,7 +50,7 @@ fn a_log_file_at_its_size_limit_does_no_harm() {
     for pid in server.processes() {
         let limit = ["--pid", &pid.to_string(), "--fsize=8192"];
         let limited = Command::new("prlimit").args(limit).status().unwrap().success();
-        // Who lives between two forks has left by then, maybe.
+        // The process between two forks may have exited by then.
         assert!(limited || !fs::exists(format!("/proc/{pid}")).unwrap(), "{pid}");
     }
     everything_works(server, &socket);

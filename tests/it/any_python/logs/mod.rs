@@ -33,7 +33,7 @@ fn reader(pipe: &Path) -> File {
     File::options().read(true).custom_flags(flags).open(pipe).unwrap()
 }
 
-/// Writing without a log: workers answer and log, dead ones are replaced, a reload and a stop succeed.
+/// Without a working log: workers serve and log, killed ones are respawned, a reload and a stop succeed.
 fn everything_works(mut server: Server, socket: &Path) {
     wait_until("serving", || get_unix(socket, "/pid").is_ok());
     assert_eq!(get_unix(socket, "/log/3000").unwrap(), "logged");

@@ -40,7 +40,7 @@ fn an_unread_log_does_no_harm_and_lost_lines_are_counted() {
     let first: i32 = get_unix(&socket, "/pid").unwrap().parse().unwrap();
     kill(Pid::from_raw(first), Signal::SIGKILL).unwrap();
     wait_until("replaced", || server.processes().len() == 4 && !server.processes().contains(&first));
-    // The reader comes back to life: what was lost is told without anything else happening, once by each process.
+    // The log is read again: each process reports once how many lines were lost, without another event.
     let mut text = String::new();
     let mut read = |text: &mut String| {
         let mut block = vec![0; 1 << 16];
@@ -100,7 +100,7 @@ fn a_background_process_may_log_to_a_terminal_that_would_stop_it() {
     let name = ttyname(&terminal.slave).unwrap();
     let set = Command::new("stty").args(["-F", name.to_str().unwrap(), "tostop"]).status();
     assert!(set.unwrap().success());
-    // The wrapper leads the session and is in the foreground; the server is in the background.
+    // The wrapper is the session leader in the foreground; the server is in the background.
     let code = "import fcntl, os, sys, termios\n\
                 fcntl.ioctl(3, termios.TIOCSCTTY, 0)\n\
                 group = os.getpgrp()\n\
@@ -127,7 +127,7 @@ fn a_log_pipe_that_cannot_be_reopened_blocks_nothing() {
     let pipe = named_pipe(&dir);
     let _reader = reader(&pipe);
     let writing: OwnedFd = File::options().write(true).open(&pipe).unwrap().into();
-    // Another user's, and root without the right to open everything: as after `sudo -u` in a pipeline.
+    // Owned by another user, and root without CAP_DAC_OVERRIDE: as after `sudo -u` in a pipeline.
     nix::unistd::chown(&pipe, Some(65534.into()), Some(65534.into())).unwrap();
     fs::set_permissions(&pipe, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let (builder, socket) = app(&dir);
@@ -146,7 +146,7 @@ fn log_lines_never_reach_a_client_whose_socket_reuses_the_logs_descriptor() {
     let mut server = builder.option("workers", 1).wrapped(STDERR_IS_3).descriptor(writing).launch();
     wait_until("serving", || get_unix(&socket, "/pid").is_ok());
     assert_eq!(get_unix(&socket, "/close").unwrap(), "closed");
-    // Connections get the numbers that have become free; each logs, and gets its answer and nothing else.
+    // Connections reuse the freed descriptor numbers; each handler logs, and its client gets the response only.
     for _ in 0..8 {
         assert_eq!(get_unix(&socket, "/log/1").unwrap(), "logged");
     }

@@ -1,4 +1,4 @@
-//! Each signal, a kill and a stop of each process, in each state of a server: it serves on or ends, and nothing is left.
+//! Each signal, a kill and a stop of each process, in each state of a server: it serves on or exits, and no process or file is left.
 //! Here: how a server is brought into a state, and looked at.
 
 mod deaths;
@@ -99,7 +99,7 @@ impl Scene {
     }
 
     /// The children of masters: molds, workers, successors. Not who lives for a moment between two forks; if that is
-    /// stopped, nobody can tell it from a process of the application.
+    /// stopped, it cannot be distinguished from a process of the application.
     fn children(&self) -> Vec<i32> {
         let masters = self.masters();
         let is_child = |pid: &i32| proc::parent(*pid).is_some_and(|parent| masters.contains(&parent));
@@ -114,7 +114,7 @@ impl Scene {
         self.server.processes().into_iter().filter(is_worker).count()
     }
 
-    /// Whether somebody answers; false when the server has ended instead.
+    /// Waits until a request is served, or the server has exited; whether it is served.
     fn is_served(&self, what: &str) -> bool {
         let mut served = false;
         self.server.wait_until(&format!("served after {what}"), || {
@@ -124,18 +124,18 @@ impl Scene {
         served
     }
 
-    /// Whatever happened, it can be stopped, and nothing is left.
+    /// Stops it, and checks that nothing is left.
     fn ends(&mut self, what: &str) {
         for _ in 0..2 {
             for pid in self.masters() {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
             }
-            // Two signals at once are one, and nothing tells that a server which may just be starting has taken the first.
+            // Two pending signals are one, and no event shows that a starting server has taken the first.
             std::thread::sleep(Duration::from_millis(50));
         }
         self.server.wait_empty();
         let status = self.server.wait_exit_of_master().code();
-        // 3: the start failed, for what was killed was part of it.
+        // 3: the start failed, as the killed process was part of it.
         assert!(matches!(status, Some(0 | 3)), "{what}: {status:?}\n{}", self.server.log());
     }
 }

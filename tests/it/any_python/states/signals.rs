@@ -96,7 +96,7 @@ fn pairs_of_signals() {
     }
 }
 
-/// A worker that nobody wants any more is no failure of the start.
+/// Stopping a worker that is no longer needed does not fail the start.
 #[test]
 fn workers_stopped_before_anything_served_fail_no_start() {
     for signals in [[Signal::SIGTTIN, Signal::SIGTTOU], [Signal::SIGHUP, Signal::SIGHUP]] {

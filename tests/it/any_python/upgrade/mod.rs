@@ -65,7 +65,7 @@ fn a_server_that_drains_longer_than_its_successor_leaves_the_socket_to_the_one_a
     let second = upgrade(&server);
     server.wait_for("upgraded: the other server serves", 1);
     signal(second, Signal::SIGUSR2);
-    // The second leaves before the first, which still answers.
+    // The second server exits before the first, which still drains.
     server.wait_for("the other server ended", 1);
     assert_eq!(conn.reply().unwrap().status, 200);
     server.wait_exit_of_master();
@@ -105,7 +105,7 @@ fn slow_boot() -> Builder {
     Server::app("supervised:app").option("workers", 1).env("IMPORT_SECONDS", "1")
 }
 
-/// Tells the server to upgrade; the process id of the new one.
+/// Starts an upgrade; returns the new server's process id.
 pub(crate) fn upgrade(server: &Server) -> i32 {
     server.signal(Signal::SIGUSR2);
     server.wait_for("upgrading: another server is started", 1);
@@ -122,7 +122,7 @@ fn signal(pid: i32, signal: Signal) {
 fn long_request(server: &Server, seconds: u32) -> hostler_testkit::Conn {
     let mut conn = server.connect();
     conn.send(format!("GET /wait/{seconds} HTTP/1.1\r\nhost: t\r\n\r\n"));
-    // Another one is answered only when this one is begun, for there is one worker.
+    // There is one worker: this request is in flight once a later one is served.
     assert_eq!(server.connect().get("/pid").status, 200);
     conn
 }

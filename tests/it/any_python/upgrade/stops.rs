@@ -26,7 +26,7 @@ fn a_stop_of_the_old_server_while_it_drains_stops_the_new_one_too() {
     upgrade(&server);
     server.wait_for("upgraded: the other server serves", 1);
     server.signal(Signal::SIGTERM);
-    // It is no second request to stop: what is in flight is answered.
+    // This is not a second stop: requests in flight are served.
     assert_eq!(long.reply().unwrap().text(), "waited");
     server.wait_for("stopped", 2);
     server.wait_empty();

@@ -8,7 +8,7 @@ fn a_client_that_disconnects_is_a_disconnect_event() {
     let server = Server::app("asgi_app:app").option("workers", 1).start();
     let mut leaving = server.connect();
     leaving.send("GET /disconnect HTTP/1.1\r\nhost: t\r\n\r\n");
-    // The application has the request once somebody who came later is answered.
+    // The application has the request once a later connection is served.
     assert_eq!(server.connect().get("/seen").status, 200);
     drop(leaving);
     wait_until("told to the application", || {

@@ -21,7 +21,7 @@ fn an_exception_after_the_response_began_aborts_the_connection() {
         let mut conn = server.connect();
         conn.send("GET /raise_late HTTP/1.1\r\nhost: t\r\n\r\n");
         let sent = String::from_utf8(conn.to_end().unwrap()).unwrap();
-        // What was sent before arrives, and does not look whole.
+        // What was sent before arrives, visibly truncated.
         assert!(sent.starts_with("HTTP/1.1 200") && sent.ends_with("5\r\nbegun\r\n"), "{sent}");
         server.wait_for("raised late on purpose", 1);
         // A stop would wait for the client's end of a connection that broke.

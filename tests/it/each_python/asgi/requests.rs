@@ -1,4 +1,4 @@
-//! What an ASGI application is told of a request: scope, body, context.
+//! What an ASGI application gets of a request: scope, body, context.
 
 use super::serve;
 use hostler_testkit::Server;

@@ -100,10 +100,10 @@ fn early_hints_precede_the_response_and_never_interrupt_it() {
     assert_eq!(first.headers[1].1, "</b.js>; rel=preload");
     assert_eq!(conn.reply().unwrap().header("link"), Some("</c.png>; rel=preload"));
     assert_eq!(conn.reply().unwrap().text(), "hinted");
-    // A client of HTTP/1.0 knows no interim answers.
+    // HTTP/1.0 has no interim responses.
     conn.send("GET /hints HTTP/1.0\r\nhost: t\r\n\r\n");
     assert_eq!(conn.reply().unwrap().text(), "hinted");
-    // Those who do not wait for answers get them in order, with hints or without.
+    // Pipelining clients get responses in order, with hints or without.
     let mut conn = server.connect();
     conn.send("GET /pid HTTP/1.1\r\nhost: t\r\n\r\nGET /hints HTTP/1.1\r\nhost: t\r\n\r\n");
     assert_eq!(conn.reply().unwrap().status, 200);

@@ -45,7 +45,7 @@ fn pongs_are_heard_though_the_application_does_not_receive() {
             }
         }
     }
-    // It is heard again: a client that says nothing now is given up.
+    // The application receives again: a client that sends nothing now is disconnected.
     server.wait_for("then 1011", 1);
     server.stop();
 }
@@ -74,7 +74,7 @@ fn what_waits_for_an_application_is_limited_by_its_bytes() {
     drop(small);
 }
 
-/// Sends the same bytes so many times, or until nobody takes them; how many times it was.
+/// Sends the same bytes so many times, or until the server takes no more; returns how many times.
 fn write_until_refused(stream: &mut TcpStream, bytes: &[u8], times: usize) -> usize {
     for time in 0..times {
         let mut written = 0;
@@ -102,7 +102,7 @@ fn a_client_that_never_reads_is_disconnected() {
 fn a_client_that_reads_slowly_is_served() {
     let server = app().option("ws-ping-interval", 2).option("ws-ping-timeout", 2).start();
     let mut conn = open(&server, "/flood");
-    // Far behind all pings, which are among what it reads.
+    // It reads pings far later than they are sent.
     let (begun, mut read) = (Instant::now(), 0);
     while begun.elapsed() < Duration::from_secs(8) {
         read += conn.exactly(400_000).unwrap().len();

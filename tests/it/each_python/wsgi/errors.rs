@@ -1,4 +1,4 @@
-//! Applications that raise, exit, or say what is not so.
+//! Applications that raise, exit, or declare what is not true.
 
 use super::{Go, adverse_app, adverse_both, all_of, both, read_until, send_get, wait_for_state};
 

@@ -39,7 +39,7 @@ fn a_file_wrapper_sends_what_its_object_reads() {
         assert_eq!((ahead.text().as_str(), ahead.header("content-length")), ("second line\n", Some("12")));
         let written = conn.get(&format!("/written_file?{path}"));
         assert_eq!(written.text(), "first line\nsecond line\nand more");
-        // The kernel tells no length of such a file.
+        // The kernel reports no length for such a file.
         assert!(conn.get("/file?/proc/self/status").text().starts_with("Name:"));
         assert_eq!(conn.get("/file?/dev/null").body.len(), 0);
     });

@@ -20,7 +20,7 @@ fn wsgi_app(threads: u16) -> Builder {
     Server::app("wsgi_app:app").option("blocking-threads", threads)
 }
 
-/// Every test that does not say otherwise runs both ways.
+/// With one thread and with several.
 fn both(test: impl Fn(&Server)) {
     for threads in [1, 4] {
         test(&wsgi_app(threads).start());

@@ -22,7 +22,7 @@ fn a_piece_is_on_its_way_before_the_next_is_asked_for() {
 #[test]
 fn a_written_piece_is_on_its_way_before_the_application_goes_on() {
     adverse_both(|server| {
-        // In place the first answer of this kind takes another way than those after it.
+        // With one thread, the first response of this kind takes another path than later ones.
         for round in 0..3 {
             let go = Go::new();
             let mut conn = server.connect();
@@ -51,10 +51,10 @@ fn others_are_served_between_written_pieces() {
 fn written_responses_are_framed_as_all_others() {
     for threads in [1, 4] {
         for path in ["/write", "/write_length", "/write_raises", "/write_empty"] {
-            // A worker's first answer of this kind is the one that differs.
+            // A worker's first response of this kind takes a path of its own.
             let server = adverse_app(threads).start();
             if path == "/write_raises" {
-                // What was written arrives, and does not look whole.
+                // What was written arrives, visibly truncated.
                 assert!(all_of(&server, path).ends_with("\r\nhalf of it\r\n"), "{threads}");
             }
             let mut conn = server.connect();
@@ -114,7 +114,7 @@ fn others_are_served_between_empty_pieces() {
         let (mut conn, mut other) = (server.connect(), server.connect());
         send_get(&mut conn, "/until_flag?empty");
         let limit = Instant::now() + Duration::from_secs(20);
-        // Nothing tells when the stream has begun, which takes the flag back.
+        // No event shows that the stream has begun, which resets the flag.
         while !conn.is_readable() {
             assert_eq!(other.get("/flag").text(), "set");
             assert!(Instant::now() < limit);

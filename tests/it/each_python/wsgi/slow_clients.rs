@@ -42,7 +42,7 @@ fn a_disconnect_frees_the_thread_that_waits_for_the_client() {
         send_get(conn, "/blocks?1000000");
         conn.exactly(1).unwrap();
     }
-    // Nobody can be served until they leave.
+    // No request can be handled until they disconnect.
     let mut third = server.connect();
     send_get(&mut third, "/state?closed");
     slow.into_iter().for_each(reset);
@@ -83,7 +83,7 @@ fn clients_that_expect_a_100_hold_half_of_the_threads_at_most() {
             assert_eq!(conn.exactly(25).unwrap(), b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         assert_eq!(server.connect().get("/flag").text(), "set", "{threads} threads");
-        // Those that leave give the thread back.
+        // Clients that disconnect free their thread.
         slow.drain(..3).for_each(reset);
         for conn in &mut slow {
             conn.send("hello");

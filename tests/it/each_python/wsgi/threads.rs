@@ -66,10 +66,10 @@ fn requests_of_disconnected_clients_do_not_run() {
     let mut conns: Vec<_> = (0..4).map(|_| server.connect()).collect();
     conns.iter_mut().for_each(|conn| send_get(conn, "/mark"));
     wait_until("accepted", || sockets() == before + 5);
-    // Two break, two leave in good order; but those are taken for clients that wait with a closed side at first.
+    // Two reset and two close; those that close are taken for half-closed clients that still wait at first.
     conns.drain(..2).for_each(reset);
     wait_until("noticed", || sockets() == before + 3);
-    // There is no event to wait for: a second that passes is what is tested.
+    // No event to wait for: the test is what happens after a second.
     std::thread::sleep(Duration::from_millis(1500));
     drop(conns);
     wait_until("noticed", || sockets() == before + 1);
