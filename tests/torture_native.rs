@@ -31,7 +31,7 @@ fn main() -> Result<ExitCode, hostler::Error> {
         .respawn_interval(Duration::ZERO)
         .pid_file(&args[5])
         .process_name(&args[6])
-        .serve(|| tower::service_fn(answer))
+        .serve(|| tower::service_fn(response))
 }
 
 /// A request, as its query describes it.
@@ -69,7 +69,7 @@ fn cut(block: &[u8], at: usize, size: usize) -> Bytes {
     block.iter().copied().cycle().skip(at % block.len()).take(size).collect()
 }
 
-async fn answer(request: Request) -> Result<Response<Pieces>, Infallible> {
+async fn response(request: Request) -> Result<Response<Pieces>, Infallible> {
     let ask = Ask::of(&request);
     let mut got = 0;
     if ask.get("early") == 0 {
@@ -98,7 +98,7 @@ async fn answer(request: Request) -> Result<Response<Pieces>, Infallible> {
     Ok(response)
 }
 
-/// The answer to a request whose client broke off; it reaches nobody, or says 400.
+/// The response to a request whose client broke off; it is not sent, or is a 400.
 fn broken() -> Response<Pieces> {
     let mut response = Response::new(Pieces::new(Ask(HashMap::new()), true));
     *response.status_mut() = hyper::StatusCode::BAD_REQUEST;
@@ -130,7 +130,7 @@ async fn read(ask: &Ask, request: Request) -> Option<usize> {
     Some(got)
 }
 
-/// The answer's body.
+/// The response's body.
 struct Pieces {
     block: Vec<u8>,
     down: usize,

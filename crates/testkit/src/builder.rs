@@ -94,13 +94,8 @@ impl Builder {
     /// Starts it and waits until all workers are ready.
     #[must_use]
     pub fn start(mut self) -> Server {
-        if self.program == hostler() {
-            if !self.has_arg(&["--workers"]) {
-                self = self.option("workers", 2);
-            }
-            if self.descriptor.is_none() && !self.has_arg(&["--port", "--uds", "--bind"]) {
-                self = self.option("port", 0);
-            }
+        if self.program == hostler() && !self.has_arg(&["--workers"]) {
+            self = self.option("workers", 2);
         }
         let workers = self.workers;
         let mut server = self.launch();
@@ -118,7 +113,12 @@ impl Builder {
 
     /// Starts it and waits for nothing.
     #[must_use]
-    pub fn launch(self) -> Server {
+    pub fn launch(mut self) -> Server {
+        let listens = self.descriptor.is_some() || self.has_arg(&["--port", "--uds", "--bind", "--config"]);
+        if self.program == hostler() && !listens {
+            // The default port is the same for all tests.
+            self = self.option("port", 0);
+        }
         let mut line: Vec<OsString> = self.wrapper.iter().map(OsString::from).collect();
         line.push(self.program.clone().into());
         let mut command = Command::new(&line[0]);

@@ -15,18 +15,18 @@ pub(crate) enum Method {
 pub(crate) struct Ask {
     pub(crate) number: u64,
     pub(crate) method: Method,
-    /// How long the answer is, whether that is declared, and in how many pieces it comes.
+    /// How long the response is, whether that is declared, and in how many pieces it comes.
     pub(crate) down: usize,
     pub(crate) declared: bool,
     pub(crate) pieces: usize,
-    /// The application's pauses: between pieces, before the answer, with its thread blocked, between reads.
+    /// The application's pauses: between pieces, before the response, with its thread blocked, between reads.
     pub(crate) slow: u64,
     pub(crate) wait: u64,
     pub(crate) block: u64,
     pub(crate) slow_read: u64,
-    /// Work after the answer.
+    /// Work after the response.
     pub(crate) background: u64,
-    /// The answer comes before the body was read.
+    /// The response comes before the body was read.
     pub(crate) early: bool,
     /// How long the request's body is, and whether it is sent in chunks.
     pub(crate) up: usize,
@@ -122,12 +122,12 @@ impl Ask {
     }
 }
 
-/// What an answer's body repeats.
+/// What a response's body repeats.
 pub(crate) fn block_down(number: u64) -> Vec<u8> {
     (0..256).flat_map(|index| format!("d{number}.{index};").into_bytes()).collect()
 }
 
-/// What a request's body repeats: requests, so that a server that takes a body for the next request is heard of.
+/// What a request's body repeats: requests, so that a server that takes a body for the next request is noticed.
 pub(crate) fn block_up(number: u64) -> Vec<u8> {
     (0..64)
         .flat_map(|index| {

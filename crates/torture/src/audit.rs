@@ -1,4 +1,4 @@
-//! Looks whether anything is left over when the load is gone.
+//! Checks that nothing is left over after the load.
 
 use crate::{
     clock::wait_for,
@@ -24,7 +24,7 @@ const RESERVE: usize = 2;
 /// Threads that a worker keeps for WSGI calls that may wait for their clients, once there was one (`python/src/wsgi`).
 const WAITING_THREADS: usize = 4;
 
-/// What each role has at rest: the most of its processes.
+/// What each role has when idle: the maximum over its processes.
 #[derive(Clone, Debug)]
 pub(crate) struct Inventory(BTreeMap<Role, Rest>);
 
@@ -36,7 +36,7 @@ struct Rest {
     memory: u64,
 }
 
-/// What a server has that rests.
+/// What an idle server has.
 pub(crate) fn inventory(server: &Server) -> Inventory {
     let mut roles: BTreeMap<Role, Rest> = BTreeMap::new();
     for process in server.processes() {
@@ -85,7 +85,7 @@ impl Rest {
     }
 }
 
-/// Waits until nothing is left over; what is, if something stays.
+/// Waits until nothing is left over; returns what is.
 pub(crate) fn settle(server: &Server, before: &Inventory) -> Vec<String> {
     let mut left = Vec::new();
     wait_for(SETTLES, || {
@@ -120,7 +120,7 @@ fn leftovers(server: &Server, before: &Inventory) -> Vec<String> {
     left
 }
 
-/// What the scoreboard counts though nobody is there.
+/// What the scoreboard still counts without clients.
 fn scoreboard(server: &Server, workers: usize) -> Vec<String> {
     let used = match pages(server) {
         Ok(used) => used,
@@ -162,7 +162,7 @@ fn pages(server: &Server) -> io::Result<Vec<Glance>> {
     Ok(pages)
 }
 
-/// Waits until nobody drains or boots, and gives the server its number of workers back.
+/// Waits until no worker drains or boots, and restores the number of workers.
 pub(crate) fn restore_workers(server: &Server, workers: usize) {
     wait_for(SETTLES, || {
         let serving = pages(server).is_ok_and(|used| !used.is_empty() && used.iter().all(|page| page.serves));

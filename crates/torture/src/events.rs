@@ -83,7 +83,7 @@ impl Hand<'_> {
             }
             Act::Freeze(target, time) => {
                 let pid = self.find(target)?;
-                self.tell(format!("{target:?} ({pid}) stands still for {time} ms"));
+                self.tell(format!("{target:?} ({pid}) is suspended for {time} ms"));
                 send(pid, Signal::SIGSTOP);
                 let now = self.clock.now();
                 self.world.note(|history| history.frozen.push((now, now + time)));
@@ -113,12 +113,12 @@ impl Hand<'_> {
                 None
             }
             Act::LogStuck(time) => {
-                self.tell(format!("nobody reads the log for {time} ms"));
+                self.tell(format!("the log is not read for {time} ms"));
                 self.server.log.stick(Duration::from_millis(time));
                 None
             }
             Act::LogDead => {
-                self.tell("the log's reader is gone".into());
+                self.tell("the log's reader closes".into());
                 self.server.log.die();
                 None
             }
@@ -139,7 +139,7 @@ impl Hand<'_> {
         let now = self.clock.now();
         match (target, signal) {
             (Target::Worker(_), Signal::SIGKILL | Signal::SIGINT | Signal::SIGQUIT) => {
-                // What it has is only known while it stands still.
+                // Its connections are only known while it is suspended.
                 send(pid, Signal::SIGSTOP);
                 wait_for(Duration::from_secs(2), || proc::is_stopped(pid));
                 self.world.note_end_of(self.server, pid, self.clock.now());
@@ -174,7 +174,7 @@ impl Hand<'_> {
         self.tell(format!("{signal} stops the server, and it is started again"));
         let graceful = signal == Signal::SIGTERM;
         self.world.note(|history| history.stops.push(Stop { at, graceful, serves_again: u64::MAX }));
-        // Whoever stands still cannot stop.
+        // A suspended process cannot stop.
         self.server.processes().iter().for_each(|process| send(process.pid, Signal::SIGCONT));
         let wrong = self.server.stop(signal).or_else(|| {
             let left = self.server.leftovers();
@@ -215,7 +215,7 @@ impl Hand<'_> {
         });
         send(new, Signal::SIGKILL);
         send(old, Signal::SIGCONT);
-        if !wait_for(UPGRADES, || answers(self.server.addresses.tcp)) {
+        if !wait_for(UPGRADES, || responses(self.server.addresses.tcp)) {
             let what = "the successor died, and the server before it did not serve again";
             self.failures.lock().expect("no thread panics").push(what.into());
         }
@@ -237,17 +237,17 @@ impl Hand<'_> {
     }
 }
 
-/// Whether somebody answers a request.
-fn answers(server: SocketAddr) -> bool {
-    let answer = || {
+/// Whether a request is served.
+fn responses(server: SocketAddr) -> bool {
+    let response = || {
         let mut stream = TcpStream::connect_timeout(&server, ANSWERS)?;
         stream.set_read_timeout(Some(ANSWERS))?;
         stream.write_all(&Ask { last: true, ..Ask::new(2_000_000, 10) }.head())?;
         let mut text = Vec::new();
         stream.read_to_end(&mut text).map(|_| text.starts_with(b"HTTP/1.1 200 "))
     };
-    let answer: io::Result<bool> = answer();
-    answer.unwrap_or(false)
+    let response: io::Result<bool> = response();
+    response.unwrap_or(false)
 }
 
 /// Sends a signal; a process that is gone already does not mind.

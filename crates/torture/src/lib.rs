@@ -1,7 +1,7 @@
 //! Torture: random clients and random misfortune against a real server, every byte checked.
 //!
 //! A round draws a plan from its seed (`plan`), starts a server with small timeouts (`server`), lets the clients
-//! talk (`client`) while things happen to the server (`events`), and then judges: each answer is whole and right,
+//! talk (`client`) while things happen to the server (`events`), and then judges: each response is whole and right,
 //! or its connection ended for a cause that is on the list (`oracle`); nothing is left over (`audit`); the server
 //! stops as it should. A plan that fails is shortened (`shrink`) and told (`report`).
 //!

@@ -1,4 +1,4 @@
-//! The reader of the server's log: it may be told not to read for a while, or to leave.
+//! The reader of the server's log: it can be told not to read for a while, or to close.
 
 use nix::fcntl::{FcntlArg, fcntl};
 use std::{
@@ -26,7 +26,7 @@ struct Shared {
     lines: Mutex<Vec<String>>,
     /// Nothing is read until then, in milliseconds since `start`.
     stuck_until: AtomicU64,
-    /// Readers below this number leave.
+    /// Readers below this number close.
     dead_below: AtomicUsize,
     readers: AtomicUsize,
     start: Mutex<Option<Instant>>,
@@ -51,7 +51,7 @@ impl Log {
         self.0.stuck_until.fetch_max(until, Relaxed);
     }
 
-    /// Leaves for ever.
+    /// Closes it for good.
     pub(crate) fn die(&self) {
         self.0.dead_below.store(self.0.readers.load(Relaxed), Relaxed);
     }

@@ -1,4 +1,4 @@
-//! Judges what a client saw: every answer whole and right, or the connection ended for a cause on this list.
+//! Judges what a client saw: every response whole and right, or the connection ended for a cause on this list.
 
 use crate::{
     ask::Ask,
@@ -12,7 +12,7 @@ use crate::{
 /// Measured times are this inexact, in milliseconds.
 const SLACK: u64 = 400;
 
-/// How long resting connections may still be used once their worker alone was told to stop (`worker/life.rs`).
+/// How long idle connections may still be used once their worker alone was told to stop (crate `worker`).
 const RESTS_ON: u64 = 500;
 
 /// Why a connection may end before everything was answered.
@@ -24,16 +24,16 @@ pub(crate) enum Cause {
     RulesBroken,
     /// The client was slower than a limit.
     TooSlow,
-    /// An answer before said that it is the last one.
+    /// A response before said that it is the last one.
     SaidClose,
-    /// A request's body was not read, and nobody can tell where the next request begins.
+    /// A request's body was not read, so that the beginning of the next request is unknown.
     BodyUnread,
     /// The harness ended its worker.
     WorkerKilled,
     /// Its worker drained for longer than its grace.
     GraceOver,
-    /// Its worker alone was told to stop, so that resting connections were closed, and the request was sent as that
-    /// happened. (The whole service manager's group gets SIGTERM at a stop, and then nobody takes them over.)
+    /// Its worker alone was told to stop, so that idle connections were closed, and the request was sent as that
+    /// happened. (The whole service manager's group gets SIGTERM at a stop, and then no worker takes them over.)
     WorkerStopped,
     /// The server was told to stop before the request was sent.
     Stopping,
@@ -43,7 +43,7 @@ pub(crate) enum Cause {
     NotRunning,
     /// The server was told to have no workers.
     NoWorkers,
-    /// WebSockets are told to come back when their worker goes.
+    /// WebSocket clients are told to reconnect when their worker exits.
     Farewell,
     /// A process had no descriptors left.
     NoDescriptors,
@@ -82,7 +82,7 @@ pub(crate) fn judge(setup: &Setup, client: &Client, record: &Record, history: &H
     match (&record.end, talk) {
         (End::Complete, _) => Verdict::Good,
         (End::Scripted, _) => Verdict::Excused(Cause::ClientLeft),
-        (_, Some(talk)) if record.answers.len() == talk.asks.len() && record.partial.is_none() => {
+        (_, Some(talk)) if record.responses.len() == talk.asks.len() && record.partial.is_none() => {
             Verdict::Good
         }
         (End::NotMade(_), _) => case.or_failed(case.not_running()),
@@ -106,47 +106,48 @@ impl Case<'_> {
     fn complaint(&self) -> String {
         let record = self.record;
         let partial = record.partial.as_ref().map(|partial| format!(", then {partial}")).unwrap_or_default();
-        let place = record.answers.len();
+        let place = record.responses.len();
         let asked = match record.asked.get(place).copied().unwrap_or_default() {
             0 => "not sent to its end".into(),
             at => format!("sent by {at} ms"),
         };
         format!(
-            "{:?} at {} ms after {place} whole answers{partial}, for no allowed cause (connected at {} ms, the next \
+            "{:?} at {} ms after {place} whole responses{partial}, for no allowed cause (connected at {} ms, the next \
              request was {asked}, last heard of the server at {} ms)",
             record.end, record.ended, record.began, record.heard
         )
     }
 
-    /// Judges answers that nobody should have got.
+    /// Judges responses that should not have been sent.
     fn limits(&self, talk: &Talk) -> Option<Verdict> {
         // Native services have the limits that they are given.
         let limited = self.setup.interface != Interface::Native;
         let large = talk.asks.first().is_some_and(|ask| ask.down >= UNBUFFERED);
-        let served = self.record.answers.first().is_some_and(|answer| answer.status == 200);
-        (limited && talk.deaf && large && served)
-            .then(|| Verdict::Failed("an answer waited for a reader for longer than the server waits".into()))
+        let served = self.record.responses.first().is_some_and(|response| response.status == 200);
+        (limited && talk.deaf && large && served).then(|| {
+            Verdict::Failed("a response waited for a reader for longer than the server waits".into())
+        })
     }
 
-    /// A process stood still meanwhile.
+    /// A process was suspended meanwhile.
     fn was_frozen(&self) -> bool {
         let (from, to) = (self.record.began, self.record.ended);
         self.history.frozen.iter().any(|(begin, end)| *begin <= to && from <= end + SLACK)
     }
 
-    /// Judges answers that are not what the application answers.
+    /// Judges responses that the application does not send.
     fn statuses(&self, talk: &Talk) -> Option<Verdict> {
         let odd = self
             .record
-            .answers
+            .responses
             .iter()
             .enumerate()
-            .find(|(_, answer)| answer.status != 200 || !answer.numbered);
-        let (place, answer) = odd?;
+            .find(|(_, response)| response.status != 200 || !response.numbered);
+        let (place, response) = odd?;
         let broken = talk.breaks_at.is_some_and(|at| at <= place);
         let late = talk.late_from.is_some_and(|at| at <= place);
         let unread = place > 0 && is_early(&talk.asks[place - 1]);
-        let cause = match answer.status {
+        let cause = match response.status {
             400 if broken => Some(Cause::RulesBroken),
             408 if late => Some(Cause::TooSlow),
             500 if self.was_killed() => Some(Cause::WorkerKilled),
@@ -154,7 +155,7 @@ impl Case<'_> {
                 .history
                 .stops
                 .iter()
-                .any(|stop| !stop.graceful && stop.at <= answer.whole_at + SLACK) =>
+                .any(|stop| !stop.graceful && stop.at <= response.whole_at + SLACK) =>
             {
                 Some(Cause::QuickStop)
             }
@@ -165,9 +166,9 @@ impl Case<'_> {
         Some(cause.map_or_else(
             || {
                 Verdict::Failed(format!(
-                    "answer {place} has status {}{}{whole} for no allowed cause",
-                    answer.status,
-                    if answer.numbered { "" } else { ", is the server's own" }
+                    "response {place} has status {}{}{whole} for no allowed cause",
+                    response.status,
+                    if response.numbered { "" } else { ", is the server's own" }
                 ))
             },
             Verdict::Excused,
@@ -181,13 +182,13 @@ impl Case<'_> {
 
     /// Why the connection ended with this request unanswered.
     fn ended_early(&self, talk: &Talk) -> Option<Cause> {
-        // Nothing excuses that a client waits for ever.
+        // Nothing excuses that a client waits without end.
         if self.record.end == End::Hang {
             return None;
         }
-        let place = self.record.answers.len();
+        let place = self.record.responses.len();
         let nothing_came = self.record.partial.is_none();
-        if nothing_came && self.record.answers.last().is_some_and(|answer| answer.closes) {
+        if nothing_came && self.record.responses.last().is_some_and(|response| response.closes) {
             return Some(Cause::SaidClose);
         }
         if talk.breaks_at.is_some_and(|at| at <= place) {
@@ -313,7 +314,7 @@ impl Case<'_> {
     }
 }
 
-/// The answer may come before the body was read, and so end the connection.
+/// The response may come before the body was read, and so end the connection.
 fn is_early(ask: &Ask) -> bool {
     ask.early && ask.up > 0
 }

@@ -1,4 +1,4 @@
-//! What /proc tells of processes.
+//! What /proc reports of processes.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -34,7 +34,7 @@ pub(crate) struct Belongings {
     pub(crate) memory: u64,
 }
 
-/// The processes of a group that are not zombies, in the order of their birth, by titles that begin with `name`.
+/// The processes of a group that are not zombies, in the order of their start, by titles that begin with `name`.
 pub(crate) fn of_group(group: i32, name: &str) -> Vec<Process> {
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
@@ -61,7 +61,7 @@ fn role(pid: i32, name: &str) -> Role {
     }
 }
 
-/// Group, state and birth of a process.
+/// Group, state and start time of a process.
 fn stat(pid: i32) -> Option<(i32, char, u64)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();

@@ -12,10 +12,10 @@ pub(crate) fn line(plan: &Plan, outcome: &Outcome) -> String {
     let excused: Vec<String> =
         outcome.excused.iter().map(|(cause, count)| format!("{cause:?} {count}")).collect();
     format!(
-        "seed {} {}: {} answers, {} events, {:.1} s; excused: {}; {}",
+        "seed {} {}: {} responses, {} events, {:.1} s; excused: {}; {}",
         plan.seed,
         plan.setup,
-        outcome.answers,
+        outcome.responses,
         plan.events.len(),
         outcome.millis as f64 / 1000.0,
         if excused.is_empty() { "none".into() } else { excused.join(", ") },

@@ -26,7 +26,7 @@ use std::{
 /// What came of a round.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    pub(crate) answers: usize,
+    pub(crate) responses: usize,
     pub(crate) excused: BTreeMap<Cause, usize>,
     pub(crate) failures: Vec<Failure>,
     pub(crate) history: History,
@@ -121,7 +121,7 @@ fn judge(plan: &Plan, records: &[Record], outcome: &mut Outcome) {
             outcome.failures.push(Failure { client: Some(client.id), what });
             continue;
         };
-        outcome.answers += record.answers.len();
+        outcome.responses += record.responses.len();
         match oracle::judge(&plan.setup, client, record, &outcome.history) {
             Verdict::Good => {}
             Verdict::Excused(cause) => *outcome.excused.entry(cause).or_default() += 1,
@@ -130,20 +130,20 @@ fn judge(plan: &Plan, records: &[Record], outcome: &mut Outcome) {
     }
 }
 
-/// Some plain requests, which a server that rests answers.
+/// Some plain requests to an idle server.
 fn probe(server: &Server, clock: Clock, failures: &mut Vec<Failure>) {
     for number in 0..12 {
         let asks = (0..3).map(|place| Ask::new(1_000_000 + number * 3 + place, 3_000)).collect();
         let does = Does::Talk(Talk::simple(asks, Reader::Fast));
         let client = Client { id: usize::MAX, begins: 0, unix: false, manner: "probe", does };
         let record = client::run(&client, &server.addresses, clock);
-        if record.answers.len() != 3 || record.fault.is_some() {
-            let what = format!("a plain request to a resting server: {:?} {:?}", record.end, record.fault);
+        if record.responses.len() != 3 || record.fault.is_some() {
+            let what = format!("a plain request to an idle server: {:?} {:?}", record.end, record.fault);
             return failures.push(Failure { client: None, what });
         }
-        // Before the load and when it is gone, nobody is there.
-        if let Some(answer) = record.answers.iter().find(|answer| answer.sockets > 0) {
-            let what = format!("left over: {} WebSockets in an application", answer.sockets);
+        // Before and after the load there are no clients.
+        if let Some(response) = record.responses.iter().find(|response| response.sockets > 0) {
+            let what = format!("left over: {} WebSockets in an application", response.sockets);
             return failures.push(Failure { client: None, what });
         }
     }

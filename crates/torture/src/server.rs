@@ -29,12 +29,12 @@ use std::{
 
 /// What requests in flight get when their worker stops.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
-/// How long a head may take, and a connection rest.
+/// How long a head may take, and a connection be idle.
 pub(crate) const HEADER_LIMIT: Duration = Duration::from_secs(3);
-/// How long a body may stall, and how long an answer may wait for its reader.
+/// How long a body may stall, and how long a response may wait for its reader.
 const BODY_LIMIT: Duration = Duration::from_secs(3);
 const WRITE_LIMIT: Duration = Duration::from_secs(6);
-/// How long a worker may stand still. Longer than anything that a plan does to one.
+/// The stall timeout. Longer than a plan blocks or suspends a worker.
 const STALL: Duration = Duration::from_secs(15);
 /// How long a start may take.
 const START: Duration = Duration::from_secs(40);

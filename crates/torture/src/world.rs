@@ -1,4 +1,4 @@
-//! What was done to the server and what became of its processes, for those who judge afterwards.
+//! What was done to the server and what happened to its processes, for the oracle.
 
 use crate::{
     clock::{Clock, millis},
@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-/// How often is looked who has which connection.
+/// The interval at which connections are attributed to workers.
 const LOOK: Duration = Duration::from_millis(150);
 
 /// What happened in a round, with times in milliseconds.
@@ -41,7 +41,7 @@ pub(crate) struct History {
     pub(crate) few_descriptors: Vec<(u64, u64)>,
     /// The process that had a client last, by the client's port.
     owners: HashMap<u16, i32>,
-    /// When a process stood still: from and until.
+    /// When a process was suspended: from and until.
     pub(crate) frozen: Vec<(u64, u64)>,
     /// Those that had a client when they were ended.
     lost: HashMap<u16, i32>,
@@ -69,7 +69,7 @@ impl World {
         self.0.lock().expect("no thread panics").clone()
     }
 
-    /// Looks who has which connection until told to stop.
+    /// Attributes connections to workers until told to stop.
     pub(crate) fn watch(&self, server: &Server, clock: Clock, ends: &AtomicBool) {
         while !ends.load(Relaxed) {
             let workers = server.with_role(Role::Worker);
@@ -112,8 +112,8 @@ impl History {
         self.killed.iter().find(|(killed, _)| killed == pid).map(|(_, at)| *at)
     }
 
-    /// Whether a client connected while a process that had been told to end at once was still there, and may have gone
-    /// with it: nobody looked who had it.
+    /// Whether a client connected while a process that had been told to exit at once was still there, and may have been
+    /// lost with it: the connection was not attributed yet.
     pub(crate) fn came_to_the_killed(&self, port: u16, began: u64, ended: u64) -> bool {
         let owner = self.owners.get(&port);
         let gone = |killed: i32| self.gone.iter().find(|(pid, _)| *pid == killed).map(|(_, at)| *at);
@@ -123,8 +123,8 @@ impl History {
         })
     }
 
-    /// When the process that had this client last was told to stop, if it was; of clients that were with nobody when
-    /// was looked, when any was.
+    /// When the process that had this client last was told to stop, if it was; of clients that were not attributed to a
+    /// process, when any was.
     pub(crate) fn owner_told(&self, port: u16) -> Option<u64> {
         let owner = self.owners.get(&port);
         self.told.iter().find(|(told, _)| owner.is_none_or(|pid| pid == told)).map(|(_, at)| *at)

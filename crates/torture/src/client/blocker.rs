@@ -1,7 +1,7 @@
 //! Quick requests that are ready in the same turn of a worker's loop as one that blocks it.
 //!
-//! Their answers are computed before the thread is blocked, and must not wait until it is free again. A worker is
-//! blocked shortly, so that the requests meet in its next turn. Only what was seen counts: that there was no answer yet
+//! Their responses are computed before the thread is blocked, and must not wait until it is free again. A worker is
+//! blocked shortly, so that the requests meet in its next turn. Only what was seen counts: that there was no response yet
 //! long after it was computed, by the clock that application and harness share.
 
 use super::{Addresses, End, PATIENCE, Record, connect};
@@ -24,7 +24,7 @@ use std::{
 const GATHER: u64 = 200;
 /// When the requests are sent within that.
 const WITHIN: Duration = Duration::from_millis(40);
-/// How long an answer may wait for a worker that is blocked. It waits for some milliseconds.
+/// How long a response may wait for a worker that is blocked. It waits for some milliseconds.
 const HELD_UP: u64 = 500;
 
 pub(super) fn run(client: &Client, script: &plan::Blocker, addresses: &Addresses, clock: Clock) -> Record {
@@ -34,7 +34,7 @@ pub(super) fn run(client: &Client, script: &plan::Blocker, addresses: &Addresses
     record.end(End::Scripted, clock)
 }
 
-/// What an answer tells of itself.
+/// What a response tells of itself.
 struct Told {
     worker: String,
     /// When it was computed, in milliseconds of the machine's clock.
@@ -70,7 +70,7 @@ fn observe(client: &Client, script: &plan::Blocker, addresses: &Addresses) -> io
         let before = told.worker == worker && end.worker == worker && told.at < begin;
         if before && missing > begin + HELD_UP && missing < end.at {
             return Ok(Some(format!(
-                "an answer was held up for {} ms by a request that blocked its worker for {} ms",
+                "a response was held up for {} ms by a request that blocked its worker for {} ms",
                 missing - told.at,
                 script.block
             )));
@@ -79,7 +79,7 @@ fn observe(client: &Client, script: &plan::Blocker, addresses: &Addresses) -> io
     Ok(None)
 }
 
-/// When each socket had no answer the last time that it was looked at, until the last of them answers.
+/// For each socket, the last look at which it had no response yet.
 fn last_seen_without(sockets: &[Socket], last: &Socket) -> Vec<u64> {
     let mut missing = vec![0; sockets.len()];
     let begun = now();
@@ -111,7 +111,7 @@ fn now() -> u64 {
     crate::clock::millis(time)
 }
 
-/// Reads an answer with a declared length.
+/// Reads a response with a declared length.
 fn read(socket: &mut Socket) -> io::Result<Told> {
     let mut unread = Vec::new();
     let mut block = [0; 4096];

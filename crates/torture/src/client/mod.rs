@@ -1,12 +1,12 @@
 //! The clients: each runs its script on a thread of its own and writes down what it saw.
 
-mod answers;
 mod blocker;
+mod responses;
 mod storm;
 mod talk;
 mod websocket;
 
-pub(crate) use answers::Answer;
+pub(crate) use responses::Response;
 
 use crate::{
     clock::Clock,
@@ -51,8 +51,8 @@ pub(crate) struct Record {
     pub(crate) began: u64,
     pub(crate) ended: u64,
     pub(crate) end: End,
-    /// Answers that came whole.
-    pub(crate) answers: Vec<Answer>,
+    /// Responses that came whole.
+    pub(crate) responses: Vec<Response>,
     /// What there is of the next one.
     pub(crate) partial: Option<String>,
     /// When each request was given to the kernel to its end; 0 if it never was.
@@ -61,7 +61,7 @@ pub(crate) struct Record {
     pub(crate) heard: u64,
     /// What is wrong whatever else happened.
     pub(crate) fault: Option<String>,
-    /// What is wrong unless a process stood still.
+    /// What is wrong unless a process was suspended.
     pub(crate) held_up: Option<String>,
 }
 
@@ -87,7 +87,7 @@ impl Record {
             began: clock.now(),
             ended: 0,
             end: End::Complete,
-            answers: Vec::new(),
+            responses: Vec::new(),
             partial: None,
             asked: Vec::new(),
             heard: 0,

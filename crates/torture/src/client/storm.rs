@@ -22,14 +22,14 @@ pub(super) fn run(client: &Client, count: usize, addresses: &Addresses, clock: C
     record.end(End::Scripted, clock)
 }
 
-/// Leaves: with and without a word, with and without a reset.
+/// Disconnects: with and without a request, with and without a reset.
 fn leave(socket: &mut socket2::Socket, number: usize) {
     if number.is_multiple_of(3) {
         // Whether the server has closed already does not matter here.
         let _ = socket.write_all(b"GET /t HTTP/1.1\r\nhost: tort");
     }
     if number % 3 == 1 {
-        // It may be gone before the answer to its handshake leaves.
+        // It may be gone before the response to its handshake leaves.
         let _ = socket.write_all(HANDSHAKE);
         std::thread::sleep(Duration::from_micros(number as u64 % 7 * 100));
     }

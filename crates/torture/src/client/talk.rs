@@ -1,6 +1,6 @@
 //! A client of HTTP: does its steps one after the other, and reads meanwhile as it is told to.
 
-use super::{Addresses, End, PATIENCE, Record, answers::Answers, connect, not_made};
+use super::{Addresses, End, PATIENCE, Record, connect, not_made, responses::Responses};
 use crate::{
     clock::Clock,
     plan::{Client, Reader, Step, Talk},
@@ -14,9 +14,9 @@ use std::{
     time::Duration,
 };
 
-/// How long a client that has everything listens for answers that it never asked for.
+/// How long a client that has everything listens for responses that it never asked for.
 const LISTENS_ON: u64 = 30;
-/// The same after an answer that came before the body was read.
+/// The same after a response that came before the body was read.
 const LISTENS_ON_EARLY: u64 = 300;
 
 pub(super) fn run(client: &Client, talk: &Talk, addresses: &Addresses, clock: Clock) -> Record {
@@ -36,7 +36,7 @@ pub(super) fn run(client: &Client, talk: &Talk, addresses: &Addresses, clock: Cl
         clock,
         began: clock.now(),
         steps: talk.steps.iter(),
-        answers: Answers::new(&talk.asks),
+        responses: Responses::new(&talk.asks),
         out: Vec::new(),
         sent: 0,
         sending: None,
@@ -50,9 +50,9 @@ pub(super) fn run(client: &Client, talk: &Talk, addresses: &Addresses, clock: Cl
         asked: record.asked,
     };
     let end = talking.go();
-    record.partial = talking.answers.partial();
-    record.fault = talking.answers.fault.take();
-    record.answers = std::mem::take(&mut talking.answers.whole);
+    record.partial = talking.responses.partial();
+    record.fault = talking.responses.fault.take();
+    record.responses = std::mem::take(&mut talking.responses.whole);
     record.heard = talking.read_at;
     record.asked = std::mem::take(&mut talking.asked);
     record.end(end, clock)
@@ -62,7 +62,7 @@ pub(super) fn run(client: &Client, talk: &Talk, addresses: &Addresses, clock: Cl
 #[derive(Clone, Copy)]
 enum Waits {
     Nothing,
-    Answers(usize),
+    Responses(usize),
     Bytes(usize),
     Continue { until: u64 },
 }
@@ -73,7 +73,7 @@ struct Talking<'a> {
     clock: Clock,
     began: u64,
     steps: std::slice::Iter<'a, Step>,
-    answers: Answers<'a>,
+    responses: Responses<'a>,
     /// What is to be sent, how much of it is, and which request it ends.
     out: Vec<u8>,
     sent: usize,
@@ -97,7 +97,7 @@ impl Talking<'_> {
             if let Some(end) = self.advance() {
                 return end;
             }
-            if self.answers.fault.is_some() {
+            if self.responses.fault.is_some() {
                 return End::Complete;
             }
             let now = self.clock.now();
@@ -120,7 +120,7 @@ impl Talking<'_> {
 
     fn is_done(&self) -> bool {
         let all_said = self.steps.len() == 0 && self.sent == self.out.len() || self.deaf;
-        all_said && self.answers.whole.len() >= self.talk.asks.len()
+        all_said && self.responses.whole.len() >= self.talk.asks.len()
     }
 
     /// Takes steps until one has to wait.
@@ -142,10 +142,10 @@ impl Talking<'_> {
     fn has_come(&self) -> bool {
         match self.waits {
             Waits::Nothing => true,
-            Waits::Answers(count) => self.answers.whole.len() >= count,
-            Waits::Bytes(count) => self.answers.bytes >= count,
+            Waits::Responses(count) => self.responses.whole.len() >= count,
+            Waits::Bytes(count) => self.responses.bytes >= count,
             Waits::Continue { until } => {
-                self.answers.continues > 0 || self.answers.bytes > 0 || self.clock.now() >= until
+                self.responses.continues > 0 || self.responses.bytes > 0 || self.clock.now() >= until
             }
         }
     }
@@ -163,7 +163,7 @@ impl Talking<'_> {
             Step::Raw(text) => self.say(text.into(), None),
             Step::Pace(size, pause) => self.pace = (size, pause),
             Step::Pause(pause) => self.not_before = now + pause,
-            Step::Await(count) => self.waits = Waits::Answers(count),
+            Step::Await(count) => self.waits = Waits::Responses(count),
             Step::AwaitBytes(count) => self.waits = Waits::Bytes(count),
             Step::AwaitContinue(limit) => self.waits = Waits::Continue { until: now + limit },
             // A server that is gone already does not mind.
@@ -221,10 +221,10 @@ impl Talking<'_> {
             Reader::Late(_) => BLOCK,
             Reader::Slow(rate) => {
                 let allowed = rate / 1000 * usize::try_from(elapsed).unwrap_or(usize::MAX);
-                (allowed + 1000).saturating_sub(self.answers.bytes).min(BLOCK)
+                (allowed + 1000).saturating_sub(self.responses.bytes).min(BLOCK)
             }
-            Reader::Stops(at, _) if self.answers.bytes < at => BLOCK.min(at - self.answers.bytes),
-            Reader::Stops(at, pause) if self.answers.bytes == at && now < self.read_at + pause => 0,
+            Reader::Stops(at, _) if self.responses.bytes < at => BLOCK.min(at - self.responses.bytes),
+            Reader::Stops(at, pause) if self.responses.bytes == at && now < self.read_at + pause => 0,
             Reader::Stops(..) => BLOCK,
         }
     }
@@ -253,7 +253,7 @@ impl Talking<'_> {
             Ok(count) => {
                 let now = self.clock.now();
                 (self.moved, self.read_at) = (now, now);
-                self.answers.feed(&block[..count], now);
+                self.responses.feed(&block[..count], now);
                 None
             }
             Err(error) if is_for_later(&error) => None,

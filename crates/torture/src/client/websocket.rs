@@ -13,7 +13,7 @@ use std::{
 };
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-/// What RFC 6455 §1.3 answers to this key.
+/// The accept key of RFC 6455 §1.3 for this key.
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 const BINARY: u8 = 2;
 const CLOSE: u8 = 8;
@@ -94,7 +94,7 @@ impl Talking {
             self.send(CLOSE, &1000_u16.to_be_bytes())?;
             match self.message() {
                 Err(Trouble::Farewell(_)) => {}
-                Ok(_) => return Err(Trouble::Fault("a message that nobody sent".into())),
+                Ok(_) => return Err(Trouble::Fault("a message that was not sent".into())),
                 Err(trouble) => return Err(trouble),
             }
         }
@@ -147,7 +147,7 @@ impl Talking {
             match head & 0x0f {
                 CLOSE => {
                     let code = payload.get(..2).map_or(1005, |code| u16::from_be_bytes([code[0], code[1]]));
-                    // Whether the answer arrives is the server's affair now.
+                    // Whether the response arrives is the server's affair now.
                     let _ = self.send(CLOSE, &payload);
                     return Err(Trouble::Farewell(code));
                 }

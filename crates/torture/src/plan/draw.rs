@@ -7,7 +7,7 @@ use crate::dice::Dice;
 const LENGTH: u64 = 4_000;
 /// How many clients a round has.
 const CLIENTS: usize = 70;
-/// How many more have connections that rest at a reload.
+/// How many more have idle connections at a reload.
 const CROWD: usize = 40;
 
 /// The plan of this seed, the same every time.
@@ -25,7 +25,7 @@ pub(crate) fn draw(seed: u64, interface: Interface) -> Plan {
     Plan { seed, setup, clients, events }
 }
 
-/// Connections that rest, or have begun a request, while those who are to take them over have few descriptors.
+/// Connections that are idle, or have begun a request, while the workers that are to take them over have few descriptors.
 fn draw_crowd(
     dice: &mut Dice,
     author: &mut Author,
@@ -76,7 +76,7 @@ fn draw_client(dice: &mut Dice, author: &mut Author, id: usize, interface: Inter
 fn draw_blocker(author: &mut Author) -> Blocker {
     let connections = 9;
     let number = author.number();
-    // One to find out who has which connection, one for what is to be seen, and one for who blocks first.
+    // One request to attribute the connection, one to be observed, and one that blocks first.
     (0..2 * connections).for_each(|_| {
         author.number();
     });

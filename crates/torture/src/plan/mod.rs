@@ -112,7 +112,7 @@ pub(crate) enum Step {
     /// From now on so many bytes at a time, with a pause of so many milliseconds between.
     Pace(usize, u64),
     Pause(u64),
-    /// Until so many answers are whole.
+    /// Until so many responses are whole.
     Await(usize),
     /// Until the server says 100, or for so many milliseconds.
     AwaitContinue(u64),
@@ -154,7 +154,7 @@ pub(crate) struct Socket {
     /// All messages are sent before the first echo is read.
     pub(crate) at_once: bool,
     pub(crate) pause: u64,
-    /// It leaves without a word.
+    /// It disconnects without a close frame.
     pub(crate) leaves: bool,
 }
 
@@ -176,13 +176,13 @@ pub(crate) enum Act {
     Restart(nix::sys::signal::Signal),
     /// An upgrade whose new server is killed while the old one drains.
     UpgradeDies,
-    /// Nobody reads the log for so many milliseconds.
+    /// The log is not read for so many milliseconds.
     LogStuck(u64),
     /// The log's reader is gone.
     LogDead,
 }
 
-/// Whom it happens to.
+/// The process that it happens to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
     Master,

@@ -6,7 +6,7 @@ use crate::{
     dice::Dice,
 };
 
-/// An answer of this length is more than all buffers between the server and a client take.
+/// A response of this length is more than all buffers between the server and a client take.
 pub(crate) const UNBUFFERED: usize = 8 << 20;
 
 /// Draws talks; each request gets a number of its own.
@@ -44,19 +44,19 @@ impl Author {
             (8, ("leaver", Self::leaver)),
             (6, ("half-closer", Self::half_closer)),
             (6, ("rule breaker", Self::rule_breaker)),
-            (8, ("early answer", Self::early)),
+            (8, ("early response", Self::early)),
             (5, ("expects 100", Self::expects)),
         ];
         let (name, draw) = dice.weighted(&manners);
         (name, Does::Talk(draw(self, dice)))
     }
 
-    /// An answer of up to 50 MB.
+    /// A response of up to 50 MB.
     pub(super) fn huge(&mut self, dice: &mut Dice) -> (&'static str, Does) {
         let mut ask = Ask::new(self.number(), dice.size(16 << 20..=50 << 20));
         ask.pieces = 200;
         ask.declared = dice.chance(50);
-        ("huge answer", Does::Talk(Talk::simple(vec![ask], Reader::Fast)))
+        ("huge response", Does::Talk(Talk::simple(vec![ask], Reader::Fast)))
     }
 
     /// A request of any usual kind.
@@ -134,7 +134,7 @@ impl Author {
         Talk::simple(vec![ask], Reader::Stops(dice.size(1..=down), dice.within(200..=3000)))
     }
 
-    /// Some requests at once, and perhaps a half of another whose rest follows.
+    /// Some requests at once, and perhaps a half of another whose remainder follows.
     fn pipeline(&mut self, dice: &mut Dice) -> Talk {
         let asks = self.asks(dice, 6);
         let mut steps = Vec::new();
@@ -155,7 +155,7 @@ impl Author {
         talk
     }
 
-    /// Many small requests at once whose answers are read later.
+    /// Many small requests at once whose responses are read later.
     fn long_pipeline(&mut self, dice: &mut Dice) -> Talk {
         let count = dice.size(50..=2_000);
         let longest = 2_000_000 / count;
@@ -203,7 +203,7 @@ impl Author {
         talk
     }
 
-    /// Rests after an answer, and has begun the next request when it goes on.
+    /// Idle after a response, with the next request begun when it goes on.
     pub(super) fn rester(&mut self, dice: &mut Dice) -> Talk {
         let (first, mut second) = (Ask::new(self.number(), 100), Ask::new(self.number(), 1_000));
         second.padding = if dice.chance(40) { dice.size(9_000..=40_000) } else { 0 };
@@ -239,7 +239,7 @@ impl Author {
         talk
     }
 
-    /// Leaves somewhere: in the head, in the body, before the answer, within it.
+    /// Leaves somewhere: in the head, in the body, before the response, within it.
     fn leaver(&mut self, dice: &mut Dice) -> Talk {
         let mut ask = self.ask(dice);
         let (head, up) = (ask.head().len(), ask.up);
@@ -294,12 +294,12 @@ impl Author {
         talk
     }
 
-    /// The answer comes before the body was read; another request follows.
+    /// The response comes before the body was read; another request follows.
     fn early(&mut self, dice: &mut Dice) -> Talk {
         let mut ask = self.ask(dice);
         (ask.method, ask.early, ask.up) = (Method::Post, true, dice.size(1..=3_000_000));
         let (up, next) = (ask.up, self.ask(dice));
-        // What the server does about the rest must not take back what it has not sent to a client that reads late.
+        // How the server handles the remainder must not truncate what it has not sent to a client that reads late.
         let late = dice.chance(50);
         let reader = if late { Reader::Late(dice.within(200..=1_500)) } else { Reader::Fast };
         ask.down = if late { dice.size(60_000..=1_500_000) } else { ask.down };
@@ -309,7 +309,7 @@ impl Author {
         if begin < up {
             let waits = dice.chance(50);
             talk.steps.push(if waits { Step::Await(1) } else { Step::Pause(dice.within(1..=800)) });
-            // Bodies are read before a WSGI application is called: who waits for its answer first waits for ever.
+            // Bodies are read before a WSGI application is called: a client that waits for the response first waits without end.
             let whole_first = matches!(self.interface, Interface::Wsgi | Interface::WsgiThreads);
             talk.late_from = (waits && whole_first).then_some(0);
             talk.steps.push(Step::Body(0, begin, up));
@@ -365,7 +365,7 @@ fn body(asks: &[Ask], place: usize) -> Vec<Step> {
     (0..ask.up).step_by(50_000).map(|at| Step::Body(place, at, ask.up.min(at + 50_000))).collect()
 }
 
-/// Rests after an answer now and then.
+/// Is idle after a response now and then.
 fn rest(dice: &mut Dice, step: Step) -> Vec<Step> {
     let rests = matches!(step, Step::Await(_)) && dice.chance(40);
     let pause = rests.then(|| Step::Pause(dice.within(1..=1300)));

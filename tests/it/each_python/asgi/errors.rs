@@ -45,7 +45,7 @@ fn headers_and_lengths_that_would_break_the_protocol_are_refused() {
     let mut conn = server.connect();
     conn.send("GET /manytrailers HTTP/1.1\r\nhost: t\r\nte: trailers\r\n\r\n");
     assert!(conn.reply().is_err(), "an answer without its trailers looked whole");
-    server.wait_for("an answer has 16384 headers at most", 2);
+    server.wait_for("a response has 16384 headers at most", 2);
     assert!(!server.log().contains("a bug in hostler"), "{}", server.log());
     assert!(!server.log().contains("worker crashed"), "{}", server.log());
 }

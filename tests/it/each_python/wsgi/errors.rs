@@ -102,7 +102,7 @@ fn exceptions_and_invalid_responses_are_500_and_the_worker_lives() {
             assert_eq!(reply.header("set-cookie"), None, "{path}");
         }
         server.wait_for("RuntimeError: raised on purpose", 1);
-        server.wait_for("an answer has 16384 headers at most", 9);
+        server.wait_for("a response has 16384 headers at most", 9);
         let mut conn = server.connect();
         conn.send("GET /tooshort HTTP/1.1\r\nhost: t\r\n\r\n");
         assert!(conn.reply().is_err(), "a short body looked whole");

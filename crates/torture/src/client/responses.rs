@@ -1,10 +1,10 @@
-//! Reads the answers of an HTTP connection, byte by byte as they come, and checks each against its request.
+//! Reads the responses of an HTTP connection, byte by byte as they come, and checks each against its request.
 
 use crate::ask::{Ask, Method, block_down, cut};
 
-/// An answer that came whole.
+/// A response that came whole.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     /// It is the application's; others are the server's own.
     pub(crate) numbered: bool,
@@ -17,9 +17,9 @@ pub(crate) struct Answer {
 
 /// What has been read of a connection.
 #[derive(Debug)]
-pub(crate) struct Answers<'a> {
+pub(crate) struct Responses<'a> {
     asks: &'a [Ask],
-    pub(crate) whole: Vec<Answer>,
+    pub(crate) whole: Vec<Response>,
     /// 100s that were seen.
     pub(crate) continues: usize,
     /// What is wrong beyond doubt; nothing is read after it.
@@ -37,8 +37,8 @@ enum State {
 
 #[derive(Debug)]
 struct Body {
-    answer: Answer,
-    /// What is expected; none for answers of the server's own.
+    response: Response,
+    /// What is expected; none for responses of the server's own.
     block: Option<Vec<u8>>,
     at: usize,
     wanted: usize,
@@ -55,7 +55,7 @@ enum Framing {
     Trailer,
 }
 
-impl<'a> Answers<'a> {
+impl<'a> Responses<'a> {
     pub(crate) fn new(asks: &'a [Ask]) -> Self {
         Self {
             asks,
@@ -68,7 +68,7 @@ impl<'a> Answers<'a> {
         }
     }
 
-    /// An answer has begun and is not whole: of which request, and how much of its body is there.
+    /// A response has begun and is not whole: of which request, and how much of its body is there.
     pub(crate) fn partial(&self) -> Option<String> {
         match &self.state {
             State::Head if self.unread.is_empty() => None,
@@ -87,7 +87,7 @@ impl<'a> Answers<'a> {
                 Ok(0) => break,
                 Ok(taken) => from += taken,
                 Err(fault) => {
-                    self.fault = Some(format!("{fault} (answer {} of the connection)", self.whole.len()))
+                    self.fault = Some(format!("{fault} (response {} of the connection)", self.whole.len()))
                 }
             }
         }
@@ -111,18 +111,18 @@ impl<'a> Answers<'a> {
                 if let Some(taken) = taken {
                     return Ok(taken);
                 }
-                let mut answer = body.answer.clone();
+                let mut response = body.response.clone();
                 let taken = usize::from(matches!(body.framing, Framing::Trailer)) * 2;
-                answer.whole_at = now;
+                response.whole_at = now;
                 if body.at != body.wanted {
                     return Err(format!(
-                        "an answer that ends as if it were whole: {} of {}",
+                        "a response that ends as if it were whole: {} of {}",
                         body.at, body.wanted
                     ));
                 }
-                self.whole.push(answer);
+                self.whole.push(response);
                 self.state = State::Head;
-                // An answer without a body takes no byte; the loop above must go on nonetheless.
+                // A response without a body takes no byte; the loop above must go on nonetheless.
                 if taken == 0 && !unread.is_empty() { self.step(from, now) } else { Ok(taken) }
             }
         }
@@ -144,10 +144,12 @@ impl<'a> Answers<'a> {
             .collect();
         let header = |name: &str| headers.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
         let place = self.whole.len();
-        let ask = self.asks.get(place).ok_or_else(|| format!("an answer that nobody asked for: {head:?}"))?;
+        let ask = self.asks.get(place).ok_or_else(|| format!("a response without a request: {head:?}"))?;
         let numbered = match header("x-number") {
             Some(number) if number == ask.number.to_string() => true,
-            Some(number) => return Err(format!("the answer of request {number} instead of {}", ask.number)),
+            Some(number) => {
+                return Err(format!("the response of request {number} instead of {}", ask.number));
+            }
             None => false,
         };
         if let Some(got) = header("x-upload").filter(|_| status == 200 && !ask.early)
@@ -157,7 +159,7 @@ impl<'a> Answers<'a> {
         }
         let closes = header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
         let sockets = header("x-sockets").and_then(|value| value.parse().ok()).unwrap_or_default();
-        let answer = Answer { status, numbered, closes, whole_at: now, sockets };
+        let response = Response { status, numbered, closes, whole_at: now, sockets };
         let length = header("content-length").and_then(|value| value.parse::<usize>().ok());
         let chunked = header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"));
         let checked = numbered && status == 200;
@@ -166,7 +168,7 @@ impl<'a> Answers<'a> {
             (_, Some(length), false) => Framing::Length(length),
             (_, None, true) => Framing::ChunkSize,
             _ if matches!(status, 204 | 304) => Framing::Length(0),
-            _ => return Err(format!("an answer whose end nobody can see: {head:?}")),
+            _ => return Err(format!("a response whose end cannot be seen: {head:?}")),
         };
         let wanted = match (ask.method, length) {
             (Method::Head, _) => 0,
@@ -174,7 +176,7 @@ impl<'a> Answers<'a> {
             (_, length) => length.unwrap_or_default(),
         };
         let block = checked.then(|| block_down(ask.number));
-        self.state = State::Body(Body { answer, block, at: 0, wanted, framing });
+        self.state = State::Body(Body { response, block, at: 0, wanted, framing });
         Ok(())
     }
 }
@@ -246,13 +248,13 @@ impl Body {
 
 #[cfg(test)]
 mod tests {
-    use super::Answers;
+    use super::Responses;
     use crate::ask::{Ask, block_down, cut};
 
     fn read(stream: &[u8], asks: &[Ask], piece: usize) -> (usize, Option<String>, Option<String>) {
-        let mut answers = Answers::new(asks);
-        stream.chunks(piece).for_each(|part| answers.feed(part, 0));
-        (answers.whole.len(), answers.partial(), answers.fault.clone())
+        let mut responses = Responses::new(asks);
+        stream.chunks(piece).for_each(|part| responses.feed(part, 0));
+        (responses.whole.len(), responses.partial(), responses.fault.clone())
     }
 
     fn declared(number: u64, down: usize) -> Vec<u8> {
@@ -276,14 +278,14 @@ mod tests {
     fn wrong_answers_are_seen() {
         let asks = [Ask::new(1, 10), Ask::new(2, 20)];
         let fault = |stream: &[u8]| read(stream, &asks, 1000).2.unwrap_or_default();
-        assert!(fault(&declared(2, 10)).contains("the answer of request 2 instead of 1"));
+        assert!(fault(&declared(2, 10)).contains("the response of request 2 instead of 1"));
         assert!(fault(&declared(1, 9)).contains("as if it were whole"));
         let mut wrong = declared(1, 10);
         *wrong.last_mut().unwrap() = b'!';
         assert!(fault(&wrong).contains("wrong bytes from 9"));
         let unasked =
             [declared(1, 10), declared(2, 20), b"HTTP/1.1 400 Bad\r\ncontent-length: 0\r\n\r\n".to_vec()];
-        assert!(fault(&unasked.concat()).contains("nobody asked for"));
+        assert!(fault(&unasked.concat()).contains("a response without a request"));
         assert_eq!(read(&declared(1, 10)[..53], &asks, 100).1.unwrap(), "1 of 10 bytes of a body");
     }
 }
