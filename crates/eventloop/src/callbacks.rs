@@ -1,4 +1,4 @@
-//! Running callbacks, and what becomes of their errors.
+//! Running callbacks, and handling their errors.
 
 use crate::{core::LoopCore, forked::exit_if_forked, handle::Handle};
 use pyo3::{
@@ -19,7 +19,7 @@ pub(crate) fn run(core: &Bound<'_, LoopCore>, handle: &Bound<'_, PyAny>) {
     }
 }
 
-/// CPython's handles are those of descriptors and, in debug mode, all.
+/// Runs a handle of CPython's: those of descriptors and, in debug mode, all.
 fn run_theirs(core: &Bound<'_, LoopCore>, handle: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = core.py();
     if core.get().debug(py) {

@@ -27,7 +27,7 @@ pub(crate) struct State {
     pub(crate) held: Vec<Py<PyAny>>,
     /// The driver's waker while the driver is idle; taken to wake it.
     pub(crate) idle: Option<Waker>,
-    /// `run_forever` returns after the present turn.
+    /// `run_forever` returns after the current turn.
     pub(crate) stopping: bool,
     pub(crate) closed: bool,
     debug: bool,
@@ -68,14 +68,14 @@ impl LoopCore {
         self.state.with(py, |state| state.ready.pop_back())
     }
 
-    /// Ends `run_forever` with an error, after the present callback.
+    /// Ends `run_forever` with an error, after the current callback.
     pub(crate) fn fail(&self, py: Python<'_>, error: PyErr) {
         self.give(py, |state| {
             state.fatal.get_or_insert(error);
         });
     }
 
-    /// `run_forever` returns after the present turn.
+    /// `run_forever` returns after the current turn.
     pub(crate) fn stop(&self, py: Python<'_>) {
         self.give(py, |state| state.stopping = true);
     }
@@ -89,7 +89,7 @@ impl LoopCore {
         running
     }
 
-    /// A handle for a callback, in the context given or in a copy of the present one.
+    /// A handle for a callback, in the context given or in a copy of the current one.
     pub(crate) fn handle<'py>(
         &self,
         callback: Bound<'py, PyAny>,
@@ -106,7 +106,7 @@ impl LoopCore {
         Py::new(py, Handle::new(callback, args, context, when))
     }
 
-    /// Queues a call. In debug mode it waits as CPython's handle.
+    /// Queues a call; in debug mode as CPython's handle.
     pub(crate) fn queue_call<'py>(
         slf: &Bound<'py, Self>,
         callback: Bound<'py, PyAny>,
@@ -127,7 +127,7 @@ impl LoopCore {
         let (idle, swept) = self.state.with(py, |state| {
             let earliest = state.timers.next_due().is_none_or(|due| when < due);
             state.timers.push(when, handle);
-            // The driver may be asleep until a later timer.
+            // The driver may be waiting for a later timer.
             (if earliest { state.idle.take() } else { None }, state.timers.sweep(py))
         });
         if let Some(idle) = idle {
@@ -136,7 +136,7 @@ impl LoopCore {
         drop(swept);
     }
 
-    /// Gives a loop that has run in another thread a runtime of this one, unless transports need the old one.
+    /// Drops the runtime of another thread that the loop ran in, unless transports need it.
     pub(crate) fn move_to_this_thread(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (py, core) = (slf.py(), slf.get());
         if core.runtime.is_of_another_thread(py) && slf.getattr(intern!(py, "_transports"))?.len()? == 0 {

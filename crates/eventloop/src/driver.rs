@@ -41,10 +41,10 @@ pub(crate) fn run(core: &Bound<'_, LoopCore>) -> PyResult<()> {
         // A task, not the future given to `block_on`: waking a task from its own thread costs no syscall.
         match tokio::task::spawn_local(driver).await {
             Ok(ended) => ended,
-            Err(panicked) => Err(PyRuntimeError::new_err(format!("the event loop broke: {panicked}"))),
+            Err(panicked) => Err(PyRuntimeError::new_err(format!("the event loop panicked: {panicked}"))),
         }
     });
-    // A loop that its own callback closed has no further use for the runtime.
+    // A loop that one of its callbacks has closed needs no runtime any more.
     let kept = core.get().state.with(py, |state| {
         state.stopping = false;
         !state.closed
@@ -98,7 +98,7 @@ impl Future for Driver {
             if let Err(error) = this.poll_selector(&core, cx) {
                 return Poll::Ready(Err(error));
             }
-            // What connections' tasks wrote since the last turn, then what this turn's callbacks write.
+            // What other tasks have written since the last turn, then what this turn's callbacks write.
             this.flush_transports(&core);
             ready_due_timers(&core);
             run_ready(&core);
@@ -138,7 +138,7 @@ impl Driver {
     /// Flushes what transports have buffered in this turn.
     fn flush_transports(&mut self, core: &Bound<'_, LoopCore>) {
         let py = core.py();
-        // The two lists change places, so that their memory is used again.
+        // The lists are swapped, so that their memory is reused.
         core.get().state.with(py, |state| std::mem::swap(&mut state.held, &mut self.held));
         for transport in self.held.drain(..) {
             let transport = transport.bind(py);
@@ -162,7 +162,7 @@ impl Driver {
             let cancelled = state.timers.pop_cancelled(py);
             (false, state.timers.next_due(), cancelled)
         });
-        // After the borrow: a finalizer may come back to us.
+        // After the borrow: a finalizer may call the loop.
         drop(cancelled);
         match next {
             _ if busy => cx.waker().wake_by_ref(),
@@ -187,7 +187,7 @@ fn ready_due_timers(core: &Bound<'_, LoopCore>) {
     });
 }
 
-/// Runs what is ready now; what these callbacks schedule waits for the next turn.
+/// Runs the callbacks that are ready; those that they schedule run in the next turn.
 fn run_ready(core: &Bound<'_, LoopCore>) {
     let py = core.py();
     let count = core.get().state.with(py, |state| state.ready.len());

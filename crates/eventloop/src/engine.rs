@@ -1,4 +1,4 @@
-//! The runtime beside a loop that is not ours (`--loop asyncio`, `--loop uvloop`).
+//! The runtime beside another loop: asyncio's own, or uvloop.
 //!
 //! Our own loop *is* the runtime; another one has a wait of its own. It watches the runtime's epoll set like any other
 //! descriptor and gives the runtime a turn whenever that is ready, and at intervals for the runtime's timers. Each turn
@@ -35,7 +35,7 @@ pub fn spawn_local(task: impl Future<Output = ()> + 'static) -> bool {
     })
 }
 
-/// A runtime that another loop drives: `python/hostler/_engine.py`.
+/// A runtime that another loop drives.
 #[pyclass(frozen, module = "hostler")]
 pub struct Engine {
     /// Taken out during a turn.
@@ -59,14 +59,14 @@ impl Engine {
         Ok(Self { runtime: GilCell::new(Some(runtime)), epoll })
     }
 
-    /// What the loop is to watch for reading.
+    /// The descriptor that the loop watches for reading.
     fn fileno(&self) -> RawFd {
         self.epoll
     }
 
-    /// Does what there is to do, without waiting.
+    /// Runs the tasks that are ready and polls the sockets, without waiting.
     fn turn(&self, py: Python<'_>) {
-        // Nothing of the application comes back here: a turn is the loop's callback.
+        // A turn is a callback of the loop, and so is never run inside another turn.
         let Some(runtime) = self.runtime.with(py, Option::take) else { return };
         observer().unparked();
         runtime.block_on(async {
@@ -81,14 +81,17 @@ impl Engine {
 }
 
 impl Engine {
-    /// Gives the runtime a task; it runs in its turns.
+    /// Spawns a task on the runtime; it runs in the engine's turns.
+    ///
+    /// # Errors
+    /// RuntimeError inside a turn, where [`spawn_local`] does it.
     pub fn spawn(&self, py: Python<'_>, task: impl Future<Output = ()> + 'static) -> PyResult<()> {
         self.runtime.with(py, |runtime| match runtime {
             Some(runtime) => {
                 runtime.spawn_local(task);
                 Ok(())
             }
-            None => Err(PyRuntimeError::new_err("the runtime has a turn")),
+            None => Err(PyRuntimeError::new_err("the engine has its turn: use spawn_local")),
         })
     }
 }

@@ -14,11 +14,17 @@ pub struct Finished {
 
 impl Finished {
     /// One that gives `value`.
+    ///
+    /// # Errors
+    /// MemoryError.
     pub fn with<'py>(py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         Ok(Bound::new(py, Self { value: Some(value.unbind()) })?.into_any())
     }
 
-    /// The one that gives None; it has no state, so all share it.
+    /// The one that gives None; it has no state, so it is shared.
+    ///
+    /// # Errors
+    /// MemoryError.
     pub fn none(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         static NONE: PyOnceLock<Py<Finished>> = PyOnceLock::new();
         let none = NONE.get_or_try_init(py, || Py::new(py, Self { value: None }))?;

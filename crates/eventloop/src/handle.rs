@@ -1,4 +1,4 @@
-//! A callback waiting for its turn.
+//! A callback that is scheduled.
 
 use crate::{calls::run_in_context, gil::GilCell};
 use pyo3::{
@@ -35,7 +35,7 @@ impl Handle {
 
     /// Runs the callback in its context; nothing if it was cancelled.
     pub(crate) fn run(&self, py: Python<'_>) -> PyResult<()> {
-        // References of our own: the callback may cancel its handle.
+        // Own references: the callback may cancel its handle.
         let Some((callback, args, context)) = self.parts(py) else { return Ok(()) };
         run_in_context(context.bind(py), callback.bind(py), args.bind(py)).map(drop)
     }
@@ -65,7 +65,7 @@ impl Handle {
 #[pymethods]
 impl Handle {
     fn cancel(&self, py: Python<'_>) {
-        // Dropped after the borrow ended: a finalizer may come back to us.
+        // Dropped after the borrow: a finalizer may call the loop.
         drop(self.call.with(py, Option::take));
     }
 
@@ -101,7 +101,7 @@ impl Handle {
         self.run(py)
     }
 
-    /// Where it was made; only CPython's handles, of debug mode, know.
+    /// Where it was created; recorded by CPython's handles only, in debug mode.
     #[getter]
     #[expect(clippy::unused_self, reason = "asyncio's handles have it")]
     fn _source_traceback(&self) -> Option<Py<PyAny>> {
@@ -127,7 +127,7 @@ impl Handle {
         Ok(format!("<{class}{when} {source}>"))
     }
 
-    /// Timers compare by when they are due, and are equal if they would do the same, as asyncio's.
+    /// Timers are ordered by when they are due, and equal if they would make the same call, as asyncio's.
     fn __richcmp__(
         slf: &Bound<'_, Self>,
         other: &Bound<'_, PyAny>,

@@ -78,7 +78,7 @@ impl LoopCore {
         self.stop(py);
     }
 
-    /// CPython's loop appends the handles of its selector here.
+    /// CPython's loop queues the handles of its selector with this.
     fn _append(&self, py: Python<'_>, handle: Py<PyAny>) {
         self.push(py, handle);
     }
@@ -91,7 +91,7 @@ impl LoopCore {
         self.set_debug(py, enabled);
     }
 
-    /// Whether this thread is inside of a running loop, also if that is the one of the process that forked us.
+    /// Whether this thread is inside a running loop, be it the one of the process that forked this one.
     #[staticmethod]
     fn _is_inside() -> bool {
         tokio::runtime::Handle::try_current().is_ok()

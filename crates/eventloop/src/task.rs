@@ -14,21 +14,21 @@ use pyo3::{
     types::{PyBool, PyCFunction, PyString, PyTuple},
 };
 
-/// How a request's task is made.
+/// Starts tasks of a loop.
 pub struct Tasks {
     /// `asyncio.Task`.
     class: Py<PyAny>,
     /// The names of its keyword arguments, for the fast call.
     keywords: Py<PyTuple>,
-    /// `eager_start=` exists (CPython ≥ 3.12); before, the first step is run by hand.
+    /// `eager_start=` exists (CPython ≥ 3.12). Without it the first step is run by hand.
     eager: bool,
     event_loop: Loop,
 }
 
-/// The loop that the application runs on.
+/// The loop that the tasks run on.
 enum Loop {
     Ours(Py<LoopCore>),
-    /// `--loop asyncio` or `--loop uvloop`.
+    /// asyncio's own, or uvloop.
     Foreign(Py<PyAny>),
 }
 
@@ -51,23 +51,23 @@ impl Loop {
                 let told = raise
                     .and_then(|raise| event_loop.bind(py).call_method1(intern!(py, "call_soon"), (raise,)));
                 if let Err(error) = told {
-                    tracing::error!(%error, "the loop cannot be told to end");
+                    tracing::error!(%error, "cannot end the event loop");
                 }
             }
         }
     }
 }
 
-/// What became of a task's first step.
+/// The outcome of a task's first step.
 pub enum Started<'py> {
     /// The application returned (`None`) or raised without being suspended.
     Done(Option<PyErr>),
-    /// It waits for something. asyncio itself keeps only a weak reference to its tasks.
+    /// It is suspended. Keep the reference: asyncio itself has only a weak one.
     Suspended(Bound<'py, PyAny>),
 }
 
 impl Tasks {
-    /// For tasks of this loop, which is ours or another one.
+    /// Starts tasks of this loop, an `EventLoop` of ours or another one.
     ///
     /// # Errors
     /// What the import of asyncio raises.
@@ -87,12 +87,18 @@ impl Tasks {
     }
 
     /// A future of the loop.
+    ///
+    /// # Errors
+    /// The loop's.
     pub fn future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.event_loop.object(py).call_method0(intern!(py, "create_future"))
     }
 
     /// A future that is resolved in the loop's next turn, to suspend a task that would otherwise keep the thread.
-    pub fn turn<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    ///
+    /// # Errors
+    /// The loop's.
+    pub fn next_turn<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let future = self.future(py)?;
         let turned = future.clone().unbind();
         spawn_local(async move {
@@ -101,10 +107,14 @@ impl Tasks {
         Ok(future)
     }
 
-    /// Calls the application and runs it until its first real suspension. `done` is called with the task when a
-    /// suspended one ends.
+    /// Calls a coroutine function and runs the coroutine until it is suspended for the first time. If it is, what `done`
+    /// returns is called with the task when that ends.
     ///
-    /// SystemExit and KeyboardInterrupt of the first step end the worker, as they end a script.
+    /// To be called from a task of the runtime or a callback of the loop. Before CPython 3.12 it may not be called inside
+    /// an asyncio task. SystemExit and KeyboardInterrupt of the first step end the loop.
+    ///
+    /// # Errors
+    /// Those of asyncio; what the function raises is an outcome.
     pub fn start<'py, const N: usize>(
         &self,
         app: &Bound<'py, PyAny>,
@@ -130,7 +140,7 @@ impl Tasks {
         }
     }
 
-    /// Makes a coroutine a task and runs its first step here and now.
+    /// Makes a coroutine a task and runs its first step.
     fn step<'py>(&self, coroutine: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = coroutine.py();
         let (class, names) = (self.class.bind(py), self.keywords.bind(py));
@@ -140,7 +150,7 @@ impl Tasks {
             return call_with_names(class, [coroutine, event_loop, eager.as_any()], names);
         }
         let task = call_with_names(class, [coroutine, event_loop], names)?;
-        // The task has just asked the loop to run its first step soon; in our loop that is now.
+        // The task has just queued its first step.
         if let Loop::Ours(core) = &self.event_loop
             && let Some(step) = core.get().take_last(py)
         {
@@ -150,7 +160,7 @@ impl Tasks {
     }
 }
 
-/// What a finished task raised.
+/// The exception that a finished task raised, CancelledError if it was cancelled.
 pub fn task_error(task: &Bound<'_, PyAny>) -> Option<PyErr> {
     match task.call_method0(intern!(task.py(), "exception")) {
         Ok(error) if error.is_none() => None,

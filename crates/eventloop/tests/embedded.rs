@@ -169,9 +169,11 @@ async def app(suspends):
         await asyncio.sleep(0)
         steps.append('second')
 async def main(start):
-    assert start(app, False, ended.append) == 'done' and steps == ['first']
-    assert start(app, True, ended.append) == 'suspended' and steps == ['first', 'first'], steps
+    outcomes = []
+    for suspends in (False, True):
+        asyncio.get_running_loop().call_soon(lambda s=suspends: outcomes.append((start(app, s, ended.append), len(steps))))
     await asyncio.sleep(0.01)
+    assert outcomes == [('done', 1), ('suspended', 2)], outcomes
     assert steps == ['first', 'first', 'second'] and len(ended) == 1
 "
 );

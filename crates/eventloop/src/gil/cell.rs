@@ -11,8 +11,8 @@ use std::cell::RefCell;
 #[derive(Default)]
 pub struct GilCell<T>(RefCell<T>);
 
-// SAFETY: every access needs a `Python` token, so one thread at a time has it; `T` itself may hold local
-// things (wakers, `Rc`s of the runtime) that are only followed on the worker's own thread.
+// SAFETY: every access needs a `Python` token, so one thread at a time has it; `T` itself may hold things bound to a
+// thread (wakers, `Rc`s of the runtime), which are only followed on the loop's own thread.
 unsafe impl<T> Send for GilCell<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for GilCell<T> {}
@@ -29,7 +29,7 @@ impl<T> GilCell<T> {
         work(&mut self.0.borrow_mut())
     }
 
-    /// For the garbage collector, which may come while the value is in use and then sees nothing.
+    /// For the garbage collector, which may run while the value is in use and then sees nothing.
     pub fn peek<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
         self.0.try_borrow().ok().map(|value| look(&value))
     }

@@ -8,7 +8,7 @@ fn present<'py>(slf: This<'_, 'py>) -> Option<Bound<'py, PyAny>> {
     slf.get().with(py, |state| state.objects.empty_waiter.as_ref().map(|waiter| waiter.bind(py).clone()))
 }
 
-/// A future that is done when all is sent. Until it is taken back nothing more can be written.
+/// A future that is resolved when all is sent. Until it is reset nothing more can be written.
 pub(super) fn make<'py>(slf: This<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
     let (py, this) = (slf.py(), slf.get());
     if present(slf).is_some() {
@@ -29,7 +29,7 @@ pub(super) fn make<'py>(slf: This<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
     Ok(waiter)
 }
 
-/// All is sent.
+/// Resolves it: all is sent.
 pub(super) fn finish(slf: This<'_, '_>) -> PyResult<()> {
     let py = slf.py();
     match present(slf) {
@@ -38,7 +38,7 @@ pub(super) fn finish(slf: This<'_, '_>) -> PyResult<()> {
     }
 }
 
-/// Not all could be sent.
+/// Fails it: not all could be sent.
 pub(super) fn fail(slf: This<'_, '_>, error: PyErr) -> PyResult<()> {
     let py = slf.py();
     match present(slf) {

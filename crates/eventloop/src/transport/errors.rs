@@ -1,4 +1,4 @@
-//! Errors that end a transport, and in what form Python gets them.
+//! Errors that close a transport, and their form in Python.
 
 use super::state::This;
 use crate::callbacks;
@@ -7,7 +7,7 @@ use std::io;
 
 pub(super) use callbacks::ends_loop;
 
-/// Ends the transport for an error. SystemExit and KeyboardInterrupt are given back: they end the loop.
+/// Closes the transport for an error. SystemExit and KeyboardInterrupt are returned instead: they end the loop.
 pub(super) fn fatal(slf: This<'_, '_>, error: PyErr, message: &str) -> PyResult<()> {
     let py = slf.py();
     if ends_loop(py, &error) {
@@ -16,7 +16,7 @@ pub(super) fn fatal(slf: This<'_, '_>, error: PyErr, message: &str) -> PyResult<
     slf.call_method1(intern!(py, "_fatal_error"), (error.into_value(py), message)).map(drop)
 }
 
-/// Makes errors of the system what Python's socket module raises: with the number, and of its class.
+/// Makes system errors what Python's socket module raises: with the number, and of its class.
 pub(super) fn os_error(py: Python<'_>) -> impl Fn(io::Error) -> PyErr {
     move |error| {
         let Some(code) = error.raw_os_error() else { return error.into() };

@@ -15,7 +15,7 @@ pub(crate) fn flush_held(slf: This<'_, '_>) -> PyResult<()> {
         return Ok(());
     }
     match send_now(slf) {
-        // Written by `resume_writing`, when a closed transport had made room.
+        // `resume_writing` wrote this after `close()`.
         Ok(true) if slf.get().with(slf.py(), |state| state.closing) => lost::connection_lost(slf, None),
         Ok(true) => Ok(()),
         Ok(false) => {
@@ -26,7 +26,7 @@ pub(crate) fn flush_held(slf: This<'_, '_>) -> PyResult<()> {
     }
 }
 
-/// Sends what the kernel takes at once; tells whether that was all.
+/// Sends what the socket takes at once; returns whether that was all.
 fn send_now(slf: This<'_, '_>) -> io::Result<bool> {
     let py = slf.py();
     slf.get().with(py, |state| {
@@ -51,7 +51,7 @@ fn send_now(slf: This<'_, '_>) -> io::Result<bool> {
 
 /// Sends what is queued as far as the socket takes it, and has the task send the rest.
 fn send_rest(slf: This<'_, '_>) -> PyResult<()> {
-    // A task that was not polled yet sends when it is.
+    // A task that was not polled yet sends when it is polled.
     match slf.get().with(slf.py(), |state| state.task.clone()) {
         Some(task) => turn(slf, &mut Context::from_waker(&task)),
         None => Ok(()),
@@ -79,7 +79,7 @@ pub(super) fn turn(slf: This<'_, '_>, cx: &mut Context<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Sends until the socket is full; tells whether anything was sent.
+/// Sends until the socket is full; returns whether anything was sent.
 fn send_queued(slf: This<'_, '_>, cx: &mut Context<'_>) -> io::Result<bool> {
     let py = slf.py();
     slf.get().with(py, |state| {

@@ -3,17 +3,17 @@
 use super::state::{SocketTransport, This};
 use pyo3::{exceptions::PyConnectionError, intern, prelude::*};
 
-/// Has the loop call [`connection_lost`] soon.
+/// Schedules [`connection_lost`].
 pub(super) fn schedule<'py>(slf: This<'_, 'py>, error: Option<Bound<'py, PyAny>>) -> PyResult<()> {
     let py = slf.py();
     let callback = slf.getattr(intern!(py, "_call_connection_lost"))?;
     slf.get().call_soon(&callback, [error.unwrap_or_else(|| py.None().into_bound(py))])
 }
 
-/// Tells the protocol, closes the socket and lets go of everything.
+/// Calls the protocol, closes the socket and releases all objects.
 pub(super) fn connection_lost(slf: This<'_, '_>, error: Option<Bound<'_, PyAny>>) -> PyResult<()> {
     let (py, this) = (slf.py(), slf.get());
-    // Whatever the protocol does now comes too late.
+    // What the protocol writes from now on is discarded.
     this.with(py, |state| state.lost = state.lost.max(1));
     let told = match this.protocol(py) {
         Some(protocol) => protocol.call_method1(intern!(py, "connection_lost"), (error,)).map(drop),

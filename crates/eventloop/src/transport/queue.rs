@@ -39,7 +39,7 @@ impl Queue {
         self.pieces.push_back(piece.unbind());
     }
 
-    /// The next bytes to send, as many pieces as `parts` has room for; tells how many it filled.
+    /// The next bytes to send, as many pieces as `parts` has room for; returns how many it filled.
     pub(super) fn fill<'a>(&'a self, py: Python<'_>, parts: &mut [IoSlice<'a>; MAX_PARTS]) -> usize {
         let mut skip = self.sent;
         let mut filled = 0;

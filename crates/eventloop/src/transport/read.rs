@@ -1,10 +1,10 @@
-//! Reading: what arrived goes to the protocol, one piece a turn, so that others get theirs.
+//! Reading: passes what arrived to the protocol, one read a turn, so that other connections get theirs.
 
 use super::{
     close,
     context::call,
     errors::{fatal, os_error},
-    receive::{MAX_READ, receive_bytes, receive_into},
+    receive::{MAX_READ_BYTES, receive_bytes, receive_into},
     receiver::Receiver,
     state::{State, This},
 };
@@ -14,7 +14,7 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Reads once, if that is wanted and something is there, and hands it to the protocol.
+/// Reads once, if the protocol is reading and data has arrived, and passes it to the protocol.
 pub(super) fn turn(slf: This<'_, '_>, cx: &mut Context<'_>) -> PyResult<()> {
     if slf.get().with(slf.py(), |state| !state.reads() || poll_readable(state, cx).is_pending()) {
         return Ok(());
@@ -27,7 +27,7 @@ pub(super) fn turn(slf: This<'_, '_>, cx: &mut Context<'_>) -> PyResult<()> {
         }
         Err(error) => fatal(slf, error, "Fatal error: the protocol cannot receive data.")?,
     }
-    // Others first, then the rest.
+    // Other tasks run before the rest is read.
     if slf.get().with(slf.py(), |state| state.reads() && poll_readable(state, cx).is_ready()) {
         cx.waker().wake_by_ref();
     }
@@ -39,7 +39,7 @@ fn poll_readable(state: &State, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
 }
 
 fn data_received(slf: This<'_, '_>, cx: &mut Context<'_>, method: &Bound<'_, PyAny>) -> PyResult<()> {
-    match receive_bytes(slf, cx, MAX_READ) {
+    match receive_bytes(slf, cx, MAX_READ_BYTES) {
         Poll::Pending => Ok(()),
         Poll::Ready(Err(error)) => read_failed(slf, error),
         Poll::Ready(Ok(data)) if data.as_bytes().is_empty() => stream_ended(slf),
@@ -96,11 +96,11 @@ fn read_failed(slf: This<'_, '_>, error: io::Error) -> PyResult<()> {
 fn stream_ended(slf: This<'_, '_>) -> PyResult<()> {
     let (py, this) = (slf.py(), slf.get());
     let Some(protocol) = this.protocol(py) else { return Ok(()) };
-    let answer = protocol
+    let keep_open = protocol
         .getattr(intern!(py, "eof_received"))
         .and_then(|method| call(slf, &method, ()))
         .and_then(|keep| keep.is_truthy());
-    match answer {
+    match keep_open {
         Ok(true) => this.with(py, |state| state.reading.ended = true),
         Ok(false) => close::close(slf)?,
         Err(error) => fatal(slf, error, "Fatal error: protocol.eof_received() call failed.")?,

@@ -9,11 +9,11 @@ use std::{
 };
 
 /// How many bytes one read takes at most; CPython's transports have the same limit.
-pub(super) const MAX_READ: usize = 256 * 1024;
+pub(super) const MAX_READ_BYTES: usize = 256 * 1024;
 
 thread_local! {
     /// What is read into, for all transports of a thread. Untouched pages cost nothing.
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; MAX_READ]);
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; MAX_READ_BYTES]);
 }
 
 /// Reads into `buffer`.

@@ -17,11 +17,14 @@ use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, types::PyBytes};
 /// How many bytes are held until the end of the turn at most.
 const MAX_HELD_BYTES: usize = 16 * 1024;
 
+/// `asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES`.
+const WARN_FROM: u32 = 5;
+
 /// `write(data)`.
 pub(super) fn write(slf: This<'_, '_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
     let data = write_argument(data)?;
     check_writable(slf, "Cannot call write() after write_eof()", "unable to write; sendfile is in progress")?;
-    if data.as_bytes().is_empty() || came_too_late(slf)? {
+    if data.as_bytes().is_empty() || is_discarded(slf)? {
         return Ok(());
     }
     queue(slf, [data])
@@ -57,7 +60,7 @@ pub(super) fn write_lines(slf: This<'_, '_>, lines: &Bound<'_, PyAny>) -> PyResu
         "unable to writelines; sendfile is in progress",
     )?;
     let lines = lines.try_iter()?.map(|item| writelines_item(&item?)).collect::<PyResult<Vec<_>>>()?;
-    if lines.is_empty() || came_too_late(slf)? {
+    if lines.is_empty() || is_discarded(slf)? {
         return Ok(());
     }
     queue(slf, lines)
@@ -85,7 +88,7 @@ fn check_writable(slf: This<'_, '_>, ended: &'static str, busy: &'static str) ->
 }
 
 /// Whether the connection is lost: writes are then discarded, with a warning from the fifth on, as asyncio does.
-fn came_too_late(slf: This<'_, '_>) -> PyResult<bool> {
+fn is_discarded(slf: This<'_, '_>) -> PyResult<bool> {
     let py = slf.py();
     let before = slf.get().with(py, |state| {
         let before = state.lost;
@@ -99,6 +102,3 @@ fn came_too_late(slf: This<'_, '_>) -> PyResult<bool> {
     }
     Ok(before > 0)
 }
-
-/// `asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES`.
-const WARN_FROM: u32 = 5;

@@ -103,7 +103,7 @@ impl Counted {
                 self.stream.await_room(py, future.clone().unbind());
                 Waiting::on_future(&future).map(Some)
             }
-            Wait::Turn => Waiting::on_future(&tasks.turn(py)?).map(Some),
+            Wait::Turn => Waiting::on_future(&tasks.next_turn(py)?).map(Some),
         }
     }
 }
