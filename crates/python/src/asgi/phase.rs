@@ -122,6 +122,8 @@ impl Phase {
         matches!(self, Self::Streaming { sender, delivered: true, .. } if sender.is_bodiless())
     }
 
+    /// Takes an event: the next phase, and what is to be done.
+    #[inline]
     #[must_use]
     pub(super) fn step(self, event: Event, head_request: bool) -> (Self, Effect) {
         match (self, event) {
@@ -152,6 +154,7 @@ impl Phase {
     }
 }
 
+#[inline]
 fn whole(head: Head, body: Bytes, head_request: bool) -> (Phase, Effect) {
     let bodiless = head.is_bodiless(head_request);
     if let Err(wrong) = head.check_length(body.len() as u64, bodiless) {

@@ -1,14 +1,10 @@
 //! A request's body on its way to the application, which reads it when it asks.
 
-use super::call::HttpCall;
 use bytes::Bytes;
-use hostler_eventloop::spawn_local;
 use hostler_http::RequestBody;
 use http_body::Body;
-use pyo3::{exceptions::PyRuntimeError, prelude::*};
 use std::{
     collections::VecDeque,
-    future::poll_fn,
     task::{Context, Poll, Waker, ready},
 };
 
@@ -27,7 +23,7 @@ pub(crate) struct BodyReader {
     pump: Pump,
 }
 
-/// Reads on behalf of those who wait.
+/// A task of the runtime that reads for `receive` calls that wait.
 enum Pump {
     None,
     Begun,
@@ -113,43 +109,25 @@ impl BodyReader {
         };
         (Leftovers { _body: self.body.take(), _arrived: std::mem::take(&mut self.arrived) }, waker)
     }
-}
 
-/// Reads a request's body, in a task of the runtime, until there is something for those who wait; unless that goes on
-/// already.
-pub(crate) fn pump<T: HttpCall>(py: Python<'_>, call: &Py<T>) -> PyResult<()> {
-    let exchange = call.get().exchange();
-    let begins = exchange.with_body(py, |reader| {
-        let begins = matches!(reader.pump, Pump::None) && reader.body.is_some() && !reader.over;
+    /// Whether a pump is to begin, which it has from now on.
+    pub(super) fn begin_pump(&mut self) -> bool {
+        let begins = matches!(self.pump, Pump::None) && self.body.is_some() && !self.over;
         if begins {
-            reader.pump = Pump::Begun;
+            self.pump = Pump::Begun;
         }
         begins
-    });
-    if !begins {
-        return Ok(());
     }
-    let spawned = spawn_local(poll_fn({
-        let call = call.clone_ref(py);
-        move |cx| Python::attach(|py| poll_pump(call.get(), py, cx))
-    }));
-    if !spawned {
-        exchange.with_body(py, |reader| reader.pump = Pump::None);
-        return Err(PyRuntimeError::new_err("a request is read in the thread that serves it"));
-    }
-    Ok(())
-}
 
-fn poll_pump(call: &impl HttpCall, py: Python<'_>, cx: &mut Context<'_>) -> Poll<()> {
-    let all = call.wants_whole_body(py);
-    let polled = call.exchange().with_body(py, |reader| {
-        let polled = reader.poll(all, cx);
-        reader.pump = if polled.is_pending() { Pump::Parked(cx.waker().clone()) } else { Pump::None };
-        polled
-    });
-    match ready!(polled) {
-        Ok(()) => call.exchange().readers.wake_first(py),
-        Err(Cut) => call.body_cut(py),
+    /// The pump could not begin.
+    pub(super) fn no_pump(&mut self) {
+        self.pump = Pump::None;
     }
-    Poll::Ready(())
+
+    /// Takes in one piece or all for the pump, which is parked until then.
+    pub(super) fn poll_pump(&mut self, all: bool, cx: &mut Context<'_>) -> Poll<Result<(), Cut>> {
+        let polled = self.poll(all, cx);
+        self.pump = if polled.is_pending() { Pump::Parked(cx.waker().clone()) } else { Pump::None };
+        polled
+    }
 }

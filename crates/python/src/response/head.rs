@@ -159,12 +159,17 @@ impl Head {
         self.add(name.as_bytes(), &bytes)
     }
 
-    /// Checks the length of a whole body against what was announced.
-    pub(crate) fn check_length(&self, size: u64, bodiless: bool) -> Result<(), WrongLength> {
-        Length::of(self, bodiless).check_whole(size)
+    /// The length of the body that this head announces, to be counted; one without a body has any.
+    pub(crate) fn body_length(&self, bodiless: bool) -> Length {
+        Length::new(self.length.filter(|_| !bodiless))
     }
 
-    /// Whether an response with this status has no body whatever its length says (RFC 9110 §6.4.1).
+    /// Checks the length of a whole body against what was announced.
+    pub(crate) fn check_length(&self, size: u64, bodiless: bool) -> Result<(), WrongLength> {
+        self.body_length(bodiless).check_whole(size)
+    }
+
+    /// Whether a response with this status has no body whatever its length says (RFC 9110 §6.4.1).
     pub(crate) fn is_bodiless(&self, head_request: bool) -> bool {
         head_request || self.status == StatusCode::NO_CONTENT || self.status == StatusCode::NOT_MODIFIED
     }

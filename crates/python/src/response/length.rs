@@ -1,6 +1,5 @@
 //! How long a body is, against what its Content-Length says.
 
-use super::Head;
 use pyo3::{PyErr, exceptions::PyRuntimeError};
 use std::fmt;
 
@@ -19,9 +18,9 @@ pub(crate) enum WrongLength {
 }
 
 impl Length {
-    /// Nothing was sent yet of the body that `head` announces; a response without a body is never refused.
-    pub(crate) fn of(head: &Head, bodiless: bool) -> Self {
-        Self { announced: head.length.filter(|_| !bodiless), sent: 0 }
+    /// Nothing was sent yet; without an announced length any is right.
+    pub(super) fn new(announced: Option<u64>) -> Self {
+        Self { announced, sent: 0 }
     }
 
     pub(crate) fn sent(&self) -> u64 {

@@ -18,7 +18,7 @@ impl BodySender {
     pub(crate) fn new(head: &Head, head_request: bool) -> Self {
         let bodiless = head.is_bodiless(head_request);
         let stream = Stream::new(if bodiless { Some(0) } else { head.length });
-        Self { stream, length: Length::of(head, bodiless), bodiless }
+        Self { stream, length: head.body_length(bodiless), bodiless }
     }
 
     /// hyper's end; `owner` is told when it is dropped.

@@ -192,7 +192,7 @@ impl StartResponse {
             _ => {}
         }
         let head = head(status, headers)?;
-        let length = Length::of(&head, head.is_bodiless(this.head_request));
+        let length = head.body_length(head.is_bodiless(this.head_request));
         let old = this.state.with(py, |state| {
             state.length = length;
             state.head.replace(head)
