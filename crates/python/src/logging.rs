@@ -8,10 +8,10 @@ pub(crate) fn application_error(py: Python<'_>, what: &str, error: &PyErr) {
     tracing::error!("{what}\n{}", traceback.trim_end());
 }
 
-/// How deep an error is searched for its causes.
+/// How many causes of an error are followed.
 const MAX_CAUSES: usize = 16;
 
-/// Whether an exception is of this class, or was made of one that is (PEP 3134).
+/// Whether an exception is of this class, or caused by one that is (PEP 3134).
 pub(crate) fn comes_of(py: Python<'_>, error: &PyErr, class: &Bound<'_, PyAny>) -> bool {
     let mut next = Some(error.value(py).clone().into_any());
     for _ in 0..MAX_CAUSES {
@@ -34,7 +34,7 @@ pub(crate) fn traceback(py: Python<'_>, error: &PyErr) -> String {
     format().unwrap_or_else(|_| error.to_string())
 }
 
-/// Writes what Python's logging has put into a form where the server's own lines go.
+/// Writes a line that Python's logging has formatted to the server's log.
 #[pyfunction]
 pub(crate) fn write_log(text: &str) {
     hostler_sys::logging::write_text(text);

@@ -19,7 +19,7 @@ const MODULES: &[(&str, &str)] = &[
     ("hostler._load", include_str!("../python/hostler/_load.py")),
     ("hostler._preload", include_str!("../python/hostler/_preload.py")),
     ("hostler._wsgi", include_str!("../python/hostler/_wsgi.py")),
-    ("hostler._leaving", include_str!("../python/hostler/_leaving.py")),
+    ("hostler._shutdown", include_str!("../python/hostler/_shutdown.py")),
     ("hostler._worker", include_str!("../python/hostler/_worker.py")),
 ];
 

@@ -61,7 +61,7 @@ fn every_kind_of_response_is_sent() {
     let head = conn.request("HEAD", "/str", "", b"");
     assert_eq!((head.header("content-length"), head.body.len()), (Some("7"), 0));
     assert_eq!(conn.get("/twice").text(), "first");
-    server.wait_for("answered a request twice", 1);
+    server.wait_for("sent a second response to a request", 1);
     server.stop();
 }
 
@@ -113,7 +113,7 @@ fn mistakes_are_error_responses_and_logged() {
     let mut conn = server.connect();
     conn.send("GET /short HTTP/1.1\r\nhost: t\r\n\r\n");
     assert!(conn.to_end().unwrap().len() < 200);
-    server.wait_for("is too short", 1);
+    server.wait_for("is shorter than its Content-Length", 1);
     // A stop would wait for the client's end of a connection that broke.
     drop(conn);
     assert_eq!(server.connect().get("/str").status, 201);

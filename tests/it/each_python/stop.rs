@@ -137,7 +137,7 @@ fn finishes(builder: Builder, kinds: &[&str]) {
     assert_eq!(server.connect().get("/daemon").text(), "begun");
     server.signal(Signal::SIGTERM);
     server.wait_for("worker draining", 1);
-    server.wait_for("the worker cannot leave yet: it waits for", 1);
+    server.wait_for("the worker cannot exit yet: it waits for", 1);
     fs::write(&go, "").unwrap();
     assert!(server.wait_exit().success());
     let log = server.log();
@@ -176,7 +176,7 @@ fn a_pool_of_processes_that_is_kept_ends_with_its_worker() {
 fn what_delays_a_workers_exit_is_logged() {
     let mut server = asgi().option("graceful-timeout", 1).env("HANG", "1").start();
     server.signal(Signal::SIGTERM);
-    server.wait_for("the worker cannot leave yet: it waits for the application's lifespan", 1);
+    server.wait_for("the worker cannot exit yet: it waits for the application's lifespan", 1);
     server.wait_for("in hang_in_shutdown", 1);
     server.wait_exit();
     assert!(server.log().contains("worker killed"), "{}", server.log());
@@ -184,7 +184,7 @@ fn what_delays_a_workers_exit_is_logged() {
     let mut server = asgi().option("graceful-timeout", 1).start();
     assert_eq!(server.connect().get("/hang").text(), "begun");
     server.signal(Signal::SIGTERM);
-    server.wait_for("the worker cannot leave yet: it waits for threads of the application", 1);
+    server.wait_for("the worker cannot exit yet: it waits for threads of the application", 1);
     server.wait_for("in hang_in_thread", 1);
     server.wait_exit();
 }

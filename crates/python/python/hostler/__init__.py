@@ -1,9 +1,9 @@
-"""hostler: a pre-fork application server. Inside a worker the server itself brings this package."""
+"""hostler: a pre-fork application server. In a worker this package is part of the server's extension module."""
 
 try:
     from _hostler import __version__
 except ImportError:
-    # Outside of a worker: in tests, in a type checker, in an application that is run by something else.
+    # Not in a worker: in tests, in a type checker, in an application that another server runs.
     __version__ = "0.1.0"
 
 __all__ = ["EventLoop", "RequestTimeout", "__version__", "hooks"]

@@ -1,4 +1,4 @@
-"""Loops: our own, and others with our engine beside them (--loop asyncio, --loop uvloop)."""
+"""Event loops: our own, and others that our engine runs beside (--loop asyncio, --loop uvloop)."""
 
 import asyncio
 
@@ -7,19 +7,19 @@ from hostler import _log
 
 log = _log.logger("hostler.loop")
 
-# The engine's timers are timeouts and heartbeats; this is how late they may ring, in seconds.
-TICK = 0.01
+# How late the engine's timers (timeouts, heartbeats) may fire.
+TICK_SECONDS = 0.01
 
 
 def make(name, is_first):
-    """A loop by its name, and what drives connections on it; the loop itself if it is ours."""
+    """The loop `name` and the engine that drives connections on it; our own loop is its own engine."""
     if name == "asyncio":
         return asyncio.SelectorEventLoop(), Engine()
     if name == "uvloop":
         try:
             import uvloop
         except ImportError as error:
-            # One worker tells for all.
+            # Logged once, by the first worker.
             if is_first:
                 log.warning("--loop uvloop: hostler's own event loop is used instead (%s)", error)
         else:
@@ -31,13 +31,13 @@ def make(name, is_first):
 
 
 def begin(loop, engine):
-    """Has a loop that is not ours drive connections, whose requests inherit the present context."""
+    """Has a foreign loop drive connections; their requests inherit the current context."""
     if engine is loop:
         return
     loop.add_reader(engine.fileno(), engine.turn)
 
     def tick():
         engine.turn()
-        loop.call_later(TICK, tick)
+        loop.call_later(TICK_SECONDS, tick)
 
     loop.call_soon(tick)

@@ -1,6 +1,6 @@
-"""Processes that the application forks: they are ordinary ones, with nothing of ours.
+"""Processes that the application forks: they become ordinary processes, detached from the server.
 
-Descriptors, signal handlers and shared memory are given up in Rust (`sys/own.rs`); what Python keeps is put right here.
+Descriptors, signal handlers and shared memory are released in Rust (`hostler_sys::own`); Python's state is reset here.
 """
 
 import os
@@ -12,7 +12,7 @@ from _hostler import after_fork_in_child, after_fork_in_parent, before_fork, is_
 
 
 def install():
-    """From now on, in this process and in those that it forks."""
+    """Takes effect in this process and those that it forks."""
     os.register_at_fork(before=before_fork, after_in_parent=after_fork_in_parent, after_in_child=_in_child)
 
 
@@ -21,7 +21,7 @@ def _in_child():
         return
     _forget_stacks()
     _forget_loop()
-    # What Python takes for the handler of SIGINT since it started.
+    # Installs Python's own SIGINT handler again.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -33,7 +33,7 @@ def _forget_stacks():
 
 
 def _forget_loop():
-    """As asyncio does from Python 3.12 on; and the descriptors of the loop that serves."""
+    """Unsets the running loop, as asyncio does from Python 3.12 on, and closes the descriptors of the serving loop."""
     signal.set_wakeup_fd(-1)
     events = sys.modules.get("asyncio.events")
     if events is None:
@@ -44,28 +44,28 @@ def _forget_loop():
         policy._local = policy._Local()
     worker = sys.modules.get("hostler._worker")
     if worker is not None and worker.loop is not None:
-        # The loop's other callbacks are the worker's to run.
+        # The worker runs the loop's other callbacks.
         getattr(worker.loop, "_ready", []).clear()
         for part in ("_selector", "_ssock", "_csock"):
             try:
                 getattr(worker.loop, part).close()
             except Exception:
-                # uvloop has none of them, and puts itself right.
+                # uvloop has none of them and resets itself.
                 pass
 
 
-def stay_out(error=None):
-    """Ends a process that the application forked when it comes back from the application."""
+def exit_if_forked(error=None):
+    """Ends a process that the application forked when it returns from the application."""
     if is_forked():
         ended_by = sys.exc_info()[1]
-        # asyncio's own loop ends with an error of the selector that was closed; what a task raised is told instead.
+        # asyncio's own loop raises because its selector was closed; a task's exception is reported instead.
         if error is None and not isinstance(ended_by, (ValueError, IndexError)):
             error = ended_by
-        os._exit(farewell(error))
+        os._exit(finish(error))
 
 
-def farewell(error):
-    """What a script does at its end; returns the exit code."""
+def finish(error):
+    """Reports `error` and flushes, as a script does when it ends; returns the exit code."""
     code = 0
     error = error or _error_of_task()
     if isinstance(error, SystemExit):
@@ -82,7 +82,7 @@ def farewell(error):
 
 
 def _error_of_task():
-    """What a task raised that the forked process ran, unless it was asked for."""
+    """The exception of a task that the forked process ran, unless it was retrieved."""
     tasks = sys.modules.get("asyncio.tasks")
     known = getattr(tasks, "_scheduled_tasks", None) or getattr(tasks, "_all_tasks", None) or ()
     for task in list(known):

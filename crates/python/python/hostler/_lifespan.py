@@ -9,7 +9,7 @@ log = _log.logger("hostler.lifespan")
 
 
 class Failed(Exception):
-    """The application reported or suffered a failure at start-up."""
+    """The application reported a failure at startup, or raised."""
 
     def __init__(self, message, cause=None):
         super().__init__(message)
@@ -17,7 +17,7 @@ class Failed(Exception):
 
 
 class Lifespan:
-    """Runs the application's lifespan in a task of its own, in a context that requests inherit from."""
+    """Runs the application's lifespan in its own task, in a context that requests inherit."""
 
     def __init__(self, app, loop):
         self._app = app
@@ -39,7 +39,7 @@ class Lifespan:
         await self._started
 
     async def shutdown(self):
-        """Tells the application that the worker ends and waits until it agrees."""
+        """Tells the application that the worker exits, and waits until it is ready."""
         if not self.supported or self._task.done():
             return
         self._inbox.put_nowait({"type": "lifespan.shutdown"})
@@ -65,7 +65,7 @@ class Lifespan:
             else:
                 if error is not None and not isinstance(error, _NO_LIFESPAN):
                     log.warning(
-                        "the application is served without its lifespan: it raised before it took the start-up event",
+                        "the application is served without its lifespan: it raised before it took the startup event",
                         exc_info=error,
                     )
                 self._started.set_result(None)
@@ -99,8 +99,8 @@ class Lifespan:
 
 
 class _Unsupported(RuntimeError):
-    """The application took the lifespan for something else, a request for example."""
+    """The application took the lifespan for something else, such as a request."""
 
 
-# How applications say that they know no lifespan, most often by looking for what only requests have.
+# What applications without lifespan support raise, most often because they look up keys that only requests have.
 _NO_LIFESPAN = (AssertionError, KeyError, NotImplementedError, RuntimeError, ValueError)

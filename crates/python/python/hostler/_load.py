@@ -10,7 +10,7 @@ from hostler import _forks, rsgi
 
 
 class LoadError(Exception):
-    """The application cannot be served as asked; `kind` decides the exit code."""
+    """The application cannot be loaded; `kind` decides the exit code."""
 
     def __init__(self, message, cause=None, hint=None, kind="import"):
         super().__init__(message)
@@ -57,7 +57,7 @@ def _import(target, name):
     if not name or not all(part.isidentifier() for part in name.split(".")):
         raise LoadError(
             f"`{target}` does not name an application",
-            cause=f"{name!r} is not a module's name",
+            cause=f"{name!r} is not a module name",
             hint="write it as package.module:attribute, without .py and without slashes",
         )
     try:
@@ -67,11 +67,11 @@ def _import(target, name):
             raise LoadError(
                 f"could not load `{target}`",
                 cause=f"there is no module `{error.name}`",
-                hint=f"modules are looked for in {os.getcwd()} first; --working-dir changes that",
+                hint=f"modules are searched in {os.getcwd()} first; --working-dir changes that",
             ) from None
         raise _raised(target, error) from None
     except (Exception, SystemExit) as error:
-        _forks.stay_out(error)
+        _forks.exit_if_forked(error)
         raise _raised(target, error) from None
 
 
@@ -79,12 +79,12 @@ def _raised(target, error):
     return LoadError(
         f"could not load `{target}`",
         cause=_traceback(error),
-        hint="the application itself raised this while it was imported",
+        hint="the application raised this while it was imported",
     )
 
 
 def _traceback(error):
-    """The traceback from the first frame that is not the import machinery's or ours."""
+    """The traceback without the frames of the import system and ours."""
     frames = error.__traceback__
     while frames is not None:
         file = frames.tb_frame.f_code.co_filename
@@ -117,7 +117,7 @@ def _attribute(target, module, path):
 
 
 def _candidates(module, besides=""):
-    """The names in a module that may be meant."""
+    """Names in the module that may be the application."""
     names = [
         name
         for name, value in vars(module).items()
@@ -136,7 +136,7 @@ def _make(target, factory):
     try:
         return factory()
     except (Exception, SystemExit) as error:
-        _forks.stay_out(error)
+        _forks.exit_if_forked(error)
         raise LoadError(
             f"the factory `{target}` failed",
             cause=_traceback(error),
@@ -160,9 +160,9 @@ def _detect(target, app):
     if count == 2:
         return "wsgi"
     if count == 0:
-        hint = "if it is a function that makes the application, add --factory"
+        hint = "if it is a function that returns the application, add --factory"
     else:
-        hint = "say what it is with --interface asgi, rsgi or wsgi"
+        hint = "set --interface to asgi, rsgi or wsgi"
     raise LoadError(
         f"cannot tell what kind of application `{target}` is",
         cause="ASGI applications take (scope, receive, send), RSGI ones (scope, protocol), WSGI ones (environ, start_response)",
@@ -180,7 +180,7 @@ def _positional_count(app):
     except (TypeError, ValueError):
         return None
     if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters):
-        # A wrapper that passes on what it gets; asynchronous ones are coroutine functions mostly.
+        # A wrapper that passes on its arguments; asynchronous ones are mostly coroutine functions.
         return 2
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return sum(1 for p in parameters if p.kind in kinds and p.default is inspect.Parameter.empty)

@@ -1,8 +1,8 @@
-"""What the server's Python half and unconfigured logging say, without waiting for the log's reader.
+"""Logging of the server's Python half, and of applications that do not configure it, without blocking.
 
-Python's handler of last resort writes to `sys.stderr`, and a write to a pipe that nobody reads waits for ever. This one
-writes where the server's own lines go, in the same form as Python's. An application that configures logging, or puts
-something else in the place of `sys.stderr`, gets what it asked for.
+Python's handler of last resort writes to `sys.stderr`, and a write to a full pipe blocks. This one writes to the
+server's log, in Python's format. An application that configures logging or replaces `sys.stderr` gets what it
+configured.
 """
 
 import logging
@@ -23,18 +23,18 @@ class _Handler(logging.Handler):
         try:
             write_log(self.format(record) + "\n")
         except Exception:
-            # As a last resort that fails there is nobody left to be told.
+            # There is no other place to report this.
             pass
 
 
 class _Logger(logging.Logger):
-    """One that `disable_existing_loggers`, which is meant for libraries' chatter, does not silence."""
+    """A logger that `disable_existing_loggers` does not silence."""
 
     disabled = property(lambda self: False, lambda self, value: None)
 
 
 def logger(name):
-    """A logger of ours; its level and its handlers are the application's to set, as those of any other."""
+    """A logger of the server; applications set its level and handlers like those of any other."""
     usual = logging.getLoggerClass()
     logging.setLoggerClass(_Logger)
     try:
@@ -44,8 +44,8 @@ def logger(name):
 
 
 def install():
-    """Takes the place of `logging.lastResort`, in the mold and so in its workers."""
-    # The module that uses it is also imported where the server is not.
+    """Replaces `logging.lastResort`, in the mold and so in its workers."""
+    # hostler.hooks cannot make its own: it is also imported without the server.
     logger("hostler.hooks")
     if logging.lastResort is not None:
         logging.lastResort = _Handler(logging.lastResort)

@@ -13,9 +13,9 @@ loaded = None
 
 
 def preload(target, factory, working_dir, interface):
-    """Loads the application for all workers to come; returns what makes a fork unsafe, one line each."""
+    """Loads the application for all later workers; returns what makes a fork unsafe, one line each."""
     global loaded
-    # Frozen objects are never looked at again, and a collector that is off leaves no holes in what is shared.
+    # The collector skips frozen objects, and while it is off it frees none between them: more pages stay shared.
     gc.disable()
     loaded = _load.load(target, factory, working_dir, interface)
     problems = list(_problems())
@@ -38,12 +38,12 @@ def _threads():
     for thread in threading.enumerate():
         if thread is not threading.main_thread():
             target = getattr(thread, "_target", None)
-            place = f" that runs {target.__module__}.{target.__qualname__}" if target else ""
-            yield f"the thread {thread.name!r}{place} is alive, and will not be in workers"
+            place = f" running {target.__module__}.{target.__qualname__}" if target else ""
+            yield f"the thread {thread.name!r}{place} is running, and will not exist in workers"
     for task in os.listdir("/proc/self/task"):
         if int(task) not in known:
             with open(f"/proc/self/task/{task}/comm") as comm:
-                yield f"a thread of a C library, {comm.read().strip()!r}, is alive, and will not be in workers"
+                yield f"a thread of a C library, {comm.read().strip()!r}, is running, and will not exist in workers"
 
 
 def _descriptors():
@@ -87,7 +87,7 @@ def _running_loop():
 
 
 def after_fork():
-    """Makes the copy of the process that a worker is one of its own."""
+    """Makes a forked worker independent of the process that it was forked from."""
     gc.enable()
     random = sys.modules.get("random")
     if random is not None:

@@ -1,7 +1,7 @@
-"""What a worker tells of itself when it hangs or crashes, in C and without the GIL where it must (faulthandler).
+"""Stacks of a worker that is stuck or crashes, written in C and without the GIL where necessary (faulthandler).
 
-A loop that stands still is observed by a thread of ours (`host/observe.rs`). Where there is none yet, in a boot that
-hangs, the master asks the worker that it is about to kill, by a signal: the handler writes the stacks of all threads.
+A thread of the server watches for a blocked loop (`host/observe.rs`). Before that thread exists, while the worker
+boots, the master sends a signal to a worker that it is about to kill: the handler writes the stacks of all threads.
 Then Python's own handler, if Python gets to run, adds those of asyncio's tasks.
 """
 
@@ -13,12 +13,12 @@ import signal
 
 _loop = None
 _signals = ()
-# PYTHONFAULTHANDLER or -X faulthandler, as this is imported before anything of the application's.
+# By PYTHONFAULTHANDLER or -X faulthandler: this is imported before the application.
 _asked_for_by_environment = faulthandler.is_enabled()
 
 
 def register(descriptor, report):
-    """Writes to `descriptor` in a crash, and at the signal `report` all there is."""
+    """Writes stacks to `descriptor` in a crash, and those of threads and tasks at the signal `report`."""
 
     def tell_tasks(_number, _frame):
         os.write(descriptor, tasks().encode())
@@ -26,14 +26,14 @@ def register(descriptor, report):
     signal.signal(report, tell_tasks)
     faulthandler.register(report, file=descriptor, all_threads=True, chain=True)
     _remember(report)
-    # An application that has been preloaded may have chosen a file of its own.
+    # A preloaded application may have enabled it with its own file.
     if _asked_for_by_environment or not faulthandler.is_enabled():
         faulthandler.disable()
         faulthandler.enable(file=descriptor)
 
 
 def register_samples(descriptor, sample):
-    """Makes the handler of the signal `sample` one that writes the threads' stacks; nobody sends it."""
+    """Registers a handler that writes the threads' stacks for the signal `sample`, which is never sent."""
     faulthandler.register(sample, file=descriptor, all_threads=True)
     _remember(sample)
 
@@ -44,7 +44,7 @@ def _remember(number):
 
 
 def forget():
-    """In a process that the application forked: a crash there is told on standard error."""
+    """In a process that the application forked: reports its crashes on standard error."""
     for number in _signals:
         faulthandler.unregister(number)
         signal.signal(number, signal.SIG_DFL)
@@ -54,7 +54,7 @@ def forget():
 
 
 def watch(loop):
-    """Names the loop whose tasks are told."""
+    """Sets the loop whose tasks are reported."""
     global _loop
     _loop = loop
 
@@ -64,7 +64,7 @@ def tasks():
     if _loop is None:
         return ""
     known = [task for task in asyncio.all_tasks(_loop) if _kind(task) != "_service"]
-    # The lifespan first: it is what a boot waits for.
+    # The lifespan first: a boot waits for it.
     known.sort(key=lambda task: _kind(task) != "Lifespan._run")
     return "".join(f"\n{_stack(task)}" for task in known)
 
@@ -74,7 +74,7 @@ def _kind(task):
 
 
 def _stack(task):
-    """All frames from the task's own to the one that waits; `Task.print_stack` has only the first."""
+    """All frames from the task's own to the one that is suspended; `Task.print_stack` has only the first."""
     lines = [f"Stack for {_name(task)} (most recent call last):\n"]
     waiting = task.get_coro()
     while waiting is not None and len(lines) < 50:

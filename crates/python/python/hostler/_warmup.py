@@ -1,4 +1,4 @@
-"""A request that the application answers before its worker counts as ready (--warmup)."""
+"""The request that the application handles before its worker becomes ready (--warmup)."""
 
 import asyncio
 import io
@@ -67,7 +67,7 @@ class _Scope:
 
 
 class _Protocol:
-    """Takes an answer of any kind, and throws it away."""
+    """Accepts a response of any kind and discards it."""
 
     def __init__(self):
         self.statuses = []
@@ -82,10 +82,10 @@ class _Protocol:
     def client_disconnect(self):
         return asyncio.get_running_loop().create_future()
 
-    def _answer(self, status=200, headers=(), *_, **__):
+    def _respond(self, status=200, headers=(), *_, **__):
         self.statuses.append(status)
 
-    response_empty = response_str = response_bytes = response_file = response_file_range = _answer
+    response_empty = response_str = response_bytes = response_file = response_file_range = _respond
 
     def response_stream(self, status=200, headers=()):
         self.statuses.append(status)
@@ -140,5 +140,5 @@ def wsgi(app, path):
 
 def _judge(statuses):
     if not statuses:
-        return "the application answered nothing"
-    return f"it was answered with {statuses[-1]}" if statuses[-1] >= 500 else None
+        return "the application sent no response"
+    return f"the response has status {statuses[-1]}" if statuses[-1] >= 500 else None

@@ -1,4 +1,4 @@
-"""A worker's life on the Python side."""
+"""A worker on the Python side: loads the application and serves it."""
 
 import asyncio
 import contextvars
@@ -8,11 +8,11 @@ import traceback
 from hostler import (
     _engine,
     _forks,
-    _leaving,
     _lifespan,
     _load,
     _log,
     _preload,
+    _shutdown,
     _stacks,
     _warmup,
     _wsgi,
@@ -20,7 +20,7 @@ from hostler import (
     rsgi,
 )
 
-# The loop that serves, for processes that the application forks.
+# The serving loop, for processes that the application forks.
 loop = None
 
 
@@ -38,28 +38,28 @@ def main(worker):
         )
     except _load.LoadError as error:
         return worker.fail(error.kind, str(error), error.cause, error.hint)
-    leaving = _leaving.Leaving(worker.graceful_timeout)
+    shutdown = _shutdown.Shutdown(worker.graceful_timeout)
     try:
         if interface == "wsgi":
-            return _serve_wsgi(worker, app, leaving)
+            return _serve_wsgi(worker, app, shutdown)
         if interface == "rsgi":
-            return _serve_rsgi(worker, app, leaving)
-        return _serve_asgi(worker, app, leaving, lifespan=interface == "asgi")
+            return _serve_rsgi(worker, app, shutdown)
+        return _serve_asgi(worker, app, shutdown, lifespan=interface == "asgi")
     finally:
-        _forks.stay_out()
+        _forks.exit_if_forked()
         hooks._run_all("worker_exit")
-        leaving.leave()
+        shutdown.finish()
 
 
-def _serve_wsgi(worker, app, leaving):
-    # With one thread, requests are callbacks of the loop, and may take their time.
+def _serve_wsgi(worker, app, shutdown):
+    # With one thread requests are callbacks of the loop, which may take long.
     worker.observe(_stacks.register_samples, short_callbacks=False)
     threads = worker.blocking_threads
     pool = _wsgi.start_pool(threads) if threads > 1 else None
     if worker.warmup and (failure := _warmup.wsgi(app, worker.warmup)):
         return _warmup_failed(worker, failure)
     hooks._run("worker_ready")
-    leaving.drained = worker.serve_wsgi(app, pool)
+    shutdown.drained = worker.serve_wsgi(app, pool)
     return 0
 
 
@@ -72,9 +72,9 @@ def _make_loop(worker):
     return loop, engine
 
 
-def _serve_rsgi(worker, app, leaving):
+def _serve_rsgi(worker, app, shutdown):
     loop, engine = _make_loop(worker)
-    # What `__rsgi_init__` sets in its context, requests find in theirs.
+    # Requests inherit what `__rsgi_init__` sets in its context.
     context = contextvars.copy_context()
     if hasattr(app, "__rsgi_init__"):
         try:
@@ -89,38 +89,38 @@ def _serve_rsgi(worker, app, leaving):
     hooks._run("worker_ready")
     done = loop.create_future()
     worker.serve_rsgi(callback, loop, engine, rsgi.errors(), done)
-    leaving.drained = _run(context, loop, engine, done)
+    shutdown.drained = _run(context, loop, engine, done)
     if hasattr(app, "__rsgi_del__"):
         try:
-            with leaving.watch("`__rsgi_del__`"):
+            with shutdown.watch("`__rsgi_del__`"):
                 context.run(app.__rsgi_del__, loop)
         except Exception:
             _log.logger("hostler.rsgi").exception("`__rsgi_del__` raised")
-    leaving.close(loop)
+    shutdown.close(loop)
     return 0
 
 
-def _serve_asgi(worker, app, leaving, lifespan):
+def _serve_asgi(worker, app, shutdown, lifespan):
     loop, engine = _make_loop(worker)
-    life = _lifespan.Lifespan(app, loop)
+    lifecycle = _lifespan.Lifespan(app, loop)
     if lifespan:
         try:
-            loop.run_until_complete(life.startup())
+            loop.run_until_complete(lifecycle.startup())
         except _lifespan.Failed as error:
             hint = "correct what it reports; --interface asginl serves the application without its lifespan"
             return _startup_failed(worker, "the application's lifespan startup failed", error.cause, str(error), hint)
-    state = life.state if life.supported else None
+    state = lifecycle.state if lifecycle.supported else None
     if worker.warmup:
         warm = _warmup.asgi(app, worker.warmup, state)
-        if failure := life.context.copy().run(loop.run_until_complete, warm):
+        if failure := lifecycle.context.copy().run(loop.run_until_complete, warm):
             return _warmup_failed(worker, failure)
     hooks._run("worker_ready")
     done = loop.create_future()
     worker.serve_asgi(app, loop, engine, state, done)
-    leaving.drained = _run(life.context, loop, engine, done)
-    with leaving.watch("the application's lifespan"):
-        loop.run_until_complete(life.shutdown())
-    leaving.close(loop)
+    shutdown.drained = _run(lifecycle.context, loop, engine, done)
+    with shutdown.watch("the application's lifespan"):
+        loop.run_until_complete(lifecycle.shutdown())
+    shutdown.close(loop)
     return 0
 
 
@@ -132,7 +132,7 @@ def _run(context, loop, engine, done):
 
 
 async def _service(done):
-    """The task that lives as long as the service: anyio keeps its threads from one request to the next with that."""
+    """The loop's main task: anyio ties its threads to it and so keeps them from one request to the next."""
     return await done
 
 

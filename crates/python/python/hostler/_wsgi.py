@@ -1,4 +1,4 @@
-"""The Python side of WSGI: threads of the pool, and bodies that arrive while they are read."""
+"""The Python side of WSGI: pool threads, and bodies that are read while they arrive."""
 
 import io
 import threading
@@ -9,7 +9,7 @@ from hostler import RequestTimeout, _log
 
 
 def start_pool(count):
-    """Starts the persistent threads that serve a queue, and returns the queue."""
+    """Starts persistent threads and returns the queue that they serve."""
     jobs = Jobs()
     for number in range(count):
         threading.Thread(target=_serve, args=(jobs,), name=f"hostler-wsgi-{number + 1}", daemon=True).start()
@@ -17,25 +17,25 @@ def start_pool(count):
 
 
 def _serve(jobs):
-    # Nobody joins this thread, but those that the application starts in it are not to inherit that: Python waits for them.
+    # A daemon thread is not joined at exit; threads that the application starts here must not inherit that.
     threading.current_thread()._daemonic = False
     while True:
         try:
             jobs.serve_one()
         except RequestTimeout:
-            # It came when the request had ended already.
+            # It was raised after the request had ended.
             continue
         except BaseException:
-            # A thread that is gone is missing for ever.
-            _log.logger("hostler.wsgi").exception("a thread of the pool failed, and goes on")
+            # A thread that ends is not replaced.
+            _log.logger("hostler.wsgi").exception("a pool thread caught an exception and goes on")
 
 
 class FileWrapper(wsgiref.util.FileWrapper):
-    """`wsgi.file_wrapper`: a regular file of Python's own class is sent without Python's help."""
+    """`wsgi.file_wrapper`: regular files of Python's own classes are sent from their descriptor."""
 
 
 def open_feed(feed, stored):
-    """A binary file object over a body that arrives, of which the beginning is stored."""
+    """A binary file object over a body: its stored beginning, then what arrives."""
     return io.BufferedReader(_Feed(feed, stored), 64 * 1024)
 
 

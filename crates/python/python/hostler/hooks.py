@@ -6,10 +6,10 @@
     def close_pool():
         pool.close()
 
-`before_fork` and `after_fork_parent` run in the process that forks workers, which has the application only with
---preload; `after_fork_child` runs in the new worker before anything else, `worker_ready` when it is about to
-accept, `worker_exit` when it has drained. A function that raises is logged; only in `after_fork_child` and
-`worker_ready` does that keep the worker from serving.
+`before_fork` and `after_fork_parent` run in the mold (the process that workers are forked from), which imports the
+application only with --preload; `after_fork_child` runs in the new worker before anything else, `worker_ready` right
+before it accepts connections, `worker_exit` after it has drained. Exceptions are logged; in `after_fork_child` and
+`worker_ready` they also keep the worker from serving.
 
 HOSTLER_WORKER and HOSTLER_GENERATION in the environment tell a worker its number, from 1, and how many reloads
 came before it.
@@ -38,12 +38,12 @@ def after_fork_child(function):
 
 
 def worker_ready(function):
-    """Registers a function that is called when a worker is about to accept."""
+    """Registers a function that is called right before a worker accepts connections."""
     return _register("worker_ready", function)
 
 
 def worker_exit(function):
-    """Registers a function that is called when a worker has drained."""
+    """Registers a function that is called after a worker has drained."""
     return _register("worker_exit", function)
 
 
@@ -58,7 +58,7 @@ def _run(name):
 
 
 def _run_all(name):
-    """Runs all of them, whatever they raise."""
+    """Runs all of them; exceptions are logged."""
     for function in _functions.get(name, ()):
         try:
             function()

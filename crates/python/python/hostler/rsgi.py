@@ -1,7 +1,7 @@
 """What RSGI applications import: the types, the exceptions and the kinds of WebSocket messages.
 
-An application written for Granian imports them from `granian.rsgi`. Where Granian is not installed that name leads
-here; where it is, its exceptions are raised, so that the application catches what it expects.
+An application written for Granian imports them from `granian.rsgi`. If Granian is not installed, that name refers to
+this module; if it is, Granian's exceptions are raised, so that the application catches what it expects.
 """
 
 import collections.abc
@@ -21,7 +21,7 @@ try:
         WebsocketTransport,
     )
 except ImportError:
-    # Outside of a worker the names are there for annotations.
+    # Not in a worker: the names are defined for annotations.
     class Headers: ...
 
     class HTTPProtocol: ...
@@ -54,7 +54,7 @@ collections.abc.Mapping.register(Headers)
 
 
 class ProtocolError(RuntimeError):
-    """The application did something at the wrong time."""
+    """The application used the protocol in a wrong state."""
 
 
 class ProtocolClosed(RuntimeError):
@@ -81,6 +81,6 @@ def stand_in_for_granian():
 
 
 def errors():
-    """The exceptions that the application knows: (protocol error, client gone)."""
+    """The exceptions that the application imports: (protocol error, client gone)."""
     known = sys.modules.get("granian.rsgi")
     return getattr(known, "ProtocolError", ProtocolError), getattr(known, "ProtocolClosed", ProtocolClosed)

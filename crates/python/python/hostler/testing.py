@@ -1,12 +1,12 @@
-"""A hostler server for the time of a test.
+"""A hostler server for the duration of a test.
 
     from hostler.testing import serve
 
     with serve("shop.main:app", workers=2) as server:
         assert httpx.get(server.url + "/health").status_code == 200
 
-The program `hostler` is looked for on PATH, unless HOSTLER names it. What the server logs is in `server.log()`, also
-after its end.
+The program `hostler` is searched on PATH, unless HOSTLER names it. `server.log()` has the server's log, also after it
+exited.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["Server", "ServerFailed", "serve"]
 
 
 class ServerFailed(RuntimeError):
-    """The server did not start, or ended by itself; the message has its log."""
+    """The server did not start, or exited by itself; the message contains its log."""
 
 
 class Server:
@@ -53,7 +53,7 @@ class Server:
         return self._process.pid
 
     def log(self) -> str:
-        """All that was logged so far, one JSON object in each line, and what the application printed."""
+        """The log so far, one JSON object in each line, and what the application printed."""
         return self._log.read_text(errors="replace")
 
     def stop(self, timeout: float = 30.0) -> int:
@@ -78,7 +78,7 @@ class Server:
             if ready >= workers and self._address:
                 return
             if self._process.poll() is not None:
-                raise ServerFailed(f"the server ended with {self._process.returncode}\n{self.log()}")
+                raise ServerFailed(f"the server exited with {self._process.returncode}\n{self.log()}")
             if time.monotonic() > deadline:
                 raise ServerFailed(f"the server was not ready within {timeout} s\n{self.log()}")
             time.sleep(0.01)

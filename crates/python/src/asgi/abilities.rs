@@ -1,8 +1,7 @@
-//! `scope["asgi"]` and `scope["extensions"]`: what the server can, in dictionaries that are each request's own.
+//! `scope["asgi"]` and `scope["extensions"]`: what the server supports, in dictionaries of the request's own.
 //!
-//! Applications may change them, and keep them. Most do neither, and five dictionaries are a twentieth of what a small
-//! request costs: those of a request that is over are given to the next one, if nobody holds them and nobody wrote into
-//! them.
+//! Applications may change and keep them. Most do neither, and five dictionaries are a twentieth of the cost of a small
+//! request: the next request reuses those of the last one if they have no other reference and no change.
 
 use crate::capi::{holds, references};
 use hostler_eventloop::GilCell;
@@ -14,11 +13,11 @@ use pyo3::{
 const EXTENSIONS: [&str; 3] =
     ["http.response.pathsend", "http.response.early_hint", "http.response.trailers"];
 
-/// Where requests get theirs.
+/// Makes and reuses them.
 pub(super) struct Abilities {
     asgi: [(Py<PyString>, Py<PyString>); 2],
     extensions: [Py<PyString>; 3],
-    /// Those of a request that may be over.
+    /// Those of the last request, which may still run.
     last: GilCell<Option<Set>>,
 }
 
@@ -36,7 +35,7 @@ impl Abilities {
         Self { asgi, extensions: EXTENSIONS.map(text), last: GilCell::default() }
     }
 
-    /// A set for one request; `use_it` may not keep it.
+    /// A set for one request; `use_it` must not keep it.
     pub(super) fn with<R>(&self, py: Python<'_>, use_it: impl FnOnce(&Set) -> PyResult<R>) -> PyResult<R> {
         let set = match self.last.with(py, Option::take) {
             Some(set) if self.is_untouched(py, &set) => set,
@@ -60,7 +59,7 @@ impl Abilities {
         Ok(Set { asgi: asgi.unbind(), extensions: extensions.unbind(), each: each.map(Bound::unbind) })
     }
 
-    /// Whether a set is as it was made, and nobody but us can change it.
+    /// Whether a set is as it was made, and has no references but ours.
     fn is_untouched(&self, py: Python<'_>, set: &Set) -> bool {
         let (asgi, extensions) = (set.asgi.bind(py), set.extensions.bind(py));
         let held = references(asgi) > 1 || references(extensions) > 1;

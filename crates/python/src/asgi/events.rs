@@ -20,20 +20,20 @@ pub(super) fn request<'py>(py: Python<'py>, body: &[u8], more: bool) -> PyResult
     Ok(event.into_any())
 }
 
-/// `http.disconnect`: the client is gone, or the answer is complete.
+/// `http.disconnect`: the client is gone, or the response is complete.
 pub(super) fn disconnect(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let event = PyDict::new(py);
     event.set_item(intern!(py, "type"), intern!(py, "http.disconnect"))?;
     Ok(event.into_any())
 }
 
-/// What `send` raises once the client is gone (spec 2.4: a subclass of OSError).
+/// What `send` raises when the client is gone (spec 2.4: a subclass of OSError).
 pub(super) fn gone() -> PyErr {
     ClientDisconnected::new_err("the client has disconnected")
 }
 
-/// Whether an application may well raise this when nobody waits for it any more: our own error, one that it made of
-/// that, or its cancellation. Any other error is one to know about, an `OSError` of a background task, too.
+/// Whether an application may raise this after the client is gone: our own exception, one caused by it, or its
+/// cancellation. Any other exception is logged, an `OSError` of a background task, too.
 pub(super) fn is_departure(py: Python<'_>, error: &PyErr) -> bool {
     let class = py.get_type::<ClientDisconnected>();
     error.is_instance_of::<CancelledError>(py) || comes_of(py, error, class.as_any())

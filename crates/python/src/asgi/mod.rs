@@ -12,7 +12,7 @@
 //! | `scope`, `abilities`, `names` | the scope dictionary |
 //! | `request` | a request's state |
 //! | `receive` | what the application receives |
-//! | `send` | what it sends: events as they come from Python, and what they do |
+//! | `send` | what it sends: reads events of Python, and performs what they do |
 //! | `phase` | how far a response has come, and what an event does to it: a pure state machine |
 //! | `events` | event dictionaries, and the exception of `send` |
 //! | `websocket` | the same for a WebSocket |
@@ -77,9 +77,9 @@ impl App for AsgiApp {
         response.cancel();
     }
 
-    /// The application is told, and may answer all the same: a client that shut down its side still reads.
+    /// The application is told and may still respond: a half-closed client still reads.
     fn client_half_closed(&self, connection: &Rc<Connection>) -> bool {
-        Python::attach(|py| connection.tell(py, Notice::ClientFinished));
+        Python::attach(|py| connection.tell(py, Notice::ClientHalfClosed));
         true
     }
 

@@ -6,7 +6,7 @@
 //! Streaming ──body, last──► Trailing ──trailers, last──► Complete     (if the start announced trailers)
 //! any ──client gone, body cut──► Gone            (events sent then raise OSError)
 //! ```
-//! Pure: nothing here calls Python, waits, or knows who waits.
+//! Pure: nothing here calls Python, waits or wakes.
 
 use crate::response::{BodySender, Counted, FilePieces, Head, MAX_HEADERS, Stream, WrongLength};
 use bytes::Bytes;

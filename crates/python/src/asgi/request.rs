@@ -1,9 +1,9 @@
 //! One request: its state. `receive` and `send`, which the application gets, are in files of their own.
 //!
-//! The application's task and hyper's future look at the same state; the one that changes it wakes the other. hyper may
-//! have all of a response before the application has sent its last event: it drops a body at its Content-Length, and
-//! has no use for one to HEAD. That is a delivery, not the end of the client, and what the application still sends is
-//! taken.
+//! The application's task and hyper's future share the state; the one that changes it wakes the other. hyper may have
+//! all of a response before the application has sent its last event: it drops a body at its Content-Length, and ignores
+//! the body of a response to HEAD. That is a delivery, not a disconnect, and what the application still sends is
+//! accepted.
 
 use super::{
     events,
@@ -35,7 +35,7 @@ pub(crate) struct HttpRequest {
 struct State {
     phase: Phase,
     /// The client sends no more.
-    client_finished: bool,
+    half_closed: bool,
 }
 
 /// What `receive` gives.
@@ -55,7 +55,7 @@ impl HttpRequest {
     ) -> Self {
         Self {
             exchange: Exchange::new(body),
-            state: GilCell::new(State { phase: Phase::Open, client_finished: false }),
+            state: GilCell::new(State { phase: Phase::Open, half_closed: false }),
             shared: GilCell::new(shared),
             interim: GilCell::new(interim),
             head_request,
@@ -83,8 +83,8 @@ impl HttpRequest {
         let draining = self.shared.with(py, |shared| shared.is_draining());
         let (over, finished) = self.state.with(py, |state| match state.phase {
             Phase::Complete | Phase::Gone => (true, true),
-            Phase::Streaming { .. } => (draining, state.client_finished),
-            Phase::Open | Phase::Headed { .. } | Phase::Trailing { .. } => (false, state.client_finished),
+            Phase::Streaming { .. } => (draining, state.half_closed),
+            Phase::Open | Phase::Headed { .. } | Phase::Trailing { .. } => (false, state.half_closed),
         });
         match over || (finished && self.exchange.with_body(py, |body| body.is_over())) {
             true => Receivable::Disconnect,
@@ -92,7 +92,7 @@ impl HttpRequest {
         }
     }
 
-    /// Takes an event of the application; what it does is the caller's to do.
+    /// Takes an event of the application; the caller performs its effect.
     pub(super) fn step(&self, py: Python<'_>, event: Event) -> Effect {
         self.state.with(py, |state| {
             let phase = std::mem::replace(&mut state.phase, Phase::Gone);
@@ -102,7 +102,7 @@ impl HttpRequest {
         })
     }
 
-    /// Nothing more is sent: those that wait to receive are told.
+    /// Nothing more is sent; `receive` calls that wait are told.
     fn end(&self, py: Python<'_>, phase: Phase) {
         let old = self.state.with(py, |state| {
             if state.phase.is_over() { None } else { Some(std::mem::replace(&mut state.phase, phase)) }
@@ -167,10 +167,10 @@ impl HttpCall for HttpRequest {
         self.state.with(py, |state| state.phase.outlives_head())
     }
 
-    /// Who waits in `receive` is told; what is sent still goes out.
-    fn client_finished(&self, py: Python<'_>) {
-        self.state.with(py, |state| state.client_finished = true);
-        // What was sent of the body comes first; its end is found by the one that reads it.
+    /// `receive` calls that wait are told; what the application sends is still sent.
+    fn client_half_closed(&self, py: Python<'_>) {
+        self.state.with(py, |state| state.half_closed = true);
+        // Pieces of the body that arrived come first.
         self.exchange.readers.wake_first(py);
     }
 

@@ -35,7 +35,7 @@ pub(super) struct Socket {
 struct State {
     /// `websocket.connect` was received.
     connected: bool,
-    /// An answer of the application's own to the handshake, under way (`websocket.http.response`).
+    /// The application's own response to the handshake, in progress (`websocket.http.response`).
     denial: Option<(Head, Vec<Bytes>)>,
 }
 
@@ -146,7 +146,7 @@ impl Socket {
         sent.map_err(|reason| not_sent(reason, "websocket.send"))
     }
 
-    /// Begins a denial of the handshake with an answer of the application's own.
+    /// Begins the application's own response to the handshake.
     fn begin_denial(&self, py: Python<'_>, event: &Bound<'_, PyDict>) -> PyResult<()> {
         let name = "websocket.http.response.start";
         let status = required(event, intern!(py, "status"), name)?;

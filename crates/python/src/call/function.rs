@@ -1,7 +1,7 @@
 //! Functions of ours that Python calls, as plain C functions bound to an object.
 //!
-//! PyO3's methods parse their arguments in general; ASGI's `receive` and `send` are called several times for every
-//! request and take none and one.
+//! PyO3's methods parse arguments of any kind; ASGI's `receive` and `send` take none and one, and every request calls
+//! them several times.
 
 #![expect(unsafe_code, reason = "C functions that Python calls")]
 

@@ -1,4 +1,4 @@
-//! Telling suspended requests of what happens outside of them.
+//! Telling suspended requests what happens to their client and worker.
 
 use super::registry::{Entry, Registry};
 use pyo3::{PyClass, prelude::*};
@@ -7,7 +7,7 @@ use pyo3::{PyClass, prelude::*};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// The client sends no more; it may still read.
-    ClientFinished,
+    ClientHalfClosed,
     /// The connection is closed.
     ConnectionClosed,
     /// The worker drains: streams without an end should end.
@@ -19,11 +19,11 @@ pub(crate) trait Listen: PyClass {
     fn told(slf: &Bound<'_, Self>, notice: Notice);
 }
 
-/// The requests of a connection, or of a worker, that are told.
+/// The suspended requests of a connection, or of a worker.
 #[derive(Default)]
 pub(crate) struct Listeners(Registry<Listener>);
 
-/// A request is told until this is dropped.
+/// A request is told until its handle is dropped.
 pub(crate) struct Listening {
     _entry: Entry<Listener>,
 }
@@ -34,7 +34,7 @@ struct Listener {
 }
 
 impl Listeners {
-    /// Has `request` told of what comes.
+    /// Has `request` told of notices from now on.
     pub(crate) fn add<T: Listen>(&self, request: &Bound<'_, T>) -> Listening {
         let tell = |request: &Bound<'_, PyAny>, notice| {
             if let Ok(request) = request.cast::<T>() {

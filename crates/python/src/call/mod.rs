@@ -1,12 +1,12 @@
-//! Calls of applications, without a protocol: the task that one is, functions that it gets, and telling it of what
-//! happens meanwhile.
+//! Calls of applications, independent of a protocol: their tasks, functions that they get, and notices about their
+//! client and worker.
 //!
 //! | file | duty |
 //! |---|---|
-//! | `task` | an application's task that is suspended, or goes on after its response |
+//! | `task` | an application's task that is suspended, or outlives its response |
 //! | `function` | functions of ours that applications get, as plain C functions |
-//! | `listeners` | telling suspended calls that the client or the worker ends |
-//! | `registry` | things that are known until their handle is dropped |
+//! | `listeners` | telling suspended requests that the client disconnects or the worker drains |
+//! | `registry` | values that are registered until their handle is dropped |
 
 mod function;
 mod listeners;

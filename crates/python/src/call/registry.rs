@@ -1,8 +1,8 @@
-//! Things that are known until they drop their handle.
+//! Values that are registered until their handle is dropped.
 
 use std::{cell::RefCell, rc::Rc};
 
-/// What was entered and has not left.
+/// Registered values.
 pub(crate) struct Registry<T>(Rc<RefCell<Places<T>>>);
 
 struct Places<T> {
@@ -17,7 +17,7 @@ enum Place<T> {
     Free(usize),
 }
 
-/// A place in a registry, given up when dropped.
+/// A place in a registry, freed when dropped.
 pub(crate) struct Entry<T> {
     registry: Rc<RefCell<Places<T>>>,
     place: usize,
@@ -30,7 +30,7 @@ impl<T> Default for Registry<T> {
 }
 
 impl<T> Registry<T> {
-    /// Enters `thing`, for as long as the handle is kept.
+    /// Registers `thing` as long as the handle is kept.
     #[must_use]
     pub(crate) fn enter(&self, thing: T) -> Entry<T> {
         let mut all = self.0.borrow_mut();
@@ -49,7 +49,7 @@ impl<T> Registry<T> {
         Entry { registry: Rc::clone(&self.0), place }
     }
 
-    /// What is known now, each as `clone` gives it.
+    /// All that are registered now, each as `clone` gives it.
     pub(crate) fn all<R>(&self, clone: impl Fn(&T) -> R) -> Vec<R> {
         let all = self.0.borrow();
         let taken = all.places.iter().filter_map(|place| match place {

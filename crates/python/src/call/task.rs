@@ -10,7 +10,7 @@ pub(crate) struct ApplicationTask {
     /// asyncio itself keeps only a weak reference.
     task: Py<PyAny>,
     origin: Origin,
-    /// It goes on after the response, as work in flight.
+    /// It outlives the response and counts as in flight.
     background: Option<BackgroundTask>,
 }
 
@@ -38,7 +38,7 @@ impl ApplicationTask {
         move || Python::attach(|py| cancel(task.bind(py)))
     }
 
-    /// The request is over: if the task goes on, it counts as work from now on.
+    /// The request is over: if the task is not done, it counts as in flight from now on.
     pub(crate) fn outlives_request(&mut self, py: Python<'_>) {
         let done = self.task.bind(py).call_method0(intern!(py, "done")).and_then(|done| done.is_truthy());
         if self.background.is_some() || done.unwrap_or(true) {
@@ -52,6 +52,6 @@ impl ApplicationTask {
 
 fn cancel(task: &Bound<'_, PyAny>) {
     if let Err(error) = task.call_method0(intern!(task.py(), "cancel")) {
-        application_error(task.py(), "a request's task could not be cancelled", &error);
+        application_error(task.py(), "cannot cancel a request's task", &error);
     }
 }

@@ -1,4 +1,4 @@
-//! A request's body on its way to the application, which reads it when it asks.
+//! A request's body, read when the application asks for it.
 
 use bytes::Bytes;
 use hostler_http::RequestBody;
@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-/// The body did not arrive whole: the client is gone, or broke the rules.
+/// The body is incomplete: the client disconnected, or its framing is malformed.
 pub(crate) struct Cut;
 
 /// A body, and what was read of it that the application has not taken yet.
@@ -30,7 +30,7 @@ enum Pump {
     Parked(Waker),
 }
 
-/// What a reader held, to be dropped where Python code may run.
+/// What a reader held, to be dropped outside of its cell: that may run Python code.
 pub(super) struct Leftovers {
     _body: Option<RequestBody>,
     _arrived: VecDeque<Bytes>,
@@ -51,7 +51,7 @@ impl BodyReader {
         self.closed
     }
 
-    /// Takes in what is there without waiting: one piece, or all.
+    /// Reads what is there without waiting: one piece, or all.
     pub(crate) fn look(&mut self, all: bool) -> Result<(), Cut> {
         // The pump's waker must not be lost.
         if !matches!(self.pump, Pump::None) {
@@ -63,7 +63,7 @@ impl BodyReader {
         }
     }
 
-    /// Takes in one piece or all, if it is not there already.
+    /// Reads one piece or all, unless that was read already.
     fn poll(&mut self, all: bool, cx: &mut Context<'_>) -> Poll<Result<(), Cut>> {
         while all || self.arrived.is_empty() {
             let Some(body) = &mut self.body else { break };
@@ -124,7 +124,7 @@ impl BodyReader {
         self.pump = Pump::None;
     }
 
-    /// Takes in one piece or all for the pump, which is parked until then.
+    /// Reads one piece or all for the pump, which is parked meanwhile.
     pub(super) fn poll_pump(&mut self, all: bool, cx: &mut Context<'_>) -> Poll<Result<(), Cut>> {
         let polled = self.poll(all, cx);
         self.pump = if polled.is_pending() { Pump::Parked(cx.waker().clone()) } else { Pump::None };

@@ -1,10 +1,10 @@
-//! What an interface says of its requests, and what follows from that for all of them.
+//! The trait of a request, with what is the same for every interface.
 
 use super::state::Exchange;
 use crate::{
     call::{ApplicationTask, Function, Listen, Method, Notice},
     logging::application_error,
-    response::{Answered, Owner, Stream, internal_error},
+    response::{Owner, ResponseResult, Stream, internal_error},
 };
 use hostler_eventloop::{spawn_local, task_error};
 use hostler_http::Aborted;
@@ -17,8 +17,8 @@ use std::{
 };
 use tokio::time::sleep;
 
-/// How long an application may go on with a stream that answers HEAD when its connection has ended. The client has the
-/// response, so nothing was lost; but a stream without an end would never hear of it.
+/// How long an application may go on streaming a response to HEAD after its connection closed. The client has the
+/// response, so nothing was lost, but an endless stream would never learn of a disconnect.
 const HEAD_LIMIT: Duration = Duration::from_secs(5);
 
 /// A request or a WebSocket as its application holds it.
@@ -30,7 +30,7 @@ pub(crate) trait Call: PyClass<Frozen = True> + Sync {
     fn application_ended(slf: &Bound<'_, Self>, error: Option<PyErr>);
 }
 
-/// The callback of a call's task, unless that was done at once.
+/// The callback of a call's task that was suspended.
 pub(super) struct TaskDone;
 
 impl Function for TaskDone {
@@ -50,9 +50,9 @@ impl<T: Call> Method<T> for TaskDone {
 
 /// How far the application has come with its response.
 pub(crate) struct Standing {
-    /// In words: when it returned or raised.
+    /// For the log: when it returned or raised.
     pub(crate) place: &'static str,
-    /// Its response is not complete, though it should be when the application ends.
+    /// Its response is incomplete and will not be completed.
     pub(crate) unfinished: bool,
 }
 
@@ -63,7 +63,7 @@ pub(crate) trait HttpCall: PyClass<Frozen = True> + Sync {
 
     fn exchange(&self) -> &Exchange;
 
-    /// How far it has come when the application ends; whether that failed.
+    /// How far it has come when the application ends; `failed` if it raised.
     fn standing(&self, py: Python<'_>, failed: bool) -> Standing;
 
     /// The stream of its response, while that is sent.
@@ -72,7 +72,7 @@ pub(crate) trait HttpCall: PyClass<Frozen = True> + Sync {
     /// Whether no response was begun, and the client is there.
     fn is_open(&self, py: Python<'_>) -> bool;
 
-    /// The client is gone, or what it sent is cut.
+    /// The client is gone, or its body is incomplete.
     fn client_gone(&self, py: Python<'_>);
 
     /// The response ends here, in the application's place.
@@ -84,8 +84,8 @@ pub(crate) trait HttpCall: PyClass<Frozen = True> + Sync {
     /// Whether hyper has the whole response, to HEAD, and the application goes on sending.
     fn outlives_head(&self, py: Python<'_>) -> bool;
 
-    /// The client sends no more.
-    fn client_finished(&self, py: Python<'_>);
+    /// The client half-closed.
+    fn client_half_closed(&self, py: Python<'_>);
 
     /// The worker drains.
     fn drains(&self, py: Python<'_>);
@@ -93,24 +93,24 @@ pub(crate) trait HttpCall: PyClass<Frozen = True> + Sync {
     /// The connection is closed.
     fn connection_closed(&self, _py: Python<'_>) {}
 
-    /// Whether it has to be told of what happens after the application ended.
+    /// Whether it is still told of notices after the application ended.
     fn listens_on(&self, _py: Python<'_>) -> bool {
         false
     }
 
-    /// Whether those who read want all of the body, or a piece.
+    /// Whether readers want all of the body, or a piece.
     fn wants_whole_body(&self, _py: Python<'_>) -> bool {
         false
     }
 
-    /// The exception for those who send to a client that is gone.
+    /// The exception for sending to a client that is gone.
     fn gone(&self, py: Python<'_>) -> PyErr;
 
-    /// Whether an application may well raise this when its response is not wanted any more.
+    /// Whether an application may raise this after its client is gone, without it being logged.
     fn is_departure(&self, py: Python<'_>, error: &PyErr) -> bool;
 
     /// The response, once there is one; otherwise `cx` is woken for it.
-    fn poll_response(&self, py: Python<'_>, cx: &Context<'_>) -> Poll<Answered> {
+    fn poll_response(&self, py: Python<'_>, cx: &Context<'_>) -> Poll<ResponseResult> {
         let polled = self.exchange().poll_response(py, cx);
         if polled.is_ready() && self.stream(py).is_none() {
             self.exchange().outlived(py);
@@ -125,14 +125,14 @@ pub(crate) trait HttpCall: PyClass<Frozen = True> + Sync {
         self.exchange().outlived(py);
     }
 
-    /// Cancels the application's task, whose client is answered otherwise.
+    /// Cancels the application's task; the server responds in its place.
     fn cancel(&self, py: Python<'_>) {
         self.client_gone(py);
         self.exchange().cancel_task(py);
     }
 
-    /// The request's body was cut: its client left in the middle of it, or broke the rules. The application has nobody
-    /// to answer; what becomes of the connection is the server's affair.
+    /// The request's body is incomplete: the client disconnected, or its framing is malformed. There is no client to
+    /// respond to; `hostler_http` closes the connection.
     fn body_cut(&self, py: Python<'_>) {
         match self.stream(py) {
             Some(stream) => stream.fail(py),
@@ -159,7 +159,7 @@ pub(crate) trait HttpCall: PyClass<Frozen = True> + Sync {
             None => {}
         }
         if unfinished {
-            // The client gets no whole response: 500 if none was begun, else an aborted connection.
+            // 500 if no response was begun, else an aborted connection.
             match self.stream(py) {
                 Some(stream) => stream.fail(py),
                 None => self.exchange().put(py, Ok(internal_error())),
@@ -173,7 +173,7 @@ impl<T: HttpCall> Listen for T {
     fn told(slf: &Bound<'_, Self>, notice: Notice) {
         let (py, call) = (slf.py(), slf.get());
         match notice {
-            Notice::ClientFinished => call.client_finished(py),
+            Notice::ClientHalfClosed => call.client_half_closed(py),
             Notice::Draining => call.drains(py),
             Notice::ConnectionClosed => {
                 call.connection_closed(py);
@@ -188,7 +188,7 @@ impl<T: HttpCall> Listen for T {
     }
 }
 
-/// Ends a stream that answers HEAD if it has no end of its own.
+/// Ends an endless response to HEAD.
 fn end_later<T: HttpCall>(call: Py<T>) {
     spawn_local(async move {
         sleep(HEAD_LIMIT).await;

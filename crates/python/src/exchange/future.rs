@@ -1,9 +1,9 @@
-//! What hyper polls for a response, inside the connection's task.
+//! The future of a response, which hyper polls inside the connection's task.
 
 use super::{application::Application, call::HttpCall};
 use crate::{
     logging::application_error,
-    response::{Answered, ResponseBody},
+    response::{ResponseBody, ResponseResult},
     websocket::{Handshake, Session, asks_for_websocket},
 };
 use hostler_http::{Aborted, RequestBody};
@@ -39,15 +39,15 @@ pub(crate) trait Connection: Sized + 'static {
     ) -> PyResult<Rc<Session>>;
 }
 
-/// A response under way. Dropped unfinished, it tells the application that the client is gone.
+/// A response in progress. Dropped before it is ready, it tells the application that the client is gone.
 pub(crate) struct ResponseFuture<C: Connection>(Stage<C>);
 
 enum Stage<C: Connection> {
-    /// Not polled yet. The application is called at the first poll and not before, because by then hyper has put what
-    /// it already has of the request's body where the application finds it.
+    /// Not polled yet. The application is called at the first poll, because by then hyper has made available what it has
+    /// already read of the request's body.
     New(Rc<C>, Request<RequestBody>),
     Called(Py<C::Request>),
-    /// A handshake whose application has not answered yet.
+    /// A handshake that the application has not answered yet.
     Handshake(Rc<Session>),
     Refused(Response<ResponseBody>),
     Over,
@@ -61,7 +61,7 @@ impl<C: Connection> ResponseFuture<C> {
         Self(Stage::New(connection, request))
     }
 
-    /// Cancels the application's task: its response is not wanted any more.
+    /// Cancels the application's task; the server responds in its place.
     pub(crate) fn cancel(&mut self) {
         if let Stage::Called(call) = &self.0 {
             Python::attach(|py| call.get().cancel(py));
@@ -70,16 +70,16 @@ impl<C: Connection> ResponseFuture<C> {
 }
 
 impl<C: Connection> Future for ResponseFuture<C> {
-    type Output = Answered;
+    type Output = ResponseResult;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answered> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ResponseResult> {
         let this = self.get_mut();
         Python::attach(|py| {
             let stage = match std::mem::replace(&mut this.0, Stage::Over) {
                 Stage::New(connection, request) => match begin(py, &connection, request) {
                     Ok(stage) => stage,
                     Err(error) => {
-                        let what = format!("an {} request could not be begun", C::Request::INTERFACE);
+                        let what = format!("cannot start an {} request", C::Request::INTERFACE);
                         application_error(py, &what, &error);
                         return Poll::Ready(Err(Aborted));
                     }

@@ -3,12 +3,12 @@
 //!
 //! | file | duty |
 //! |---|---|
-//! | `future` | what hyper polls for a response; calls the application at its first poll |
-//! | `call` | what an interface says of its requests, and what follows from that for all of them |
-//! | `state` | body, response and task of one request |
+//! | `future` | the future of a response; calls the application at its first poll |
+//! | `call` | the trait of a request, with what is the same for every interface |
+//! | `state` | body, response slot and task of one request |
 //! | `body` | the request's body, read when the application asks |
 //! | `pump` | reading it while the application waits |
-//! | `application` | the application, and starting it |
+//! | `application` | the application, and starting a call of it |
 
 mod application;
 mod body;

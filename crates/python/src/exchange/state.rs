@@ -3,7 +3,7 @@
 use super::body::BodyReader;
 use crate::{
     call::{ApplicationTask, Listening},
-    response::{Answered, Slot},
+    response::{ResponseResult, ResponseSlot},
 };
 use hostler_eventloop::{GilCell, WaitQueue};
 use hostler_http::RequestBody;
@@ -13,22 +13,22 @@ use std::task::{Context, Poll};
 /// What an interface keeps of each request.
 pub(crate) struct Exchange {
     state: GilCell<State>,
-    /// Those who wait for the body, or for a piece of it.
+    /// Calls that wait for the body, or for a piece of it.
     pub(crate) readers: WaitQueue,
 }
 
 struct State {
     body: BodyReader,
-    response: Slot,
+    response: ResponseSlot,
     /// The application, if it is suspended.
     task: Option<ApplicationTask>,
-    /// With the connection and with the worker, while there may be something to tell it.
+    /// With the connection and with the worker.
     listening: Option<[Listening; 2]>,
 }
 
 impl Exchange {
     pub(crate) fn new(body: RequestBody) -> Self {
-        let (body, response) = (BodyReader::new(body), Slot::default());
+        let (body, response) = (BodyReader::new(body), ResponseSlot::default());
         let state = State { body, response, task: None, listening: None };
         Self { state: GilCell::new(state), readers: WaitQueue::default() }
     }
@@ -38,7 +38,7 @@ impl Exchange {
         self.state.with(py, |state| work(&mut state.body))
     }
 
-    /// Nothing more of the body is given out: what holds the rest holds up the connection.
+    /// Gives no more of the body out, and drops the rest: an unread body keeps the connection from its next request.
     pub(crate) fn close_body(&self, py: Python<'_>) {
         let (leftovers, pump) = self.state.with(py, |state| state.body.close());
         drop(leftovers);
@@ -50,18 +50,18 @@ impl Exchange {
     }
 
     /// The response, once there is one; otherwise `cx` is woken for it.
-    pub(super) fn poll_response(&self, py: Python<'_>, cx: &Context<'_>) -> Poll<Answered> {
+    pub(super) fn poll_response(&self, py: Python<'_>, cx: &Context<'_>) -> Poll<ResponseResult> {
         self.state.with(py, |state| state.response.poll(cx))
     }
 
     /// Gives hyper the response.
-    pub(crate) fn put(&self, py: Python<'_>, response: Answered) {
+    pub(crate) fn put(&self, py: Python<'_>, response: ResponseResult) {
         if let Some(waiting) = self.state.with(py, |state| state.response.put(response)) {
             waiting.wake();
         }
     }
 
-    /// No response is wanted any more.
+    /// The response is not wanted any more.
     pub(super) fn clear_response(&self, py: Python<'_>) {
         let unsent = self.state.with(py, |state| state.response.clear());
         drop(unsent);
@@ -76,7 +76,7 @@ impl Exchange {
         self.state.with(py, |state| state.task.is_some())
     }
 
-    /// The client has its response or is gone: if the application goes on, that is work in flight.
+    /// The client has its response or is gone: if the application goes on, its task counts as in flight.
     pub(crate) fn outlived(&self, py: Python<'_>) {
         let Some(mut task) = self.state.with(py, |state| state.task.take()) else { return };
         task.outlives_request(py);
@@ -96,12 +96,12 @@ impl Exchange {
         }
     }
 
-    /// Whether it is told of what happens outside.
+    /// Whether it is told of notices.
     pub(crate) fn listens(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.listening.is_some())
     }
 
-    /// It is told as long as these are kept.
+    /// Keeps the handles by which it is told.
     pub(crate) fn listen(&self, py: Python<'_>, listening: [Listening; 2]) {
         let before = self.state.with(py, |state| state.listening.replace(listening));
         drop(before);

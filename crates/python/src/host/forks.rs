@@ -82,6 +82,6 @@ fn leave(py: Python<'_>, error: Option<PyErr>) -> ! {
     let error = error.map(|error| error.into_value(py));
     let code = py
         .import("hostler._forks")
-        .and_then(|module| module.call_method1(PyString::new(py, "farewell"), (error,))?.extract::<u8>());
+        .and_then(|module| module.call_method1(PyString::new(py, "finish"), (error,))?.extract::<u8>());
     process::exit_now(code.unwrap_or(1));
 }

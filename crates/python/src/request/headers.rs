@@ -1,11 +1,11 @@
-//! Headers of requests as Python objects: names are kept for all requests, values for the next one of the connection.
+//! Headers of requests as Python objects: names are cached for all requests, values for the next one of the connection.
 
 use hostler_eventloop::GilCell;
 use hyper::header::{HeaderName, HeaderValue};
 use pyo3::{Bound, Py, Python};
 use std::collections::HashMap;
 
-/// The most header names that are kept as Python objects: a client that keeps sending new ones gains nothing.
+/// How many header names are cached as Python objects; further ones are made for each request.
 const MAX_NAMES: usize = 256;
 
 /// Header names in the form of an interface.
@@ -35,7 +35,8 @@ impl<T> HeaderNames<T> {
     }
 }
 
-/// The headers of a connection's last request, with what was made of each. Clients repeat them, so it is used again.
+/// The headers of a connection's last request, with the Python objects made of each, which are reused while the client
+/// repeats them.
 pub(crate) struct LastHeaders<T>(GilCell<Vec<(HeaderName, HeaderValue, T)>>);
 
 impl<T> Default for LastHeaders<T> {
@@ -69,7 +70,7 @@ impl<T> LastHeaders<T> {
             if index < last.len() {
                 return Some(std::mem::replace(&mut last[index], new));
             }
-            // Behind a gap, which headers of several values leave, it is not worth keeping.
+            // Not kept behind a gap, which headers of several values leave.
             if index > last.len() {
                 return Some(new);
             }

@@ -1,19 +1,19 @@
-//! Who sent a request, to where, and over what: the one place that interfaces ask.
+//! Client, server, scheme and HTTP version of a request: interfaces take them from here only.
 //!
-//! On a plain connection without a proxy this is the same for all requests of a connection, so each interface puts it
-//! into a template that requests copy. What changes it for a single request (a proxy's headers) or for a connection
-//! (PROXY protocol, TLS) changes it here.
+//! On a connection without TLS and proxies they are the same for all requests, so each interface puts them into a
+//! template that requests copy. What sets them for a request (a proxy's headers) or for a connection (PROXY protocol,
+//! TLS) belongs here.
 
 use hostler_http::{ConnectionInfo, PeerAddress};
 use hyper::Version;
 use pyo3::{Py, Python, types::PyString};
 
-/// Who sent a request, to where, and over what.
+/// Client, server and scheme of a request.
 pub(crate) struct RequestMeta {
     pub(crate) scheme: Scheme,
-    /// The peer that applications see.
+    /// The client that applications see.
     pub(crate) client: PeerAddress,
-    /// The address that it reached.
+    /// The address that the client connected to.
     pub(crate) server: PeerAddress,
 }
 
@@ -24,21 +24,21 @@ pub(crate) enum Scheme {
 }
 
 impl RequestMeta {
-    /// That of every request of a connection.
+    /// For every request of a connection.
     pub(crate) fn of(info: ConnectionInfo) -> Self {
         Self { scheme: Scheme::Http, client: info.peer, server: info.local }
     }
 }
 
 impl Scheme {
-    /// Of an HTTP request.
+    /// For an HTTP request.
     pub(crate) const fn http(self) -> &'static str {
         match self {
             Self::Http => "http",
         }
     }
 
-    /// Of a WebSocket.
+    /// For a WebSocket.
     pub(crate) const fn websocket(self) -> &'static str {
         match self {
             Self::Http => "ws",

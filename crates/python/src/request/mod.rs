@@ -1,4 +1,4 @@
-//! What interfaces tell an application of its request.
+//! What interfaces tell an application about its request.
 //!
 //! | file | duty |
 //! |---|---|

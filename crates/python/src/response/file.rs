@@ -13,13 +13,13 @@ use std::{
     path::Path,
 };
 
-/// How much of a file is read at a time.
+/// How many bytes of a file are read at a time.
 const FILE_PIECE: usize = 64 * 1024;
 
 /// A file that is read as fast as the client takes it.
 pub(crate) struct FilePieces {
     file: File,
-    /// Where the next piece begins: the file may be somebody else's, so its own position is left alone.
+    /// Where the next piece begins: the descriptor may be shared, so its own position is left alone.
     at: u64,
     left: u64,
 }
@@ -81,11 +81,11 @@ impl FilePieces {
             }
             Ok(_) => {
                 let missing = self.left;
-                tracing::error!(missing, "a file became shorter while it was sent: the answer breaks off");
+                tracing::error!(missing, "a file shrank while it was sent: the response is cut off");
                 Some(Err(Broken))
             }
             Err(error) => {
-                tracing::error!(%error, "a file cannot be read to its end: the answer breaks off");
+                tracing::error!(%error, "cannot read a file to its end: the response is cut off");
                 Some(Err(Broken))
             }
         }

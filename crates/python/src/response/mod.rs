@@ -28,7 +28,7 @@ pub(crate) use file::FilePieces;
 pub(crate) use head::{Head, MAX_HEADERS, too_many_headers};
 pub(crate) use length::{Length, WrongLength};
 pub(crate) use sender::{BodySender, Counted};
-pub(crate) use slot::{Answered, Slot};
+pub(crate) use slot::{ResponseResult, ResponseSlot};
 pub(crate) use stream::{Owner, Stream, Streaming};
 
 use ::bytes::Bytes;
@@ -61,7 +61,7 @@ pub(crate) fn plain<B: From<Bytes>>(status: StatusCode, text: &'static str) -> R
     response
 }
 
-/// What a client gets whose request the application failed to answer.
+/// The response when the application failed to give one.
 pub(crate) fn internal_error<B: From<Bytes>>() -> Response<B> {
     plain(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
 }

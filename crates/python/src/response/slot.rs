@@ -1,38 +1,38 @@
-//! The place where an application leaves its answer and hyper's task waits for it.
+//! The slot where an application puts its response and hyper's task waits for it.
 
 use super::ResponseBody;
 use hostler_http::Aborted;
 use hyper::Response;
 use std::task::{Context, Poll, Waker};
 
-/// An answer, or the news that there will be none.
-pub(crate) type Answered = Result<Response<ResponseBody>, Aborted>;
+/// A response, or that there will be none.
+pub(crate) type ResponseResult = Result<Response<ResponseBody>, Aborted>;
 
 /// Empty, waited for, or filled.
 #[derive(Default)]
-pub(crate) struct Slot {
-    answer: Option<Answered>,
+pub(crate) struct ResponseSlot {
+    response: Option<ResponseResult>,
     waiting: Option<Waker>,
 }
 
-impl Slot {
-    /// Leaves the answer; whoever is returned is to be woken.
+impl ResponseSlot {
+    /// Puts the response; the returned waker is to be woken.
     #[must_use]
-    pub(crate) fn put(&mut self, answer: Answered) -> Option<Waker> {
-        self.answer = Some(answer);
+    pub(crate) fn put(&mut self, response: ResponseResult) -> Option<Waker> {
+        self.response = Some(response);
         self.waiting.take()
     }
 
-    /// Takes out what nobody waits for any more, to be dropped where Python code may run.
-    pub(crate) fn clear(&mut self) -> Option<Answered> {
+    /// Takes out what is not wanted any more, to be dropped outside of the cell: that may run Python code.
+    pub(crate) fn clear(&mut self) -> Option<ResponseResult> {
         self.waiting = None;
-        self.answer.take()
+        self.response.take()
     }
 
-    /// The answer, once there is one; otherwise `cx` waits for it.
-    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<Answered> {
-        match self.answer.take() {
-            Some(answer) => Poll::Ready(answer),
+    /// The response, once there is one; otherwise `cx` is woken for it.
+    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<ResponseResult> {
+        match self.response.take() {
+            Some(response) => Poll::Ready(response),
             None => {
                 self.waiting = Some(cx.waker().clone());
                 Poll::Pending

@@ -142,7 +142,7 @@ fn finish_all(py: Python<'_>, writers: Vec<Py<PyAny>>) {
     }
 }
 
-/// The request that a streamed body answers.
+/// The request that a streamed body responds to.
 pub(crate) trait Owner {
     /// hyper dropped the body. Either all of it was delivered, though the application may not have ended it yet, or
     /// the client is gone.

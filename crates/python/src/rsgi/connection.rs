@@ -9,7 +9,7 @@ use hostler_http::{ConnectionInfo, Link, PeerAddress};
 use pyo3::Python;
 use std::{cell::Cell, rc::Rc};
 
-/// A connection; applications may keep it longer than it lives.
+/// A connection; applications may keep it after it closed.
 pub(crate) struct Connection {
     pub(super) shared: Rc<Shared>,
     pub(super) scheme: Scheme,
@@ -18,12 +18,12 @@ pub(crate) struct Connection {
     pub(super) link: Link,
     /// Its suspended requests.
     pub(super) requests: Listeners,
-    /// The client sends no more, or is gone.
+    /// The client half-closed, or is gone.
     finished: Cell<bool>,
 }
 
-/// A connection as the server holds it: as long as it lives.
-pub(crate) struct Alive(pub(super) Rc<Connection>);
+/// A connection as the server holds it, until it closes.
+pub(crate) struct OpenConnection(pub(super) Rc<Connection>);
 
 impl Connection {
     pub(super) fn new(shared: Rc<Shared>, info: ConnectionInfo, link: Link) -> Self {
@@ -39,15 +39,15 @@ impl Connection {
         }
     }
 
-    /// Whether the client sends no more, or is gone.
+    /// Whether the client half-closed, or is gone.
     pub(super) fn is_finished(&self) -> bool {
         self.finished.get()
     }
 
-    /// The client sends no more.
-    pub(super) fn client_finished(&self, py: Python<'_>) {
+    /// The client half-closed.
+    pub(super) fn client_half_closed(&self, py: Python<'_>) {
         self.finished.set(true);
-        self.requests.tell(py, Notice::ClientFinished);
+        self.requests.tell(py, Notice::ClientHalfClosed);
     }
 }
 
@@ -60,7 +60,7 @@ fn text(address: &PeerAddress) -> String {
     }
 }
 
-impl Drop for Alive {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.finished.set(true);
         Python::attach(|py| self.0.requests.tell(py, Notice::ConnectionClosed));

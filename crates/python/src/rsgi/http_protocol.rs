@@ -1,7 +1,7 @@
 //! A request's state. What the application calls of it is in `methods`.
 //!
 //! ```text
-//! Open ──response_*──► Answered        (further responses are ignored, and logged)
+//! Open ──response_*──► Complete        (further responses are ignored and logged)
 //!   └──response_stream──► Streaming ──hyper has all──► Delivered
 //! any ──client gone, body cut──► Gone
 //! ```
@@ -40,7 +40,7 @@ pub(super) enum Phase {
     Streaming(Rc<Stream>),
     /// hyper has all of the stream, though it may not have ended yet.
     Delivered,
-    Answered,
+    Complete,
     Gone,
 }
 
@@ -102,7 +102,7 @@ impl HttpProtocol {
         self.connection(py).shared.errors.wrong(py, "the request's body was read already")
     }
 
-    /// The exception for those who read when there is nothing to be read any more.
+    /// The exception for reading when there is nothing to be read any more.
     pub(super) fn unreadable(&self, py: Python<'_>) -> PyErr {
         let connection = self.connection(py);
         let errors = &connection.shared.errors;
@@ -117,29 +117,29 @@ impl HttpProtocol {
     }
 
     /// Gives hyper the response.
-    pub(super) fn answer(&self, py: Python<'_>, response: Response<ResponseBody>, phase: Phase) {
-        let answered = matches!(phase, Phase::Answered);
+    pub(super) fn respond(&self, py: Python<'_>, response: Response<ResponseBody>, phase: Phase) {
+        let complete = matches!(phase, Phase::Complete);
         self.state.with(py, |state| state.phase = phase);
         self.exchange.put(py, Ok(response));
-        if answered {
+        if complete {
             self.exchange.close_body(py);
         }
     }
 
-    /// Whether a response is still wanted. The first one counts, as in Granian; a second is a mistake to know about.
-    pub(super) fn may_answer(&self, py: Python<'_>) -> bool {
+    /// Whether a response is still wanted. The first one counts, as in Granian; a second is logged.
+    pub(super) fn may_respond(&self, py: Python<'_>) -> bool {
         let (open, mistake) = self.state.with(py, |state| match state.phase {
             Phase::Open => (true, false),
             Phase::Gone => (false, false),
-            Phase::Streaming(_) | Phase::Delivered | Phase::Answered => (false, true),
+            Phase::Streaming(_) | Phase::Delivered | Phase::Complete => (false, true),
         });
         if mistake {
-            tracing::warn!("the RSGI application answered a request twice: the second answer is ignored");
+            tracing::warn!("the RSGI application sent a second response to a request: it is ignored");
         }
         open
     }
 
-    /// Has the request told of what happens outside of it.
+    /// Has the request told of notices.
     pub(super) fn listen(slf: &Bound<'_, Self>) {
         let (py, this) = (slf.py(), slf.get());
         if !this.exchange.listens(py) {
@@ -157,7 +157,7 @@ impl HttpProtocol {
         Self::listen(slf);
     }
 
-    /// Drops futures that are done; whether others are left.
+    /// Drops futures that are done; whether others remain.
     fn forget_done_watchers(&self, py: Python<'_>) -> bool {
         let all = self.state.with(py, |state| std::mem::take(&mut state.watchers));
         let (done, mut kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|future| is_done(future.bind(py)));
@@ -203,7 +203,7 @@ impl HttpCall for HttpProtocol {
                 Phase::Open => ("before it sent a response", true),
                 // A stream ends with its transport, which may outlive the application.
                 Phase::Streaming(_) => ("in the middle of its response", failed),
-                Phase::Delivered | Phase::Answered => ("after its response was complete", false),
+                Phase::Delivered | Phase::Complete => ("after its response was complete", false),
                 Phase::Gone => ("after the client had gone", false),
             };
             Standing { place, unfinished }
@@ -213,7 +213,7 @@ impl HttpCall for HttpProtocol {
     fn stream(&self, py: Python<'_>) -> Option<Rc<Stream>> {
         self.state.with(py, |state| match &state.phase {
             Phase::Streaming(stream) => Some(Rc::clone(stream)),
-            Phase::Open | Phase::Delivered | Phase::Answered | Phase::Gone => None,
+            Phase::Open | Phase::Delivered | Phase::Complete | Phase::Gone => None,
         })
     }
 
@@ -229,7 +229,7 @@ impl HttpCall for HttpProtocol {
 
     fn broken_off(&self, py: Python<'_>) {
         if self.is_open(py) {
-            self.state.with(py, |state| state.phase = Phase::Answered);
+            self.state.with(py, |state| state.phase = Phase::Complete);
             self.exchange.close_body(py);
         }
     }
@@ -237,7 +237,7 @@ impl HttpCall for HttpProtocol {
     fn delivered(&self, py: Python<'_>) {
         let before = self.state.with(py, |state| match state.phase {
             Phase::Streaming(_) => Some(std::mem::replace(&mut state.phase, Phase::Delivered)),
-            Phase::Open | Phase::Delivered | Phase::Answered | Phase::Gone => None,
+            Phase::Open | Phase::Delivered | Phase::Complete | Phase::Gone => None,
         });
         drop(before);
         self.exchange.close_body(py);
@@ -249,7 +249,7 @@ impl HttpCall for HttpProtocol {
             && self.exchange.is_suspended(py)
     }
 
-    fn client_finished(&self, py: Python<'_>) {
+    fn client_half_closed(&self, py: Python<'_>) {
         self.tell_watchers(py);
     }
 

@@ -1,4 +1,4 @@
-//! What an RSGI application calls of its protocol object: reading the body, and answering.
+//! Methods of the protocol object of an RSGI application: reading the body, and responding.
 
 use super::{
     http_protocol::{HttpProtocol, Mode, Phase},
@@ -135,7 +135,7 @@ impl HttpProtocol {
         let head = head(status, headers)?;
         let sender = BodySender::new(&head, this.head_request);
         let body = sender.body(Box::new(slf.clone().unbind()));
-        this.answer(py, response(head, body), Phase::Streaming(sender.stream()));
+        this.respond(py, response(head, body), Phase::Streaming(sender.stream()));
         Bound::new(py, StreamTransport::new(sender, slf.clone().unbind()))
     }
 }
@@ -148,7 +148,7 @@ impl HttpProtocol {
         headers: Option<&Bound<'_, PyAny>>,
         body: Bytes,
     ) -> PyResult<()> {
-        if !self.may_answer(py) {
+        if !self.may_respond(py) {
             return Ok(());
         }
         let head = head(status, headers)?;
@@ -156,7 +156,7 @@ impl HttpProtocol {
         head.check_length(body.len() as u64, bodiless)?;
         // To HEAD, the length is that of the body that GET would get (RFC 9110 §9.3.2).
         let body = if bodiless && head.length.is_some() { None } else { Some(body) };
-        self.answer(py, response(head, ResponseBody::Whole(body)), Phase::Answered);
+        self.respond(py, response(head, ResponseBody::Whole(body)), Phase::Complete);
         Ok(())
     }
 
@@ -168,27 +168,27 @@ impl HttpProtocol {
         path: &Path,
         range: (u64, u64),
     ) -> PyResult<()> {
-        if !self.may_answer(py) {
+        if !self.may_respond(py) {
             return Ok(());
         }
         let mut head = head(status, headers)?;
         let (pieces, length) = match FilePieces::open_range(path, range.0, range.1) {
             Ok(opened) => opened,
             Err(error) => {
-                tracing::error!(path = %path.display(), %error, "a file of the RSGI application cannot be sent: 404");
-                self.answer(py, plain(StatusCode::NOT_FOUND, "Not Found"), Phase::Answered);
+                tracing::error!(path = %path.display(), %error, "cannot send a file of the RSGI application: responding with 404");
+                self.respond(py, plain(StatusCode::NOT_FOUND, "Not Found"), Phase::Complete);
                 return Ok(());
             }
         };
         if head.length.is_some_and(|announced| announced != length) {
-            tracing::warn!(path = %path.display(), length, "Content-Length was corrected to what the file has");
+            tracing::warn!(path = %path.display(), length, "Content-Length corrected to the length of the file");
         }
         head.set_length(length);
         let body = match head.is_bodiless(self.head_request) {
             true => ResponseBody::Whole(None),
             false => ResponseBody::File(pieces),
         };
-        self.answer(py, response(head, body), Phase::Answered);
+        self.respond(py, response(head, body), Phase::Complete);
         Ok(())
     }
 }

@@ -11,7 +11,7 @@
 //! | `call` | calls the application for a request or a WebSocket |
 //! | `scope` | the scope object and its headers |
 //! | `http_protocol` | a request's state |
-//! | `methods` | what the application calls of its protocol object |
+//! | `methods` | methods of the protocol object |
 //! | `request_body` | reading the body, whole or in pieces |
 //! | `stream` | the transport of a streamed response |
 //! | `websocket` | protocol, transport and messages of a WebSocket |
@@ -37,7 +37,7 @@ use crate::{
     response::ResponseBody,
     websocket::Sockets,
 };
-use connection::{Alive, Connection};
+use connection::{Connection, OpenConnection};
 use hostler_http::{App, ConnectionInfo, Link, RequestBody};
 use hostler_settings::WebSocket;
 use hyper::Request;
@@ -62,14 +62,18 @@ impl RsgiApp {
 
 impl App for RsgiApp {
     type Body = ResponseBody;
-    type Connection = Alive;
+    type Connection = OpenConnection;
     type ResponseFuture = ResponseFuture<Connection>;
 
-    fn connect(&self, info: ConnectionInfo, link: Link) -> Alive {
-        Alive(Rc::new(Connection::new(Rc::clone(&self.0), info, link)))
+    fn connect(&self, info: ConnectionInfo, link: Link) -> OpenConnection {
+        OpenConnection(Rc::new(Connection::new(Rc::clone(&self.0), info, link)))
     }
 
-    fn call(&self, connection: &Rc<Alive>, request: Request<RequestBody>) -> ResponseFuture<Connection> {
+    fn call(
+        &self,
+        connection: &Rc<OpenConnection>,
+        request: Request<RequestBody>,
+    ) -> ResponseFuture<Connection> {
         ResponseFuture::new(Rc::clone(&connection.0), request)
     }
 
@@ -77,9 +81,9 @@ impl App for RsgiApp {
         response.cancel();
     }
 
-    /// Applications that watch are told, and may answer all the same: a client that shut down its side still reads.
-    fn client_half_closed(&self, connection: &Rc<Alive>) -> bool {
-        Python::attach(|py| connection.0.client_finished(py));
+    /// `client_disconnect()` is finished; the application may still respond: a half-closed client still reads.
+    fn client_half_closed(&self, connection: &Rc<OpenConnection>) -> bool {
+        Python::attach(|py| connection.0.client_half_closed(py));
         true
     }
 

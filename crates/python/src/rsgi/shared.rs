@@ -49,8 +49,8 @@ impl Errors {
         error.map_or_else(|error| error, PyErr::from_value)
     }
 
-    /// Whether an application may well raise this when its response is not wanted any more: our own error, one that it
-    /// made of that, or its cancellation.
+    /// Whether an application may raise this after its client is gone: our own exception, one caused by it, or its
+    /// cancellation.
     pub(super) fn is_departure(&self, py: Python<'_>, error: &PyErr) -> bool {
         error.is_instance_of::<CancelledError>(py) || comes_of(py, error, self.closed.bind(py))
     }

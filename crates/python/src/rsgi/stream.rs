@@ -41,7 +41,11 @@ impl Drop for StreamTransport {
             let (stream, end) = self.sender.with(py, |sender| (sender.stream(), sender.check_end()));
             match end {
                 Err(WrongLength::TooShort { sent, announced }) if self.protocol.get().is_streaming(py) => {
-                    tracing::error!(sent, announced, "a response of the RSGI application is too short");
+                    tracing::error!(
+                        sent,
+                        announced,
+                        "a response of the RSGI application is shorter than its Content-Length"
+                    );
                     stream.fail(py);
                 }
                 _ => stream.complete(py),

@@ -24,7 +24,7 @@ use tokio::{
 
 /// How much is read at a time.
 const READ: usize = 8 * 1024;
-/// With so much to send, nothing is read: a client that sends pings and reads nothing gets no more answers.
+/// With so many bytes to send, nothing is read: a client that sends pings and does not read gets no more pongs.
 const MAX_OUTPUT: usize = 64 * 1024;
 /// An output buffer that grew beyond this is not kept.
 const KEEP: usize = 16 * 1024;
@@ -54,9 +54,9 @@ pub(super) async fn drive(
 
 /// How a connection came to its end.
 enum End {
-    /// Both sides said goodbye, or the client went without.
+    /// Both sides sent a close frame, or the client disconnected without one.
     Gone,
-    /// The client broke the rules: the code that it is told.
+    /// The client violated the protocol: the close code that it is sent.
     Failed(u16),
     /// The client did not answer a ping, or our close.
     Silent,
@@ -72,9 +72,9 @@ struct Driver {
     keepalive: Keepalive,
     /// How many bytes it has taken.
     taken: u64,
-    /// Our close is on its way: data of the client is of no interest any more.
+    /// Our close frame is queued: data of the client is ignored.
     closing: bool,
-    /// The client's close is answered: the connection ends with that.
+    /// The response to the client's close is queued: the connection closes after it.
     answered: bool,
 }
 
@@ -94,7 +94,7 @@ impl Driver {
                 Poll::Pending => self.keepalive.stalls(self.taken > taken),
             }
             match self.poll_read(py, cx) {
-                // An answer to write came up.
+                // There is something to write.
                 Poll::Ready(None) => {}
                 Poll::Ready(Some(end)) => return Poll::Ready(end),
                 Poll::Pending => return self.poll_timer(cx),
@@ -210,7 +210,7 @@ impl Driver {
         }
     }
 
-    async fn say_goodbye(&mut self, told: bool) {
+    async fn flush_and_close(&mut self, told: bool) {
         if told {
             // What fails here is a client that is gone.
             let _ = self.stream.write_all(&self.output[self.written..]).await;
@@ -234,8 +234,8 @@ impl Driver {
         let told = matches!(end, End::Failed(_));
         Python::attach(|py| self.session.closed(py, code, String::new()));
         // A client that does not read is not waited for.
-        if timeout(CLOSE_LIMIT, self.say_goodbye(told)).await.is_err() {
-            tracing::debug!("a WebSocket's client did not read to the end");
+        if timeout(CLOSE_LIMIT, self.flush_and_close(told)).await.is_err() {
+            tracing::debug!("a WebSocket client did not read to the end");
         }
     }
 }

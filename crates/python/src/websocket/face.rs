@@ -11,10 +11,10 @@ pub(crate) trait Face {
     /// Its object for what the client sent.
     fn present<'py>(&self, py: Python<'py>, received: Received<'_>) -> PyResult<Bound<'py, PyAny>>;
 
-    /// Its exception for those who send to a client that is gone.
+    /// Its exception for sending to a client that is gone.
     fn gone(&self, py: Python<'_>) -> PyErr;
 
-    /// Whether an application may well raise this when its client is gone.
+    /// Whether an application may raise this after its client is gone, without it being logged.
     fn is_departure(&self, py: Python<'_>, error: &PyErr) -> bool;
 }
 

@@ -12,7 +12,7 @@ use hyper::{
 
 /// What the client asked for.
 pub(crate) struct Handshake {
-    /// `Sec-WebSocket-Accept` of the answer.
+    /// `Sec-WebSocket-Accept` of the response.
     pub(crate) accept: String,
     /// What the client can speak, in its order.
     pub(crate) subprotocols: Vec<String>,
@@ -33,9 +33,9 @@ pub(crate) struct Refusal(StatusCode, &'static str);
 impl Refusal {
     /// What the client is told. Every refusal says which version is spoken (RFC 6455 §4.4).
     pub(crate) fn response(self) -> Response<ResponseBody> {
-        let mut answer = plain(self.0, self.1);
-        answer.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        answer
+        let mut response = plain(self.0, self.1);
+        response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        response
     }
 }
 

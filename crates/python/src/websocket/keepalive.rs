@@ -1,8 +1,8 @@
-//! Pings, and how long a client may stay silent.
+//! Pings, and how long a client may be silent.
 //!
-//! A client that answers no ping is given up, but only for what it could be heard saying: while the session has no room
-//! for its messages nothing is read, and that time does not count. Nor does the time in which it takes what is sent,
-//! however slowly; one that takes nothing at all is given up after the same time as one that says nothing.
+//! A client that does not answer a ping is disconnected. Time in which nothing is read, because the session has no room
+//! for messages, does not count, since the pong may be unread; neither does time in which the client reads, however
+//! slowly. One that reads nothing is disconnected after the same time as one that sends nothing.
 
 use hostler_settings::WebSocket;
 use std::{

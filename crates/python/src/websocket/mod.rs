@@ -10,9 +10,9 @@
 //! | `messages` | what the application sends and receives |
 //! | `inbox` | messages of the client that wait for the application |
 //! | `driver` | moving frames between session and connection |
-//! | `keepalive` | pings, and how long a client may stay silent |
+//! | `keepalive` | pings, and how long a client may be silent |
 //! | `sockets` | the open WebSockets of a worker |
-//! | `face` | what an interface says of its WebSockets |
+//! | `face` | the trait by which a session knows its interface |
 
 mod accept;
 mod driver;

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     call::{ApplicationTask, Entry},
     logging::application_error,
-    response::{Answered, ResponseBody, Slot, status_alone},
+    response::{ResponseBody, ResponseResult, ResponseSlot, status_alone},
 };
 use bytes::Bytes;
 use hostler_eventloop::{GilCell, Tasks, WaitQueue, reject, resolve};
@@ -42,7 +42,7 @@ pub(crate) struct Session {
 
 pub(super) struct State {
     pub(super) phase: Phase,
-    pub(super) response: Slot,
+    pub(super) response: ResponseSlot,
     /// Messages that wait for the application.
     pub(super) inbox: Inbox,
     /// Frames for the client.
@@ -85,7 +85,7 @@ impl Session {
     ) -> Rc<Self> {
         let state = State {
             phase: Phase::Connecting,
-            response: Slot::default(),
+            response: ResponseSlot::default(),
             inbox: Inbox::default(),
             outgoing: Vec::new(),
             deflater: None,
@@ -110,7 +110,7 @@ impl Session {
     }
 
     /// The response to the handshake, once there is one; otherwise `cx` is woken for it.
-    pub(crate) fn poll_response(&self, py: Python<'_>, cx: &Context<'_>) -> Poll<Answered> {
+    pub(crate) fn poll_response(&self, py: Python<'_>, cx: &Context<'_>) -> Poll<ResponseResult> {
         self.state.with(py, |state| state.response.poll(cx))
     }
 
@@ -122,14 +122,14 @@ impl Session {
         }
     }
 
-    /// The socket is closed: if the application goes on, that is work in flight.
+    /// The socket is closed: if the application goes on, its task counts as in flight.
     fn outlived(&self, py: Python<'_>) {
         let Some(mut task) = self.state.with(py, |state| state.task.take()) else { return };
         task.outlives_request(py);
         self.state.with(py, |state| state.task = Some(task));
     }
 
-    /// The application returned or raised: the session ends in its place, and what is a mistake is logged.
+    /// The application returned or raised: ends the session for it, and logs mistakes.
     pub(crate) fn application_ended(&self, py: Python<'_>, error: Option<PyErr>) {
         let task = self.state.with(py, |state| state.task.take());
         drop(task);

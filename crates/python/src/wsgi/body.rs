@@ -1,6 +1,8 @@
-//! The body of a WSGI answer.
+//! The body of a WSGI response, as hyper sends it.
 
-use super::{closing::Closing, gate::Entered, iterable::ResponseIter, outflow, shared::Shared, turn::Turn};
+use super::{
+    body_queue, closing::Closing, gate::Entered, iterable::ResponseIter, shared::Shared, turn::Turn,
+};
 use crate::response::{Broken, FilePieces};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -16,14 +18,14 @@ use std::{
 pub(crate) enum WsgiBody {
     /// All of it.
     Whole(Option<Bytes>),
-    /// Nothing, in place of a body whose length nobody knows (HEAD).
+    /// Nothing, in place of a body of unknown length (HEAD).
     Unknown,
     /// Pulled from the application's iterable, in place.
     Pulled(Box<Pulled>),
-    /// A file's content (`wsgi.file_wrapper`), whose wrapper is closed when it is sent or nobody wants it any more.
+    /// A file's content (`wsgi.file_wrapper`); its wrapper is closed when hyper drops this.
     File { pieces: FilePieces, _closing: Closing },
-    /// Sent by a thread of the pool.
-    Sent(outflow::Receiver),
+    /// Sent by a pool thread.
+    Sent(body_queue::Receiver),
 }
 
 impl From<Bytes> for WsgiBody {
@@ -67,7 +69,7 @@ impl Body for WsgiBody {
 }
 
 /// An iterable that is followed on the loop's thread. The loop turns after each piece, so that it is on its way to the
-/// client before the next one is asked for (PEP 3333 §Buffering and Streaming), and nobody else waits for all of them.
+/// client before the next one is asked for (PEP 3333 §Buffering and Streaming), and other requests are served between.
 pub(crate) struct Pulled {
     first: Option<Bytes>,
     rest: Option<ResponseIter>,
@@ -75,7 +77,7 @@ pub(crate) struct Pulled {
     turn: Turn,
     /// The loop has turned since the last piece.
     turned: bool,
-    /// While another thread runs application code.
+    /// Waiting for another thread to finish its call.
     entering: Option<Pin<Box<dyn Future<Output = Entered>>>>,
 }
 

@@ -1,15 +1,15 @@
-//! One request: where its body is kept, which thread calls the application, and the answer as hyper wants it.
+//! One request: its body is stored, a thread calls the application, and hyper gets the response.
 
 use super::{
-    aside::Threads,
     body::{Pulled, WsgiBody},
     environ::ConnectionEnviron,
-    input::{self, Arrived, Missing, Stored},
+    input::{self, Arrived, StoreError, Stored},
     iterable::{ResponseIter, Step, begin},
     pool::{Job, Progress},
     response_sender::{Reply, ResponseSender, Whole},
     shared::Shared,
     start_response::{InPlace, StartResponse},
+    threads::Threads,
     turn::Turn,
 };
 use crate::{
@@ -23,18 +23,18 @@ use pyo3::prelude::*;
 use std::{io, rc::Rc, sync::Arc};
 use tokio::sync::OwnedSemaphorePermit;
 
-type Answered = Result<Response<WsgiBody>, Aborted>;
+type ResponseResult = Result<Response<WsgiBody>, Aborted>;
 
-/// Answers a request whose body is to be stored first, in place or on a thread of the pool.
-pub(super) async fn answer(
+/// Serves a request whose body is to be stored first, in place or on a pool thread.
+pub(super) async fn with_body(
     shared: Rc<Shared>,
     connection: Rc<ConnectionEnviron>,
     request: Request<RequestBody>,
     progress: Progress,
-) -> Answered {
+) -> ResponseResult {
     let (head, body) = request.into_parts();
     let request = Request::from_parts(head, ());
-    if expects_a_word(&request, &body)
+    if expects_continue(&request, &body)
         && let Some(threads) = shared.threads_for_waiting()
         && let Some(loan) = threads.try_lend()
     {
@@ -43,11 +43,11 @@ pub(super) async fn answer(
     }
     let Arrived { stored, rest } = match input::store(body, shared.limits.body_spool.0).await {
         Ok(arrived) => arrived,
-        Err(Missing::Client(error)) => {
-            tracing::debug!(%error, "the request's body did not arrive whole");
+        Err(StoreError::Client(error)) => {
+            tracing::debug!(%error, "the request's body is incomplete");
             return Err(Aborted);
         }
-        Err(Missing::Storage(error)) => return Ok(no_room(&error)),
+        Err(StoreError::Storage(error)) => return Ok(storage_error(&error)),
     };
     let (threads, input) = match rest {
         Some(rest) => match shared.threads_for_waiting() {
@@ -66,7 +66,7 @@ pub(super) async fn answer(
 }
 
 /// Whether the client waits for a 100 before it sends its body (RFC 9110 §10.1.1).
-fn expects_a_word(request: &Request<()>, body: &RequestBody) -> bool {
+fn expects_continue(request: &Request<()>, body: &RequestBody) -> bool {
     request
         .headers()
         .get(header::EXPECT)
@@ -75,13 +75,13 @@ fn expects_a_word(request: &Request<()>, body: &RequestBody) -> bool {
         && !body.is_end_stream()
 }
 
-/// Answers a request on this thread. The loop turns while the application has nothing to say.
+/// Serves a request on this thread. The loop turns while the application returns empty pieces.
 pub(super) async fn in_place(
     shared: Rc<Shared>,
     connection: Rc<ConnectionEnviron>,
     request: Request<()>,
     stored: Stored,
-) -> Answered {
+) -> ResponseResult {
     let head_request = request.method() == Method::HEAD;
     let step = {
         let _entered = shared.enter().await;
@@ -106,7 +106,7 @@ pub(super) async fn in_place(
             }
         })
     };
-    // What is rare is in a box, so that this future is small.
+    // The rare case is boxed to keep this future small.
     let step = match step {
         Ok(Step::Empty(rest)) => Box::pin(first_piece(&shared, rest)).await,
         step => step,
@@ -118,9 +118,9 @@ pub(super) async fn in_place(
             response(head, WsgiBody::Pulled(Pulled::new(first, rest, shared)))
         }
         Ok(Step::Started(rest)) => return Box::pin(go_on(&shared, rest)).await,
-        // What was sent is not whole, and the connection's end tells the client.
+        // What was sent is incomplete; closing the connection tells the client.
         Ok(Step::Broken) => return Err(Aborted),
-        // It was waited for above.
+        // Handled above.
         Ok(Step::Empty(_)) => internal_error(),
         Err(error) => {
             Python::attach(|py| {
@@ -143,8 +143,9 @@ async fn first_piece(shared: &Shared, mut rest: ResponseIter) -> PyResult<Step> 
     }
 }
 
-/// Follows an answer that `write()` has begun in place. hyper knows nothing of it, so the connection ends with it.
-async fn go_on(shared: &Shared, mut rest: ResponseIter) -> Answered {
+/// Sends the rest of a response that `write()` has begun in place. hyper does not know of it, so the connection closes
+/// with it.
+async fn go_on(shared: &Shared, mut rest: ResponseIter) -> ResponseResult {
     loop {
         Turn::pass().await;
         let _entered = shared.enter().await;
@@ -154,20 +155,20 @@ async fn go_on(shared: &Shared, mut rest: ResponseIter) -> Answered {
     }
 }
 
-/// The request's body, as far as it is there.
+/// The request's body, as far as it was stored.
 enum Input {
     Stored(Stored),
-    /// The rest is read while the application runs, on a thread that is lent for it.
+    /// The rest is read while the application runs, on a thread lent for it.
     Late(Stored, RequestBody, Option<OwnedSemaphorePermit>),
 }
 
-/// Answers a request without a body on a thread of the pool.
+/// Serves a request without a body on a pool thread.
 pub(super) async fn in_pool(
     shared: Rc<Shared>,
     connection: Rc<ConnectionEnviron>,
     request: Request<()>,
     progress: Progress,
-) -> Answered {
+) -> ResponseResult {
     match shared.threads_for_calls() {
         Some(threads) => {
             let input = Input::Stored(Stored::Memory(Vec::new()));
@@ -177,7 +178,7 @@ pub(super) async fn in_pool(
     }
 }
 
-/// Answers a request on a thread of the pool, or on one of those beside the only one.
+/// Serves a request on a pool thread, or on an extra one.
 async fn on_a_thread(
     shared: &Shared,
     threads: &Threads,
@@ -185,7 +186,7 @@ async fn on_a_thread(
     request: &Request<()>,
     input: Input,
     progress: Progress,
-) -> Answered {
+) -> ResponseResult {
     let (sender, reply) = ResponseSender::new(threads.gate.clone(), shared.limits.answer_buffer.bytes());
     let queued = Python::attach(|py| {
         let mut held: Option<Box<dyn std::any::Any + Send>> = None;
@@ -206,7 +207,7 @@ async fn on_a_thread(
         PyResult::Ok(())
     });
     if let Err(error) = queued {
-        Python::attach(|py| application_error(py, "a WSGI request could not be begun", &error));
+        Python::attach(|py| application_error(py, "cannot start a WSGI request", &error));
         return Ok(internal_error());
     }
     Ok(match reply.await {
@@ -230,12 +231,12 @@ fn whole(head: Head, body: Whole) -> Response<WsgiBody> {
     )
 }
 
-/// The disk is full, or cannot be written for another cause.
-fn no_room(error: &io::Error) -> Response<WsgiBody> {
+/// The disk is full, or cannot be written for another reason.
+fn storage_error(error: &io::Error) -> Response<WsgiBody> {
     tracing::error!(
         %error,
         directory = %std::env::temp_dir().display(),
-        "a request's body could not be stored"
+        "cannot store a request's body"
     );
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {

@@ -1,7 +1,7 @@
-//! The duty to call `close()` of an application's iterable, whatever happened before (PEP 3333).
+//! Calling `close()` of an application's iterable, whatever happened before (PEP 3333).
 //!
-//! On a thread of the pool it is called there, after the answer's last piece. In place it would hold up that piece and
-//! those of other connections, so it is left to a task that runs after they are written.
+//! A pool thread calls it after the last piece of the response. In place that would delay this piece and those of other
+//! connections, so a task calls it after they were written.
 
 use super::{gate::Gate, turn};
 use crate::logging::application_error;
@@ -16,7 +16,7 @@ use std::{
     task::{Poll, Waker},
 };
 
-/// Has `close()` called when dropped.
+/// Calls `close()` when dropped, or has a [`Closer`] call it.
 #[derive(Default)]
 pub(crate) struct Closing {
     result: Option<Py<PyAny>>,
@@ -24,7 +24,7 @@ pub(crate) struct Closing {
 }
 
 impl Closing {
-    /// The duty to close what an application returned; lists and tuples have no `close()`.
+    /// For what an application returned; lists and tuples have no `close()`.
     pub(super) fn of(result: &Bound<'_, PyAny>, later: Option<&Arc<Closer>>) -> Self {
         if result.is_exact_instance_of::<PyList>() || result.is_exact_instance_of::<PyTuple>() {
             return Self::default();
@@ -57,8 +57,7 @@ fn close(result: Py<PyAny>) {
     });
 }
 
-/// Iterables that are to be closed once what is ready was sent. Those that are left at the worker's end are closed by
-/// its drop.
+/// Iterables to be closed once the pieces that are ready were sent. Dropping it at the worker's exit closes the rest.
 #[derive(Default)]
 pub(super) struct Closer(Mutex<Due>);
 
@@ -84,7 +83,7 @@ impl Closer {
         }
     }
 
-    /// Closes what is due, for ever.
+    /// Closes iterables as they come; never returns.
     pub(super) async fn run(self: Arc<Self>, gate: impl Fn() -> Gate) {
         loop {
             poll_fn(|cx| {

@@ -1,8 +1,8 @@
-//! `write()` in place: an answer that leaves while the application runs, past hyper.
+//! `write()` in place: a response that is sent while the application runs, past hyper.
 //!
-//! hyper gets an answer when the application returns, and `write()` has to send before. So the first answer of a worker
-//! that uses it goes straight to the connection's outbox, and ends the connection; the requests after it
-//! are called on threads beside the loop ([`super::aside`]).
+//! hyper gets a response when the application returns, and `write()` has to send before that. So the first response of
+//! a worker that uses it goes straight to the connection's outbox and closes the connection; later requests are
+//! called on extra threads ([`super::threads`]).
 
 use crate::response::Head;
 use bytes::Bytes;
@@ -11,8 +11,8 @@ use hostler_sys::{board, clock};
 use hyper::header::{CONNECTION, DATE, HeaderValue, TRANSFER_ENCODING};
 use std::time::SystemTime;
 
-/// An answer that was begun this way.
-pub(super) struct Direct {
+/// A response that was begun this way.
+pub(super) struct DirectResponse {
     interim: Interim,
     framing: Framing,
 }
@@ -27,8 +27,8 @@ enum Framing {
     Chunked,
 }
 
-impl Direct {
-    /// Sends a head; `None` while an answer before it has not left hyper.
+impl DirectResponse {
+    /// Sends a head; `None` while hyper has not written an earlier response.
     pub(super) fn begin(interim: &Interim, head: &Head, http_10: bool, head_request: bool) -> Option<Self> {
         let framing = match (head.is_bodiless(head_request), head.length, http_10) {
             (true, ..) => Framing::Bodiless,
@@ -36,13 +36,13 @@ impl Direct {
             (false, ..) => Framing::Plain,
         };
         interim
-            .send_response_part(&rendered(head, http_10, framing))
+            .send_response_part(&serialized(head, http_10, framing))
             .then(|| Self { interim: interim.clone(), framing })
     }
 
     /// Sends a piece of the body; false if the client is gone.
     pub(super) fn send(&self, piece: &Bytes) -> bool {
-        // The loop stands still, but the worker does not.
+        // The loop is blocked, but the worker makes progress.
         if let Some(page) = board::own() {
             let now = clock::now();
             page.turn(now);
@@ -63,14 +63,14 @@ impl Direct {
     /// Ends the body.
     pub(super) fn end(&self) {
         if self.framing == Framing::Chunked {
-            // A client that is gone misses nothing.
+            // If the client is gone there is nothing to do.
             let _ = self.interim.send_response_part(b"0\r\n\r\n");
         }
     }
 }
 
-/// A head as hyper would send it, on the last answer of a connection.
-fn rendered(head: &Head, http_10: bool, framing: Framing) -> Vec<u8> {
+/// A head as hyper would send it, for the last response of a connection.
+fn serialized(head: &Head, http_10: bool, framing: Framing) -> Vec<u8> {
     let reason = match &head.reason {
         Some(reason) => reason.as_bytes(),
         None => head.status.canonical_reason().unwrap_or_default().as_bytes(),

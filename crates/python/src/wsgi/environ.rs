@@ -21,9 +21,9 @@ pub(crate) struct ConnectionEnviron {
     template: PyResult<Py<PyDict>>,
     /// Keys and values.
     headers: LastHeaders<(Py<PyString>, Py<PyString>)>,
-    /// Where `write()` sends to, in place.
+    /// Where `write()` sends, in place.
     pub(super) interim: Interim,
-    /// Its request that may wait for a thread.
+    /// Its request that may be in the queue.
     pub(super) queued: Queued,
 }
 
@@ -76,11 +76,11 @@ impl ConnectionEnviron {
         // One pass: values of the same name follow one another.
         let mut rest = headers.iter().enumerate().peekable();
         while let Some((index, (name, value))) = rest.next() {
-            // `a_b` and `a-b` would be the same key, and a proxy that sets the one lets the other pass.
+            // `a_b` and `a-b` become the same key: a client could send the one that a proxy does not overwrite.
             if name.as_str().contains('_') {
                 tracing::debug!(
                     header = name.as_str(),
-                    "dropped: an underscore in its name makes it ambiguous"
+                    "request header dropped: an underscore in its name makes it ambiguous"
                 );
                 continue;
             }
@@ -100,7 +100,7 @@ impl ConnectionEnviron {
         Ok(())
     }
 
-    /// Key and value of a header that comes once. Clients repeat them, so the strings are used again.
+    /// Key and value of a header that comes once; the strings are reused while clients repeat it.
     fn single<'py>(
         &self,
         py: Python<'py>,

@@ -1,5 +1,5 @@
-//! Who may run application code. With one thread it is one at a time, though a few of its requests are answered on
-//! threads beside it, because they may wait for their clients ([`super::aside`]).
+//! The right to run application code. With one thread only one call runs at a time, although a few requests are called
+//! on extra threads because they may wait for their clients ([`super::threads`]).
 
 use crate::capi;
 use pyo3::prelude::*;
@@ -16,16 +16,16 @@ use std::{
 };
 use tokio::sync::Semaphore;
 
-/// One at a time, in the order of coming; or, without a lock, as many as there are threads.
+/// One call at a time, first come, first served; without a lock, as many as there are threads.
 #[derive(Clone, Default)]
 pub(super) struct Gate(Option<Arc<Lock>>);
 
 struct Lock {
-    /// One permit, which is taken and given back by hand: a thread gives it back in the middle of a call.
+    /// One permit, acquired and released by hand, because a thread releases it in the middle of a call.
     turns: Semaphore,
-    /// Which thread of the pool runs application code; zero if it is the loop's, or nobody.
+    /// The pool thread that runs application code; zero if none does.
     holder: AtomicU64,
-    /// How often a thread of the pool has had its turn.
+    /// How often a pool thread has entered.
     count: AtomicU64,
 }
 
@@ -50,7 +50,7 @@ impl Gate {
         Entered(Self(None))
     }
 
-    /// Enters at once, if nobody is inside.
+    /// Enters if no other thread is inside.
     pub(super) fn try_enter(&self) -> Option<Entered> {
         if let Some(lock) = &self.0 {
             lock.turns.try_acquire().ok()?.forget();
@@ -61,14 +61,14 @@ impl Gate {
     /// Waits on a thread of the pool, without the GIL.
     pub(super) fn enter_thread(&self, py: Python<'_>) -> Entered {
         if let Some(lock) = &self.0 {
-            lock.take(py);
+            lock.acquire(py);
         }
         Entered(self.clone())
     }
 
-    /// Has the loop stand still with a thread that keeps its turn for longer than `limit`, for ever: nobody else runs
-    /// application code meanwhile, and the master is to see that, as if the call were in place.
-    pub(super) async fn stand_still_with_threads(self, limit: Duration) {
+    /// Blocks the loop while a thread stays inside for longer than `limit`: no other application code runs
+    /// meanwhile, and the master must see that stall as it does for a call in place. Never returns.
+    pub(super) async fn block_loop_with_threads(self, limit: Duration) {
         let Some(lock) = &self.0 else { return };
         let (mut turn, mut since) = (None, Instant::now());
         loop {
@@ -82,13 +82,13 @@ impl Gate {
         }
     }
 
-    /// Lets others run while this thread waits for something else, without the GIL.
+    /// Leaves while this thread waits for something else, without the GIL.
     pub(super) fn outside<R: Send>(&self, py: Python<'_>, wait: impl FnOnce() -> R + Send) -> R {
         match &self.0 {
             Some(lock) if lock.holder.load(Relaxed) == capi::thread_ident() => {
-                lock.give_back();
+                lock.release();
                 let result = py.detach(wait);
-                lock.take(py);
+                lock.acquire(py);
                 result
             }
             // Without a lock, or on a thread of the application's own, which holds none.
@@ -96,19 +96,19 @@ impl Gate {
         }
     }
 
-    /// Lets those run who wait, if any do.
-    pub(super) fn step_aside(&self, py: Python<'_>) {
+    /// Lets a waiting thread run, if there is one.
+    pub(super) fn yield_now(&self, py: Python<'_>) {
         if let Some(lock) = &self.0
             && lock.holder.load(Relaxed) == capi::thread_ident()
         {
-            lock.give_back();
-            lock.take(py);
+            lock.release();
+            lock.acquire(py);
         }
     }
 }
 
 impl Lock {
-    fn take(&self, py: Python<'_>) {
+    fn acquire(&self, py: Python<'_>) {
         match self.turns.try_acquire() {
             Ok(permit) => permit.forget(),
             // It is never closed.
@@ -122,24 +122,24 @@ impl Lock {
         self.count.fetch_add(1, Relaxed);
     }
 
-    /// Which turn a thread of the pool has had for long, perhaps.
+    /// The entry of the pool thread that is inside now.
     fn turn(&self) -> Option<u64> {
         (self.holder.load(Relaxed) != 0).then(|| self.count.load(Relaxed))
     }
 
-    fn give_back(&self) {
+    fn release(&self) {
         self.holder.store(0, Relaxed);
         self.turns.add_permits(1);
     }
 }
 
-/// The right to run application code, given back when dropped.
+/// The right to run application code, released when dropped.
 pub(super) struct Entered(Gate);
 
 impl Drop for Entered {
     fn drop(&mut self) {
         if let Some(lock) = &self.0.0 {
-            lock.give_back();
+            lock.release();
         }
     }
 }

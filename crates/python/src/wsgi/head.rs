@@ -32,7 +32,7 @@ pub(super) fn head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyList>) ->
     Ok(head)
 }
 
-/// The application's words for a status, unless they are the usual ones. Each character is a byte (PEP 3333 §Unicode
+/// The application's reason phrase, unless it is the usual one. Each character is a byte (PEP 3333 §Unicode
 /// Issues).
 fn reason(status: StatusCode, text: &str) -> PyResult<Option<Box<ReasonPhrase>>> {
     match status.canonical_reason() {
@@ -48,7 +48,7 @@ fn reason(status: StatusCode, text: &str) -> PyResult<Option<Box<ReasonPhrase>>>
 
 fn add(head: &mut Head, name: &str, value: &str) -> PyResult<()> {
     if HOP_BY_HOP.iter().any(|own| own.eq_ignore_ascii_case(name)) {
-        tracing::debug!(header = name, "dropped: it concerns the connection, which is the server's");
+        tracing::debug!(header = name, "response header dropped: hop-by-hop headers are the server's");
         return Ok(());
     }
     head.add_text(name, value)

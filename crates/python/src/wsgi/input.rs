@@ -21,10 +21,10 @@ use tokio::sync::{
     oneshot,
 };
 
-/// Bodies up to this size are kept in memory, larger ones in a temporary file.
-const IN_MEMORY: usize = 1024 * 1024;
-/// How many pieces of a body wait for a thread of the pool; hyper reads no more meanwhile.
-const PIECES_AHEAD: usize = 4;
+/// Bodies up to this many bytes are kept in memory, larger ones in a temporary file.
+const MAX_IN_MEMORY: usize = 1024 * 1024;
+/// How many pieces of a body are buffered for a pool thread; hyper stops reading beyond that.
+const MAX_BUFFERED_PIECES: usize = 4;
 
 /// What has arrived of a body.
 pub(super) enum Stored {
@@ -32,11 +32,11 @@ pub(super) enum Stored {
     File(File),
 }
 
-/// Why a body is not there.
-pub(super) enum Missing {
-    /// The client left, or broke the rules.
+/// Why a body was not stored.
+pub(super) enum StoreError {
+    /// The client disconnected, or its framing is malformed.
     Client(io::Error),
-    /// There is no room for it.
+    /// The file cannot be written.
     Storage(io::Error),
 }
 
@@ -47,15 +47,15 @@ pub(super) struct Arrived {
 }
 
 /// Reads a body to its end, or until it is longer than `limit`.
-pub(super) async fn store(mut body: RequestBody, limit: u64) -> Result<Arrived, Missing> {
+pub(super) async fn store(mut body: RequestBody, limit: u64) -> Result<Arrived, StoreError> {
     let (mut memory, mut file, mut size) = (Vec::new(), None, 0);
     let mut rest = None;
-    while let Some(piece) = next_piece(&mut body).await.map_err(Missing::Client)? {
+    while let Some(piece) = next_piece(&mut body).await.map_err(StoreError::Client)? {
         size += piece.len() as u64;
         match &mut file {
-            Some(file) => Write::write_all(file, &piece).map_err(Missing::Storage)?,
-            None if memory.len() + piece.len() <= IN_MEMORY => memory.extend_from_slice(&piece),
-            None => file = Some(spill(std::mem::take(&mut memory), &piece).map_err(Missing::Storage)?),
+            Some(file) => Write::write_all(file, &piece).map_err(StoreError::Storage)?,
+            None if memory.len() + piece.len() <= MAX_IN_MEMORY => memory.extend_from_slice(&piece),
+            None => file = Some(spill(std::mem::take(&mut memory), &piece).map_err(StoreError::Storage)?),
         }
         if size > limit {
             rest = Some(body);
@@ -64,7 +64,7 @@ pub(super) async fn store(mut body: RequestBody, limit: u64) -> Result<Arrived, 
     }
     let stored = match file {
         Some(mut file) => {
-            file.rewind().map_err(Missing::Storage)?;
+            file.rewind().map_err(StoreError::Storage)?;
             Stored::File(file)
         }
         None => Stored::Memory(memory),
@@ -72,7 +72,7 @@ pub(super) async fn store(mut body: RequestBody, limit: u64) -> Result<Arrived, 
     Ok(Arrived { stored, rest })
 }
 
-/// A temporary file without a name, so that nothing is left over whatever happens.
+/// A temporary file without a name, so that it cannot be left behind.
 fn spill(memory: Vec<u8>, piece: &[u8]) -> io::Result<File> {
     let mut file = tempfile::tempfile()?;
     file.write_all(&memory)?;
@@ -102,8 +102,8 @@ impl Stored {
     }
 }
 
-/// A body that arrives while a thread reads it. Nothing of it is asked for before the application reads, so that a
-/// client that waits for a 100 gets it then and not before.
+/// A body that arrives while a thread reads it. hyper is not asked for any of it before the application reads, so that
+/// a client that expects a 100 gets it then and not earlier.
 #[pyclass(frozen, module = "hostler")]
 pub(super) struct Feed {
     source: Mutex<Source>,
@@ -115,16 +115,16 @@ struct Source {
     pieces: Receiver<Result<Bytes, String>>,
 }
 
-/// Gives the body up when dropped: a thread that waits for it is told that it ended.
+/// Gives the body up when dropped: a thread that reads it gets its end.
 pub(super) struct Supply {
     _open: oneshot::Sender<()>,
 }
 
-/// Reads a body for a thread, from when the thread wants it until the supply is dropped.
+/// Reads a body for a thread, from its first read until the supply is dropped.
 pub(super) fn feed(body: RequestBody, gate: Gate) -> (Feed, Supply) {
     let (wanted, is_wanted) = oneshot::channel();
     let (open, closed) = oneshot::channel::<()>();
-    let (sender, pieces) = channel(PIECES_AHEAD);
+    let (sender, pieces) = channel(MAX_BUFFERED_PIECES);
     tokio::task::spawn_local(async move {
         tokio::select! {
             _ = closed => {}
@@ -166,7 +166,7 @@ impl Feed {
     fn wait(&self) -> Option<Result<Bytes, String>> {
         let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(wanted) = source.wanted.take() {
-            // A supply that was dropped has dropped the pieces' sender, too.
+            // A dropped supply has dropped the sender of pieces, too.
             let _ = wanted.send(());
         }
         source.pieces.blocking_recv()
@@ -181,7 +181,7 @@ impl Feed {
             None => Ok(PyBytes::new(py, b"")),
             Some(Ok(piece)) => Ok(PyBytes::new(py, &piece)),
             Some(Err(error)) => {
-                let text = format!("the request's body did not arrive whole: {error}");
+                let text = format!("the request's body is incomplete: {error}");
                 Err(pyo3::exceptions::PyOSError::new_err(text))
             }
         }

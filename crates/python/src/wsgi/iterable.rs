@@ -1,4 +1,4 @@
-//! From what an application returned to an answer, piece by piece (PEP 3333 §Specification Details).
+//! What an application returned, as a response: piece by piece (PEP 3333 §Specification Details).
 
 use super::{
     closing::{Closer, Closing},
@@ -19,18 +19,18 @@ use pyo3::{
 };
 use std::sync::Arc;
 
-/// How far an answer has got.
+/// How far a response has come.
 pub(super) enum Step {
     /// The application has given nothing but empty pieces so far.
     Empty(ResponseIter),
-    /// All of it is there; no body is one whose length is not known.
+    /// It is complete.
     Whole(Head, Whole, Closing),
     File(Head, FilePieces, Closing),
     /// The first piece; more may follow.
     Stream(Head, Bytes, ResponseIter),
-    /// `write()` has begun it already.
+    /// `write()` has begun it.
     Started(ResponseIter),
-    /// It failed after `write()` had begun it in place.
+    /// The application failed after `write()` had begun it in place.
     Broken,
 }
 
@@ -62,7 +62,7 @@ pub(super) fn begin(
     rest.begin(py)
 }
 
-/// The pieces of a list or tuple, which are all there already.
+/// The pieces of a list or tuple.
 fn in_memory(result: &Bound<'_, PyAny>) -> PyResult<Option<Vec<Bytes>>> {
     if let Ok(list) = result.cast_exact::<PyList>() {
         return list.iter().map(|data| piece(&data)).collect::<PyResult<_>>().map(Some);
@@ -110,7 +110,7 @@ fn file(
     Ok(Step::File(head, pieces, closing))
 }
 
-/// The rest of an iterable, and the duty to close it.
+/// The rest of an iterable, which is closed when this is dropped.
 pub(crate) struct ResponseIter {
     iterator: Py<PyIterator>,
     start_response: Py<StartResponse>,
@@ -128,7 +128,7 @@ impl ResponseIter {
         Self { iterator: iterator.unbind(), start_response, closing, bodiless: false }
     }
 
-    /// Asks for one more piece and begins the answer with it, unless it is empty.
+    /// Asks for one more piece and begins the response with it, unless it is empty.
     pub(super) fn begin(mut self, py: Python<'_>) -> PyResult<Step> {
         let start_response = self.start_response.clone_ref(py);
         let start_response = start_response.get();
@@ -151,12 +151,12 @@ impl ResponseIter {
         Ok(Step::Stream(head, first, self))
     }
 
-    /// Keeps to what a head says, which `write()` may have sent with the beginning of the body.
+    /// Goes on after a head that `write()` may have sent with the beginning of the body.
     fn follow(&mut self, head: &Head, start_response: &StartResponse) {
         self.bodiless = head.is_bodiless(start_response.head_request);
     }
 
-    /// Sends the next piece of an answer that `write()` has begun in place; whether there may be more.
+    /// Sends the next piece of a response that `write()` has begun in place; whether there may be more.
     pub(super) fn go_on(&mut self, py: Python<'_>) -> bool {
         match self.next(py) {
             Some(Ok(piece)) => self.start_response.get().go_on(py, Some(&piece)),

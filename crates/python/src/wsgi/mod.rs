@@ -1,14 +1,32 @@
 //! WSGI (PEP 3333): one call at a time in place, or several in a pool of persistent threads.
 //!
-//! No thread that calls applications waits for a client if that can be helped. Bodies are stored before the call, in
-//! memory or in a temporary file; answers are taken off the thread as far as `--wsgi-answer-buffer`. In place the
-//! loop turns between the pieces of an iterable. [`aside`] tells of the requests that do wait.
+//! Threads that call applications avoid waiting for clients. Request bodies are stored before the call, in memory or in
+//! a temporary file; responses are buffered up to `--wsgi-answer-buffer`. In place the loop turns between the pieces
+//! of an iterable. [`threads`] describes the requests that do wait.
 //!
-//! Files of `wsgi.file_wrapper` go from the descriptor to the connection without Python. Not with sendfile(2): hyper
-//! writes memory, so they are read in blocks.
+//! Files of `wsgi.file_wrapper` are sent from their descriptor, without Python. Not with sendfile(2): hyper writes
+//! memory, so they are read in blocks.
+//!
+//! | file | duty |
+//! |---|---|
+//! | `shared` | the application and what every request of it needs |
+//! | `environ`, `names` | the environ dictionary |
+//! | `call` | one request from its body to its response, in place or on a thread |
+//! | `input` | the request's body: stored before the call, or read while the application runs |
+//! | `start_response`, `head` | `start_response` and `write()`, and what PEP 3333 allows them to get |
+//! | `iterable` | what the application returned, piece by piece |
+//! | `file` | files of `wsgi.file_wrapper` |
+//! | `closing` | `close()` of iterables |
+//! | `direct` | `write()` in place, past hyper |
+//! | `pool` | threads that call the application, and their queue |
+//! | `threads`, `gate` | threads for requests that wait for clients; one call at a time |
+//! | `queued` | clients that disconnect while their request is in the queue |
+//! | `response_sender`, `body_queue` | from a thread to hyper: the head, then the body |
+//! | `body` | what hyper sends |
+//! | `turn` | letting the loop turn |
 
-mod aside;
 mod body;
+mod body_queue;
 mod call;
 mod closing;
 mod direct;
@@ -19,12 +37,12 @@ mod head;
 mod input;
 mod iterable;
 mod names;
-mod outflow;
 mod pool;
 mod queued;
 mod response_sender;
 mod shared;
 mod start_response;
+mod threads;
 mod turn;
 
 pub(crate) use pool::Jobs;
@@ -75,7 +93,7 @@ impl App for WsgiApp {
     fn call(&self, connection: &Rc<ConnectionEnviron>, request: Request<RequestBody>) -> ResponseFuture {
         let (shared, connection) = (Rc::clone(&self.0), Rc::clone(connection));
         let progress = Progress::default();
-        // Most requests have no body, and nothing is to be stored.
+        // Most requests have no body, so there is nothing to store.
         let future: Pin<Box<dyn Future<Output = _>>> =
             match (request.body().is_end_stream(), self.0.has_pool()) {
                 (true, true) => {
@@ -85,17 +103,17 @@ impl App for WsgiApp {
                     let empty = Stored::Memory(Vec::new());
                     Box::pin(call::in_place(shared, connection, request.map(drop), empty))
                 }
-                _ => Box::pin(call::answer(shared, connection, request, progress.clone())),
+                _ => Box::pin(call::with_body(shared, connection, request, progress.clone())),
             };
         ResponseFuture { future, progress }
     }
 
-    /// WSGI has no word for it; a client that shut down its side still reads, unless it was tired of waiting.
+    /// WSGI cannot tell the application. A half-closed client still reads, unless it gave up waiting in the queue.
     fn client_half_closed(&self, connection: &Rc<ConnectionEnviron>) -> bool {
         connection.queued.is_served()
     }
 
-    /// Best effort: a thread that is inside C code goes on until it leaves it.
+    /// Best effort: a thread inside C code is interrupted when it returns from it.
     fn time_out(response: &mut ResponseFuture) {
         Python::attach(|py| response.progress.interrupt(py));
     }

@@ -1,4 +1,4 @@
-//! The pool: persistent Python threads that call the application, one queue for all.
+//! The pool: persistent Python threads that call the application, with one queue.
 
 use super::{
     gate::Gate,
@@ -32,7 +32,7 @@ impl Jobs {
         Self { sender, receiver }
     }
 
-    /// Waits for a request without the GIL, and answers it.
+    /// Waits for a request without the GIL, and serves it.
     fn serve_one(&self, py: Python<'_>) {
         if let Ok(job) = py.detach(|| self.receiver.recv()) {
             job.run(py);
@@ -47,13 +47,13 @@ impl Jobs {
     }
 }
 
-/// How far a request of the pool has got. Looked at and changed with the GIL only.
+/// How far a request of the pool has come. Read and changed with the GIL only.
 #[derive(Clone, Default)]
-pub(super) struct Progress(Arc<Taken>);
+pub(super) struct Progress(Arc<ProgressState>);
 
 #[derive(Default)]
-struct Taken {
-    /// Which thread runs the application, while one does.
+struct ProgressState {
+    /// The thread that runs the application; zero if none does.
     thread: AtomicU64,
     /// A thread has taken the request from the queue.
     taken: AtomicBool,
@@ -82,7 +82,7 @@ impl Progress {
         }
         match py.import("hostler").and_then(|module| module.getattr("RequestTimeout")) {
             Ok(exception) => capi::raise_in_thread(thread, &exception),
-            Err(error) => tracing::warn!(%error, "a request that took too long goes on"),
+            Err(error) => tracing::warn!(%error, "cannot interrupt a request that took too long"),
         }
     }
 }
@@ -94,7 +94,7 @@ pub(super) struct Job {
     pub(super) environ: Py<PyDict>,
     pub(super) start_response: Py<StartResponse>,
     pub(super) gate: Gate,
-    /// What is to be given up when the application has answered: the request's body, and the right to wait for it.
+    /// Released when the application has responded: the request's body, and the loan of the thread.
     pub(super) held: Option<Box<dyn Any + Send>>,
 }
 
@@ -102,7 +102,7 @@ impl Job {
     fn run(self, py: Python<'_>) {
         let _entered = self.gate.enter_thread(py);
         let start_response = self.start_response.bind(py);
-        // Nobody waits for it any more: the client left, or was answered 504.
+        // The client disconnected, or was sent a 504.
         if !start_response.get().is_wanted(py) {
             return;
         }
@@ -118,14 +118,14 @@ impl Job {
             }
             Err(error) => {
                 application_error(py, "the WSGI application raised before its response began", &error);
-                sender.answer(Reply::Failed);
+                sender.reply(Reply::Failed);
             }
         }
         drop(self.held);
     }
 
     /// Calls the application and takes its iterable up to the first piece that is not empty; `None` if the client
-    /// left meanwhile.
+    /// disconnected meanwhile.
     fn first_step(&self, start_response: &Bound<'_, StartResponse>) -> PyResult<Option<Step>> {
         let py = start_response.py();
         let mut step = begin(start_response, self.app.bind(py), self.environ.bind(py), None)?;
@@ -133,27 +133,27 @@ impl Job {
             if !start_response.get().is_wanted(py) {
                 return Ok(None);
             }
-            self.gate.step_aside(py);
+            self.gate.yield_now(py);
             step = rest.begin(py)?;
         }
         Ok(Some(step))
     }
 }
 
-/// Sends an answer to its end. What has to be closed is, once the end is on its way.
+/// Sends a response to its end, then closes the iterable.
 fn send(py: Python<'_>, sender: &mut ResponseSender, step: Step, head_request: bool) {
     let mut rest = match step {
         Step::Whole(head, body, closing) => {
             match body {
                 Whole::Bytes(bytes) if sender.has_begun() => drop(sender.send(py, bytes)),
                 _ if sender.has_begun() => {}
-                body => sender.answer(Reply::Whole(head, body)),
+                body => sender.reply(Reply::Whole(head, body)),
             }
             sender.complete();
             drop(closing);
             return;
         }
-        Step::File(head, pieces, closing) => return sender.answer(Reply::File(head, pieces, closing)),
+        Step::File(head, pieces, closing) => return sender.reply(Reply::File(head, pieces, closing)),
         Step::Stream(head, first, rest) => {
             if !sender.has_begun() {
                 sender.begin(head, head_request);

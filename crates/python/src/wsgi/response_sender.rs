@@ -1,85 +1,85 @@
-//! From a thread of the pool to hyper: first the answer's head, then pieces of its body.
+//! From a pool thread to hyper: the head of the response, then pieces of its body.
 
 use super::{
+    body_queue::{self, body_queue},
     closing::Closing,
     gate::Gate,
-    outflow::{self, outflow},
 };
 use crate::response::{Broken, FilePieces, Head};
 use bytes::Bytes;
 use pyo3::prelude::*;
 use tokio::sync::oneshot;
 
-/// A body that is there.
+/// A body that is complete.
 pub(super) enum Whole {
     Bytes(Bytes),
     /// None, but its length is known from the head.
     Nothing,
-    /// None, and a GET would have told how long it is (HEAD).
+    /// None, and its length is not known without a GET (HEAD).
     Unknown,
 }
 
-/// What a thread of the pool made of a request.
+/// What a pool thread made of a request.
 pub(super) enum Reply {
     Whole(Head, Whole),
     File(Head, FilePieces, Closing),
-    Stream(Head, outflow::Receiver),
-    /// It failed before there was anything to send.
+    Stream(Head, body_queue::Receiver),
+    /// The application failed before its response began.
     Failed,
 }
 
-/// A thread's way to the task that waits for its answer.
+/// A thread's channel to the task that waits for its response.
 pub(super) struct ResponseSender {
-    answer: Option<oneshot::Sender<Reply>>,
-    pieces: Option<outflow::Sender>,
+    reply: Option<oneshot::Sender<Reply>>,
+    pieces: Option<body_queue::Sender>,
     bodiless: bool,
     gate: Gate,
-    /// How much of a body may wait for the client.
+    /// How many bytes of a body may be buffered.
     limit: usize,
 }
 
 impl ResponseSender {
     pub(super) fn new(gate: Gate, limit: usize) -> (Self, oneshot::Receiver<Reply>) {
-        let (answer, receiver) = oneshot::channel();
-        (Self { answer: Some(answer), pieces: None, bodiless: false, gate, limit }, receiver)
+        let (reply, receiver) = oneshot::channel();
+        (Self { reply: Some(reply), pieces: None, bodiless: false, gate, limit }, receiver)
     }
 
     pub(super) fn has_begun(&self) -> bool {
-        self.answer.is_none()
+        self.reply.is_none()
     }
 
-    /// Whether somebody waits for the answer: the client is there, and was not answered 504.
+    /// Whether the response is still wanted: the client is connected, and was not sent a 504.
     pub(super) fn is_wanted(&self) -> bool {
-        self.answer.as_ref().is_none_or(|answer| !answer.is_closed())
+        self.reply.as_ref().is_none_or(|reply| !reply.is_closed())
     }
 
-    /// Begins an answer whose body comes in pieces.
+    /// Begins a response whose body comes in pieces.
     pub(super) fn begin(&mut self, head: Head, head_request: bool) {
-        let (sender, receiver) = outflow(self.limit);
+        let (sender, receiver) = body_queue(self.limit);
         self.bodiless = head.is_bodiless(head_request);
         self.pieces = Some(sender);
-        self.answer(Reply::Stream(head, receiver));
+        self.reply(Reply::Stream(head, receiver));
     }
 
-    /// Gives the whole answer, or its beginning.
-    pub(super) fn answer(&mut self, reply: Reply) {
-        if let Some(sender) = self.answer.take() {
-            // A client that is gone gets no answer.
+    /// Hands over the whole response, or its beginning.
+    pub(super) fn reply(&mut self, reply: Reply) {
+        if let Some(sender) = self.reply.take() {
+            // The client may be gone.
             let _ = sender.send(reply);
         }
     }
 
-    /// Sends a piece, and waits while too much is ahead of the client; lets others run who wait for their turn.
+    /// Sends a piece, waits while too much is buffered, and lets a waiting thread run.
     pub(super) fn send(&self, py: Python<'_>, piece: Bytes) -> Result<(), Broken> {
         let Some(pieces) = &self.pieces else { return Err(Broken) };
         if !self.bodiless {
             pieces.send(py, &self.gate, piece)?;
         }
-        self.gate.step_aside(py);
+        self.gate.yield_now(py);
         Ok(())
     }
 
-    /// The answer is all there.
+    /// Ends the body.
     pub(super) fn complete(&self) {
         if let Some(pieces) = &self.pieces {
             pieces.complete();

@@ -1,11 +1,11 @@
 //! The application and what every request of it needs.
 
 use super::{
-    aside::Threads,
     closing::Closer,
     gate::{Entered, Gate},
     names::Names,
     pool::Jobs,
+    threads::Threads,
 };
 use hostler_settings::Wsgi;
 use pyo3::prelude::*;
@@ -28,12 +28,12 @@ pub(crate) struct Shared {
     stall_timeout: Option<Duration>,
     /// The pool; `None` calls in place.
     pool: Option<Threads>,
-    /// In place: threads for the few requests that may wait for their clients, once there was one.
-    beside: OnceCell<Option<Threads>>,
-    /// In place: the application has used `write()`, whose bytes cannot be sent while its thread is the loop's.
+    /// In place: threads for the few requests that may wait for their clients, once one needed them.
+    extra: OnceCell<Option<Threads>>,
+    /// In place: the application has used `write()`, whose bytes cannot be sent while the loop's thread calls it.
     pub(super) writes: Arc<AtomicBool>,
     pub(super) closer: Arc<Closer>,
-    closing: Cell<bool>,
+    closer_runs: Cell<bool>,
 }
 
 impl Shared {
@@ -52,10 +52,10 @@ impl Shared {
             limits,
             stall_timeout,
             pool: pool.map(|(jobs, count)| Threads::pool(jobs, count)),
-            beside: OnceCell::new(),
+            extra: OnceCell::new(),
             writes: Arc::default(),
             closer: Arc::default(),
-            closing: Cell::new(false),
+            closer_runs: Cell::new(false),
         }
     }
 
@@ -71,7 +71,7 @@ impl Shared {
 
     /// The right to run application code on the loop's thread.
     pub(super) fn gate(&self) -> Gate {
-        match self.beside.get() {
+        match self.extra.get() {
             Some(Some(threads)) => threads.gate.clone(),
             _ => Gate::default(),
         }
@@ -91,19 +91,19 @@ impl Shared {
         if let Some(pool) = &self.pool {
             return Some(pool);
         }
-        let begin = || match Python::attach(Threads::beside) {
+        let begin = || match Python::attach(Threads::extra) {
             Ok(threads) => {
                 if let Some(limit) = self.stall_timeout {
-                    tokio::task::spawn_local(threads.gate.clone().stand_still_with_threads(limit));
+                    tokio::task::spawn_local(threads.gate.clone().block_loop_with_threads(limit));
                 }
                 Some(threads)
             }
             Err(error) => {
-                tracing::error!(%error, "no thread could be started for a WSGI request");
+                tracing::error!(%error, "cannot start a thread for a WSGI request");
                 None
             }
         };
-        self.beside.get_or_init(begin).as_ref()
+        self.extra.get_or_init(begin).as_ref()
     }
 
     /// Threads that call the application; `None` calls it in place.
@@ -111,9 +111,9 @@ impl Shared {
         if self.has_pool() || self.uses_write() { self.threads_for_waiting() } else { None }
     }
 
-    /// Starts the task that closes iterables, when there is a runtime.
+    /// Starts the task that closes iterables; the first connection does, because that needs a runtime.
     pub(super) fn start_closer(self: &Rc<Self>) {
-        if !self.closing.replace(true) {
+        if !self.closer_runs.replace(true) {
             let (closer, shared) = (Arc::clone(&self.closer), Rc::downgrade(self));
             let gate = move || shared.upgrade().map(|shared| shared.gate()).unwrap_or_default();
             tokio::task::spawn_local(closer.run(gate));

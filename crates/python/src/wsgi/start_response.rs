@@ -1,7 +1,7 @@
 //! `start_response` and `write` of one request, and the head they collect.
 
 use super::{
-    direct::Direct,
+    direct::DirectResponse,
     head::{head, piece},
     response_sender::ResponseSender,
 };
@@ -29,7 +29,7 @@ pub(super) struct StartResponse {
 
 /// What `write()` in place needs.
 pub(super) struct InPlace {
-    /// Set when it is used, which wants a thread of its own.
+    /// Set when it is used: later calls need a thread of their own.
     pub(super) writes: Arc<AtomicBool>,
     pub(super) interim: Interim,
     pub(super) http_10: bool,
@@ -38,15 +38,15 @@ pub(super) struct InPlace {
 #[derive(Default)]
 struct State {
     head: Option<Head>,
-    /// The head is on its way to the client: it cannot be replaced any more.
+    /// The head was sent and cannot be replaced.
     begun: bool,
-    /// What `write()` got where it cannot be sent before the application returns.
+    /// What `write()` got and cannot send before the application returns.
     written: Vec<Bytes>,
     /// Of the body, as far as it was sent.
     length: Length,
     in_place: Option<InPlace>,
-    /// In place: the answer that `write()` has begun.
-    direct: Option<Direct>,
+    /// In place: the response that `write()` has begun.
+    direct: Option<DirectResponse>,
     /// In the pool: where `write()` sends to.
     sender: Option<ResponseSender>,
 }
@@ -64,7 +64,7 @@ impl StartResponse {
         Self { state: GilCell::new(state), head_request }
     }
 
-    /// The head, to begin the answer with; an error if `start_response` was not called.
+    /// The head, to begin the response with; an error if `start_response` was not called.
     pub(super) fn begin(&self, py: Python<'_>) -> PyResult<Head> {
         self.state.with(py, |state| {
             state.begun = true;
@@ -75,7 +75,7 @@ impl StartResponse {
         })
     }
 
-    /// Begins the response before the application returned; the head stays for the one who goes on.
+    /// Begins the response before the application returned; the head is kept for the iterable that follows.
     fn begin_by_write(&self, py: Python<'_>, sender: &mut ResponseSender) -> PyResult<()> {
         let head = self.begin(py)?;
         sender.begin(head.clone(), self.head_request);
@@ -90,7 +90,7 @@ impl StartResponse {
         })
     }
 
-    /// In place: sends the next piece of an answer that `write()` has begun, or ends it; whether more can be sent.
+    /// In place: sends the next piece of a response that `write()` has begun, or ends it; whether more can be sent.
     pub(super) fn go_on(&self, py: Python<'_>, piece: Option<&Bytes>) -> bool {
         self.state.with(py, |state| match (&state.direct, piece) {
             (Some(direct), Some(piece)) => direct.send(piece),
@@ -126,12 +126,12 @@ impl StartResponse {
         self.state.with(py, |state| std::mem::take(&mut state.written))
     }
 
-    /// In the pool: whether anybody still waits for the answer.
+    /// In the pool: whether the response is still wanted.
     pub(super) fn is_wanted(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.sender.as_ref().is_some_and(ResponseSender::is_wanted))
     }
 
-    /// The line to hyper, for the one who sends the answer in the pool.
+    /// In the pool: the channel to hyper, to send the response with.
     pub(super) fn take_sender(&self, py: Python<'_>) -> Option<ResponseSender> {
         self.state.with(py, |state| state.sender.take())
     }
@@ -158,7 +158,7 @@ impl State {
             && let (Some(way), Some(head)) = (&self.in_place, &self.head)
         {
             way.writes.store(true, Relaxed);
-            self.direct = Direct::begin(&way.interim, head, way.http_10, head_request);
+            self.direct = DirectResponse::begin(&way.interim, head, way.http_10, head_request);
         }
         if self.direct.is_none() {
             self.written.push(piece);

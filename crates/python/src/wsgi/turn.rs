@@ -10,8 +10,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-/// A turn of the loop that a task waits for: what was sent before has been written by then, and sockets and timers have
-/// been looked at.
+/// Waits for a turn of the loop: by then everything sent before was written, and sockets and timers were polled.
 #[derive(Default)]
 pub(super) struct Turn {
     waiting: Option<Arc<Signal>>,
@@ -20,8 +19,8 @@ pub(super) struct Turn {
 impl Turn {
     /// Ready once the loop has turned; asked after that, it waits for another turn.
     ///
-    /// hyper polls a body again in the same breath when it was pending, so being polled says nothing: the runtime's
-    /// own word is waited for, which it gives after it has polled its sockets (`tokio::task::yield_now`).
+    /// hyper may poll a pending body again at once, so being polled does not mean that the loop turned. This waits for
+    /// the runtime's wake-up, which comes after it has polled its sockets (`tokio::task::yield_now`).
     pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
         match &self.waiting {
             Some(signal) if signal.over.load(Relaxed) => {
@@ -35,7 +34,7 @@ impl Turn {
             None => {
                 let signal = Arc::new(Signal::new(cx.waker()));
                 let waker = Waker::from(Arc::clone(&signal));
-                // The first poll leaves the waker with the runtime, the second has nothing to say.
+                // The first poll registers the waker with the runtime; the future is not polled again.
                 let _ = pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(&waker));
                 self.waiting = Some(signal);
                 Poll::Pending
@@ -50,7 +49,7 @@ impl Turn {
     }
 }
 
-/// Waits until the tasks that are ready now have run, without a look at the sockets.
+/// Waits until the tasks that are ready now have run; sockets are not polled.
 pub(super) async fn after_ready_tasks() {
     let mut waited = false;
     std::future::poll_fn(|cx| {

@@ -39,7 +39,7 @@ fn a_body_that_breaks_off_is_an_error_for_its_reader_and_frees_the_thread() {
         conn.send("he");
         reset(conn);
     }
-    server.wait_for("the request's body did not arrive whole", 1);
+    server.wait_for("the request's body is incomplete", 1);
     let begun = Instant::now();
     assert_eq!(server.connect().get("/flag").text(), "set");
     assert!(begun.elapsed() < Duration::from_secs(10));
@@ -83,7 +83,7 @@ fn a_body_that_cannot_be_stored_is_an_error_response_and_logged() {
             conn.send("POST /length HTTP/1.1\r\nhost: t\r\ncontent-length: 4000000\r\n\r\n");
             conn.send(vec![b'x'; 2_200_000]);
             assert_eq!(conn.reply().unwrap().status, status);
-            server.wait_for("a request's body could not be stored", 1);
+            server.wait_for("cannot store a request's body", 1);
             assert_eq!(server.connect().get("/flag").text(), "set");
             assert_eq!(server.workers().len(), 1);
             drop(conn);

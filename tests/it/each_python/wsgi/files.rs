@@ -54,6 +54,6 @@ fn a_file_that_shrinks_while_it_is_sent_is_logged() {
         conn.exactly(1).unwrap();
         go.now();
         assert!(conn.to_end().map_or(0, |rest| rest.len()) < 50_000_000);
-        server.wait_for("a file became shorter while it was sent: the answer breaks off", 1);
+        server.wait_for("a file shrank while it was sent: the response is cut off", 1);
     });
 }

@@ -1,6 +1,6 @@
-"""A worker's end on the Python side: what Python does at its own end, in the same order.
+"""The exit of a worker on the Python side: what Python does when it exits, in the same order.
 
-The master kills a worker that takes longer than `--graceful-timeout`; what holds it up is told before that.
+The master kills a worker that takes longer than `--graceful-timeout`; what blocks the exit is logged before that.
 """
 
 import asyncio
@@ -15,20 +15,20 @@ from hostler import _log, _stacks
 
 log = _log.logger("hostler.worker")
 
-# After so many seconds it is told what a worker waits for, unless it has less time.
-PATIENCE = 2.0
+# What blocks the exit is logged after this, or after half of a shorter graceful timeout.
+PATIENCE_SECONDS = 2.0
 
 
-class Leaving:
-    """What is to be done when the service is over."""
+class Shutdown:
+    """What is left to do when serving has ended."""
 
     def __init__(self, graceful_timeout):
-        self.patience = min(PATIENCE, graceful_timeout / 2)
-        # Everything was answered, and there is time left.
+        self.patience = min(PATIENCE_SECONDS, graceful_timeout / 2)
+        # All requests were finished within the graceful timeout.
         self.drained = False
 
     def close(self, loop):
-        """Ends what the application left running, as asyncio.run does."""
+        """Cancels what the application left running and closes the loop, as asyncio.run does."""
         tasks = asyncio.all_tasks(loop)
         for task in tasks:
             task.cancel()
@@ -40,9 +40,9 @@ class Leaving:
                 loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
 
-    def leave(self):
-        """What Python would do at its end; the process leaves by _exit, because daemon threads may still run."""
-        # Nothing is late any more because this thread waits.
+    def finish(self):
+        """What Python does when it exits; the process ends by _exit, because daemon threads may still run."""
+        # From now on a blocked thread is no stall.
         rest()
         with self.watch("threads of the application"):
             self._end_threads()
@@ -58,30 +58,30 @@ class Leaving:
                 pass
 
     def _end_threads(self):
-        """Executors finish their work, and other threads theirs unless they are daemons."""
+        """Waits for executors, and for threads that are no daemons."""
         try:
             if self.drained:
                 threading._shutdown()
             elif process := sys.modules.get("concurrent.futures.process"):
-                # Its processes end only when they are told, and multiprocessing waits for them.
+                # Its processes end only when told to, and multiprocessing waits for them.
                 process._python_exit()
         except BaseException:
-            log.exception("the end of the application's threads failed")
+            log.exception("ending the threads of the application failed")
 
     @contextlib.contextmanager
     def watch(self, what):
-        """Tells what holds up the worker's end, if something does."""
+        """Logs what the worker waits for if that takes long."""
         waiting = threading.get_ident()
         over = threading.Event()
 
         def tell():
             if not over.wait(self.patience):
-                log.warning("the worker cannot leave yet: it waits for %s\n%s", what, _where(waiting).rstrip())
+                log.warning("the worker cannot exit yet: it waits for %s\n%s", what, _where(waiting).rstrip())
 
         try:
-            threading.Thread(target=tell, name="hostler-leaving", daemon=True).start()
+            threading.Thread(target=tell, name="hostler-shutdown", daemon=True).start()
         except RuntimeError:
-            # No thread can be had: it is not told.
+            # No thread can be started: nothing is logged.
             pass
         try:
             yield
@@ -90,7 +90,7 @@ class Leaving:
 
 
 def _where(waiting):
-    """The stacks of the thread that waits, of those that it may wait for, and of asyncio's tasks."""
+    """The stacks of the waiting thread, of those that it may wait for, and of asyncio's tasks."""
     frames = sys._current_frames()
     others = [thread.ident for thread in threading.enumerate() if not thread.daemon and thread.ident != waiting]
     names = {thread.ident: thread.name for thread in threading.enumerate()}

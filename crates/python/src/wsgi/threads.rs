@@ -1,24 +1,24 @@
 //! Threads that may wait for clients: those of the pool, or a few beside the one thread that calls in place.
 //!
-//! No thread waits for a client if that can be helped: bodies are stored before the call, answers are taken off the
-//! thread. What is left is a request that expects a 100 before it sends its body, which the application may refuse
-//! unseen, and a body that is too large to be stored. Both read while the application runs, and so occupy a thread for
-//! as long as their clients please; so at most half of the threads may be lent to them, and with one thread
-//! they get threads of their own, of which one at a time runs application code ([`Gate`]).
+//! Threads avoid waiting for clients: request bodies are stored before the call, responses are taken off the thread.
+//! Two kinds of requests still wait: one that expects a 100 before it sends its body, which the application may refuse
+//! unread, and one whose body is too large to be stored. Both read while the application runs and occupy a thread for
+//! as long as their clients take. They may borrow half of the threads at most; with one thread they get
+//! threads of their own, of which one at a time runs application code ([`Gate`]).
 
 use super::{gate::Gate, pool::Jobs};
 use pyo3::prelude::*;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many threads stand beside the one that calls in place, from the first request on that needs one.
-const BESIDE_ONE: usize = 4;
+/// How many threads are started beside the one that calls in place when the first request needs one.
+const EXTRA_THREADS: usize = 4;
 
 /// A queue of requests, and the threads that serve it.
 pub(super) struct Threads {
     pub(super) jobs: Jobs,
     pub(super) gate: Gate,
-    /// How many threads may still be lent to requests that wait for their clients.
+    /// How many more threads may be lent to requests that wait for their clients.
     loans: Arc<Semaphore>,
 }
 
@@ -29,10 +29,10 @@ impl Threads {
     }
 
     /// Threads beside the one that calls in place.
-    pub(super) fn beside(py: Python<'_>) -> PyResult<Self> {
-        let jobs = py.import("hostler._wsgi")?.call_method1("start_pool", (BESIDE_ONE,))?;
+    pub(super) fn extra(py: Python<'_>) -> PyResult<Self> {
+        let jobs = py.import("hostler._wsgi")?.call_method1("start_pool", (EXTRA_THREADS,))?;
         let jobs = jobs.cast::<Jobs>()?.get().clone();
-        Ok(Self { jobs, gate: Gate::single(), loans: loans(BESIDE_ONE) })
+        Ok(Self { jobs, gate: Gate::single(), loans: loans(EXTRA_THREADS) })
     }
 
     /// A thread for a request that waits for its client, if there is one left.

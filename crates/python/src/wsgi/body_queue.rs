@@ -1,7 +1,7 @@
-//! Pieces of an answer on their way from a thread of the pool to the connection.
+//! A response body on its way from a pool thread to the connection: a bounded queue.
 //!
-//! The thread leaves pieces here and goes on; it waits only while more than the limit is ahead of the client. hyper
-//! drops the reader when the connection ends, whatever the cause, and that frees the thread at once.
+//! The thread adds pieces and goes on; it waits only while more than the limit is buffered. hyper drops the receiver
+//! when the connection ends, for whatever reason, and that wakes the thread at once.
 
 use super::gate::Gate;
 use crate::response::{BreakDelay, Broken};
@@ -13,10 +13,10 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// Pieces smaller than this are sent together with those that are there already.
+/// Pieces smaller than this, in bytes, are coalesced with those that follow.
 const SMALL: usize = 8 * 1024;
-/// As far as this.
-const GATHERED: usize = 64 * 1024;
+/// The most that pieces are coalesced to, in bytes.
+const MAX_COALESCED: usize = 64 * 1024;
 
 struct Shared {
     limit: usize,
@@ -30,7 +30,7 @@ struct State {
     buffered: usize,
     end: Option<End>,
     reader: Option<Waker>,
-    /// Nobody reads any more.
+    /// The receiver was dropped.
     abandoned: bool,
 }
 
@@ -57,18 +57,18 @@ impl Shared {
     }
 }
 
-/// Two ends of a body of which at most `limit` bytes and one piece wait.
-pub(super) fn outflow(limit: usize) -> (Sender, Receiver) {
+/// Both ends of a body of which `limit` bytes and one piece are buffered at most.
+pub(super) fn body_queue(limit: usize) -> (Sender, Receiver) {
     let (state, room) = (Mutex::default(), Condvar::new());
     let shared = Arc::new(Shared { limit, state, room });
     (Sender(Arc::clone(&shared)), Receiver { shared, delay: BreakDelay::default() })
 }
 
-/// The thread's end. Dropped without [`Sender::complete`], it breaks the answer off.
+/// The thread's end. Dropped without [`Sender::complete`], it breaks the response off.
 pub(super) struct Sender(Arc<Shared>);
 
 impl Sender {
-    /// Leaves a piece, once there is room; waits without the GIL.
+    /// Adds a piece once there is room; waits without the GIL.
     pub(super) fn send(&self, py: Python<'_>, gate: &Gate, piece: Bytes) -> Result<(), Broken> {
         let is_full = |state: &State| state.buffered >= self.0.limit && !state.abandoned;
         if is_full(&self.0.lock()) {
@@ -86,7 +86,7 @@ impl Sender {
         Ok(())
     }
 
-    /// The body is all there.
+    /// Ends the body.
     pub(super) fn complete(&self) {
         self.0.change(|state| state.end = state.end.or(Some(End::Complete)));
     }
@@ -113,7 +113,7 @@ impl Receiver {
     fn next(&self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         let mut state = self.shared.lock();
         if let Some(piece) = state.next() {
-            // Half of it, so that a thread is not woken for every piece.
+            // Half of the limit, so that a thread is not woken for every piece.
             if state.buffered <= self.shared.limit / 2 {
                 self.shared.room.notify_all();
             }
@@ -136,23 +136,23 @@ impl Receiver {
 }
 
 impl State {
-    /// The next piece, with those that follow if they are small.
+    /// The next piece, coalesced with those that follow if they are small.
     fn next(&mut self) -> Option<Bytes> {
         let first = self.pieces.pop_front()?;
         self.buffered -= first.len();
         if first.len() >= SMALL || self.pieces.front().is_none_or(|next| next.len() >= SMALL) {
             return Some(first);
         }
-        let mut gathered = BytesMut::from(&first[..]);
+        let mut coalesced = BytesMut::from(&first[..]);
         while let Some(next) = self.pieces.front()
             && next.len() < SMALL
-            && gathered.len() + next.len() <= GATHERED
+            && coalesced.len() + next.len() <= MAX_COALESCED
         {
-            gathered.extend_from_slice(next);
+            coalesced.extend_from_slice(next);
             self.buffered -= next.len();
             self.pieces.pop_front();
         }
-        Some(gathered.freeze())
+        Some(coalesced.freeze())
     }
 }
 
