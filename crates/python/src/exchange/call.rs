@@ -149,11 +149,11 @@ pub(crate) trait HttpCall: PyClass<Frozen = True> + Sync {
             self.exchange().stop_listening(py);
         }
         let Standing { place, unfinished } = self.standing(py, error.is_some());
-        match error {
-            Some(error) if !unfinished && self.is_departure(py, &error) => {}
+        match &error {
+            Some(error) if !unfinished && self.is_departure(py, error) => {}
             Some(error) => {
                 let what = format!("the {} application raised {place}", Self::INTERFACE);
-                application_error(py, &what, &error);
+                application_error(py, &what, error);
             }
             None if unfinished => tracing::error!("the {} application returned {place}", Self::INTERFACE),
             None => {}
@@ -166,6 +166,8 @@ pub(crate) trait HttpCall: PyClass<Frozen = True> + Sync {
             }
             self.broken_off(py);
         }
+        // It keeps the application's frames until here: an RSGI transport that they hold would complete its stream.
+        drop(error);
     }
 }
 
