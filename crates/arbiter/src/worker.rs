@@ -1,6 +1,7 @@
 //! A process as the rules see it.
 
 use crate::{Group, Launch, Liveness, Time};
+pub(crate) use hostler_wire::timing::KILL_MARGIN;
 use hostler_wire::{Generation, SlotId, WorkerId};
 use std::time::Duration;
 
@@ -8,8 +9,6 @@ use std::time::Duration;
 pub(crate) const SPAWN_LIMIT: Duration = Duration::from_secs(30);
 /// How long to wait for the stacks of a stalled worker.
 pub(crate) const REPORT_LIMIT: Duration = Duration::from_millis(300);
-/// A worker that drains by itself within the graceful timeout gets this much more before it is killed.
-pub(crate) const KILL_MARGIN: Duration = Duration::from_secs(1);
 /// How long a worker told to leave at once may take.
 pub(crate) const QUICK_LIMIT: Duration = Duration::from_secs(1);
 

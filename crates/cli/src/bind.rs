@@ -7,11 +7,8 @@ use hostler_sys::{
     own_file::OwnFile,
     socket::{self, Address},
 };
-use hostler_wire::{ExitStatus, Failure, ListenerInfo};
+use hostler_wire::{ExitStatus, Failure, ListenerInfo, MAX_LISTENING_SOCKETS};
 use std::{io, os::fd::OwnedFd, path::Path};
-
-/// As many as fit into one message beside what else it carries (SCM_MAX_FD, unix(7)).
-const MOST_SOCKETS: usize = 250;
 
 /// What was bound.
 #[derive(Default)]
@@ -43,11 +40,11 @@ pub(crate) fn all(config: &Config, predecessor: Option<&mut Predecessor>) -> Res
         }
     }
     let sockets: usize = bound.listeners.iter().map(|listener| listener.sockets.len()).sum();
-    if sockets > MOST_SOCKETS {
+    if sockets > MAX_LISTENING_SOCKETS {
         bound.unmake();
         let failure = Failure::new(ExitStatus::Config, format!("{sockets} listening sockets are too many"));
         return Err(failure
-            .because(format!("no more than {MOST_SOCKETS} can be passed to workers"))
+            .because(format!("no more than {MAX_LISTENING_SOCKETS} can be passed to workers"))
             .hint("use --accept shared, which needs one for each address"));
     }
     bound.files.append(&mut inherited);

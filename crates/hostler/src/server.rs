@@ -11,6 +11,7 @@ use hostler_sys::{
     socket, title,
 };
 use hostler_wire::{GroupId, Identity, ListenerInfo, WorkerSettings};
+use hostler_worker::WorkerContext;
 use std::{
     error::Error as StdError, io, os::fd::OwnedFd, path::PathBuf, process::ExitCode, rc::Rc, time::Duration,
 };
@@ -267,11 +268,9 @@ impl Server {
     }
 }
 
-fn adopt(context: NativeWorkerContext) -> io::Result<hostler_worker::WorkerContext> {
-    let NativeWorkerContext { assignment, channel, stacks, board, shared, settings, master_pid } = context;
-    let shared = hostler_worker::Shared::from_descriptors(shared)?;
-    let page = hostler_sys::board::map_own(board, assignment.page)?.keep();
-    Ok(hostler_worker::WorkerContext { assignment, page, channel, stacks, shared, settings, master_pid })
+fn adopt(context: NativeWorkerContext) -> io::Result<WorkerContext> {
+    let NativeWorkerContext { assignment, descriptors, settings, master_pid } = context;
+    WorkerContext::from_bundle(assignment, descriptors, settings, master_pid)
 }
 
 fn listen(address: &str, backlog: u16) -> Result<(ListenerInfo, Vec<OwnedFd>), Error> {

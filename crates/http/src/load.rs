@@ -1,4 +1,4 @@
-//! What this worker has to do, on its page of the scoreboard: heartbeat, connections, requests, and the request limit.
+//! What this worker has to do, on its page of the scoreboard: connections, requests, and the request limit.
 
 use crate::{accept::gate::Gate, request::record::RequestRecord};
 use hostler_sys::clock;
@@ -9,11 +9,7 @@ use std::{
     net::SocketAddr,
     rc::Rc,
     task::{Poll, Waker},
-    time::Duration,
 };
-
-/// A worker without requests for this long gives memory back. Idle connections are parked by then.
-const GIVE_BACK_AFTER: Duration = Duration::from_secs(2);
 
 /// This worker's load; cheap to clone, for one thread.
 #[derive(Clone)]
@@ -55,24 +51,10 @@ impl Load {
         .await;
     }
 
-    /// Writes heartbeats, as long as the loop serves timers; never returns. After a while without requests it gives
-    /// back the memory that the last ones needed.
-    pub async fn beat(self, interval: Duration) {
-        let mut beats = tokio::time::interval(interval);
-        beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut seen, mut idle_for) = (0, Duration::ZERO);
-        loop {
-            beats.tick().await;
-            self.0.page.beat(clock::now());
-            hostler_sys::logging::report_lost();
-            let requests = self.0.requests.get();
-            let is_idle = requests == std::mem::replace(&mut seen, requests) && self.0.page.in_flight() == 0;
-            let before = idle_for;
-            idle_for = if is_idle { idle_for + interval } else { Duration::ZERO };
-            if before < GIVE_BACK_AFTER && idle_for >= GIVE_BACK_AFTER {
-                hostler_sys::memory::give_back();
-            }
-        }
+    /// How many requests have begun in all; `None` while one is in flight.
+    #[must_use]
+    pub fn requests_if_idle(&self) -> Option<u64> {
+        (self.0.page.in_flight() == 0).then(|| self.0.requests.get())
     }
 
     /// The page that this worker writes.

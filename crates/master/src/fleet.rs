@@ -13,12 +13,12 @@ pub(crate) struct Worker {
     pub(crate) channel: Channel,
     /// Where it writes its stacks.
     pub(crate) stacks: File,
-    pub(crate) seen: Seen,
+    pub(crate) samples: Samples,
 }
 
-/// What the watch remembers of a worker.
+/// The last samples of a worker.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct Samples {
     /// Its last heartbeat.
     pub(crate) beat_at: u64,
     /// Where it stood when its boot had taken too long.
@@ -55,7 +55,7 @@ impl Fleet {
     }
 
     pub(crate) fn add(&mut self, assignment: Assignment, channel: Channel, stacks: File, pid: Option<i32>) {
-        let worker = Worker { assignment, pid, channel, stacks, seen: Seen::default() };
+        let worker = Worker { assignment, pid, channel, stacks, samples: Samples::default() };
         self.workers.insert(assignment.worker, worker);
     }
 

@@ -9,12 +9,9 @@ use crate::{
     run::Master,
 };
 use hostler_arbiter::Event;
-use hostler_sys::{board, channel::Channel, proc, signal::SignalPipe, title};
-use hostler_wire::{Assignment, Generation, GroupId, Role, SlotId, ToMold, WorkerId};
-use std::{
-    io,
-    os::fd::{AsFd, OwnedFd},
-};
+use hostler_sys::{board, bundle::Bundle, channel::Channel, proc, signal::SignalPipe, title};
+use hostler_wire::{Assignment, Descriptor, Generation, GroupId, Role, SlotId, ToMold, WorkerId};
+use std::{io, os::fd::AsFd};
 use tracing::{error, info};
 
 impl Master {
@@ -77,17 +74,18 @@ impl Master {
         };
         match &entry.spec.spawner {
             Spawner::Mold(_) => {
-                let mold = entry.mold.as_ref().ok_or_else(|| io::Error::other("there is no mold"))?;
-                mold.channel.send(
-                    &ToMold::Fork(assignment),
-                    &[theirs.as_fd(), stacks.as_fd(), self.board.for_writing()],
-                )?;
+                let mold = entry.mold().ok_or_else(|| io::Error::other("there is no mold"))?;
+                let bundle = Bundle::default()
+                    .with(Descriptor::Channel, theirs.as_fd())
+                    .with(Descriptor::Stacks, stacks.as_fd())
+                    .with(Descriptor::OwnPage, self.resources.board.for_writing());
+                let fork = ToMold::Fork { assignment, descriptors: bundle.names() };
+                mold.channel.send(&fork, &bundle.descriptors())?;
                 self.fleet.add(assignment, ours, stacks, None);
                 Ok(None)
             }
             Spawner::Native(_) => {
-                let copy = stacks.try_clone()?;
-                let pid = self.fork_native(assignment, theirs, copy)?;
+                let pid = self.fork_native(assignment, theirs, &stacks)?;
                 self.fleet.add(assignment, ours, stacks, Some(pid));
                 self.children.add(pid, Child::Worker(id));
                 Ok(Some(pid))
@@ -106,32 +104,35 @@ impl Master {
         &mut self,
         assignment: Assignment,
         channel: Channel,
-        stacks: std::fs::File,
+        stacks: &std::fs::File,
     ) -> io::Result<i32> {
         let Some(entry) = self.molds.get(assignment.generation) else {
             return Err(io::Error::other("there is no such generation"));
         };
         let (settings, spawner) = (entry.spec.settings.clone(), entry.spec.spawner.clone());
         let Spawner::Native(main) = spawner else { return Err(io::Error::other("it has a mold")) };
-        let shared: io::Result<Vec<OwnedFd>> =
-            self.shared_descriptors().into_iter().map(|descriptor| descriptor.try_clone_to_owned()).collect();
-        let board = self.board.for_writing().try_clone_to_owned()?;
+        let descriptors = self
+            .resources
+            .of_role(assignment.role)
+            .with(Descriptor::Channel, channel.as_fd())
+            .with(Descriptor::Stacks, stacks.as_fd())
+            .with(Descriptor::OwnPage, self.resources.board.for_writing())
+            .to_owned()?;
         let (name, role) =
             (settings.options.process.name.clone(), title::Role::Worker(assignment.slot.index));
         let master_pid = std::process::id().cast_signed();
-        let native =
-            NativeWorkerContext { assignment, channel, stacks, board, shared: shared?, settings, master_pid };
+        let native = NativeWorkerContext { assignment, descriptors, settings, master_pid };
         // Lines to siblings and to the other server must end with the master, not with a worker that inherited a copy.
-        let pages = self.board.pages();
+        let pages = self.resources.board.pages();
         let (fleet, signals, files) = (&mut self.fleet, &mut self.signals, &mut self.plan.owned_files);
-        let (predecessor, successor) = (&mut self.plan.predecessor, &mut self.successor);
+        let (predecessor, upgrade) = (&mut self.plan.predecessor, &mut self.upgrade);
         // Never the master's, not even before the child has its own: upgrades tell masters from workers by it.
         let short_name = title::Borrowed::new(&proc::pending_fork_name(master_pid));
         let pid = native::fork(
             || {
                 let none = crate::fleet::Fleet::new(pages);
                 let silent = SignalPipe::new(&[]).map(|none| std::mem::replace(signals, none));
-                let others = (predecessor.take(), successor.take());
+                let others = (predecessor.take(), std::mem::take(upgrade));
                 (std::mem::replace(fleet, none), silent, std::mem::take(files), others)
             },
             || {

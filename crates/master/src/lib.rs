@@ -18,6 +18,7 @@
 
 #![deny(unsafe_code)]
 
+mod announce;
 mod children;
 mod companion;
 mod fleet;
@@ -31,6 +32,7 @@ mod perform;
 mod predecessor;
 mod receive;
 pub mod report;
+mod resources;
 mod run;
 mod signals;
 mod stacks;

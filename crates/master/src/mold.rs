@@ -1,7 +1,7 @@
 //! The mold's process, as the master sees it.
 
-use hostler_sys::{channel::Channel, identity, logging};
-use hostler_wire::{ToMold, WorkerSettings};
+use hostler_sys::{bundle::Bundle, channel::Channel, identity, logging};
+use hostler_wire::{Descriptor, ToMold, WorkerSettings};
 use std::{
     ffi::OsString,
     io,
@@ -48,7 +48,7 @@ impl Mold {
     pub(crate) fn start(
         command: &MoldCommand,
         settings: &WorkerSettings,
-        shared: &[BorrowedFd<'_>],
+        shared: Bundle<BorrowedFd<'_>>,
     ) -> io::Result<Self> {
         let (ours, theirs) = Channel::pair()?;
         let mut process = Command::new(&command.program);
@@ -67,9 +67,9 @@ impl Mold {
         // What was passed is closed here with the command; else the mold's death would go unnoticed.
         drop(process);
         let log = logging::descriptor().map_or_else(|| io::stderr().as_fd().try_clone_to_owned(), Ok)?;
-        let descriptors: Vec<BorrowedFd<'_>> =
-            [log.as_fd()].into_iter().chain(shared.iter().copied()).collect();
-        ours.send(&ToMold::Setup(Box::new(settings.clone())), &descriptors)?;
+        let bundle = shared.with(Descriptor::Log, log.as_fd());
+        let setup = ToMold::Setup { settings: Box::new(settings.clone()), descriptors: bundle.names() };
+        ours.send(&setup, &bundle.descriptors())?;
         ours.set_nonblocking(true)?;
         let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
         Ok(Self { pid, channel: ours, ready: false })

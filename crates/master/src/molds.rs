@@ -1,12 +1,11 @@
 //! The molds: one process for each generation that may still need workers.
 
-use crate::{GenerationSpec, Spawner, mold::Mold};
+use crate::{GenerationSpec, Spawner, mold::Mold, resources::Resources};
 use hostler_sys::process;
-use hostler_wire::Generation;
+use hostler_wire::{Generation, Role};
 use nix::libc::SIGKILL;
 use std::{
     collections::BTreeMap,
-    os::fd::BorrowedFd,
     time::{Duration, Instant},
 };
 use tracing::debug;
@@ -17,9 +16,33 @@ pub(crate) const MOLD_PAUSE: Duration = Duration::from_secs(1);
 /// A generation: what it is made of, and its mold.
 pub(crate) struct GenerationEntry {
     pub(crate) spec: GenerationSpec,
-    pub(crate) mold: Option<Mold>,
-    /// When a new mold is due, if there is none.
-    pub(crate) due: Option<Instant>,
+    pub(crate) mold: MoldState,
+}
+
+/// Where a generation stands with its mold.
+pub(crate) enum MoldState {
+    /// It needs none: the service is native, or nothing is to be forked for now.
+    None,
+    /// One is to be started at this time.
+    Due(Instant),
+    /// It runs.
+    Running(Mold),
+}
+
+impl GenerationEntry {
+    /// Its mold, if it runs.
+    pub(crate) fn mold(&self) -> Option<&Mold> {
+        if let MoldState::Running(mold) = &self.mold { Some(mold) } else { None }
+    }
+
+    /// As [`GenerationEntry::mold`], to change it.
+    pub(crate) fn mold_mut(&mut self) -> Option<&mut Mold> {
+        if let MoldState::Running(mold) = &mut self.mold { Some(mold) } else { None }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        if let MoldState::Due(at) = self.mold { Some(at) } else { None }
+    }
 }
 
 /// All generations that may still need workers.
@@ -36,8 +59,11 @@ pub(crate) type Started = Result<i32, String>;
 impl Molds {
     /// Adds a generation; its mold, if it needs one, is due at once.
     pub(crate) fn add(&mut self, generation: Generation, spec: GenerationSpec) {
-        let due = matches!(spec.spawner, Spawner::Mold(_)).then(Instant::now);
-        self.entries.insert(generation, GenerationEntry { spec, mold: None, due });
+        let mold = match spec.spawner {
+            Spawner::Mold(_) => MoldState::Due(Instant::now()),
+            Spawner::Native(_) => MoldState::None,
+        };
+        self.entries.insert(generation, GenerationEntry { spec, mold });
     }
 
     pub(crate) fn get(&self, generation: Generation) -> Option<&GenerationEntry> {
@@ -71,8 +97,7 @@ impl Molds {
         let kill_at = Instant::now() + MOLD_PAUSE;
         let mut stopped = Vec::new();
         for (generation, entry) in &mut self.entries {
-            entry.due = None;
-            if let Some(mold) = entry.mold.take() {
+            if let MoldState::Running(mold) = std::mem::replace(&mut entry.mold, MoldState::None) {
                 self.leaving.push((mold.pid, Some(kill_at)));
                 stopped.push(*generation);
             }
@@ -83,10 +108,10 @@ impl Molds {
     /// Sees to it that a generation has a mold, now or soon.
     pub(crate) fn ensure(&mut self, generation: Generation) {
         if let Some(entry) = self.entries.get_mut(&generation)
-            && entry.mold.is_none()
+            && matches!(entry.mold, MoldState::None)
             && matches!(entry.spec.spawner, Spawner::Mold(_))
         {
-            entry.due.get_or_insert_with(Instant::now);
+            entry.mold = MoldState::Due(Instant::now());
         }
     }
 
@@ -105,7 +130,7 @@ impl Molds {
     /// A mold was reaped; whether its generation has lost it, and not given it up before.
     pub(crate) fn reaped(&mut self, generation: Generation, pid: i32) -> bool {
         self.leaving.retain(|(leaving, _)| *leaving != pid);
-        let mold = self.entries.get(&generation).and_then(|entry| entry.mold.as_ref());
+        let mold = self.entries.get(&generation).and_then(GenerationEntry::mold);
         mold.is_some_and(|mold| mold.pid == pid)
     }
 
@@ -119,12 +144,19 @@ impl Molds {
         self.running().map(|(_, mold)| mold.pid).chain(self.leaving.iter().map(|(pid, _)| *pid))
     }
 
+    /// The mold of a generation is lost; `again`: another one is started after a pause.
+    pub(crate) fn lost(&mut self, generation: Generation, again: bool) {
+        if let Some(entry) = self.entries.get_mut(&generation) {
+            entry.mold = if again { MoldState::Due(Instant::now() + MOLD_PAUSE) } else { MoldState::None };
+        }
+    }
+
     pub(crate) fn running(&self) -> impl Iterator<Item = (Generation, &Mold)> {
-        self.entries.iter().filter_map(|(generation, entry)| Some((*generation, entry.mold.as_ref()?)))
+        self.entries.iter().filter_map(|(generation, entry)| Some((*generation, entry.mold()?)))
     }
 
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.entries.values().filter_map(|entry| entry.due).min()
+        self.entries.values().filter_map(GenerationEntry::due).min()
     }
 
     /// When the next one that was told to leave is killed.
@@ -133,19 +165,19 @@ impl Molds {
     }
 
     /// Starts the molds that are due; how it went with each.
-    pub(crate) fn start_due(&mut self, shared: &[BorrowedFd<'_>]) -> Vec<(Generation, Started)> {
+    pub(crate) fn start_due(&mut self, resources: &Resources) -> Vec<(Generation, Started)> {
         let now = Instant::now();
         let mut started = Vec::new();
         for (generation, entry) in &mut self.entries {
-            if entry.due.is_none_or(|due| due > now) {
+            if entry.due().is_none_or(|due| due > now) {
                 continue;
             }
-            entry.due = None;
+            entry.mold = MoldState::None;
             let Spawner::Mold(command) = &entry.spec.spawner else { continue };
-            match Mold::start(command, &entry.spec.settings, shared) {
+            match Mold::start(command, &entry.spec.settings, resources.of_role(Role::Http)) {
                 Ok(mold) => {
                     started.push((*generation, Ok(mold.pid)));
-                    entry.mold = Some(mold);
+                    entry.mold = MoldState::Running(mold);
                 }
                 Err(error) => {
                     let program = command.program.display();

@@ -1,12 +1,11 @@
 //! Workers of a native service: forks of the master itself.
 
 use hostler_sys::{
-    channel::Channel,
+    bundle::Bundle,
     process::{self, Fork},
 };
 use hostler_wire::{Assignment, WorkerSettings};
 use std::{
-    fs::File,
     io,
     os::fd::OwnedFd,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -16,14 +15,8 @@ use std::{
 pub struct NativeWorkerContext {
     /// Which worker it is.
     pub assignment: Assignment,
-    /// Its line to the master.
-    pub channel: Channel,
-    /// Where it would write its stacks.
-    pub stacks: File,
-    /// The scoreboard, of which it may write its own page.
-    pub board: OwnedFd,
-    /// Scoreboard for reading, handover line and listening sockets, in the order of a mold's setup.
-    pub shared: Vec<OwnedFd>,
+    /// What it is given: its channel, its file for stacks, the scoreboard to map its own page, and what its role shares.
+    pub descriptors: Bundle<OwnedFd>,
     /// What to serve, and how.
     pub settings: WorkerSettings,
     /// The process whose death ends the worker's life.

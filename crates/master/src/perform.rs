@@ -1,6 +1,6 @@
 //! What goes out: the arbiter's actions as system calls.
 
-use crate::{companion::Running, run::Master, stacks};
+use crate::{companion::Running, molds::GenerationEntry, run::Master, stacks};
 use hostler_arbiter::{Action, DrainReason, Event, KillCause, RecycleReason};
 use hostler_sys::{board, proc, process};
 use hostler_wire::{ExitStatus, Failure, Generation, GroupId, SlotId, ToWorker, WorkerId};
@@ -38,8 +38,8 @@ impl Master {
             Action::NotReloaded(generation) => self.not_reloaded(generation, events),
             Action::Superseded(generation) => self.superseded(generation, events),
             Action::GiveUp(generation) => self.give_up(generation),
-            Action::StopSuccessor { quickly } => self.stop_successor(quickly),
-            Action::KillSuccessor => self.kill_successor(),
+            Action::StopSuccessor { quickly } => self.upgrade.stop(quickly),
+            Action::KillSuccessor => self.upgrade.kill(),
             Action::NotUpgraded => error!("not upgraded: the other server ended; this one goes on"),
             Action::HandedOver => self.handed_over(),
             Action::TookBack => self.took_back(events),
@@ -112,7 +112,7 @@ impl Master {
         );
         self.signal(pid, SIGTERM);
         if let Some(worker) = self.fleet.get_mut(id).filter(|_| cause == KillCause::BootTimeout) {
-            worker.seen.hung_at = Some(at.unwrap_or_else(|| "an unknown place".into()));
+            worker.samples.hung_at = Some(at.unwrap_or_else(|| "an unknown place".into()));
         }
     }
 
@@ -146,7 +146,7 @@ impl Master {
             self.plan.spec = entry.spec.clone();
         }
         info!(generation = generation.0, "reloaded");
-        self.reload_ended();
+        self.announcer.reload_ended(&self.arbiter);
     }
 
     fn not_reloaded(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
@@ -156,7 +156,7 @@ impl Master {
             serving = self.arbiter.generation().0,
             "not reloaded: the running workers serve on"
         );
-        self.reload_ended();
+        self.announcer.reload_ended(&self.arbiter);
     }
 
     fn superseded(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
@@ -184,7 +184,7 @@ impl Master {
 
     /// Kills a mold that hangs; its end is noticed like any other.
     fn give_up(&mut self, generation: Generation) {
-        let Some(mold) = self.molds.get(generation).and_then(|entry| entry.mold.as_ref()) else { return };
+        let Some(mold) = self.molds.get(generation).and_then(GenerationEntry::mold) else { return };
         let state = proc::state(mold.pid);
         if mold.ready {
             warn!(

@@ -3,11 +3,12 @@
 use crate::{run::Master, upgrade};
 use hostler_arbiter::Event;
 use hostler_sys::{
+    bundle::Bundle,
     channel::Channel,
     own_file::{Inode, OwnFile},
     process,
 };
-use hostler_wire::{FromSuccessor, Inheritance, ListenerInfo, ToSuccessor, UPGRADE_VERSION};
+use hostler_wire::{Descriptor, FromSuccessor, Inheritance, ListenerInfo, ToSuccessor, UPGRADE_VERSION};
 use std::{
     collections::VecDeque,
     io,
@@ -38,21 +39,22 @@ impl Predecessor {
         let (left, descriptors) = channel
             .recv::<serde_json::Value>()?
             .ok_or_else(|| invalid("the server to be replaced sent nothing"))?;
-        let Inheritance { listeners, owned_files, .. } = understood(left)?;
-        let sockets: usize = listeners.iter().map(|listener| listener.sockets).sum();
-        if descriptors.len() != sockets + 2 {
+        let Inheritance { descriptors: names, listeners, owned_files, .. } = understood(left)?;
+        let mut bundle = Bundle::received(names, descriptors)?;
+        let handover = (bundle.take(Descriptor::HandoverReceiver)?, bundle.take(Descriptor::HandoverSender)?);
+        let sockets = bundle.take_all(Descriptor::Listener);
+        if sockets.len() != listeners.iter().map(|listener| listener.sockets).sum::<usize>() {
             return Err(invalid("not all sockets of the server to be replaced arrived"));
         }
-        let mut descriptors = descriptors.into_iter();
-        let handover = descriptors.next().zip(descriptors.next());
+        let mut sockets = sockets.into_iter();
         let listeners = listeners
             .into_iter()
-            .map(|its| (its.spec, its.info, descriptors.by_ref().take(its.sockets).collect()))
+            .map(|its| (its.spec, its.info, sockets.by_ref().take(its.sockets).collect()))
             .collect();
         let owned_files = owned_files.into_iter();
         let owned_files =
             owned_files.map(|(path, numbers)| OwnFile::new(path, Inode::from_numbers(numbers))).collect();
-        Ok(Some(Self { channel: Some(channel), handover, listeners, owned_files }))
+        Ok(Some(Self { channel: Some(channel), handover: Some(handover), listeners, owned_files }))
     }
 
     /// Its sockets for this address, as it was written in the configuration.
@@ -148,15 +150,15 @@ impl Master {
 
 #[cfg(test)]
 mod tests {
-    use super::understood;
+    use super::{UPGRADE_VERSION, understood};
     use serde_json::json;
 
     #[test]
     fn another_version_is_refused_in_words() {
-        let left = json!({"version": 1, "listeners": [], "owned_files": []});
+        let left = json!({"version": UPGRADE_VERSION, "descriptors": [], "listeners": [], "owned_files": []});
         assert!(understood(left).unwrap().listeners.is_empty());
         for (left, version) in [
-            (json!({"version": 2, "what": "ever"}), "version 2"),
+            (json!({"version": 99, "what": "ever"}), "version 99"),
             (json!({"listeners": [["127.0.0.1:80", {"Tcp": "127.0.0.1:80"}, 1]]}), "version 0"),
         ] {
             let error = understood(left).unwrap_err().to_string();

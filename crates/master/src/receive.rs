@@ -1,13 +1,20 @@
 //! What comes in: exits, and what molds and workers say.
 
-use crate::{children::Child, companion::Running, molds::MOLD_PAUSE, report, run::Master, stacks};
+use crate::{
+    children::Child,
+    companion::Running,
+    molds::GenerationEntry,
+    report::{self, StartReport},
+    run::Master,
+    stacks,
+};
 use hostler_arbiter::{Event, RecycleReason};
 use hostler_sys::{
     proc,
     process::{self, WaitStatus},
 };
 use hostler_wire::{ExitStatus, Failure, FromMold, FromWorker, Generation, GroupId, ToWorker, WorkerId};
-use std::{collections::VecDeque, io, time::Instant};
+use std::{collections::VecDeque, io};
 use tracing::{debug, error, info, warn};
 
 impl Master {
@@ -27,7 +34,7 @@ impl Master {
             Some(Child::Mold(generation)) => self.mold_ended(generation, pid, status, events),
             Some(Child::Worker(id)) => self.worker_ended(id, pid, status, events),
             Some(Child::Companion(id)) => self.companion_ended(id, status, events),
-            Some(Child::Successor) => self.successor_ended(pid, status, events),
+            Some(Child::Successor) => self.successor_ended(status, events),
             None => {}
         }
     }
@@ -77,7 +84,7 @@ impl Master {
         let requests =
             hostler_sys::board::describe(&self.fleet.page(&worker.assignment).requests_in_flight());
         let crash = stacks::of_crash(status, &worker.stacks);
-        let hung_at = self.fleet.remove(id).and_then(|worker| worker.seen.hung_at);
+        let hung_at = self.fleet.remove(id).and_then(|worker| worker.samples.hung_at);
         if status == WaitStatus::Exited(0) && requests.is_empty() {
             info!(worker = slot.index, pid, %status, "worker ended");
         } else if let Some((at, stacks)) = crash {
@@ -100,7 +107,7 @@ impl Master {
     }
 
     fn receive_from_mold(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
-        while let Some(mold) = self.molds.get(generation).and_then(|entry| entry.mold.as_ref()) {
+        while let Some(mold) = self.molds.get(generation).and_then(GenerationEntry::mold) {
             match mold.channel.recv::<FromMold>() {
                 Ok(Some((message, _))) => self.mold_said(generation, message, events),
                 Ok(None) => return,
@@ -118,7 +125,7 @@ impl Master {
     fn mold_said(&mut self, generation: Generation, message: FromMold, events: &mut VecDeque<Event>) {
         match message {
             FromMold::Ready { python } => {
-                let mold = self.molds.get_mut(generation).and_then(|entry| entry.mold.as_mut());
+                let mold = self.molds.get_mut(generation).and_then(GenerationEntry::mold_mut);
                 let pid = mold.map(|mold| {
                     mold.ready = true;
                     mold.pid
@@ -192,8 +199,10 @@ impl Master {
 
     /// Says once how many calls of the application there can be, as long as nobody changes the number of workers.
     fn tell_concurrency(&mut self, calls_per_worker: Option<usize>) {
-        let Some(calls) = calls_per_worker.filter(|_| !self.concurrency_told) else { return };
-        self.concurrency_told = true;
+        let Some(calls) = calls_per_worker else { return };
+        if std::mem::replace(&mut self.start_report, StartReport::Concurrency) == StartReport::Concurrency {
+            return;
+        }
         let (workers, threads) = (self.arbiter.slots(GroupId::HTTP), calls);
         info!(workers, threads, "at most {} application calls at once", usize::from(workers) * threads);
     }
@@ -219,17 +228,17 @@ impl Master {
 
     /// Whether this is the failure of the whole start that is to be reported.
     pub(crate) fn report_start_failure(&mut self, failure: &Failure) -> bool {
-        if self.arbiter.ever_served() || std::mem::replace(&mut self.reported, true) {
+        if self.arbiter.ever_served() || self.start_report != StartReport::Nothing {
             return false;
         }
+        self.start_report = StartReport::Failure;
         report::print_boot_failure(failure);
         true
     }
 
     pub(crate) fn mold_lost(&mut self, generation: Generation, how: &str, events: &mut VecDeque<Event>) {
-        if let Some(entry) = self.molds.get_mut(generation) {
-            entry.mold = None;
-        }
+        let again = generation == self.arbiter.generation() && !self.arbiter.is_stopping();
+        self.molds.lost(generation, again);
         for id in self.fleet.pending() {
             if self.fleet.get(id).is_some_and(|worker| worker.assignment.generation == generation) {
                 self.fleet.remove(id);
@@ -239,11 +248,8 @@ impl Master {
         if self.arbiter.is_stopping() {
             return;
         }
-        if generation == self.arbiter.generation() {
+        if again {
             warn!(how, "mold ended; workers go on, a new mold follows");
-            if let Some(entry) = self.molds.get_mut(generation) {
-                entry.due = Some(Instant::now() + MOLD_PAUSE);
-            }
         }
         let failure = Failure {
             status: ExitStatus::Boot,

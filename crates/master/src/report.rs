@@ -3,6 +3,18 @@
 use hostler_wire::Failure;
 use std::fmt::Write as _;
 
+/// What was reported of the start: one thing, once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum StartReport {
+    /// Nothing yet.
+    #[default]
+    Nothing,
+    /// Why it failed.
+    Failure,
+    /// How many calls of the application there can be at once.
+    Concurrency,
+}
+
 /// A failure as text of several lines.
 #[must_use]
 pub fn text(message: &str, causes: &[&str], hint: Option<&str>, note: Option<&str>) -> String {

@@ -2,23 +2,22 @@
 
 use crate::{
     Plan,
+    announce::Announcer,
     children::{Child, Children},
     companion::Companions,
     fleet::Fleet,
     jitter::Jitter,
     molds::{MOLD_PAUSE, Molds},
-    notify::Notifier,
     predecessor::Predecessor,
-    report,
+    report::{self, StartReport},
+    resources::Resources,
     signals::SIGNALS,
-    upgrade::Successor,
+    upgrade::Upgrade,
     watch::Watch,
 };
 use hostler_arbiter::{Arbiter, Event, Group};
-use hostler_sys::{
-    board::Board, channel::Channel, disposition, logging, pid_file, process, signal::SignalPipe, title,
-};
-use hostler_wire::{ExitStatus, Generation, GroupId};
+use hostler_sys::{disposition, logging, process, signal::SignalPipe, title};
+use hostler_wire::{ExitStatus, Generation};
 use nix::{
     libc::SIGKILL,
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -26,15 +25,13 @@ use nix::{
 use std::{
     collections::{BTreeSet, VecDeque},
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::AsFd,
     time::{Duration, Instant},
 };
 use tracing::{info, warn};
 
 /// How often to try to tell that log lines were lost.
 const TELL_LOST: Duration = Duration::from_secs(1);
-/// How often to try to write the pid file.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// How long a turn lasts in which nothing can be waited for.
 const POLL_FAILED_PAUSE: Duration = Duration::from_millis(100);
 
@@ -52,34 +49,34 @@ pub(crate) fn run(plan: Plan) -> ExitStatus {
     }
 }
 
+/// The parts of the master. It routes: what one part reports becomes an event of the arbiter, and its actions go to the parts
+/// that they change.
 pub(crate) struct Master {
     pub(crate) plan: Plan,
     pub(crate) arbiter: Arbiter,
     pub(crate) started: Instant,
     pub(crate) signals: SignalPipe,
-    pub(crate) board: Board,
-    /// The line on which workers hand over connections; both ends are kept, so that it lasts.
-    pub(crate) handover: (OwnedFd, OwnedFd),
+    pub(crate) resources: Resources,
     pub(crate) molds: Molds,
     pub(crate) last_generation: Generation,
     pub(crate) fleet: Fleet,
     pub(crate) companions: Companions,
     pub(crate) children: Children,
-    pub(crate) watch: Watch,
+    watch: Watch,
     pub(crate) jitter: Jitter,
-    pub(crate) notifier: Notifier,
-    /// The server that is to take over from this one.
-    pub(crate) successor: Option<Successor>,
-    /// Whether a failure of the start has been reported: one is enough.
-    pub(crate) reported: bool,
-    /// How many calls of a WSGI application there can be at once was logged.
-    pub(crate) concurrency_told: bool,
-    /// It has only a successor to look after.
-    pub(crate) forwards_as_pid1: bool,
-    /// When to try again to write the pid file.
-    pub(crate) pid_file_due: Option<Instant>,
-    /// All slots were filled once, since this server is the service.
-    pub(crate) announced: bool,
+    pub(crate) announcer: Announcer,
+    pub(crate) upgrade: Upgrade,
+    pub(crate) start_report: StartReport,
+    pub(crate) duty: Duty,
+}
+
+/// What the process is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Duty {
+    /// To keep a fleet alive.
+    Serve,
+    /// As PID 1, to pass signals on to the server that took over.
+    ForwardSignals,
 }
 
 fn arbiter(groups: &[Group]) -> Arbiter {
@@ -96,14 +93,8 @@ impl Master {
         let settings = &plan.spec.settings;
         let name = settings.options.process.name.as_deref();
         title::set(name, title::Role::Master, settings.title());
-        let board = Board::create()?;
-        let handover = match plan.predecessor.as_mut().and_then(Predecessor::take_handover) {
-            Some(handover) => handover,
-            None => {
-                let (receiver, sender) = Channel::pair()?;
-                (receiver.into_fd(), sender.into_fd())
-            }
-        };
+        let listeners = std::mem::take(&mut plan.listeners);
+        let resources = Resources::new(listeners, plan.predecessor.as_mut())?;
         if let Some(predecessor) = &plan.predecessor {
             predecessor.begin()?;
         }
@@ -114,22 +105,18 @@ impl Master {
             arbiter: arbiter(&plan.spec.seeded_groups(jitter.next())),
             started: Instant::now(),
             signals,
-            fleet: Fleet::new(board.pages()),
+            fleet: Fleet::new(resources.board.pages()),
             companions: Companions::new(),
             children: Children::default(),
-            board,
-            handover,
+            resources,
             molds,
             last_generation: Generation(0),
             watch: Watch::new(),
             jitter,
-            notifier: Notifier::new(plan.predecessor.is_some()),
-            successor: None,
-            reported: false,
-            concurrency_told: false,
-            forwards_as_pid1: false,
-            announced: false,
-            pid_file_due: None,
+            announcer: Announcer::new(plan.predecessor.is_some(), plan.pid_file.clone()),
+            upgrade: Upgrade::default(),
+            start_report: StartReport::Nothing,
+            duty: Duty::Serve,
             plan,
         })
     }
@@ -158,10 +145,10 @@ impl Master {
         }
         self.receive_from_molds(&mut events);
         self.receive_from_workers(&mut events);
-        self.receive_from_successor(&mut events);
+        events.extend(self.upgrade.receive());
         self.receive_from_predecessor(&mut events);
         self.molds.kill_overdue();
-        self.sample(&mut events);
+        events.extend(self.watch.sample(&self.arbiter, &mut self.fleet, &self.molds));
         events.push_back(Event::Tick);
         let status = self.dispatch_all(&mut events);
         self.forward_signals_as_pid1();
@@ -174,56 +161,20 @@ impl Master {
         events.drain(..).find_map(|event| self.dispatch(event))
     }
 
-    /// Tells whom it may concern when the server serves for the first time, and how it goes on.
+    /// Announces what has changed, to the server before this one as well.
     fn announce(&mut self) {
-        self.notifier.send_unsent();
-        let (serving, slots) = self.workers_serving();
-        if self.arbiter.is_stopping() {
-            self.pid_file_due = None;
-            return self.notifier.stopping();
+        let requests = self.fleet.totals().requests;
+        let begins = self.announcer.update(&self.arbiter, requests, &mut self.plan.owned_files);
+        if let Some(predecessor) = self.plan.predecessor.as_ref().filter(|_| begins) {
+            predecessor.take_over();
         }
-        if self.pid_file_due.is_some_and(|due| Instant::now() >= due) {
-            self.write_pid_file();
-        }
-        if !self.announced && self.arbiter.is_complete() {
-            self.announced = true;
-            self.write_pid_file();
-            self.notifier.take_over();
-            if let Some(predecessor) = &self.plan.predecessor {
-                predecessor.take_over();
-            }
-        }
-        if self.announced {
-            self.notifier.alive(serving, slots, self.fleet.totals().requests);
-        }
-    }
-
-    /// How many HTTP workers serve, and how many there are to be.
-    fn workers_serving(&self) -> (usize, usize) {
-        let workers = GroupId::HTTP;
-        (self.arbiter.serving(workers), usize::from(self.arbiter.slots(workers)))
-    }
-
-    pub(crate) fn reload_ended(&mut self) {
-        let (serving, slots) = self.workers_serving();
-        self.notifier.reload_ended(serving, slots);
-    }
-
-    /// What molds and native workers are given, in this order.
-    pub(crate) fn shared_descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        let own = [self.board.for_reading(), self.handover.0.as_fd(), self.handover.1.as_fd()];
-        let sockets = self.plan.listeners.iter().flat_map(|listener| &listener.sockets);
-        own.into_iter().chain(sockets.map(AsFd::as_fd)).collect()
     }
 
     fn start_due_molds(&mut self, events: &mut VecDeque<Event>) {
         if self.arbiter.is_stopping() {
             return;
         }
-        let mut molds = std::mem::take(&mut self.molds);
-        let started = molds.start_due(&self.shared_descriptors());
-        self.molds = molds;
-        for (generation, how) in started {
+        for (generation, how) in self.molds.start_due(&self.resources) {
             match how {
                 Ok(pid) => {
                     self.children.add(pid, Child::Mold(generation));
@@ -243,14 +194,13 @@ impl Master {
         });
         let molds = self.molds.running().map(|(_, mold)| mold.channel.as_fd());
         let workers = self.fleet.all().map(|(_, worker)| worker.channel.as_fd());
-        let successor = self.successor.as_ref().and_then(Successor::descriptor);
         let predecessor = self.plan.predecessor.as_ref().and_then(Predecessor::descriptor);
         let mut watched: Vec<PollFd<'_>> = self
             .signals
             .descriptors()
             .chain(molds)
             .chain(workers)
-            .chain(successor)
+            .chain(self.upgrade.descriptor())
             .chain(predecessor)
             .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN))
             .collect();
@@ -265,36 +215,9 @@ impl Master {
         let arbiter = self.arbiter.next_deadline().map(|due| self.started + due);
         let molds = self.molds.due().filter(|_| !self.arbiter.is_stopping());
         let lost = logging::has_lost().then(|| Instant::now() + TELL_LOST);
-        let others = [
-            molds,
-            lost,
-            self.molds.next_kill(),
-            self.next_sample(),
-            self.notifier.next(),
-            self.pid_file_due,
-        ];
+        let sample = self.watch.next(&self.arbiter, &self.molds);
+        let others = [molds, lost, self.molds.next_kill(), sample, self.announcer.next()];
         arbiter.into_iter().chain(others.into_iter().flatten()).min()
-    }
-
-    fn write_pid_file(&mut self) {
-        let Some(path) = &self.plan.pid_file else { return };
-        let again = self.pid_file_due.take().is_some();
-        match pid_file::write(path) {
-            Ok(made) => {
-                // One from before this server was replaced for a while is gone.
-                self.plan.owned_files.retain(|file| file.path() != path);
-                self.plan.owned_files.push(made);
-                if again {
-                    info!(path = %path.display(), "the pid file is written, after all");
-                }
-            }
-            Err(error) => {
-                self.pid_file_due = Some(Instant::now() + TRY_AGAIN);
-                if !again {
-                    warn!(path = %path.display(), %error, "the pid file could not be written: it is tried again");
-                }
-            }
-        }
     }
 
     /// Ends the molds and removes what was made, unless another server goes on with it.

@@ -53,7 +53,7 @@ impl Master {
         if self.arbiter.is_stopping() {
             return info!(signal = "SIGHUP", "not reloaded: the server stops");
         }
-        self.notifier.reloading();
+        self.announcer.reloading();
         let spec = match &self.plan.reload {
             Some(read) => read(),
             None => Ok(self.plan.spec.clone()),
@@ -64,7 +64,7 @@ impl Master {
                 let cause = failure.cause.as_deref().unwrap_or_default();
                 error!(cause, "not reloaded: {}; the running workers serve on", failure.message);
                 if !self.arbiter.is_reloading() {
-                    self.reload_ended();
+                    self.announcer.reload_ended(&self.arbiter);
                 }
                 return;
             }

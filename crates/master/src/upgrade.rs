@@ -5,14 +5,19 @@
 //! connections and leave. If it fails before that, nothing has changed; if it fails while the old one is still there,
 //! that one serves again. When to do which is the arbiter's to say.
 
-use crate::{children::Child, run::Master};
+use crate::{
+    Plan,
+    children::Child,
+    resources::Resources,
+    run::{Duty, Master},
+};
 use hostler_arbiter::Event;
 use hostler_sys::{
     channel::Channel,
     proc,
     process::{self, WaitStatus},
 };
-use hostler_wire::{FromSuccessor, Inheritance, InheritedListener, ToSuccessor, UPGRADE_VERSION};
+use hostler_wire::{Descriptor, FromSuccessor, Inheritance, InheritedListener, ToSuccessor, UPGRADE_VERSION};
 use nix::libc::{SIGINT, SIGKILL, SIGTERM};
 use std::{
     collections::VecDeque,
@@ -63,16 +68,140 @@ fn named(name: &OsStr, running: &Path) -> Option<PathBuf> {
         .find(leads_there)
 }
 
+/// The server that is to take over from this one, if there is one.
+#[derive(Default)]
+pub(crate) struct Upgrade(Option<Successor>);
+
 /// The server that this one started to be replaced by.
-pub(crate) struct Successor {
+struct Successor {
     pid: i32,
-    /// Unless it closed its end.
-    channel: Option<Channel>,
+    link: Link,
 }
 
-impl Successor {
+/// How a successor can be told something.
+enum Link {
+    /// Over the channel with which it was started.
+    Channel(Channel),
+    /// By signals: it closed its end, or was started by another server.
+    Signals,
+}
+
+/// What became of a successor that ended.
+pub(crate) enum Ended {
+    /// It left its place to another server, which this process adopts.
+    Replaced(i32),
+    /// It is gone.
+    Gone(Event),
+}
+
+impl Upgrade {
+    /// The successor's process.
+    pub(crate) fn pid(&self) -> Option<i32> {
+        self.0.as_ref().map(|successor| successor.pid)
+    }
+
+    /// What to wait on for its messages.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.channel.as_ref().map(AsFd::as_fd)
+        match &self.0.as_ref()?.link {
+            Link::Channel(channel) => Some(channel.as_fd()),
+            Link::Signals => None,
+        }
+    }
+
+    /// Starts the successor and sends it what it inherits; its process id.
+    pub(crate) fn begin(&mut self, plan: &Plan, resources: &Resources) -> io::Result<i32> {
+        let unknown = || io::Error::other("the path of the program is not known");
+        let line = plan.command_line.as_ref().ok_or_else(unknown)?;
+        let (ours, theirs) = Channel::pair()?;
+        // Before there is a process: what waits in the channel is not lost.
+        let bundle = resources.inheritance();
+        ours.send(&inheritance(plan, resources, bundle.names()), &bundle.descriptors())?;
+        ours.set_nonblocking(true)?;
+        let mut command = Command::new(&line.program);
+        command.args(&line.args).env(VARIABLE, "1").env_remove(WATCHDOG_OWNER).stdin(Stdio::null());
+        process::pass_descriptor(&mut command, theirs.into_fd(), DESCRIPTOR);
+        let child = command.spawn()?;
+        let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
+        self.0 = Some(Successor { pid, link: Link::Channel(ours) });
+        Ok(pid)
+    }
+
+    /// What the successor says.
+    pub(crate) fn receive(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(Successor { pid, link }) = &mut self.0 {
+            let Link::Channel(channel) = link else { break };
+            match channel.recv::<FromSuccessor>() {
+                Ok(Some((FromSuccessor::Runs, _))) => events.push(Event::SuccessorRuns),
+                Ok(Some((FromSuccessor::Serves, _))) => events.push(Event::HandOver),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Ok(None) => *link = Link::Signals,
+                Err(error) => {
+                    error!(pid, %error, "the other server says what cannot be understood, and is killed");
+                    *link = Link::Signals;
+                    self.kill();
+                    break;
+                }
+            }
+        }
+        events
+    }
+
+    /// Tells the successor to stop.
+    pub(crate) fn stop(&self, quickly: bool) {
+        let Some(Successor { pid, link }) = &self.0 else { return };
+        info!(pid, quickly, "the other server is told to stop, too");
+        let told = match link {
+            Link::Channel(channel) => channel.send(&ToSuccessor::Stop { quickly }, &[]),
+            Link::Signals => process::signal(*pid, if quickly { SIGINT } else { SIGTERM }),
+        };
+        if let Err(error) = told {
+            debug!(pid, %error, "the other server does not listen");
+        }
+    }
+
+    pub(crate) fn kill(&self) {
+        let Some(pid) = self.pid() else { return };
+        warn!(pid, "the other server is killed");
+        if let Err(error) = process::signal(pid, SIGKILL) {
+            error!(pid, %error, "cannot signal the other server");
+        }
+    }
+
+    /// Passes a signal on to the successor; whether there is one.
+    pub(crate) fn forward(&self, signal: i32) -> bool {
+        let Some(pid) = self.pid() else { return false };
+        if let Err(error) = process::signal(pid, signal) {
+            error!(pid, signal, %error, "cannot signal the other server");
+        }
+        true
+    }
+
+    /// The successor's process ended. `took_over`: it was the service.
+    pub(crate) fn ended(&mut self, status: WaitStatus, took_over: bool) -> Ended {
+        let pid = self.0.take().map(|successor| successor.pid);
+        if let Some(heir) = took_over.then(proc::other_master).flatten() {
+            info!(pid, %status, heir, "the other server ended and left its place to another one");
+            self.0 = Some(Successor { pid: heir, link: Link::Signals });
+            return Ended::Replaced(heir);
+        }
+        info!(pid, %status, "the other server ended");
+        Ended::Gone(Event::SuccessorEnded { clean: status == WaitStatus::Exited(0) })
+    }
+}
+
+fn inheritance(plan: &Plan, resources: &Resources, descriptors: Vec<Descriptor>) -> Inheritance {
+    let listeners = resources.listeners.iter().map(|listener| InheritedListener {
+        spec: listener.spec.clone(),
+        info: listener.info.clone(),
+        sockets: listener.sockets.len(),
+    });
+    let files = plan.owned_files.iter();
+    Inheritance {
+        version: UPGRADE_VERSION,
+        descriptors,
+        listeners: listeners.collect(),
+        owned_files: files.map(|file| (file.path().to_owned(), file.inode().numbers())).collect(),
     }
 }
 
@@ -82,11 +211,10 @@ impl Master {
         if !self.arbiter.can_upgrade() {
             return warn!("an upgrade or a stop is under way already");
         }
-        match self.start_successor() {
-            Ok(successor) => {
-                info!(pid = successor.pid, "upgrading: another server is started");
-                self.children.add(successor.pid, Child::Successor);
-                self.successor = Some(successor);
+        match self.upgrade.begin(&self.plan, &self.resources) {
+            Ok(pid) => {
+                info!(pid, "upgrading: another server is started");
+                self.children.add(pid, Child::Successor);
                 events.push_back(Event::UpgradeBegan);
             }
             Err(error) => {
@@ -95,121 +223,45 @@ impl Master {
         }
     }
 
-    fn start_successor(&self) -> io::Result<Successor> {
-        let unknown = || io::Error::other("the path of the program is not known");
-        let line = self.plan.command_line.as_ref().ok_or_else(unknown)?;
-        let (ours, theirs) = Channel::pair()?;
-        // Before there is a process: what waits in the channel is not lost.
-        let sockets = self.plan.listeners.iter().flat_map(|listener| &listener.sockets);
-        let handover = [self.handover.0.as_fd(), self.handover.1.as_fd()];
-        let descriptors: Vec<BorrowedFd<'_>> = handover.into_iter().chain(sockets.map(AsFd::as_fd)).collect();
-        ours.send(&self.inheritance(), &descriptors)?;
-        ours.set_nonblocking(true)?;
-        let mut command = Command::new(&line.program);
-        command.args(&line.args).env(VARIABLE, "1").env_remove(WATCHDOG_OWNER).stdin(Stdio::null());
-        process::pass_descriptor(&mut command, theirs.into_fd(), DESCRIPTOR);
-        let child = command.spawn()?;
-        let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
-        Ok(Successor { pid, channel: Some(ours) })
-    }
-
-    fn inheritance(&self) -> Inheritance {
-        let listeners = self.plan.listeners.iter().map(|listener| InheritedListener {
-            spec: listener.spec.clone(),
-            info: listener.info.clone(),
-            sockets: listener.sockets.len(),
-        });
-        let files = self.plan.owned_files.iter();
-        Inheritance {
-            version: UPGRADE_VERSION,
-            listeners: listeners.collect(),
-            owned_files: files.map(|file| (file.path().to_owned(), file.inode().numbers())).collect(),
-        }
-    }
-
-    pub(crate) fn receive_from_successor(&mut self, events: &mut VecDeque<Event>) {
-        while let Some(successor) = &mut self.successor {
-            let Some(channel) = &successor.channel else { return };
-            match channel.recv::<FromSuccessor>() {
-                Ok(Some((FromSuccessor::Runs, _))) => events.push_back(Event::SuccessorRuns),
-                Ok(Some((FromSuccessor::Serves, _))) => events.push_back(Event::HandOver),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Ok(None) => successor.channel = None,
-                Err(error) => {
-                    error!(pid = successor.pid, %error, "the other server says what cannot be understood, and is killed");
-                    successor.channel = None;
-                    return self.kill_successor();
-                }
-            }
-        }
-    }
-
     /// The arbiter has left everything to the successor.
     pub(crate) fn handed_over(&mut self) {
-        if let Some(successor) = &self.successor {
-            info!(pid = successor.pid, "upgraded: the other server serves, this one leaves");
-            self.notifier.main_process(successor.pid);
-        }
-    }
-
-    pub(crate) fn stop_successor(&self, quickly: bool) {
-        let Some(successor) = &self.successor else { return };
-        info!(pid = successor.pid, quickly, "the other server is told to stop, too");
-        let told = match &successor.channel {
-            Some(channel) => channel.send(&ToSuccessor::Stop { quickly }, &[]),
-            // It was started by another one, and is no less a server.
-            None => process::signal(successor.pid, if quickly { SIGINT } else { SIGTERM }),
-        };
-        if let Err(error) = told {
-            debug!(pid = successor.pid, %error, "the other server does not listen");
-        }
-    }
-
-    pub(crate) fn kill_successor(&self) {
-        let Some(successor) = &self.successor else { return };
-        warn!(pid = successor.pid, "the other server is killed");
-        if let Err(error) = process::signal(successor.pid, SIGKILL) {
-            error!(pid = successor.pid, %error, "cannot signal the other server");
+        if let Some(pid) = self.upgrade.pid() {
+            info!(pid, "upgraded: the other server serves, this one leaves");
+            self.announcer.main_process(pid);
         }
     }
 
     /// The successor's process ended.
-    pub(crate) fn successor_ended(&mut self, pid: i32, status: WaitStatus, events: &mut VecDeque<Event>) {
+    pub(crate) fn successor_ended(&mut self, status: WaitStatus, events: &mut VecDeque<Event>) {
         // Its last words first, and what they lead to.
-        self.receive_from_successor(events);
-        self.successor = None;
+        events.extend(self.upgrade.receive());
         let took_over = self.arbiter.is_replaced() || events.contains(&Event::HandOver);
-        if let Some(heir) = took_over.then(proc::other_master).flatten() {
-            info!(pid, %status, heir, "the other server ended and left its place to another one");
-            self.notifier.main_process(heir);
-            self.children.add(heir, Child::Successor);
-            self.successor = Some(Successor { pid: heir, channel: None });
-            return;
+        match self.upgrade.ended(status, took_over) {
+            Ended::Replaced(heir) => {
+                self.announcer.main_process(heir);
+                self.children.add(heir, Child::Successor);
+            }
+            Ended::Gone(event) => events.push_back(event),
         }
-        info!(pid, %status, "the other server ended");
-        events.push_back(Event::SuccessorEnded { clean: status == WaitStatus::Exited(0) });
     }
 
     /// This server is the service again.
     pub(crate) fn took_back(&mut self, events: &mut VecDeque<Event>) {
         error!("the server that had taken over ended; this one serves again");
-        self.notifier.take_back();
-        self.announced = false;
+        self.announcer.take_back();
         // A reload that the upgrade overtook is over.
         let serving = self.arbiter.generation();
         self.retain_generations(events, |generation| generation == serving);
         self.molds.ensure(serving);
     }
 
-    /// As PID 1 the process cannot leave before its successor. It keeps no application meanwhile.
+    /// As PID 1 the process cannot exit before its successor. It keeps no application meanwhile.
     pub(crate) fn forward_signals_as_pid1(&mut self) {
-        if std::mem::replace(&mut self.forwards_as_pid1, self.arbiter.is_forwarding_as_pid1())
-            || !self.forwards_as_pid1
-        {
+        let duty = if self.arbiter.is_forwarding_as_pid1() { Duty::ForwardSignals } else { Duty::Serve };
+        if std::mem::replace(&mut self.duty, duty) == duty || duty == Duty::Serve {
             return;
         }
-        let pid = self.successor.as_ref().map(|successor| successor.pid);
-        info!(pid, "as PID 1 this process stays to pass signals on");
+        info!(pid = self.upgrade.pid(), "as PID 1 this process stays to pass signals on");
         for generation in self.molds.stop_all() {
             // It needs no worker until this server serves again.
             let status = self.dispatch(Event::CannotSpawn(generation));
@@ -219,12 +271,6 @@ impl Master {
 
     /// Passes a signal on to the server that took over, as long as this process stands for it.
     pub(crate) fn forward_signal(&self, signal: i32) -> bool {
-        let Some(successor) = self.successor.as_ref().filter(|_| self.arbiter.is_forwarding_as_pid1()) else {
-            return false;
-        };
-        if let Err(error) = process::signal(successor.pid, signal) {
-            error!(pid = successor.pid, signal, %error, "cannot signal the other server");
-        }
-        true
+        self.arbiter.is_forwarding_as_pid1() && self.upgrade.forward(signal)
     }
 }

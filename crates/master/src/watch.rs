@@ -1,133 +1,113 @@
-//! Looking at the scoreboard now and then: heartbeats, memory.
+//! Samples of what workers are like: heartbeats on the scoreboard, and their memory.
 
-use crate::{GenerationSpec, run::Master};
-use hostler_arbiter::{Event, RecycleReason};
+use crate::{GenerationSpec, fleet::Fleet, molds::Molds};
+use hostler_arbiter::{Arbiter, Event, RecycleReason};
 use hostler_settings::{ByteSize, Supervision};
 use hostler_sys::proc;
-use hostler_wire::{Generation, WorkerId};
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use hostler_wire::{WorkerId, timing};
+use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
-/// The longest time between two looks at heartbeats.
-const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
-/// A look that comes this much too late says that the machine stood still, not the workers.
+/// A sample that comes this much too late says that the machine was suspended, or the master: workers are not blamed.
 const SUSPENDED_AFTER: Duration = Duration::from_secs(2);
 /// A worker and its successor need this much more memory than the worker has, in percent.
 const HEADROOM_PERCENT: u64 = 120;
 
-/// When to look next.
+/// When the last samples were taken.
 pub(crate) struct Watch {
-    sampled_at: Instant,
-    measured_at: Instant,
+    heartbeats_at: Instant,
+    memory_at: Instant,
+}
+
+/// How often heartbeats are sampled; `None` if no generation has a stall timeout.
+fn heartbeat_interval(molds: &Molds) -> Option<Duration> {
+    let limits = molds.specs().filter_map(|spec| spec.limits().stall_timeout);
+    limits.map(|limit| timing::heartbeat_interval(Some(limit))).min()
+}
+
+/// How often memory is measured; `None` if no generation has a limit.
+fn memory_interval(molds: &Molds) -> Option<Duration> {
+    let limits = molds.specs().map(GenerationSpec::limits);
+    limits.filter(|limits| limits.max_memory.is_some()).map(|limits| limits.memory_interval).min()
 }
 
 impl Watch {
     pub(crate) fn new() -> Self {
-        Self { sampled_at: Instant::now(), measured_at: Instant::now() }
+        Self { heartbeats_at: Instant::now(), memory_at: Instant::now() }
     }
-}
 
-/// How often to look at heartbeats; `None` if nobody wants to know.
-fn interval(stall_timeout: Option<Duration>) -> Option<Duration> {
-    stall_timeout.map(|limit| SAMPLE_INTERVAL.min(limit / 4).max(Duration::from_millis(10)))
-}
-
-impl Master {
-    fn sample_interval(&self) -> Option<Duration> {
-        if self.arbiter.is_stopping() {
+    /// When the next sample is due. A fleet that stops is not watched.
+    pub(crate) fn next(&self, arbiter: &Arbiter, molds: &Molds) -> Option<Instant> {
+        if arbiter.is_stopping() {
             return None;
         }
-        let spec = self.molds.specs().chain([&self.plan.spec]);
-        spec.filter_map(|spec| interval(spec.limits().stall_timeout)).min()
+        let heartbeats = heartbeat_interval(molds).map(|interval| self.heartbeats_at + interval);
+        let memory = memory_interval(molds).map(|interval| self.memory_at + interval);
+        heartbeats.into_iter().chain(memory).min()
     }
 
-    /// How often memory is to be measured, if it is.
-    fn measure_interval(&self) -> Option<Duration> {
-        let limits = self.molds.specs().chain([&self.plan.spec]).map(GenerationSpec::limits);
-        limits.filter(|limits| limits.max_memory.is_some()).map(|limits| limits.memory_interval).min()
-    }
-
-    /// The limits of a worker are those of its generation.
-    fn limits_of(&self, generation: Generation) -> &Supervision {
-        self.molds.get(generation).map_or(&self.plan.spec, |entry| &entry.spec).limits()
-    }
-
-    /// When the scoreboard is to be looked at again.
-    pub(crate) fn next_sample(&self) -> Option<Instant> {
-        let look = self.sample_interval().map(|interval| self.watch.sampled_at + interval);
-        let measure = self.measure_interval().filter(|_| !self.arbiter.is_stopping());
-        look.into_iter().chain(measure.map(|interval| self.watch.measured_at + interval)).min()
-    }
-
-    /// Looks, if it is time to.
-    pub(crate) fn sample(&mut self, events: &mut VecDeque<Event>) {
+    /// Takes the samples that are due; what they show.
+    pub(crate) fn sample(&mut self, arbiter: &Arbiter, fleet: &mut Fleet, molds: &Molds) -> Vec<Event> {
         let now = Instant::now();
-        if let Some(interval) = self.sample_interval() {
-            let late = now.saturating_duration_since(self.watch.sampled_at + interval);
-            if now >= self.watch.sampled_at + interval {
-                if late > SUSPENDED_AFTER {
-                    let late_seconds = late.as_secs_f64();
-                    warn!(
-                        late = late_seconds,
-                        "the machine or the master stood still; no worker is blamed for it"
-                    );
-                    events.push_back(Event::Suspended(late));
-                }
-                self.watch.sampled_at = now;
-                self.sample_heartbeats(events);
+        let mut events = Vec::new();
+        match heartbeat_interval(molds).filter(|_| !arbiter.is_stopping()) {
+            None => self.heartbeats_at = now,
+            Some(interval) if now >= self.heartbeats_at + interval => {
+                events.extend(suspended(now.saturating_duration_since(self.heartbeats_at + interval)));
+                self.heartbeats_at = now;
+                events.extend(sample_heartbeats(arbiter, fleet));
             }
-        } else {
-            self.watch.sampled_at = now;
+            Some(_) => {}
         }
-        if self.measure_interval().is_some_and(|interval| now >= self.watch.measured_at + interval) {
-            self.watch.measured_at = now;
-            self.measure_memory(events);
+        if memory_interval(molds).is_some_and(|interval| now >= self.memory_at + interval) {
+            self.memory_at = now;
+            events.extend(measure_memory(arbiter, fleet, molds));
         }
+        events
     }
+}
 
-    fn sample_heartbeats(&mut self, events: &mut VecDeque<Event>) {
-        let watched: Vec<WorkerId> = self.arbiter.watched().collect();
-        for id in watched {
-            let Some(worker) = self.fleet.get(id) else { continue };
-            let page = self.fleet.page(&worker.assignment);
-            let Some(worker) = self.fleet.get_mut(id) else { continue };
-            let beat_at = page.beat_at();
-            if std::mem::replace(&mut worker.seen.beat_at, beat_at) != beat_at {
-                events.push_back(Event::Beat(id));
-            }
-        }
-    }
+/// Whether a sample that is this late says that the machine was suspended.
+fn suspended(late: Duration) -> Option<Event> {
+    (late > SUSPENDED_AFTER).then(|| {
+        let late_seconds = late.as_secs_f64();
+        warn!(late_seconds, "the machine or the master was suspended: all deadlines move by that");
+        Event::Suspended(late)
+    })
+}
 
-    fn measure_memory(&mut self, events: &mut VecDeque<Event>) {
-        let watched: Vec<WorkerId> = self.arbiter.watched().collect();
-        let mut largest = 0;
-        for id in watched {
-            let Some(generation) = self.fleet.get(id).map(|worker| worker.assignment.generation) else {
-                continue;
-            };
-            let Supervision { max_memory, memory_samples, .. } = *self.limits_of(generation);
-            let Some(worker) = self.fleet.get_mut(id) else { continue };
-            let Some(limit) = max_memory.map(ByteSize::as_kib) else { continue };
-            let Some(memory) = worker.pid.and_then(proc::memory) else { continue };
-            largest = largest.max(memory);
-            worker.seen.over_memory = if memory > limit { worker.seen.over_memory + 1 } else { 0 };
-            if worker.seen.over_memory == memory_samples {
-                info!(
-                    worker = worker.assignment.slot.index,
-                    pid = worker.pid,
-                    memory_kib = memory,
-                    limit_kib = limit,
-                    "worker has too much memory"
-                );
-                events.push_back(Event::Recycle(id, RecycleReason::Memory));
-            }
+fn sample_heartbeats(arbiter: &Arbiter, fleet: &mut Fleet) -> Vec<Event> {
+    let has_beaten = |id: &WorkerId| {
+        let Some(worker) = fleet.get(*id) else { return false };
+        let beat_at = fleet.page(&worker.assignment).beat_at();
+        let Some(worker) = fleet.get_mut(*id) else { return false };
+        std::mem::replace(&mut worker.samples.beat_at, beat_at) != beat_at
+    };
+    arbiter.watched().filter(has_beaten).map(Event::Beat).collect()
+}
+
+fn measure_memory(arbiter: &Arbiter, fleet: &mut Fleet, molds: &Molds) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut largest = 0;
+    for id in arbiter.watched() {
+        let Some(worker) = fleet.get_mut(id) else { continue };
+        // The limits of a worker are those of its generation.
+        let Some(entry) = molds.get(worker.assignment.generation) else { continue };
+        let Supervision { max_memory, memory_samples, .. } = *entry.spec.limits();
+        let Some(limit_kib) = max_memory.map(ByteSize::as_kib) else { continue };
+        let Some(memory_kib) = worker.pid.and_then(proc::memory) else { continue };
+        largest = largest.max(memory_kib);
+        let samples = &mut worker.samples;
+        samples.over_memory = if memory_kib > limit_kib { samples.over_memory + 1 } else { 0 };
+        if samples.over_memory == memory_samples {
+            let (number, pid) = (worker.assignment.slot.index, worker.pid);
+            info!(worker = number, pid, memory_kib, limit_kib, "worker has too much memory");
+            events.push(Event::Recycle(id, RecycleReason::Memory));
         }
-        let left = proc::memory_left();
-        let enough = left.is_none_or(|left| left > largest * HEADROOM_PERCENT / 100);
-        debug!(left, largest, enough, "memory measured");
-        events.push_back(Event::Headroom(enough));
     }
+    let left = proc::memory_left();
+    let enough = left.is_none_or(|left| left > largest * HEADROOM_PERCENT / 100);
+    debug!(left_kib = left, largest_kib = largest, enough, "memory measured");
+    events.push(Event::Headroom(enough));
+    events
 }

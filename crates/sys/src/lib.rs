@@ -30,7 +30,7 @@ mod scoreboard;
 pub mod signal;
 
 pub use files::{own_file, pid_file};
-pub use ipc::{channel, message};
+pub use ipc::{bundle, channel, message};
 pub use net::{socket, stream};
 pub use process::{identity, orphan, proc, thread, title};
 pub use scoreboard::{board, clock, stacks};

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod descriptors;
 mod exit;
 mod failure;
 mod handover;
@@ -17,7 +18,9 @@ mod ids;
 mod message;
 mod scoreboard;
 mod settings;
+pub mod timing;
 
+pub use descriptors::{Descriptor, MAX_DESCRIPTORS, MAX_LISTENING_SOCKETS};
 pub use exit::ExitStatus;
 pub use failure::Failure;
 pub use handover::{HANDOVER_HEAD, HANDOVER_INLINE, HandoverHead};

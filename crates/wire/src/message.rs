@@ -1,18 +1,26 @@
 //! What master, mold and worker say to each other.
 
-use crate::{Failure, Generation, ListenerInfo, Role, SlotId, WorkerId, WorkerSettings};
+use crate::{Descriptor, Failure, Generation, ListenerInfo, Role, SlotId, WorkerId, WorkerSettings};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// From the master to the mold.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToMold {
-    /// First message: what to serve. With it come the descriptor for log lines, the scoreboard, both ends of the handover line, and the
-    /// listening sockets in the order of [`WorkerSettings::listeners`].
-    Setup(Box<WorkerSettings>),
-    /// Fork a worker. With the message come its end of the worker channel, the file for its stacks, and the scoreboard
-    /// once more, so that it can be written: for the worker to map its own page.
-    Fork(Assignment),
+    /// First message: what to serve, with the descriptor for log lines and what the roles that it forks share.
+    Setup {
+        /// What each worker is told.
+        settings: Box<WorkerSettings>,
+        /// What the descriptors are that come with the message.
+        descriptors: Vec<Descriptor>,
+    },
+    /// Fork a process, with what it alone is given.
+    Fork {
+        /// What it is made for.
+        assignment: Assignment,
+        /// What the descriptors are that come with the message.
+        descriptors: Vec<Descriptor>,
+    },
     /// Log to the descriptors that come with the message from now on: standard error, and that for log lines.
     ReopenLog,
 }
@@ -118,14 +126,16 @@ impl Served {
 /// The version of what two servers say to each other at an upgrade, the frames of the handover line included. They may
 /// be of different binaries: a server that is started by one of another version says so and ends, and the other one
 /// serves on.
-pub const UPGRADE_VERSION: u32 = 1;
+pub const UPGRADE_VERSION: u32 = 2;
 
-/// What a server leaves to the one that replaces it. With it come both ends of the handover line and the
-/// listening sockets.
+/// What a server leaves to the one that replaces it. With it come both ends of the handover channel and the listening
+/// sockets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Inheritance {
     /// [`UPGRADE_VERSION`]; this field alone is the same in all versions.
     pub version: u32,
+    /// What the descriptors are that come with the message.
+    pub descriptors: Vec<Descriptor>,
     /// In the order of their sockets.
     pub listeners: Vec<InheritedListener>,
     /// Files that are to be removed at the end: each path, and the device and inode that were made there.

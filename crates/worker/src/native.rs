@@ -1,8 +1,8 @@
 //! Workers that serve a native tower service.
 
-use crate::{Ending, ORPHAN_LIMIT, WorkerContext, announce_failure, run_worker};
+use crate::{Ending, HttpService, WorkerContext, announce_failure, run_worker};
 use hostler_http::{RequestBody, TowerApp};
-use hostler_wire::{ExitStatus, Failure, FromWorker, Served};
+use hostler_wire::{ExitStatus, Failure, FromWorker, Served, timing};
 use hyper::{Request, Response};
 use std::{error::Error, io};
 use tokio::runtime::{Builder, LocalOptions};
@@ -44,7 +44,7 @@ where
 {
     context.take();
     hostler_sys::identity::assume(&context.settings.identity)?;
-    hostler_sys::orphan::die_with(context.master_pid, ORPHAN_LIMIT)?;
+    hostler_sys::orphan::die_with(context.master_pid, timing::ORPHAN_LIMIT)?;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .on_thread_park(|| hostler_sys::board::parked(true))
@@ -52,8 +52,12 @@ where
         .build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let app = TowerApp::new(make());
-        run_worker(context, app, FromWorker::Ready { interface: Served::Native, concurrent_calls: None })
-            .await
+        run_worker(
+            context,
+            HttpService(app),
+            FromWorker::Ready { interface: Served::Native, concurrent_calls: None },
+        )
+        .await
     })
 }
 

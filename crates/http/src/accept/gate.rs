@@ -1,14 +1,14 @@
 //! The accept gate: whether a connection is this worker's to accept, by what the scoreboard says of its siblings.
 
 use hostler_sys::clock;
-use hostler_wire::{Page, PageState, Role, SiblingPage};
+use hostler_wire::{Page, PageState, Role, SiblingPage, timing};
 use std::time::Duration;
 
 /// A sibling whose loop has not turned for this long, and does not wait for events either, is busy: it is not left
 /// connections.
 const BUSY_AFTER_NANOS: u64 = Duration::from_millis(5).as_nanos() as u64;
-/// A sibling whose heartbeat is older than this may be stopped; the interval is one second.
-const SILENT_AFTER_NANOS: u64 = Duration::from_secs(3).as_nanos() as u64;
+/// A sibling whose heartbeat is older than this may be suspended.
+const SILENT_AFTER_NANOS: u64 = timing::SILENT_AFTER.as_nanos() as u64;
 
 /// This worker's page, and those of its siblings.
 pub(crate) struct Gate {

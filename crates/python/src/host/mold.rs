@@ -7,13 +7,16 @@ use super::{forks, preload, worker};
 use hostler_settings::Log;
 use hostler_sys::{
     board::{self, OwnPage},
+    bundle::Bundle,
     channel::Channel,
     disposition,
     logging::{self, Destination},
     orphan, own, proc, process, title,
 };
-use hostler_wire::{Assignment, ExitStatus, Failure, FromMold, ToMold, WorkerSettings};
-use hostler_worker::{ORPHAN_LIMIT, Shared, WorkerContext};
+use hostler_wire::{
+    Assignment, Descriptor, ExitStatus, Failure, FromMold, Role, ToMold, WorkerSettings, timing,
+};
+use hostler_worker::{Shared, WorkerContext};
 use pyo3::{
     exceptions::{PyBrokenPipeError, PyConnectionResetError, PyOSError},
     prelude::*,
@@ -53,10 +56,8 @@ fn why_ended(py: Python<'_>, error: &PyErr) -> ExitStatus {
 }
 
 /// Lines go to the descriptor that the master has opened, which this process may not be allowed to open.
-fn start_log(py: Python<'_>, settings: &Log, descriptors: &mut Vec<OwnedFd>) -> PyResult<()> {
-    if !descriptors.is_empty() {
-        logging::open(Destination::Descriptor(descriptors.remove(0)))?;
-    }
+fn start_log(py: Python<'_>, settings: &Log, descriptor: OwnedFd) -> PyResult<()> {
+    logging::open(Destination::Descriptor(descriptor))?;
     logging::init(settings);
     logging::tell_panics();
     py.import("hostler._log")?.call_method0("install").map(drop)
@@ -71,16 +72,16 @@ struct Mold {
 
 impl Mold {
     fn set_up(py: Python<'_>, control: Channel, master: i32) -> PyResult<Self> {
-        let Some((ToMold::Setup(settings), descriptors)) = control.recv()? else {
+        let Some((ToMold::Setup { settings, descriptors: names }, descriptors)) = control.recv()? else {
             return Err(PyOSError::new_err("the master sent no settings"));
         };
-        let mut descriptors = descriptors;
-        start_log(py, &settings.options.log, &mut descriptors)?;
+        let mut bundle = Bundle::received(names, descriptors)?;
+        start_log(py, &settings.options.log, bundle.take(Descriptor::Log)?)?;
         // Not the log's: processes that the application forks write there, too.
-        descriptors.iter().for_each(own::claim);
+        bundle.descriptors().iter().for_each(own::claim);
         // Before any of the application's code runs: the scoreboard's descriptor is closed by this.
-        let shared = Shared::from_descriptors(descriptors)?;
-        orphan::die_with(master, ORPHAN_LIMIT)?;
+        let shared = Shared::from_bundle(&mut bundle)?;
+        orphan::die_with(master, timing::ORPHAN_LIMIT)?;
         let name = settings.options.process.name.as_deref();
         title::set(name, title::Role::Mold, settings.title());
         if let Err(failure) = preload::run(py, &settings) {
@@ -98,11 +99,11 @@ impl Mold {
         let mut this = self;
         loop {
             match this.control.recv()? {
-                Some((ToMold::Fork(assignment), descriptors)) => {
-                    this = this.fork(py, assignment, descriptors)?
+                Some((ToMold::Fork { assignment, descriptors: names }, descriptors)) => {
+                    this = this.fork(py, assignment, Bundle::received(names, descriptors)?)?;
                 }
                 Some((ToMold::ReopenLog, logs)) => logging::write_to_descriptors(logs),
-                Some((ToMold::Setup(_), _)) => {}
+                Some((ToMold::Setup { .. }, _)) => {}
                 // The master is done with us, or dead; workers live on by themselves.
                 None => process::exit_now(0),
             }
@@ -110,13 +111,11 @@ impl Mold {
     }
 
     /// Forks a worker; in the mold this returns.
-    fn fork(self, py: Python<'_>, assignment: Assignment, descriptors: Vec<OwnedFd>) -> PyResult<Self> {
-        descriptors.iter().for_each(own::claim);
-        let mut descriptors = descriptors.into_iter();
-        let given = (descriptors.next(), descriptors.next(), descriptors.next());
-        let (Some(channel), Some(stacks), Some(board)) = given else { return Ok(self) };
+    fn fork(self, py: Python<'_>, assignment: Assignment, mut bundle: Bundle<OwnedFd>) -> PyResult<Self> {
+        bundle.descriptors().iter().for_each(own::claim);
+        let (channel, stacks) = (bundle.take(Descriptor::Channel)?, bundle.take(Descriptor::Stacks)?);
         // Here too the descriptor is closed before the application's hooks run. The mapping goes to the worker.
-        let page = board::map_own(board, assignment.page)?;
+        let page = board::map_own(bundle.take(Descriptor::OwnPage)?, assignment.page)?;
         let hooks = py.import("hostler.hooks")?;
         hooks.call_method1("_run_all", ("before_fork",))?;
         match fork_twice(py) {
@@ -147,7 +146,11 @@ impl Mold {
         let page = page.keep();
         let context =
             WorkerContext { assignment, page, channel, stacks, shared, settings, master_pid: master };
-        process::exit_now(worker::run(py, context))
+        process::exit_now(match context.assignment.role {
+            Role::Http => worker::run(py, context),
+            // The master executes these itself.
+            Role::Companion => ExitStatus::Failed.code(),
+        })
     }
 }
 

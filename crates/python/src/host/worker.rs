@@ -14,8 +14,8 @@ use hostler_eventloop::{Engine, GilCell, LoopCore, Runtime, forked::exit_if_fork
 use hostler_http::App;
 use hostler_settings::{Interface, Settings};
 use hostler_sys::{board, disposition, orphan, own, signal, title};
-use hostler_wire::{ExitStatus, Failure, FromWorker, Served};
-use hostler_worker::{Ending, ORPHAN_LIMIT, WorkerContext, announce_failure, run_worker};
+use hostler_wire::{ExitStatus, Failure, FromWorker, Served, timing};
+use hostler_worker::{Ending, HttpService, WorkerContext, announce_failure, run_worker};
 use pyo3::{
     exceptions::{PyRuntimeError, PySystemExit, PyValueError},
     intern,
@@ -42,7 +42,7 @@ pub(super) fn run(py: Python<'_>, context: WorkerContext) -> u8 {
     let role = title::Role::Worker(context.assignment.slot.index);
     let name = context.settings.options.process.name.as_deref();
     title::set(name, role, context.settings.title());
-    if orphan::die_with(context.master_pid, ORPHAN_LIMIT).is_err() {
+    if orphan::die_with(context.master_pid, timing::ORPHAN_LIMIT).is_err() {
         return ExitStatus::Failed.code();
     }
     let line = context.channel.try_clone();
@@ -109,7 +109,7 @@ impl PyWorker {
         let context = self.take(py)?;
         let ready = FromWorker::Ready { interface, concurrent_calls: None };
         let life = async move {
-            let ended = run_worker(context, app, ready).await;
+            let ended = run_worker(context, HttpService(app), ready).await;
             Python::attach(|py| finish(done.bind(py), ended));
         };
         match engine.cast::<LoopCore>() {
@@ -289,7 +289,7 @@ impl PyWorker {
         let context = self.take(py)?;
         let ready = FromWorker::Ready { interface: Served::Wsgi, concurrent_calls: Some(threads) };
         let runtime = Runtime::new()?;
-        let ended = runtime.block_on(run_worker(context, app, ready))?;
+        let ended = runtime.block_on(run_worker(context, HttpService(app), ready))?;
         Ok(ended == Ending::Drained)
     }
 }

@@ -4,6 +4,7 @@
 //! death of the other end reads as end-of-file.
 
 use crate::message::{self, Received};
+use hostler_wire::MAX_DESCRIPTORS;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, setsockopt, socketpair, sockopt};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -13,8 +14,6 @@ use std::{
 
 /// The longest message, in bytes; senders truncate tracebacks to fit.
 pub const MAX_MESSAGE: usize = 128 * 1024;
-/// The most descriptors in one message (SCM_MAX_FD, unix(7)).
-const MAX_DESCRIPTORS: usize = 253;
 
 /// One end of the channel.
 #[derive(Debug)]

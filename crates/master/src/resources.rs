@@ -1,0 +1,60 @@
+//! What processes of this server share: scoreboard, handover channel, listening sockets; and who is given what.
+
+use crate::{Listening, Predecessor};
+use hostler_sys::{board::Board, bundle::Bundle, channel::Channel};
+use hostler_wire::{Descriptor, Role};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+/// What is shared. It is open here until the end, so that no accept queue and no connection on its way dies with a worker.
+pub(crate) struct Resources {
+    pub(crate) board: Board,
+    /// The channel on which workers hand connections over: receiving end, sending end.
+    handover: (OwnedFd, OwnedFd),
+    pub(crate) listeners: Vec<Listening>,
+}
+
+impl Resources {
+    /// New ones, but for what a predecessor leaves.
+    pub(crate) fn new(listeners: Vec<Listening>, predecessor: Option<&mut Predecessor>) -> io::Result<Self> {
+        let handover = match predecessor.and_then(Predecessor::take_handover) {
+            Some(handover) => handover,
+            None => {
+                let (receiver, sender) = Channel::pair()?;
+                (receiver.into_fd(), sender.into_fd())
+            }
+        };
+        Ok(Self { board: Board::create()?, handover, listeners })
+    }
+
+    /// What processes of a role are given.
+    pub(crate) fn of_role(&self, role: Role) -> Bundle<BorrowedFd<'_>> {
+        self.named(role.shared_descriptors())
+    }
+
+    /// What a successor is left.
+    pub(crate) fn inheritance(&self) -> Bundle<BorrowedFd<'_>> {
+        self.named(&[Descriptor::HandoverReceiver, Descriptor::HandoverSender, Descriptor::Listener])
+    }
+
+    fn named(&self, names: &[Descriptor]) -> Bundle<BorrowedFd<'_>> {
+        let mut bundle = Bundle::default();
+        for name in names {
+            match name {
+                Descriptor::Scoreboard => bundle.add(*name, self.board.for_reading()),
+                Descriptor::OwnPage => bundle.add(*name, self.board.for_writing()),
+                Descriptor::HandoverReceiver => bundle.add(*name, self.handover.0.as_fd()),
+                Descriptor::HandoverSender => bundle.add(*name, self.handover.1.as_fd()),
+                Descriptor::Listener => {
+                    let sockets = self.listeners.iter().flat_map(|listener| &listener.sockets);
+                    sockets.for_each(|socket| bundle.add(*name, socket.as_fd()));
+                }
+                // Each process has its own, or its mold's.
+                Descriptor::Log | Descriptor::Channel | Descriptor::Stacks => {}
+            }
+        }
+        bundle
+    }
+}

@@ -1,0 +1,168 @@
+//! The service of HTTP workers: listeners, connections, and how they drain.
+
+use crate::{
+    Shared,
+    service::{Cut, Resources, Running, Service},
+};
+use hostler_http::{Acceptor, App, Connections, HandoverChannel, Listener, Load};
+use hostler_wire::{SlotId, WorkerSettings};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+/// How long idle connections may still send a request when the server stops; it is answered, and the
+/// connection ends with the response. An HTTP/1 connection cannot be closed without this risk to the client.
+const IDLE_LINGER: Duration = Duration::from_millis(500);
+/// How long work that is cancelled may take to end, of the time until the master kills.
+const CANCEL_LIMIT: Duration = Duration::from_millis(300);
+/// How often responses that wait for the loop are sent while it is blocked.
+const OVERDUE: Duration = Duration::from_millis(3);
+
+/// Serves an application over HTTP.
+pub struct HttpService<A>(pub A);
+
+impl<A: App<Body: Unpin>> Service for HttpService<A> {
+    type Running = Http<A>;
+
+    fn start(self, resources: Resources) -> io::Result<Http<A>> {
+        let Resources { assignment, page, shared, settings } = resources;
+        let Shared { pages, handover: (receiver, sender), listeners } = shared;
+        let load = Load::new(page, pages, assignment.page, assignment.request_limit);
+        let handover = HandoverChannel::new(receiver, sender)?;
+        let connections = Connections::default();
+        let acceptor = Acceptor::new(
+            self.0,
+            &settings.options.http,
+            adopt(&settings, assignment.slot, listeners)?,
+            connections.clone(),
+            load.clone(),
+            handover.clone(),
+        );
+        tokio::task::spawn_local(connections.clone().enforce_limits(settings.options.http));
+        tokio::task::spawn_local(connections.clone().park_idle());
+        acceptor.start();
+        let overdue = acceptor.overdue();
+        hostler_sys::attendant::add(OVERDUE, move |_| overdue.send());
+        Ok(Http { acceptor, connections, handover, load })
+    }
+}
+
+/// Sorts the sockets to the listeners that they belong to.
+fn adopt(settings: &WorkerSettings, slot: SlotId, sockets: Vec<OwnedFd>) -> io::Result<Vec<Listener>> {
+    let mut sockets = sockets.into_iter();
+    let mut listeners = Vec::new();
+    for listener in &settings.listeners {
+        let own = sockets.by_ref().take(listener.sockets).collect();
+        listeners.push(Listener::adopt_for_slot(&listener.info, own, slot.index)?);
+    }
+    Ok(listeners)
+}
+
+/// A worker that accepts connections.
+pub struct Http<A: App> {
+    acceptor: Rc<Acceptor<A>>,
+    connections: Connections,
+    handover: HandoverChannel,
+    load: Load,
+}
+
+impl<A: App<Body: Unpin>> Running for Http<A> {
+    async fn limit_reached(&self) {
+        self.load.limit_reached().await;
+    }
+
+    fn lame_duck(&self) {
+        self.connections.lame_duck();
+    }
+
+    async fn drain(&self, hand_over: bool, grace: Duration) {
+        if hand_over { self.finish_beside_others(grace).await } else { self.finish_alone().await }
+    }
+
+    fn cancel_handover(&self) {
+        self.connections.drain();
+        self.connections.close_idle();
+        self.acceptor.app().end_streams();
+    }
+
+    async fn cut(&self, cause: Cut) {
+        match cause {
+            // The application's shutdown may take its time, and who came meanwhile would be cut.
+            Cut::AtOnce => self.connections.drain(),
+            Cut::GraceOver => self.report_cut(),
+            Cut::Told(order) => {
+                let (open, requests) = (self.open(), self.in_flight());
+                warn!(order, open, requests, "told to leave at once: requests in flight are cut");
+            }
+        }
+        if let Some(work) = self.connections.cancel_background() {
+            warn!(work, "work that went on after its answer is cancelled");
+            // What it does about that comes before the end of the application.
+            let _ = timeout(CANCEL_LIMIT, self.connections.background_ended()).await;
+        }
+    }
+
+    fn open(&self) -> usize {
+        self.connections.open()
+    }
+
+    fn activity(&self) -> impl Fn() -> Option<u64> + 'static {
+        let load = self.load.clone();
+        move || load.requests_if_idle()
+    }
+}
+
+impl<A: App<Body: Unpin>> Http<A> {
+    /// Reports what ends with the graceful timeout.
+    fn report_cut(&self) {
+        let (open, requests) = (self.open(), self.in_flight());
+        if open > 0 && requests.is_empty() {
+            info!(
+                open,
+                "graceful timeout: connections are closed whose clients do not leave; no request is in flight"
+            );
+        } else if open > 0 {
+            warn!(open, requests, "graceful timeout: requests in flight are cut");
+        }
+    }
+
+    /// The requests in flight, for the log: method, path and age in seconds.
+    fn in_flight(&self) -> String {
+        let background = self.connections.background_began();
+        let mut requests = self.load.page().requests_in_flight();
+        requests.retain(|request| !background.contains(&request.started_at));
+        hostler_sys::board::describe(&requests)
+    }
+
+    /// Finishes while other workers serve on: idle connections go to them.
+    async fn finish_beside_others(&self, grace: Duration) {
+        self.connections.hand_over();
+        // Streams without an end are told in time, so that they can end well.
+        let patience = grace - grace / 5;
+        if timeout(patience, self.connections.all_ended()).await.is_err() {
+            self.acceptor.app().end_streams();
+            self.connections.all_ended().await;
+        }
+        self.handover.flushed().await;
+    }
+
+    /// Finishes when the server stops: idle connections are closed.
+    async fn finish_alone(&self) {
+        self.connections.drain();
+        self.acceptor.app().end_streams();
+        self.acceptor.empty_queues().await;
+        let began = Instant::now();
+        if timeout(IDLE_LINGER, self.connections.all_ended()).await.is_err() {
+            // A client that connected meanwhile would not be served.
+            self.acceptor.empty_queues().await;
+            debug!(after = began.elapsed().as_secs_f64(), "idle connections are closed");
+            self.connections.close_idle();
+            self.connections.all_ended().await;
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What a worker serves. HTTP is one service ([`crate::HttpService`]); the worker around it knows nothing of it.
+
+use crate::Shared;
+use hostler_wire::{Assignment, Page, WorkerSettings};
+use std::{io, time::Duration};
+
+/// A service that has not started.
+pub trait Service {
+    /// The service once it has.
+    type Running: Running;
+
+    /// Starts to serve, inside the runtime of the worker's thread. When it returns, the master is told that the worker
+    /// serves.
+    ///
+    /// # Errors
+    /// What keeps it from serving; the worker exits.
+    fn start(self, resources: Resources) -> io::Result<Self::Running>;
+}
+
+/// What a service serves with.
+pub struct Resources {
+    /// Which worker it is.
+    pub assignment: Assignment,
+    /// Its page of the scoreboard.
+    pub page: &'static Page,
+    /// What it has in common with all workers.
+    pub shared: Shared,
+    /// How to serve.
+    pub settings: WorkerSettings,
+}
+
+/// A service that runs. All methods are called on the worker's thread.
+pub trait Running {
+    /// Waits until the worker has served as much as it was made for, and is to be recycled.
+    fn limit_reached(&self) -> impl Future<Output = ()>;
+
+    /// The server will stop soon: serves on, but keeps no client.
+    fn lame_duck(&self);
+
+    /// Takes nothing new, and returns when all that is in flight is finished. It is dropped when the grace period is over.
+    /// `hand_over`: other workers serve on and take what is idle.
+    fn drain(&self, hand_over: bool, grace: Duration) -> impl Future<Output = ()>;
+
+    /// The workers that were to take over are stopping as well; comes while [`Running::drain`] runs.
+    fn cancel_handover(&self);
+
+    /// Gives up what is in flight, and reports it.
+    fn cut(&self, cause: Cut) -> impl Future<Output = ()>;
+
+    /// How many clients the worker has, for the log.
+    fn open(&self) -> usize;
+
+    /// Tells at each heartbeat how much has been served in all, or `None` while something is in flight: a worker that
+    /// stays idle gives memory back.
+    fn activity(&self) -> impl Fn() -> Option<u64> + 'static;
+}
+
+/// Why what is in flight is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// The first order was to exit at once.
+    AtOnce,
+    /// The grace period is over.
+    GraceOver,
+    /// An order to exit at once, by this name, came during the drain.
+    Told(&'static str),
+}
