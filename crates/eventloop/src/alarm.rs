@@ -46,8 +46,8 @@ impl Alarm {
 
     /// Wakes the task at `when`, or before.
     ///
-    /// An earlier alarm is left as it is: timers that are set and cancelled again and again, as `asyncio.wait_for` does,
-    /// cost no system call.
+    /// An earlier alarm is left as it is: timers that are set and cancelled again and again, as `asyncio.wait_for`
+    /// does, cost no system call.
     pub(crate) fn wake_at(&mut self, cx: &mut Context<'_>, when: f64) -> io::Result<()> {
         // It is not read: setting it resets it, and it is watched edge-triggered.
         while let Poll::Ready(rang) = self.clock.poll_read_ready(cx) {

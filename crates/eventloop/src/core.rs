@@ -1,10 +1,10 @@
 //! The state of a loop: the ready queue, the timers, and what wakes the driver.
 //!
-//! Applications, transports and other threads give the loop its work here, which wakes the driver ([`crate::driver`]) if
-//! it is idle. Nothing here runs a callback.
+//! Applications, transports and other threads give the loop its work here, which wakes the driver ([`crate::driver`])
+//! if it is idle. Nothing here runs a callback.
 //!
-//! Invariant: applications call the loop from anywhere, also from inside the wait and from other threads, so the state
-//! is only touched through [`GilCell::with`], which never calls Python.
+//! Invariant: applications call the loop from anywhere, also from inside the wait and from other threads, so the
+//! state is only touched through [`GilCell::with`], which never calls Python.
 
 use crate::{calls::copy_context, gil::GilCell, handle::Handle, slot::RuntimeSlot, timers::Timers};
 use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, types::PyTuple};

@@ -1,8 +1,8 @@
 //! The driver: the asyncio loop's turns, as one task of the tokio runtime.
 //!
 //! A turn polls the selector, moves due timers to the ready queue, runs the callbacks that are ready and flushes what
-//! transports have buffered. Other tasks of the runtime run between turns. A callback that one of them schedules wakes the
-//! driver if it is idle, so no timeout is computed that such a callback could be late for.
+//! transports have buffered. Other tasks of the runtime run between turns. A callback that one of them schedules
+//! wakes the driver if it is idle, so no timeout is computed that such a callback could be late for.
 
 use crate::{
     alarm::Alarm,
@@ -149,7 +149,8 @@ impl Driver {
         }
     }
 
-    /// Arranges to be polled again: at once if there is work, else when a timer is due or the loop is given something.
+    /// Arranges to be polled again: at once if there is work, else when a timer is due or the loop is given
+    /// something.
     fn schedule_next_turn(&mut self, core: &Bound<'_, LoopCore>, cx: &mut Context<'_>) -> io::Result<()> {
         let py = core.py();
         let hot = self.selector_hot;

@@ -1,8 +1,8 @@
 //! The runtime beside another loop: asyncio's own, or uvloop.
 //!
-//! Our own loop *is* the runtime; another one has a wait of its own. It watches the runtime's epoll set like any other
-//! descriptor and gives the runtime a turn whenever that is ready, and at intervals for the runtime's timers. Each turn
-//! costs system calls that our loop does not need.
+//! Our own loop *is* the runtime; another one has a wait of its own. It watches the runtime's epoll set like any
+//! other descriptor and gives the runtime a turn whenever that is ready, and at intervals for the runtime's timers.
+//! Each turn costs system calls that our loop does not need.
 
 use crate::{forked::exit_if_forked_without_gil, gil::GilCell, observer::observer, runtime::Runtime};
 use pyo3::{exceptions::PyRuntimeError, prelude::*};

@@ -1,7 +1,7 @@
 //! An awaitable that is finished before it is awaited, so that awaiting it suspends no task.
 //!
-//! It is a coroutine for asyncio, too (`send`, `throw`, `close`): `create_task(send(…))` works as it does with servers
-//! whose `send` is a coroutine function.
+//! It is a coroutine for asyncio, too (`send`, `throw`, `close`): `create_task(send(…))` works as it does with
+//! servers whose `send` is a coroutine function.
 
 use crate::calls::stop_iteration;
 use pyo3::{prelude::*, sync::PyOnceLock, types::PyTuple};

@@ -1,8 +1,8 @@
 //! Processes that the application forks from inside a callback, as `multiprocessing` does.
 //!
 //! Such a process has copies of the loop, its connections and its tasks, none of which are its own to continue. The
-//! program around the loop calls [`disown`] in it (`os.register_at_fork(after_in_child=…)`); it then exits as soon as it
-//! returns from the application's code to the loop.
+//! program around the loop calls [`disown`] in it (`os.register_at_fork(after_in_child=…)`); it then exits as soon as
+//! it returns from the application's code to the loop.
 
 use pyo3::prelude::*;
 use std::sync::OnceLock;

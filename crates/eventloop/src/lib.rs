@@ -16,8 +16,8 @@
 //! | `observer.rs`, `descriptors.rs`, `forked.rs` | what the program around the loop is told, and tells |
 //! | `python.rs`, `python/hostler/_loop.py` | the Python half |
 //!
-//! Files refer to those below them in this order: `methods` → `driver` → (`callbacks`, `transport`) → `core` → (`slot`,
-//! `timers`, `handle`) → `gil`. The driver is woken through a waker in the core's state, not called.
+//! Files refer to those below them in this order: `methods` → `driver` → (`callbacks`, `transport`) → `core` →
+//! (`slot`, `timers`, `handle`) → `gil`. The driver is woken through a waker in the core's state, not called.
 
 #[cfg(Py_GIL_DISABLED)]
 compile_error!("the event loop guards its state by the GIL, which a free-threaded Python does not have");

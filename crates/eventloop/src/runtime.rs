@@ -15,7 +15,8 @@ use std::{
 };
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
-/// How many tasks run before sockets are polled again: tokio's default, spelled out because docs/EVENT_LOOP.md names it.
+/// How many tasks run before sockets are polled again: tokio's default, spelled out because docs/EVENT_LOOP.md names
+/// it.
 const TASKS_PER_POLL: u32 = 61;
 
 /// A runtime for the thread that makes it.
@@ -56,8 +57,8 @@ impl Runtime {
 }
 
 impl Drop for Runtime {
-    /// In the background, because the loop may be closed inside another runtime, where waiting for threads panics. This
-    /// runtime has none.
+    /// In the background, because the loop may be closed inside another runtime, where waiting for threads panics.
+    /// This runtime has none.
     fn drop(&mut self) {
         drop(std::mem::take(&mut self.opened));
         // SAFETY: taken once, here, and not used afterwards.

@@ -107,11 +107,11 @@ impl Tasks {
         Ok(future)
     }
 
-    /// Calls a coroutine function and runs the coroutine until it is suspended for the first time. If it is, what `done`
-    /// returns is called with the task when that ends.
+    /// Calls a coroutine function and runs the coroutine until it is suspended for the first time. If it is, what
+    /// `done` returns is called with the task when that ends.
     ///
-    /// To be called from a task of the runtime or a callback of the loop. Before CPython 3.12 it may not be called inside
-    /// an asyncio task. SystemExit and KeyboardInterrupt of the first step end the loop.
+    /// To be called from a task of the runtime or a callback of the loop. Before CPython 3.12 it may not be called
+    /// inside an asyncio task. SystemExit and KeyboardInterrupt of the first step end the loop.
     ///
     /// # Errors
     /// Those of asyncio; what the function raises is an outcome.

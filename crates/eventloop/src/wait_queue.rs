@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 
 /// A queue of tasks, each known by the future that it is suspended on.
 ///
-/// Only the first is woken for an item, and takes it when it resumes. It stays in the queue until then, so that no later
-/// task overtakes it. A task that leaves the queue, served or cancelled, wakes the next one.
+/// Only the first is woken for an item, and takes it when it resumes. It stays in the queue until then, so that no
+/// later task overtakes it. A task that leaves the queue, served or cancelled, wakes the next one.
 #[derive(Default)]
 pub struct WaitQueue(GilCell<VecDeque<Py<PyAny>>>);
 

@@ -1,8 +1,8 @@
 //! An awaitable for what comes later: its tasks wait in a queue.
 //!
-//! It is a coroutine for asyncio, too (`send`, `throw`, `close`): `create_task(receive())` works as it does with servers
-//! whose `receive` is a coroutine function. As with a coroutine, nothing happens before it is awaited, so one that is
-//! never awaited takes nothing from the others.
+//! It is a coroutine for asyncio, too (`send`, `throw`, `close`): `create_task(receive())` works as it does with
+//! servers whose `receive` is a coroutine function. As with a coroutine, nothing happens before it is awaited, so one
+//! that is never awaited takes nothing from the others.
 
 use crate::{calls::stop_iteration, gil::GilCell, wait_queue::WaitQueue};
 use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, types::PyTuple};

@@ -1,7 +1,7 @@
 //! The state of a transport, and the Python objects that it holds.
 //!
-//! Invariant: it is only touched through [`GilCell::with`], never across a call into Python, which may close the transport
-//! or replace its protocol at any time. So the state is read again after every call.
+//! Invariant: it is only touched through [`GilCell::with`], never across a call into Python, which may close the
+//! transport or replace its protocol at any time. So the state is read again after every call.
 
 use super::{flow::Flow, queue::Queue, receiver::Receiver, socket::Socket};
 use crate::{core::LoopCore, gil::GilCell};

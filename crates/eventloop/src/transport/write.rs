@@ -1,8 +1,8 @@
 //! Writing: what is written is held until the current turn of the loop ends, then sent in one system call.
 //!
-//! So three writes cost one system call, and a peer is woken once. Whatever would notice the delay (closing, ending the
-//! stream, asking for the buffer's size, much data, a loop that does not run) flushes at once. What the socket does not
-//! take is sent when it is writable.
+//! So three writes cost one system call, and a peer is woken once. Whatever would notice the delay (closing, ending
+//! the stream, asking for the buffer's size, much data, a loop that does not run) flushes at once. What the socket
+//! does not take is sent when it is writable.
 
 use super::{
     backpressure,

@@ -1,11 +1,12 @@
-//! What the loop's wait means to the worker: its page of the scoreboard, the attendant, and the end when it fails.
+//! What the worker does when its loop waits: marks its page of the scoreboard, wakes the attendant, and exits if the
+//! wait fails.
 
 use hostler_eventloop::{Observer, forked, is_parked};
 use hostler_sys::{attendant, board, own, process};
 use hostler_wire::ExitStatus;
 use std::{os::fd::RawFd, panic};
 
-/// Tells siblings, the master and the attendant what the loop does.
+/// Passes the loop's waits on to the scoreboard and the attendant, and claims its descriptors.
 pub(crate) struct WorkerObserver;
 
 impl Observer for WorkerObserver {
@@ -13,7 +14,7 @@ impl Observer for WorkerObserver {
         board::parked(true);
     }
 
-    /// Before the GIL is waited for: a loop that cannot have it is blocked.
+    /// Before waiting for the GIL: a loop that cannot get it is blocked.
     fn unparked(&self) {
         board::parked(false);
     }
@@ -31,17 +32,17 @@ impl Observer for WorkerObserver {
     }
 }
 
-/// Ends the process when the wait itself fails: nothing that Python owns may be dropped without the GIL.
+/// Exits when the wait itself fails, since nothing that Python owns may be dropped without the GIL.
 ///
-/// For the worker, once. What fails the wait is an application that closes descriptors which are not its own.
-pub(super) fn end_with_failed_waits() {
+/// Called once, by the worker. The wait fails when the application closes descriptors that are not its own.
+pub(super) fn exit_when_waits_fail() {
     let tell = panic::take_hook();
     panic::set_hook(Box::new(move |panicked| {
-        // A process that the application forked, back from it, finds the worker's runtime without descriptors.
+        // In a process that the application forked the worker's runtime has no descriptors.
         forked::exit_if_forked_without_gil();
         let lost = own::has_lost();
         if lost {
-            tracing::error!("the application has closed descriptors that are not its own: the worker ends");
+            tracing::error!("the application has closed descriptors that are not its own: the worker exits");
         } else {
             tell(panicked);
         }

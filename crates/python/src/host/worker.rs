@@ -2,7 +2,7 @@
 
 use super::{
     observe::{self, Duties},
-    waits::end_with_failed_waits,
+    waits::exit_when_waits_fail,
 };
 use crate::{
     asgi::AsgiApp,
@@ -37,7 +37,7 @@ pub(super) fn run(py: Python<'_>, context: WorkerContext) -> u8 {
     if !context.is_told_to_boot() {
         return ExitStatus::Clean.code();
     }
-    end_with_failed_waits();
+    exit_when_waits_fail();
     context.take();
     let role = title::Role::Worker(context.assignment.slot.index);
     let name = context.settings.options.process.name.as_deref();
