@@ -24,6 +24,9 @@ pub(crate) fn builder(settings: &Http) -> http1::Builder {
         // Without `pipeline_flush`: the batch coalesces pipelined responses anyway, and hyper's way delays a response for
         // as long as a part of the next request is there, in memory without limit.
         .max_buf_size(settings.max_buffer.bytes());
+    if let Some(max_headers) = settings.max_headers {
+        builder.max_headers(max_headers);
+    }
     builder
 }
 

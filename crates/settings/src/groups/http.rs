@@ -14,6 +14,9 @@ settings! {
         /// The largest size of a connection's read buffer, and so of a request's head.
         #[option("http1-buffer-size", default = ByteSize(417_792), range(8_192, 1 << 30))]
         pub max_buffer: ByteSize,
+        /// The most headers of a request; the response to more is 431. Unset, it is 100, which needs no allocation.
+        #[option("http1-max-headers", default = None, range(1, 16_384))]
+        pub max_headers: Option<usize>,
         /// How long a client may take to send a request's head (RFC 9112 §2.1).
         #[option(
             "http1-header-read-timeout", default = Duration::from_secs(30), unit(Unit::Milliseconds), range(1, 60_000)

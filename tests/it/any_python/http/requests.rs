@@ -90,3 +90,17 @@ fn keep_alive_can_be_turned_off() {
     assert_eq!(conn.get("/pid").status, 200);
     assert!(conn.is_closed());
 }
+
+#[test]
+fn the_number_of_headers_is_limited() {
+    let asked = |server: &Server, headers: usize| {
+        let many: String = (0..headers).map(|number| format!("x-{number}: 1\r\n")).collect();
+        let mut conn = server.connect();
+        conn.send(format!("GET /pid HTTP/1.1\r\nhost: t\r\n{many}\r\n"));
+        conn.reply().unwrap().status
+    };
+    let server = Server::app("asgi_app:app").start();
+    assert_eq!((asked(&server, 99), asked(&server, 100)), (200, 431));
+    let server = Server::app("asgi_app:app").option("http1-max-headers", 200).start();
+    assert_eq!((asked(&server, 199), asked(&server, 200)), (200, 431));
+}
