@@ -10,15 +10,15 @@ use hostler_sys::{
 use hostler_wire::{ExitStatus, Failure, ListenerInfo, MAX_LISTENING_SOCKETS};
 use std::{io, os::fd::OwnedFd, path::Path};
 
-/// What was bound.
+/// The listeners of this server.
 #[derive(Default)]
 pub(crate) struct Bound {
     pub(crate) listeners: Vec<Listening>,
-    /// Unix sockets that we made and will remove.
+    /// Unix sockets that this server created and removes at the end.
     pub(crate) files: Vec<OwnFile>,
 }
 
-/// Binds what the configuration names, save what another server leaves to this one.
+/// Binds the configured addresses, except those whose sockets are inherited from a predecessor.
 pub(crate) fn all(config: &Config, predecessor: Option<&mut Predecessor>) -> Result<Bound, Failure> {
     let mut bound = Bound::default();
     let mut wanted = config.settings.listen.addresses();
@@ -45,7 +45,7 @@ pub(crate) fn all(config: &Config, predecessor: Option<&mut Predecessor>) -> Res
         let failure = Failure::new(ExitStatus::Config, format!("{sockets} listening sockets are too many"));
         return Err(failure
             .because(format!("no more than {MAX_LISTENING_SOCKETS} can be passed to workers"))
-            .hint("use --accept shared, which needs one for each address"));
+            .hint("use --accept shared, which needs one per address"));
     }
     bound.files.append(&mut inherited);
     Ok(bound)
@@ -60,7 +60,8 @@ fn activated() -> Vec<i32> {
 }
 
 impl Bound {
-    /// Takes what the predecessor has, whatever address it was made for: systemd's sockets have none.
+    /// Takes over the predecessor's listeners: those of the wanted addresses, or those that a service manager passed to it,
+    /// which have no configured address.
     fn inherit(&mut self, predecessor: &mut Predecessor, wanted: &mut Vec<Bind>) {
         wanted.retain(|bind| match predecessor.take_listener(&bind.to_string()) {
             Some((info, sockets)) => {
@@ -75,7 +76,7 @@ impl Bound {
         }
     }
 
-    /// Removes what was made, so that nothing is half done; what another server made and still uses stays.
+    /// Removes the Unix sockets created here after a failure; those of a predecessor stay.
     fn unmake(&self) {
         for file in &self.files {
             let _ = file.remove();
@@ -95,7 +96,7 @@ impl Bound {
 
     fn unix(&mut self, path: &Path, config: &Config) -> Result<(ListenerInfo, OwnedFd), Failure> {
         let shown = format!("unix:{}", path.display());
-        // A path of our own choice must mean the same after a worker changed its directory.
+        // Absolute, because --working-dir changes the directory of workers.
         let path = std::path::absolute(path).map_err(|error| refused(&shown, &error, 0))?;
         let mode = config.settings.listen.uds_permissions.map(|mode| mode.0);
         let (socket, made) =
@@ -154,13 +155,13 @@ fn refused(address: &str, error: &io::Error, port: u16) -> Failure {
     let failure = cannot_listen(address, error);
     match error.kind() {
         io::ErrorKind::AddrInUse => failure.hint(
-            "another program, or another hostler, serves there; stop it or choose another address",
+            "another program, or another hostler, listens there; stop it or choose another address",
         ),
         io::ErrorKind::PermissionDenied if (1..1024).contains(&port) => failure.hint(
-            "ports below 1024 need CAP_NET_BIND_SERVICE: use a port from 1024 on, let systemd bind it, or give the capability",
+            "ports below 1024 need CAP_NET_BIND_SERVICE: use a port from 1024 on, let systemd bind it, or grant the capability",
         ),
         io::ErrorKind::AddrNotAvailable => failure
-            .hint("this machine does not have that address; 0.0.0.0 and [::] stand for all that it has"),
+            .hint("this machine does not have that address; 0.0.0.0 and [::] stand for all of its addresses"),
         _ => failure,
     }
 }

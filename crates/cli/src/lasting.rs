@@ -1,9 +1,9 @@
-//! What a reload does not change of the server as a whole: each such option says so in its declaration.
+//! Options that a reload does not apply: their declarations say so.
 
 use hostler_settings::{OnReload, Settings};
 use tracing::warn;
 
-/// Says which changes wait for an upgrade.
+/// Logs which changed options wait for an upgrade or a start.
 pub(crate) fn tell_changes(before: &Settings, now: &Settings) {
     let changed = now.changed(before).into_iter().filter(|option| option.reload == OnReload::Kept);
     let options: Vec<_> = changed.map(|option| option.name).collect();

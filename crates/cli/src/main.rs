@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 fn main() -> ExitCode {
     hostler_sys::title::init();
-    // Nothing can be told if this fails; what follows is not worth less for it.
+    // There is nowhere to report a failure of this; go on without a log.
     let _ = logging::open(Destination::StandardError);
     logging::tell_panics();
     let args: Vec<OsString> = std::env::args_os().collect();
@@ -33,14 +33,14 @@ fn main() -> ExitCode {
     ExitCode::from(status.code())
 }
 
-/// Tells the user why there is no server; returns the status to exit with.
+/// Prints why the server did not start; returns the exit status.
 fn report(failure: &Failure) -> ExitStatus {
     let causes: Vec<&str> = failure.cause.as_deref().into_iter().collect();
     hostler_master::report::print(&failure.message, &causes, failure.hint.as_deref(), None);
     failure.status
 }
 
-/// A server that is to replace another one reads what that one has read.
+/// A server that replaces another (an upgrade) reads the same files again.
 fn reading() -> Reading {
     if upgrades() { Reading::Again } else { Reading::First }
 }
@@ -82,7 +82,7 @@ fn generation_spec(config: &Config, listeners: &[ListenerSettings], spawner: Spa
     GenerationSpec::new(settings, spawner)
 }
 
-/// Reads the configuration again, for a reload. Addresses stay: their sockets are open.
+/// Reads the configuration again, for a reload. Listeners stay as they are.
 fn reread(
     args: &[OsString],
     listeners: &[ListenerSettings],
@@ -92,7 +92,7 @@ fn reread(
     {
         Ok(Outcome::Run(config)) => config,
         Ok(Outcome::Print(_)) => {
-            let message = "the configuration asks for a printed text, not for a server";
+            let message = "the configuration says to print something, not to serve";
             return Err(Failure::new(ExitStatus::Config, message));
         }
         Err(failure) => return Err(failure),
@@ -102,7 +102,7 @@ fn reread(
     Ok(generation_spec(&config, listeners, spawner))
 }
 
-/// Sends log lines to the file that was asked for.
+/// Opens `--log-file`.
 fn open_log(config: &Config) -> Result<(), Failure> {
     let Some(path) = &config.settings.log.file else { return Ok(()) };
     logging::open(Destination::File(path)).map_err(|error| {
@@ -112,7 +112,7 @@ fn open_log(config: &Config) -> Result<(), Failure> {
     })
 }
 
-/// The pid file is written when all workers serve; that it can be is seen to now.
+/// The pid file is written when all workers serve; checked now, so that the start fails early.
 fn check_pid_file(config: &Config) -> Result<(), Failure> {
     let Some(path) = &config.settings.process.pid_file else { return Ok(()) };
     let wrong = |cause: String, hint: &str| {
@@ -138,7 +138,7 @@ fn lost_predecessor(error: std::io::Error) -> Failure {
         .hint("HOSTLER_UPGRADE is set by hostler itself, on SIGUSR2; unset it")
 }
 
-/// What the user should know before anything is served.
+/// Logs options that do not do what they say.
 fn report_settings(config: &Config) {
     if !config.not_yet_in_effect.is_empty() {
         warn!("not yet in effect: {}", config.not_yet_in_effect.join(", "));
@@ -147,12 +147,13 @@ fn report_settings(config: &Config) {
     if matches!(event_loop, EventLoop::Rloop | EventLoop::Winloop) {
         warn!(
             asked = event_loop.name(),
-            "hostler's own event loop is used instead; --loop asyncio and --loop uvloop are there for those who need them"
+            "hostler's own event loop is used instead; --loop asyncio and --loop uvloop run those"
         );
     }
 }
 
-/// The command that starts the mold: a Python that loads the extension and waits for messages.
+/// The command that starts the mold (the process workers are forked from): a Python that loads the extension and waits
+/// for messages.
 fn mold(config: &Config, reading: Reading) -> Result<MoldCommand, Failure> {
     let python = python::choose(config.settings.app.python.as_deref(), &config.identity)?;
     let extension = python::extension_for(&python)?;
@@ -163,7 +164,7 @@ fn mold(config: &Config, reading: Reading) -> Result<MoldCommand, Failure> {
             "-c".into(),
             include_str!("bootstrap.py").into(),
             extension.into(),
-            // Room for process titles, which are written over the arguments.
+            // Room for the process title, which overwrites the arguments.
             " ".repeat(512).into(),
         ],
         env: env_files(config, reading)?,
@@ -191,7 +192,7 @@ fn print(text: &str) -> ExitStatus {
     use std::io::{ErrorKind, Write};
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // A reader that has seen enough, such as `head`.
+        // The reader closed the pipe, as `head` does.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => ExitStatus::Failed,
         Ok(()) | Err(_) => ExitStatus::Clean,
     }

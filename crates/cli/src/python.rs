@@ -11,15 +11,15 @@ use std::{
     time::Duration,
 };
 
-/// What the chosen interpreter says of itself.
+/// Has an interpreter describe itself, as JSON.
 const PROBE: &str = "import json, sys, sysconfig; print(json.dumps({\
     'executable': sys.executable, 'major': sys.version_info[0], 'minor': sys.version_info[1], \
     'version': sys.version.split()[0], 'implementation': sys.implementation.name, \
     'free_threaded': bool(sysconfig.get_config_var('Py_GIL_DISABLED'))}))";
-/// In every extension; behind it stand the Python it was built for and the version of hostler.
+/// Stands in every extension, before the Python it was built for and the version of hostler.
 const MARKER: &[u8] = b"hostler-extension-for:";
-/// How long an interpreter may take to say what it is: at a reload the master waits for it.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an interpreter may take to describe itself: at a reload the master blocks on it.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 const OLDEST: (u32, u32) = (3, 10);
 
 /// A Python that can run applications.
@@ -69,9 +69,9 @@ pub(crate) fn choose(asked: Option<&Path>, identity: &Identity) -> Result<Python
 
 fn ask(program: &Path, identity: &Identity) -> Result<Answer, Failure> {
     let mut command = Command::new(program);
-    // The interpreter may be the user's own file.
+    // As the workers' user: the interpreter may be a file of that user, which root must not run.
     let output = identity::run_as(&mut command, identity)
-        .and_then(|()| output_within(command.args(["-I", "-S", "-c", PROBE]), PATIENCE));
+        .and_then(|()| output_within(command.args(["-I", "-S", "-c", PROBE]), PROBE_TIMEOUT));
     let output = output.map_err(|error| match &identity.user {
         Some((user, name)) if error.kind() == ErrorKind::PermissionDenied => {
             let user = if name.is_empty() { user.to_string() } else { format!("`{name}`") };
@@ -126,11 +126,11 @@ fn candidates(here: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// What an extension is for. It is looked for in blocks: the master asks at each reload, and a whole extension in memory
-/// would be many times what the master has otherwise.
+/// The Python that an extension was built for. The file is searched in blocks: the master does this at each reload, and
+/// a whole extension in memory would be many times the master's size.
 fn built_for(mut file: impl Read) -> Option<String> {
     const BLOCK: u64 = 64 << 10;
-    /// The marker and what stands behind it are no longer than this.
+    /// The longest marker with the text behind it, in bytes.
     const LONGEST: usize = 128;
     let mut seen = Vec::new();
     loop {
@@ -144,7 +144,7 @@ fn built_for(mut file: impl Read) -> Option<String> {
         if read == 0 {
             return None;
         }
-        // A marker may have begun at the end of this block.
+        // A marker may begin at the end of this block.
         let keep = start.unwrap_or(seen.len().saturating_sub(LONGEST));
         seen.drain(..keep);
     }

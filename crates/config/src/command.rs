@@ -28,7 +28,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
     }
 }
 
-/// The command line as it is parsed: any text is a value, for errors are ours.
+/// The command line as it is parsed: any text is a value, because the errors about values are ours.
 fn command() -> Command {
     let positional = Arg::new(POSITIONAL).help("The application, as module:attribute").index(1);
     let mut command = Command::new("hostler")
@@ -45,7 +45,7 @@ fn command() -> Command {
     command
 }
 
-/// The command line as man page and completions show it: with the values to choose from, and where files are named.
+/// The command line as man page and completions show it: with possible values, and which values are paths.
 pub(crate) fn described() -> Command {
     Settings::options().fold(command(), |command, option| {
         command.mut_arg(option.name, |argument| match option.shape {

@@ -12,7 +12,7 @@ use hostler_wire::{Failure, Identity};
 pub struct Config {
     /// The options.
     pub settings: Settings,
-    /// Whether the user said where to listen; otherwise sockets that a service manager passed go first.
+    /// Whether an address was set; otherwise sockets that a service manager passed take precedence over the default.
     pub binds_chosen: bool,
     /// The user that the application runs as.
     pub identity: Identity,
@@ -46,7 +46,7 @@ fn refuse_what_is_not_served(layers: &Layers) -> Result<(), Failure> {
         let message = format!("--{} {text} cannot be used ({source})", option.name);
         Err(source.failure(message).because(cause).hint(hint))
     };
-    let one_thread = "a worker has one thread, so that none of its requests waits for a lock";
+    let one_thread = "a worker has one thread, so that no request waits for a lock";
     let scale = "use --workers to use more processors";
     if app.target.is_none() {
         return Err(layers
@@ -69,7 +69,7 @@ fn refuse_what_is_not_served(layers: &Layers) -> Result<(), Failure> {
         WorkerCount::Fixed(count) => count <= MAX_SOCKETS,
     };
     if listen.accept == Accept::PerWorker && !few {
-        let cause = "so many sockets cannot be passed on";
+        let cause = "so many sockets cannot be passed to workers";
         return refused(Listen::accept(), cause, "use --accept shared, or fewer workers");
     }
     if !supervision.respawn_failed_workers {

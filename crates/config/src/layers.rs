@@ -12,7 +12,7 @@ pub(crate) struct Layers {
     given: BTreeMap<&'static str, Given>,
 }
 
-/// What a source says of an option.
+/// The value that a source gives an option.
 #[derive(Clone, Debug)]
 pub(crate) struct Given {
     pub(crate) option: &'static Declaration,
@@ -21,7 +21,7 @@ pub(crate) struct Given {
 }
 
 impl Layers {
-    /// Reads environment and file beside what the command line gave.
+    /// Adds environment and file to what the command line gave.
     pub(crate) fn collect(
         argv: Vec<Given>,
         env: &dyn Fn(&str) -> Option<String>,
@@ -39,7 +39,7 @@ impl Layers {
         Ok(layers)
     }
 
-    /// What was said before wins.
+    /// Adds a layer below those added before, which take precedence.
     fn add(&mut self, layer: Vec<Given>) {
         for given in layer {
             self.given.entry(given.option.name).or_insert(given);
@@ -51,7 +51,7 @@ impl Layers {
         self.given.get(option.name).map_or(&Source::Default, |given| &given.source)
     }
 
-    /// Whether somebody set it.
+    /// Whether any source set it.
     pub(crate) fn is_set(&self, option: &Declaration) -> bool {
         self.given.contains_key(option.name)
     }
@@ -61,12 +61,12 @@ impl Layers {
         self.given.get(option.name).and_then(|given| given.texts.last()).map_or("", String::as_str)
     }
 
-    /// The value of an option cannot be used, which shows only beside other values, or on this system.
+    /// An error for a value that is well-formed, but cannot be used beside other values or on this system.
     pub(crate) fn invalid(&self, option: &Declaration) -> Failure {
         self.source(option).invalid(option, self.text(option))
     }
 
-    /// The options that were set and do nothing yet: name, value, source.
+    /// The options that were set and have no effect yet: name, value, source.
     pub(crate) fn not_in_effect(&self) -> Vec<String> {
         let set = Settings::options().filter(|option| option.effect == Effect::Later);
         set.filter_map(|option| {
@@ -95,7 +95,7 @@ impl Layers {
 }
 
 impl Given {
-    /// Has the option take this value.
+    /// Sets the option to this value.
     fn apply(&self, settings: &mut Settings) -> Result<(), Failure> {
         let last = self.texts.last().map_or("", String::as_str);
         if let Effect::Refused(instead) = self.option.effect
@@ -104,7 +104,7 @@ impl Given {
             let message = format!("--{} cannot be used ({})", self.option.name, self.source);
             return Err(self.source.failure(message).because(instead));
         }
-        // No text is the same as none.
+        // Empty text means unset.
         if self.option.shape == Shape::Text && last.is_empty() {
             return Ok(());
         }

@@ -36,14 +36,14 @@ use std::{ffi::OsString, io};
 pub enum Outcome {
     /// Serve.
     Run(Box<Config>),
-    /// Print this and leave.
+    /// Print this and exit.
     Print(String),
 }
 
 /// Reads the command line (with the program's name first) and the environment.
 ///
 /// # Errors
-/// For what is wrong in either, or in the file that they name.
+/// For an unknown option, a value that an option does not take, options that exclude each other, or a file that cannot be read.
 pub fn parse(
     args: impl IntoIterator<Item = OsString>,
     env: &dyn Fn(&str) -> Option<String>,

@@ -1,13 +1,13 @@
-//! Reading files that options name, for the first time and again.
+//! Reading files that options name, at the start and again.
 
 use std::{io, os::unix::fs::FileTypeExt, path::Path};
 
 /// Whether files are read for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// At a start: whatever can be read will do, such as the pipe of a shell's `<(…)`.
+    /// At the start: pipes are fine, such as those of a shell's `<(…)`.
     First,
-    /// At a reload or an upgrade: a pipe has said what it had to say.
+    /// At a reload or an upgrade: pipes are refused, they have been read.
     Again,
 }
 
@@ -15,7 +15,7 @@ impl Reading {
     /// The text of a file.
     ///
     /// # Errors
-    /// The kernel's; `Unsupported` for a pipe that was read before: it would be waited for for ever, or seem empty.
+    /// The kernel's; `Unsupported` for a pipe that was read before: reading it again would block, or give nothing.
     pub fn text(self, path: &Path) -> io::Result<String> {
         let kind = std::fs::metadata(path)?.file_type();
         if self == Self::Again && (kind.is_fifo() || kind.is_socket()) {
