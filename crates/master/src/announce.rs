@@ -107,13 +107,13 @@ impl Announcer {
                 owned_files.retain(|file| file.path() != path);
                 owned_files.push(made);
                 if again {
-                    info!(path = %path.display(), "the pid file is written, after all");
+                    info!(path = %path.display(), "pid file written");
                 }
             }
             Err(error) => {
                 self.retry_at = Some(Instant::now() + RETRY);
                 if !again {
-                    warn!(path = %path.display(), %error, "the pid file could not be written: it is tried again");
+                    warn!(path = %path.display(), %error, "cannot write the pid file: retrying");
                 }
             }
         }

@@ -104,7 +104,7 @@ impl Fleet {
             Ok(message) => message.map(|(message, _)| message),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             Err(error) => {
-                debug!(%error, "cannot read what the worker says");
+                debug!(%error, "cannot read the worker's message");
                 None
             }
         }
@@ -120,7 +120,7 @@ impl Fleet {
         if let Some(worker) = self.workers.get(&id)
             && let Err(error) = worker.channel.send(message, descriptors)
         {
-            debug!(worker = worker.assignment.slot.index, %error, "the worker does not listen");
+            debug!(worker = worker.assignment.slot.index, %error, "cannot send to the worker");
         }
     }
 }

@@ -144,7 +144,7 @@ pub fn worker_count(wanted: WorkerCount) -> u16 {
             // Honours affinity and the cgroup's quota.
             let count = std::thread::available_parallelism().map_or(1, usize::from);
             let count = u16::try_from(count).unwrap_or(1024);
-            info!(workers = count, "one worker for each processor that may be used");
+            info!(workers = count, "one worker per available processor");
             count
         }
     }

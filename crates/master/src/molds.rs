@@ -121,7 +121,7 @@ impl Molds {
         for (pid, kill_at) in &mut self.leaving {
             if kill_at.is_some_and(|at| now >= at) {
                 *kill_at = None;
-                debug!(pid, "a mold that is not needed any more does not leave, and is killed");
+                debug!(pid, "a mold that is no longer needed does not exit: it is killed");
                 let _ = process::signal(*pid, SIGKILL);
             }
         }

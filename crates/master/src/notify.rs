@@ -146,7 +146,7 @@ impl Notifier {
         while let Some(text) = self.unsent.front() {
             match hostler_sys::socket::send_datagram(socket, text.as_bytes()) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) => debug!(%error, "the service manager does not listen"),
+                Err(error) => debug!(%error, "cannot notify the service manager"),
                 Ok(()) => {}
             }
             self.unsent.pop_front();

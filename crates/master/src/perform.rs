@@ -40,7 +40,7 @@ impl Master {
             Action::GiveUp(generation) => self.give_up(generation),
             Action::StopSuccessor { quickly } => self.upgrade.stop(quickly),
             Action::KillSuccessor => self.upgrade.kill(),
-            Action::NotUpgraded => error!("not upgraded: the other server ended; this one goes on"),
+            Action::NotUpgraded => error!("not upgraded: the new server exited; this one keeps serving"),
             Action::HandedOver => self.handed_over(),
             Action::TookBack => self.took_back(events),
             Action::CrashLoop(slot, wait) => self.report_crash_loop(slot, wait),
@@ -54,7 +54,7 @@ impl Master {
                 worker = worker.assignment.slot.index,
                 pid = worker.pid,
                 reason = name_of_reason(reason),
-                "worker retires"
+                "worker told to drain"
             );
         }
         self.fleet.tell(id, &ToWorker::Drain { hand_over });
@@ -70,11 +70,11 @@ impl Master {
     fn report_crash_loop(&self, slot: SlotId, wait: Duration) {
         let next_attempt_seconds = wait.as_secs_f64();
         if slot.group == GroupId::HTTP {
-            return error!(worker = slot.index, next_attempt_seconds, "worker fails again and again");
+            return error!(worker = slot.index, next_attempt_seconds, "worker is in a crash loop");
         }
         let companion = self.plan.spec.companions.iter().find(|companion| companion.id == slot.group);
         let companion = companion.map(|companion| companion.name.as_str());
-        error!(companion, next_attempt_seconds, "companion fails again and again");
+        error!(companion, next_attempt_seconds, "companion is in a crash loop");
     }
 
     /// Has the worker write its stacks, for [`Master::terminate`] to read.
@@ -108,7 +108,7 @@ impl Master {
             requests,
             at = at.as_deref(),
             %stacks,
-            "worker hangs: it is replaced and terminated"
+            "worker is stuck: it is replaced and terminated"
         );
         self.signal(pid, SIGTERM);
         if let Some(worker) = self.fleet.get_mut(id).filter(|_| cause == KillCause::BootTimeout) {
@@ -154,14 +154,14 @@ impl Master {
         error!(
             generation = generation.0,
             serving = self.arbiter.generation().0,
-            "not reloaded: the running workers serve on"
+            "not reloaded: the running workers keep serving"
         );
         self.announcer.reload_ended(&self.arbiter);
     }
 
     fn superseded(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
         self.retain_generations(events, |kept| kept != generation);
-        info!(generation = generation.0, "a later reload replaces the one that was under way");
+        info!(generation = generation.0, "reload superseded by a later one");
     }
 
     /// Keeps some generations. Of the births in the others nobody will hear: who is born nonetheless finds its channel
@@ -187,27 +187,22 @@ impl Master {
         let Some(mold) = self.molds.get(generation).and_then(GenerationEntry::mold) else { return };
         let state = proc::state(mold.pid);
         if mold.ready {
-            warn!(
-                generation = generation.0,
-                pid = mold.pid,
-                state,
-                "the mold forks no workers, and is killed"
-            );
+            warn!(generation = generation.0, pid = mold.pid, state, "mold forks no workers: it is killed");
         } else {
             error!(
                 generation = generation.0,
                 pid = mold.pid,
                 state,
-                "the mold was not ready within the boot timeout, and is killed"
+                "mold was not ready within the boot timeout: it is killed"
             );
         }
         self.signal(mold.pid, SIGKILL);
         if !mold.ready && generation == self.arbiter.generation() {
             self.report_start_failure(&Failure {
                 status: ExitStatus::Boot,
-                message: "the Python process that forks workers was not ready within --boot-timeout".into(),
+                message: "the mold (the Python process that workers are forked from) was not ready within --boot-timeout".into(),
                 cause: Some("with --preload it imports the application: does that hang?".into()),
-                hint: Some("without --preload a worker that hangs is reported with its stacks".into()),
+                hint: Some("without --preload a worker that is stuck is reported with its stacks".into()),
             });
         }
     }

@@ -36,15 +36,14 @@ impl Predecessor {
             return Ok(None);
         }
         let channel = Channel::from(process::take_descriptor(upgrade::DESCRIPTOR)?);
-        let (left, descriptors) = channel
-            .recv::<serde_json::Value>()?
-            .ok_or_else(|| invalid("the server to be replaced sent nothing"))?;
+        let (left, descriptors) =
+            channel.recv::<serde_json::Value>()?.ok_or_else(|| invalid("the old server sent nothing"))?;
         let Inheritance { descriptors: names, listeners, owned_files, .. } = understood(left)?;
         let mut bundle = Bundle::received(names, descriptors)?;
         let handover = (bundle.take(Descriptor::HandoverReceiver)?, bundle.take(Descriptor::HandoverSender)?);
         let sockets = bundle.take_all(Descriptor::Listener);
         if sockets.len() != listeners.iter().map(|listener| listener.sockets).sum::<usize>() {
-            return Err(invalid("not all sockets of the server to be replaced arrived"));
+            return Err(invalid("not all sockets of the old server arrived"));
         }
         let mut sockets = sockets.into_iter();
         let listeners = listeners
@@ -83,7 +82,7 @@ impl Predecessor {
 
     /// Says that this server serves.
     pub(crate) fn take_over(&self) {
-        info!("this server serves; the one before it leaves");
+        info!("this server serves; the old one exits");
         self.tell(FromSuccessor::Serves);
     }
 
@@ -91,7 +90,7 @@ impl Predecessor {
         if let Some(channel) = &self.channel
             && let Err(error) = channel.send(&message, &[])
         {
-            warn!(%error, "the server before this one does not listen");
+            warn!(%error, "cannot send to the old server");
         }
     }
 
@@ -105,10 +104,7 @@ impl Predecessor {
             Ok(Some((message, _))) => Some(message),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             gone => {
-                debug!(
-                    error = gone.err().map(|error| error.to_string()),
-                    "the server before this one is gone"
-                );
+                debug!(error = gone.err().map(|error| error.to_string()), "the old server is gone");
                 self.channel = None;
                 None
             }
@@ -137,7 +133,7 @@ impl Master {
     pub(crate) fn receive_from_predecessor(&mut self, events: &mut VecDeque<Event>) {
         let Some(predecessor) = &mut self.plan.predecessor else { return };
         while let Some(ToSuccessor::Stop { quickly }) = predecessor.message() {
-            info!(quickly, "the server before this one was told to stop, and this one stops, too");
+            info!(quickly, "the old server was told to stop: this one stops too");
             if quickly {
                 events.push_back(Event::StopQuickly);
             } else if !self.arbiter.is_stopping() {

@@ -70,9 +70,9 @@ impl Master {
     fn companion_ended(&mut self, id: WorkerId, status: WaitStatus, events: &mut VecDeque<Event>) {
         let Some(Running { name, pid }) = self.companions.remove(&id) else { return };
         if self.arbiter.was_told_to_exit(id) {
-            info!(companion = name, pid, %status, "companion ended");
+            info!(companion = name, pid, %status, "companion exited");
         } else {
-            warn!(companion = name, pid, %status, "companion ended");
+            warn!(companion = name, pid, %status, "companion exited");
         }
         events.push_back(Event::Exited(id));
     }
@@ -86,11 +86,11 @@ impl Master {
         let crash = stacks::of_crash(status, &worker.stacks);
         let hung_at = self.fleet.remove(id).and_then(|worker| worker.samples.hung_at);
         if status == WaitStatus::Exited(0) && requests.is_empty() {
-            info!(worker = slot.index, pid, %status, "worker ended");
+            info!(worker = slot.index, pid, %status, "worker exited");
         } else if let Some((at, stacks)) = crash {
             error!(worker = slot.index, pid, %status, requests, at, %stacks, "worker crashed");
         } else {
-            warn!(worker = slot.index, pid, %status, requests, "worker ended");
+            warn!(worker = slot.index, pid, %status, requests, "worker exited");
         }
         let planned = self.arbiter.is_stopping() || self.arbiter.was_told_to_exit(id);
         if !self.arbiter.ever_served() && !planned {
@@ -114,9 +114,9 @@ impl Master {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
                     // What it made is unknown from here on.
-                    error!(%error, "the mold says what cannot be understood, and is killed");
+                    error!(%error, "invalid message from the mold: it is killed");
                     let _ = process::signal(mold.pid, nix::libc::SIGKILL);
-                    return self.mold_lost(generation, "it was not understood", events);
+                    return self.mold_lost(generation, "it sent an invalid message", events);
                 }
             }
         }
@@ -188,7 +188,7 @@ impl Master {
                     events.push_back(Event::Ready(id));
                 }
                 FromWorker::ReachedRequestLimit => {
-                    info!(worker = slot.index, pid, "worker answered as many requests as it may");
+                    info!(worker = slot.index, pid, "worker reached its maximum number of requests");
                     events.push_back(Event::Recycle(id, RecycleReason::MaxRequests));
                 }
                 FromWorker::Draining => info!(worker = slot.index, pid, "worker draining"),
@@ -211,7 +211,7 @@ impl Master {
         if self.arbiter.ever_served() {
             let slot = self.fleet.get(id).map_or(0, |worker| worker.assignment.slot.index);
             let cause = failure.cause.as_deref().unwrap_or_default();
-            error!(worker = slot, "worker cannot boot: {}\n{cause}", failure.message);
+            error!(worker = slot, "worker failed to boot: {}\n{cause}", failure.message);
         }
         self.start_failed(failure, events);
         events.push_back(Event::BootFailed(id, failure.status));
@@ -249,11 +249,13 @@ impl Master {
             return;
         }
         if again {
-            warn!(how, "mold ended; workers go on, a new mold follows");
+            warn!(how, "mold exited: workers keep serving, a new mold is started");
         }
         let failure = Failure {
             status: ExitStatus::Boot,
-            message: "the Python process that forks workers ended before anything was served".into(),
+            message:
+                "the mold (the Python process that workers are forked from) exited before anything was served"
+                    .into(),
             cause: Some(how.into()),
             hint: Some("what it printed above tells more; does this Python start by itself?".into()),
         };
@@ -266,7 +268,7 @@ fn died_booting(status: WaitStatus, hung_at: Option<String>) -> Failure {
         return Failure {
             status: ExitStatus::Boot,
             message: "a worker was not ready within --boot-timeout".into(),
-            cause: Some(format!("it was held up at {at}")),
+            cause: Some(format!("it is blocked at {at}")),
             hint: Some("the log above has all stacks; a larger --boot-timeout allows more time".into()),
         };
     }
@@ -276,7 +278,7 @@ fn died_booting(status: WaitStatus, hung_at: Option<String>) -> Failure {
     };
     Failure {
         status: ExitStatus::Boot,
-        message: "a worker ended before it served".into(),
+        message: "a worker exited before it served".into(),
         cause: Some(format!("it {how}")),
         hint: Some("what it printed above tells more".into()),
     }

@@ -228,7 +228,7 @@ impl Master {
         if !self.arbiter.is_replaced() {
             for file in &self.plan.owned_files {
                 if let Err(error) = file.remove() {
-                    warn!(path = %file.path().display(), %error, "cannot remove what the server made");
+                    warn!(path = %file.path().display(), %error, "cannot remove a file that the server created");
                 }
             }
         }

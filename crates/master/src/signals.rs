@@ -51,7 +51,7 @@ impl Master {
     /// the application anew.
     pub(crate) fn reload(&mut self, events: &mut VecDeque<Event>) {
         if self.arbiter.is_stopping() {
-            return info!(signal = "SIGHUP", "not reloaded: the server stops");
+            return info!(signal = "SIGHUP", "not reloaded: the server is stopping");
         }
         self.announcer.reloading();
         let spec = match &self.plan.reload {
@@ -62,7 +62,7 @@ impl Master {
             Ok(spec) => spec,
             Err(failure) => {
                 let cause = failure.cause.as_deref().unwrap_or_default();
-                error!(cause, "not reloaded: {}; the running workers serve on", failure.message);
+                error!(cause, "not reloaded: {}; the running workers keep serving", failure.message);
                 if !self.arbiter.is_reloading() {
                     self.announcer.reload_ended(&self.arbiter);
                 }
@@ -94,11 +94,11 @@ impl Master {
         };
         let target = match Target::open(path) {
             Ok(target) => target,
-            Err(error) => return warn!(path = %path.display(), %error, "the log file could not be reopened"),
+            Err(error) => return warn!(path = %path.display(), %error, "cannot reopen the log file"),
         };
         for (_, mold) in self.molds.running() {
             if let Err(error) = mold.channel.send(&ToMold::ReopenLog, &target.descriptors()) {
-                warn!(%error, "the mold does not listen");
+                warn!(%error, "cannot send to the mold");
             }
         }
         let workers: Vec<_> = self.fleet.all().map(|(id, _)| id).collect();
@@ -107,7 +107,7 @@ impl Master {
         }
         match hostler_sys::logging::write_to(target) {
             Ok(()) => info!(path = %path.display(), "log file reopened"),
-            Err(error) => warn!(path = %path.display(), %error, "the log file could not be reopened"),
+            Err(error) => warn!(path = %path.display(), %error, "cannot reopen the log file"),
         }
     }
 }

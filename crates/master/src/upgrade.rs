@@ -137,7 +137,7 @@ impl Upgrade {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Ok(None) => *link = Link::Signals,
                 Err(error) => {
-                    error!(pid, %error, "the other server says what cannot be understood, and is killed");
+                    error!(pid, %error, "invalid message from the new server: it is killed");
                     *link = Link::Signals;
                     self.kill();
                     break;
@@ -150,21 +150,21 @@ impl Upgrade {
     /// Tells the successor to stop.
     pub(crate) fn stop(&self, quickly: bool) {
         let Some(Successor { pid, link }) = &self.0 else { return };
-        info!(pid, quickly, "the other server is told to stop, too");
+        info!(pid, quickly, "telling the new server to stop too");
         let told = match link {
             Link::Channel(channel) => channel.send(&ToSuccessor::Stop { quickly }, &[]),
             Link::Signals => process::signal(*pid, if quickly { SIGINT } else { SIGTERM }),
         };
         if let Err(error) = told {
-            debug!(pid, %error, "the other server does not listen");
+            debug!(pid, %error, "cannot send to the new server");
         }
     }
 
     pub(crate) fn kill(&self) {
         let Some(pid) = self.pid() else { return };
-        warn!(pid, "the other server is killed");
+        warn!(pid, "killing the new server");
         if let Err(error) = process::signal(pid, SIGKILL) {
-            error!(pid, %error, "cannot signal the other server");
+            error!(pid, %error, "cannot signal the new server");
         }
     }
 
@@ -172,7 +172,7 @@ impl Upgrade {
     pub(crate) fn forward(&self, signal: i32) -> bool {
         let Some(pid) = self.pid() else { return false };
         if let Err(error) = process::signal(pid, signal) {
-            error!(pid, signal, %error, "cannot signal the other server");
+            error!(pid, signal, %error, "cannot signal the new server");
         }
         true
     }
@@ -181,11 +181,11 @@ impl Upgrade {
     pub(crate) fn ended(&mut self, status: WaitStatus, took_over: bool) -> Ended {
         let pid = self.0.take().map(|successor| successor.pid);
         if let Some(heir) = took_over.then(proc::other_master).flatten() {
-            info!(pid, %status, heir, "the other server ended and left its place to another one");
+            info!(pid, %status, heir, "the new server exited and was replaced by another one");
             self.0 = Some(Successor { pid: heir, link: Link::Signals });
             return Ended::Replaced(heir);
         }
-        info!(pid, %status, "the other server ended");
+        info!(pid, %status, "the new server exited");
         Ended::Gone(Event::SuccessorEnded { clean: status == WaitStatus::Exited(0) })
     }
 }
@@ -209,16 +209,16 @@ impl Master {
     /// Starts the successor.
     pub(crate) fn upgrade(&mut self, events: &mut VecDeque<Event>) {
         if !self.arbiter.can_upgrade() {
-            return warn!("an upgrade or a stop is under way already");
+            return warn!("not upgraded: an upgrade or a stop is already in progress");
         }
         match self.upgrade.begin(&self.plan, &self.resources) {
             Ok(pid) => {
-                info!(pid, "upgrading: another server is started");
+                info!(pid, "upgrading: new server started");
                 self.children.add(pid, Child::Successor);
                 events.push_back(Event::UpgradeBegan);
             }
             Err(error) => {
-                error!(%error, "not upgraded: the program could not be started; this server goes on")
+                error!(%error, "not upgraded: cannot start the program; this server keeps serving")
             }
         }
     }
@@ -226,7 +226,7 @@ impl Master {
     /// The arbiter has left everything to the successor.
     pub(crate) fn handed_over(&mut self) {
         if let Some(pid) = self.upgrade.pid() {
-            info!(pid, "upgraded: the other server serves, this one leaves");
+            info!(pid, "upgraded: the new server serves, this one exits");
             self.announcer.main_process(pid);
         }
     }
@@ -247,7 +247,7 @@ impl Master {
 
     /// This server is the service again.
     pub(crate) fn took_back(&mut self, events: &mut VecDeque<Event>) {
-        error!("the server that had taken over ended; this one serves again");
+        error!("the new server exited: this one serves again");
         self.announcer.take_back();
         // A reload that the upgrade overtook is over.
         let serving = self.arbiter.generation();
@@ -261,7 +261,7 @@ impl Master {
         if std::mem::replace(&mut self.duty, duty) == duty || duty == Duty::Serve {
             return;
         }
-        info!(pid = self.upgrade.pid(), "as PID 1 this process stays to pass signals on");
+        info!(pid = self.upgrade.pid(), "staying as PID 1 to forward signals to the new server");
         for generation in self.molds.stop_all() {
             // It needs no worker until this server serves again.
             let status = self.dispatch(Event::CannotSpawn(generation));

@@ -71,7 +71,7 @@ impl Watch {
 fn suspended(late: Duration) -> Option<Event> {
     (late > SUSPENDED_AFTER).then(|| {
         let late_seconds = late.as_secs_f64();
-        warn!(late_seconds, "the machine or the master was suspended: all deadlines move by that");
+        warn!(late_seconds, "the machine or the master was suspended: all deadlines move");
         Event::Suspended(late)
     })
 }
@@ -101,7 +101,7 @@ fn measure_memory(arbiter: &Arbiter, fleet: &mut Fleet, molds: &Molds) -> Vec<Ev
         samples.over_memory = if memory_kib > limit_kib { samples.over_memory + 1 } else { 0 };
         if samples.over_memory == memory_samples {
             let (number, pid) = (worker.assignment.slot.index, worker.pid);
-            info!(worker = number, pid, memory_kib, limit_kib, "worker has too much memory");
+            info!(worker = number, pid, memory_kib, limit_kib, "worker exceeds its memory limit");
             events.push(Event::Recycle(id, RecycleReason::Memory));
         }
     }

@@ -273,7 +273,7 @@ impl Case<'_> {
         (self.record.ended + SLACK >= stop.at + millis(GRACE)).then_some(Cause::GraceOver)
     }
 
-    /// Its worker ended no sooner than it may when it was told to drain.
+    /// Its worker exited no sooner than it may when it was told to drain.
     fn grace_over(&self) -> bool {
         let gone = match self.record.port {
             Some(port) => self.history.owner_gone(port),

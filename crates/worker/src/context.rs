@@ -80,7 +80,7 @@ impl WorkerContext {
                 Ok(Some((ToWorker::LameDuck, _))) => {}
                 Ok(Some((ToWorker::Drain { .. } | ToWorker::Quit, _)) | None) => return false,
                 Err(error) => {
-                    tracing::debug!(%error, "the master's word to boot cannot be heard");
+                    tracing::debug!(%error, "cannot read the master's message to boot");
                     return false;
                 }
             }

@@ -32,9 +32,9 @@ impl Order {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::LameDuck => "lame duck",
-            Self::Drain { hand_over: true } => "drain, idle connections go to other workers",
+            Self::Drain { hand_over: true } => "drain and hand over idle connections",
             Self::Drain { hand_over: false } => "drain",
-            Self::Quit => "leave at once",
+            Self::Quit => "exit at once",
             Self::Orphaned => "the master is gone",
         }
     }
@@ -67,7 +67,7 @@ impl Control {
     /// Tells the master something. A master that is gone is noticed by [`Control::next_order`].
     pub(crate) fn tell(&self, message: &FromWorker) {
         if let Err(error) = self.channel.send(message, &[]) {
-            tracing::debug!(%error, "the master does not listen");
+            tracing::debug!(%error, "cannot send to the master");
         }
     }
 

@@ -97,11 +97,11 @@ impl<A: App<Body: Unpin>> Running for Http<A> {
             Cut::GraceOver => self.report_cut(),
             Cut::Told(order) => {
                 let (open, requests) = (self.open(), self.in_flight());
-                warn!(order, open, requests, "told to leave at once: requests in flight are cut");
+                warn!(order, open, requests, "told to exit at once: requests in flight are cut");
             }
         }
         if let Some(work) = self.connections.cancel_background() {
-            warn!(work, "work that went on after its answer is cancelled");
+            warn!(work, "background work that outlived its response is cancelled");
             // What it does about that comes before the end of the application.
             let _ = timeout(CANCEL_LIMIT, self.connections.background_ended()).await;
         }
@@ -124,7 +124,7 @@ impl<A: App<Body: Unpin>> Http<A> {
         if open > 0 && requests.is_empty() {
             info!(
                 open,
-                "graceful timeout: connections are closed whose clients do not leave; no request is in flight"
+                "graceful timeout: closing connections that clients keep open; no request is in flight"
             );
         } else if open > 0 {
             warn!(open, requests, "graceful timeout: requests in flight are cut");
@@ -160,7 +160,7 @@ impl<A: App<Body: Unpin>> Http<A> {
         if timeout(IDLE_LINGER, self.connections.all_ended()).await.is_err() {
             // A client that connected meanwhile would not be served.
             self.acceptor.empty_queues().await;
-            debug!(after = began.elapsed().as_secs_f64(), "idle connections are closed");
+            debug!(after_seconds = began.elapsed().as_secs_f64(), "idle connections are closed");
             self.connections.close_idle();
             self.connections.all_ended().await;
         }

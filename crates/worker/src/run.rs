@@ -123,7 +123,7 @@ impl<R: Running> Worker<R> {
     }
 }
 
-/// Tells the master why this worker cannot boot.
+/// Tells the master why this worker failed to boot.
 pub fn announce_failure(channel: &Channel, failure: Failure) {
     match channel.send(&FromWorker::Failed(failure), &[]) {
         // It is dead, or has given this worker's generation up already, for the same reason most likely.

@@ -31,7 +31,7 @@ fn connections_are_spread_evenly_before_and_after_a_reload() {
         let server = Server::app("supervised:app").option("workers", workers).start();
         spread_evenly(&server, workers);
         server.signal(Signal::SIGHUP);
-        server.wait_for("worker ended", workers);
+        server.wait_for("worker exited", workers);
         spread_evenly(&server, workers);
         server.stop();
     }
@@ -60,7 +60,7 @@ fn connections_in_a_stuck_workers_own_queue_are_taken_by_siblings() {
     let server = Server::app("supervised:app").option("workers", 4).option("accept", "per-worker").start();
     one_hung_worker(&server);
     server.signal(Signal::SIGTTOU);
-    server.wait_for("worker ended", 1);
+    server.wait_for("worker exited", 1);
     for _ in 0..50 {
         assert_eq!(server.connect().get("/pid").status, 200);
     }

@@ -27,7 +27,7 @@ fn a_companion_that_crashes_is_started_again_and_the_workers_are_not_touched() {
     let server = beside(RUNS).start();
     let workers = server.workers();
     kill(pid(&server, 1), Signal::SIGKILL).unwrap();
-    server.wait_for("companion ended", 1);
+    server.wait_for("companion exited", 1);
     pid(&server, 2);
     assert_eq!(server.workers(), workers);
     assert_eq!(server.connect().get("/pid").status, 200);
@@ -37,7 +37,7 @@ fn a_companion_that_crashes_is_started_again_and_the_workers_are_not_touched() {
 #[test]
 fn a_companion_that_ends_at_once_is_started_ever_more_slowly_and_the_server_serves() {
     let server = beside("exit 3").start();
-    server.wait_for("companion fails again and again", 1);
+    server.wait_for("companion is in a crash loop", 1);
     let log = server.log();
     assert!(log.contains("exited with code 3"), "{log}");
     assert_eq!(server.connect().get("/pid").status, 200);
@@ -50,13 +50,13 @@ fn a_reload_keeps_companions_and_a_stop_ends_them_after_the_workers() {
     let first = pid(&server, 1);
     server.signal(Signal::SIGHUP);
     server.wait_for(" reloaded generation=1", 1);
-    server.wait_for("worker ended", 2);
+    server.wait_for("worker exited", 2);
     assert!(kill(first, None).is_ok(), "it is the same process as before");
-    assert!(!server.log().contains("companion ended"));
+    assert!(!server.log().contains("companion exited"));
     server.signal(Signal::SIGTERM);
-    server.wait_for("companion ended", 1);
+    server.wait_for("companion exited", 1);
     let log = server.log();
-    let last_worker = log.rfind("worker ended").unwrap();
+    let last_worker = log.rfind("worker exited").unwrap();
     assert!(log.find("companion stopping").unwrap() > last_worker, "{log}");
     server.wait_empty();
 }

@@ -23,7 +23,7 @@ fn partial_requests_of_any_length_survive_reloads() {
     for reload in 1..=3 {
         server.signal(Signal::SIGHUP);
         server.wait_for(&format!(" reloaded generation={reload}"), 1);
-        server.wait_for("worker ended", workers * reload);
+        server.wait_for("worker exited", workers * reload);
     }
     for (number, conn) in begun.iter_mut().enumerate() {
         conn.send("x\r\n\r\n");
@@ -43,7 +43,7 @@ fn idle_connections_move_to_the_successor_with_partial_requests() {
     let mut halfway = server.connect();
     halfway.send("GET /pid HTTP/1.1\r\nho");
     server.signal(Signal::SIGHUP);
-    server.wait_for("worker ended", 1);
+    server.wait_for("worker exited", 1);
     let after = idle.get("/pid").text();
     assert_ne!(before, after);
     halfway.send("st: t\r\n\r\n");
@@ -65,7 +65,7 @@ fn idle_connections_of_unix_sockets_move_too() {
     };
     let before = ask();
     server.signal(Signal::SIGHUP);
-    server.wait_for("worker ended", 1);
+    server.wait_for("worker exited", 1);
     assert_ne!(ask(), before);
     server.stop();
 }
@@ -78,7 +78,7 @@ fn a_worker_without_room_for_descriptors_loses_no_connection_that_is_handed_over
     let open = proc::descriptors(stays);
     limit_files(stays, (0..).filter(|number| !open.contains_key(number)).nth(4).unwrap());
     server.signal(Signal::SIGTTOU);
-    server.wait_for("worker ended", 1);
+    server.wait_for("worker exited", 1);
     // It takes as many as it can, and logs that there are more.
     server.wait_for("cannot accept", 1);
     limit_files(stays, 4096);
@@ -108,7 +108,7 @@ fn a_connection_that_cannot_be_handed_over_is_still_served() {
     begun.send("x\r\n\r\n");
     assert_eq!(begun.reply().unwrap().text(), drains.to_string());
     // Without a partial request it needs no file, and is handed over.
-    server.wait_for("worker ended", 1);
+    server.wait_for("worker exited", 1);
     assert_ne!(begun.get("/pid").text(), drains.to_string());
     server.stop();
 }
@@ -125,7 +125,7 @@ fn connections_in_the_handover_queue_are_served_at_a_stop() {
     blocking.send("GET /block/2 HTTP/1.1\r\nhost: t\r\n\r\n");
     server.wait_for("blocks now", 1);
     server.signal(Signal::SIGTTOU);
-    server.wait_for("worker ended", 1);
+    server.wait_for("worker exited", 1);
     for conn in &mut moving {
         conn.send("GET /pid HTTP/1.1\r\nhost: t\r\n\r\n");
     }

@@ -36,7 +36,7 @@ fn reloads_and_upgrades_of_native_workers_cost_no_request() {
     load.wait_for(100);
     server.signal(Signal::SIGHUP);
     server.wait_for(" reloaded generation=1", 1);
-    server.wait_for("worker ended", 2);
+    server.wait_for("worker exited", 2);
     assert_ne!(idle.get("/pid").text(), before);
     server.signal(Signal::SIGUSR2);
     assert_eq!(server.wait_exit_of_master().code(), Some(0));
@@ -71,7 +71,7 @@ fn a_hung_native_worker_is_reported_and_replaced() {
     let server = supervised().start();
     let mut hung = server.connect();
     hung.send("GET /block HTTP/1.1\r\nhost: t\r\n\r\n");
-    server.wait_for("worker hangs", 1);
+    server.wait_for("worker is stuck", 1);
     assert!(server.log().contains("GET /block"), "{}", server.log());
     server.wait_for("worker ready", 3);
     assert_eq!(server.connect().get("/pid").status, 200);
@@ -131,7 +131,7 @@ fn workers_of_an_upgrade_inherit_no_channel_of_the_masters() {
     server.wait_for(" reloaded generation=1", 1);
     server.wait_for("reason=\"reload\"", 2);
     // Two of each of the three generations, but the last.
-    server.wait_for("worker ended", 4);
+    server.wait_for("worker exited", 4);
     assert_eq!(forked_beside_the_old_one, sockets_of_workers(&server), "{}", server.log());
     kill(Pid::from_raw(successor), Signal::SIGTERM).unwrap();
     server.wait_empty();
@@ -149,7 +149,7 @@ fn a_worker_of_a_successor_that_crashed_is_not_taken_for_a_server() {
     server.wait_for("a request waits", 1);
     let before = server.processes();
     server.signal(Signal::SIGUSR2);
-    server.wait_for("upgraded: the other server serves", 1);
+    server.wait_for("upgraded: the new server serves", 1);
     let successor = server.processes().into_iter().filter(|pid| !before.contains(pid)).min().unwrap();
     kill(Pid::from_raw(successor), Signal::SIGKILL).unwrap();
     server.wait_for("this one serves again", 1);

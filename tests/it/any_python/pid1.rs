@@ -19,7 +19,7 @@ fn as_pid_1_orphans_are_reaped_and_nothing_else_happens() {
     let is_zombie = |pid: &i32| proc::state(*pid) == Some('Z');
     server.wait_until("every orphan reaped", || !proc::members(server.master()).iter().any(is_zombie));
     assert_eq!(server.log().matches("worker ready").count(), 2, "{}", server.log());
-    assert!(!server.log().contains("worker ended"), "{}", server.log());
+    assert!(!server.log().contains("worker exited"), "{}", server.log());
     let first = server.child_of(server.master()).unwrap();
     kill(Pid::from_raw(first), Signal::SIGTERM).unwrap();
     server.wait_for("stopped", 1);
@@ -34,7 +34,7 @@ fn an_upgraded_pid_1_stays_to_forward_signals() {
     let server = Server::app("supervised:app").option("workers", 1).wrapped(AS_PID_1).start();
     let first = server.child_of(server.master()).unwrap();
     kill(Pid::from_raw(first), Signal::SIGUSR2).unwrap();
-    server.wait_for("stays to pass signals on", 1);
+    server.wait_for("to forward signals to the new server", 1);
     assert_eq!(server.connect().get("/pid").status, 200);
     kill(Pid::from_raw(first), Signal::SIGTERM).unwrap();
     server.wait_for("stopped", 2);
@@ -50,8 +50,8 @@ fn as_pid_1_one_upgrade_follows_another() {
     let (server, first) = upgraded_as_pid_1();
     for upgrades in 2..=3 {
         kill(Pid::from_raw(first), Signal::SIGUSR2).unwrap();
-        server.wait_for("upgraded: the other server serves", upgrades);
-        server.wait_for("left its place to another one", upgrades - 1);
+        server.wait_for("upgraded: the new server serves", upgrades);
+        server.wait_for("was replaced by another one", upgrades - 1);
         assert_eq!(server.connect().get("/pid").status, 200);
     }
     kill(Pid::from_raw(first), Signal::SIGHUP).unwrap();
@@ -72,7 +72,7 @@ fn as_pid_1_a_drained_server_takes_the_service_back() {
         assert_eq!(server.connect().get("/pid").status, 200);
         if crashes == 1 {
             kill(Pid::from_raw(first), Signal::SIGUSR2).unwrap();
-            server.wait_for("stays to pass signals on", 2);
+            server.wait_for("to forward signals to the new server", 2);
         }
     }
     stop_pid_1(server, first);
@@ -83,7 +83,7 @@ fn upgraded_as_pid_1() -> (Server, i32) {
     let server = Server::app("supervised:app").option("workers", 1).wrapped(AS_PID_1).start();
     let first = server.child_of(server.master()).unwrap();
     kill(Pid::from_raw(first), Signal::SIGUSR2).unwrap();
-    server.wait_for("stays to pass signals on", 1);
+    server.wait_for("to forward signals to the new server", 1);
     (server, first)
 }
 

@@ -88,11 +88,11 @@ fn a_reload_that_fails_changes_no_number_of_workers() {
         fs::write(&place.config, format!("workers = {wanted}\n")).unwrap();
         fs::write(&place.state, "fail").unwrap();
         server.signal(Signal::SIGHUP);
-        server.wait_for("not reloaded: the running workers serve on", if wanted == 1 { 1 } else { 2 });
+        server.wait_for("not reloaded: the running workers keep serving", if wanted == 1 { 1 } else { 2 });
     }
     let load = Load::start(address, "/", 2);
     load.wait_for(100);
-    assert!(!server.log().contains("worker retires"), "{}", server.log());
+    assert!(!server.log().contains("worker told to drain"), "{}", server.log());
     // Master, mold and four workers.
     server.wait_until("six processes", || server.processes().len() == 6);
     fs::write(&place.config, "workers = 2\n").unwrap();
@@ -114,7 +114,7 @@ fn workers_have_the_limits_of_their_own_generation() {
     server.signal(Signal::SIGHUP);
     server.wait_for(" reloaded generation=1", 1);
     server.wait_for("reason=\"reload\"", 1);
-    server.wait_for("worker ended", 1);
+    server.wait_for("worker exited", 1);
     let load = Load::start(address, "/", 2);
     server.wait_for("reason=\"max-requests\"", 3);
     assert_eq!(load.end().failures, Vec::<String>::new());
@@ -152,7 +152,7 @@ fn a_worker_that_is_forked_after_its_generation_ended_exits() {
     let mold = pid_in(&server.log(), "mold ready");
     kill(Pid::from_raw(mold), Signal::SIGSTOP).unwrap();
     kill(Pid::from_raw(server.workers()[0]), Signal::SIGKILL).unwrap();
-    server.wait_for("worker ended", 1);
+    server.wait_for("worker exited", 1);
     server.signal(Signal::SIGHUP);
     server.wait_for(" reloaded generation=1", 1);
     // It was told to fork another worker before the reload.

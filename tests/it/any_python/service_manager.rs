@@ -87,7 +87,7 @@ fn a_failed_upgrade_sends_nothing_to_the_service_manager() {
     receive(&manager, "READY=1");
     fs::write(&state, "fail").unwrap();
     upgrade(&server);
-    server.wait_for("not upgraded: the other server ended; this one goes on", 1);
+    server.wait_for("not upgraded: the new server exited; this one keeps serving", 1);
     // A reload that fails before it begins ends for the service manager, too.
     fs::write(&config, "workers = \"many\"\n").unwrap();
     server.signal(Signal::SIGHUP);

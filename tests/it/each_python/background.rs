@@ -138,7 +138,7 @@ fn work_after_a_response_is_finished_before_a_reload_and_a_recycle() {
         // The successor serves while the old one works.
         while server.connect().get("/pid").text() == old {}
         server.wait_for("done raw old", 1);
-        server.wait_for("worker ended", 1);
+        server.wait_for("worker exited", 1);
         assert!(!server.log().contains("cancelled"), "{}", server.log());
         server.signal(Signal::SIGTERM);
         assert!(server.wait_exit().success());
@@ -155,7 +155,7 @@ fn work_that_outlasts_the_graceful_timeout_is_cancelled_and_logged() {
         server.signal(Signal::SIGTERM);
         assert!(server.wait_exit().success());
         let log = server.log();
-        let told: Vec<&str> = log.lines().filter(|line| line.contains("went on after its answer")).collect();
+        let told: Vec<&str> = log.lines().filter(|line| line.contains("outlived its response")).collect();
         assert!(told.len() == 1 && told[0].contains("work=\"GET /work "), "{log}");
         let cancelled = if asgi { "cancelled raw long" } else { "cancelled rsgi long" };
         assert!(log.contains(cancelled) && !log.contains("Traceback") && !log.contains("are cut"), "{log}");

@@ -27,7 +27,7 @@ fn system_calls_of_c_code_take_their_time_although_the_loop_is_observed() {
         }
         server.wait_for("event loop blocked", 3);
         let log = server.log();
-        assert!(log.contains("GET /poll/3") && !log.contains("worker ended"), "{log}");
+        assert!(log.contains("GET /poll/3") && !log.contains("worker exited"), "{log}");
         server.stop();
     }
 }
@@ -88,7 +88,7 @@ fn a_slow_callback_is_logged_with_its_line_and_its_worker_lives() {
     server.wait_for("event loop blocked", 1);
     let log = server.log();
     assert!(log.contains("supervised.py:") && log.contains("in on_block"), "{log}");
-    assert!(!log.contains("worker ended"), "{log}");
+    assert!(!log.contains("worker exited"), "{log}");
     server.stop();
 }
 

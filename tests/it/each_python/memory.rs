@@ -75,7 +75,7 @@ fn memory_costs_no_request() {
     let load = load_on(&server);
     let grown = server.connect().get("/grow/150").text();
     server.wait_for("reason=\"max-rss\"", 1);
-    server.wait_for("worker ended", 1);
+    server.wait_for("worker exited", 1);
     nothing_lost(&load.end());
     assert_ne!(server.connect().get("/pid").text(), grown);
     server.stop();

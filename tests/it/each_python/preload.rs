@@ -33,8 +33,8 @@ fn the_boot_timeout_holds_for_an_import_in_the_mold() {
     let (server, address) = start(place.app().arg("--preload").option("boot-timeout", 3), 1);
     fs::write(&place.state, "hang").unwrap();
     server.signal(Signal::SIGHUP);
-    server.wait_for("the mold was not ready within the boot timeout, and is killed generation=1", 1);
-    server.wait_for("not reloaded: the running workers serve on", 1);
+    server.wait_for("mold was not ready within the boot timeout: it is killed generation=1", 1);
+    server.wait_for("not reloaded: the running workers keep serving", 1);
     assert_eq!(Conn::to(address).get("/").status, 200);
     server.wait_until("alone", || server.processes().len() == 3);
     server.stop();

@@ -74,7 +74,7 @@ fn processes_that_a_real_time_signal_ends_are_replaced() {
     server.wait_for("status=killed by signal 40", 1);
     server.wait_for("worker ready", 2);
     ends(server.child_of(server.master()).unwrap());
-    server.wait_for("mold ended", 1);
+    server.wait_for("mold exited", 1);
     server.wait_for("mold ready", 2);
     ends(server.workers()[1]);
     server.wait_for("worker ready", 3);

@@ -21,7 +21,7 @@ fn reload_costs_no_request_and_brings_new_code_and_environment() {
         fs::write(dir.join("env"), "VALUE=two\n").unwrap();
         server.signal(Signal::SIGHUP);
         server.wait_for(" reloaded generation=1", 1);
-        server.wait_for("worker ended", 2);
+        server.wait_for("worker exited", 2);
         nothing_lost(&load.end());
         assert_eq!(server.connect().get("/").text(), "code 2 VALUE=two");
         server.stop();
@@ -47,7 +47,7 @@ fn a_reload_that_fails_leaves_the_old_code_serving_and_a_corrected_one_replaces_
         fs::write(dir.join("changing.py"), application(3)).unwrap();
         server.signal(Signal::SIGHUP);
         server.wait_for(" reloaded generation=2", 1);
-        server.wait_for("worker ended", 2);
+        server.wait_for("worker exited", 2);
         nothing_lost(&load.end());
         assert!(server.connect().get("/").text().starts_with("code 3"));
         server.stop();
@@ -69,7 +69,7 @@ fn an_import_that_hangs_is_replaced_by_a_later_reload() {
         }
         fs::write(&place.state, "serve").unwrap();
         server.signal(Signal::SIGHUP);
-        server.wait_for("a later reload replaces the one that was under way generation=1", 1);
+        server.wait_for("reload superseded by a later one generation=1", 1);
         server.wait_for(" reloaded generation=2", 1);
         assert_eq!(Conn::to(address).get("/").status, 200);
         // The stuck processes are gone: master, mold and two workers remain.
@@ -88,7 +88,7 @@ fn a_reload_that_fails_shows_the_application_s_traceback_and_no_other() {
     // The mold is terminated while it forks, and its errors are not logged.
     for round in 1..=5 {
         server.signal(Signal::SIGHUP);
-        server.wait_for("not reloaded: the running workers serve on", round);
+        server.wait_for("not reloaded: the running workers keep serving", round);
         wait_until("gone", || server.processes().len() == 8);
     }
     let log = server.log();

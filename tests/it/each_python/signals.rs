@@ -52,7 +52,7 @@ fn a_mold_that_is_signalled_while_python_starts_goes_on() {
     let server =
         Server::app("hostile:app").option("workers", 1).env("PYTHONPATH", dir.to_str().unwrap()).start();
     assert_eq!(server.connect().get("/pid").status, 200);
-    assert!(!server.log().contains("mold ended"), "{}", server.log());
+    assert!(!server.log().contains("mold exited"), "{}", server.log());
     server.stop();
 }
 

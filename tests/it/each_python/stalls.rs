@@ -14,11 +14,11 @@ fn stalls_are_reported_with_request_and_line() {
         let mut conn = server.connect();
         conn.send(format!("GET {path} HTTP/1.1\r\nhost: t\r\n\r\n"));
         let begun = Instant::now();
-        server.wait_for("worker hangs", 1);
+        server.wait_for("worker is stuck", 1);
         let found = begun.elapsed();
         assert!(found > Duration::from_secs(1) && found < Duration::from_secs(15), "{found:?}");
         server.wait_for("worker ready", 2);
-        server.wait_for("worker ended", 1);
+        server.wait_for("worker exited", 1);
         assert_eq!(server.connect().get("/pid").status, 200);
         for text in expected {
             assert!(server.log().contains(text), "{text:?} is missing:\n{}", server.log());
@@ -39,7 +39,7 @@ fn waiting_and_streaming_beyond_the_stall_timeout_is_no_stall() {
     stream.send("GET /ticks/12 HTTP/1.1\r\nhost: t\r\n\r\n");
     assert_eq!(server.connect().get("/wait/3").text(), "waited");
     assert_eq!(stream.reply().unwrap().text(), "tick\n".repeat(12));
-    assert!(!server.log().contains("worker hangs"), "{}", server.log());
+    assert!(!server.log().contains("worker is stuck"), "{}", server.log());
     server.stop();
 }
 
@@ -58,12 +58,12 @@ fn a_worker_that_stalls_in_any_way_is_replaced_and_its_line_logged() {
         let path = format!("/{way}/60");
         let mut stuck = server.connect();
         stuck.send(format!("GET {path} HTTP/1.1\r\nhost: t\r\n\r\n"));
-        server.wait_for("worker hangs", count + 1);
+        server.wait_for("worker is stuck", count + 1);
         server.wait_for("worker ready", count + 2);
         let log = server.log();
-        let told = log.lines().rfind(|line| line.contains("worker hangs")).unwrap();
+        let told = log.lines().rfind(|line| line.contains("worker is stuck")).unwrap();
         assert!(told.contains(place) && told.contains(&format!("GET {path} ")), "{way}: {told}");
-        server.wait_for("worker ended", count + 1);
+        server.wait_for("worker exited", count + 1);
     }
     // Of the tasks too, if Python gets to run: not behind C code that holds the GIL, nor on a machine without time.
     assert!(server.log().contains("Stack for <Task 'Task-4' app>"), "{}", server.log());

@@ -72,7 +72,7 @@ fn a_boot_that_hangs_is_logged_with_the_applications_line() {
         let (code, log) = server.fail();
         assert_eq!(code, Some(3), "{log}");
         let place = format!("blocking.py:{} in", line_of("blocking.py", text));
-        let told = log.lines().find(|line| line.contains("worker hangs")).unwrap();
+        let told = log.lines().find(|line| line.contains("worker is stuck")).unwrap();
         assert!(told.contains("reason=\"boot-timeout\"") && told.contains(&place), "{told}");
         let last = &log[log.find("error: ").unwrap()..];
         assert!(last.contains("--boot-timeout") && last.contains(&place), "{last}");

@@ -113,7 +113,7 @@ fn a_worker_that_quits_accepts_nothing_during_its_shutdown() {
         assert_ne!(server.connect().get("/pid").text(), quits.to_string());
     }
     kill(Pid::from_raw(quits), Signal::SIGKILL).unwrap();
-    server.wait_for("worker ended", 1);
+    server.wait_for("worker exited", 1);
     server.signal(Signal::SIGQUIT);
     server.wait_empty();
 }

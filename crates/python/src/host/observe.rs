@@ -99,11 +99,11 @@ impl Observer {
         let at = written.ok().filter(|_| same).and_then(|text| stacks::place(&text, Some(self.thread)));
         let at = at.unwrap_or_else(|| "an unknown place".into());
         let requests = board::describe(&self.page.requests_in_flight());
-        let (pid, seconds) = (std::process::id(), blocked.lasted.as_secs_f64());
-        tracing::warn!(worker = self.worker, pid, at, requests, seconds, "event loop blocked");
+        let (pid, blocked_seconds) = (std::process::id(), blocked.lasted.as_secs_f64());
+        tracing::warn!(worker = self.worker, pid, at, requests, blocked_seconds, "event loop blocked");
     }
 
-    /// Writes what the master is to know if it finds that the worker hangs.
+    /// Writes what the master is to know if it finds that the worker is stuck.
     fn prepare_report(&self, blocked: Blocked, limit: Duration, file: &File) {
         let Ok(written) = self.ask(limit / LOOKS, true) else { return };
         if self.page.turns() == blocked.turn {

@@ -215,7 +215,7 @@ impl PyWorker {
         self.options(py, |options| options.wsgi.blocking_threads)
     }
 
-    /// Tells the master why this worker cannot boot; returns the exit code.
+    /// Tells the master why this worker failed to boot; returns the exit code.
     #[pyo3(signature = (kind, message, cause = None, hint = None))]
     fn fail(
         &self,

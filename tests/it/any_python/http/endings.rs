@@ -131,7 +131,7 @@ fn a_connection_accepted_as_a_stop_arrives_is_served() {
     let mut conn = server.connect();
     conn.send("GET /later/wait/0.2 HTTP/1.1\r\nhost: t\r\n\r\n");
     server.signal(Signal::SIGTERM);
-    server.wait_for("worker retires", 1);
+    server.wait_for("worker told to drain", 1);
     assert_eq!(conn.reply().unwrap().status, 200);
     server.wait_empty();
 }

@@ -110,7 +110,7 @@ fn workers_stopped_before_anything_served_fail_no_start() {
                 scene.server.wait_until("a second worker forked", || scene.workers() >= 2);
             }
         }
-        scene.server.wait_for("worker ended", 1);
+        scene.server.wait_for("worker exited", 1);
         fs::write(state_file("nofault"), "serve").unwrap();
         scene.server.signal(Signal::SIGHUP);
         assert!(scene.is_served("a corrected application"), "{}", scene.server.log());

@@ -45,7 +45,7 @@ fn a_successor_that_is_killed_before_it_serves_changes_nothing_and_leaves_nothin
     let successor = upgrade(&server);
     server.wait_for("mold ready", 2);
     signal(successor, Signal::SIGKILL);
-    server.wait_for("not upgraded: the other server ended; this one goes on", 1);
+    server.wait_for("not upgraded: the new server exited; this one keeps serving", 1);
     before.sort_unstable();
     server.wait_until("the same processes as before", || {
         let mut now = server.processes();
@@ -62,12 +62,12 @@ fn a_successor_that_is_killed_during_the_next_upgrade_leaves_one_service() {
     let mut server = slow_boot().start();
     let mut long = long_request(&server, 5);
     let second = upgrade(&server);
-    server.wait_for("upgraded: the other server serves", 1);
+    server.wait_for("upgraded: the new server serves", 1);
     signal(second, Signal::SIGUSR2);
     server.wait_for("mold ready", 3);
     signal(second, Signal::SIGKILL);
-    server.wait_for("left its place to another one", 1);
-    server.wait_for("this server serves; the one before it leaves", 2);
+    server.wait_for("was replaced by another one", 1);
+    server.wait_for("this server serves; the old one exits", 2);
     assert_eq!(long.reply().unwrap().text(), "waited");
     assert_eq!(server.wait_exit_of_master().code(), Some(0), "{}", server.log());
     assert!(!server.log().contains("serves again"), "{}", server.log());
@@ -91,7 +91,7 @@ fn when_the_successor_crashes_the_draining_server_takes_the_service_back() {
     let mut long = long_request(&server, 10);
     let mut idle: Vec<_> = (0..20).map(|_| server.connect()).collect();
     let successor = upgrade(&server);
-    server.wait_for("upgraded: the other server serves", 1);
+    server.wait_for("upgraded: the new server serves", 1);
     receive(&manager_socket, &format!("MAINPID={successor}"));
     for conn in &mut idle {
         assert_eq!(conn.get("/pid").status, 200);
@@ -113,7 +113,7 @@ fn when_the_successor_crashes_the_draining_server_takes_the_service_back() {
     assert_eq!(long.reply().unwrap().text(), "waited");
     // It can be upgraded again.
     server.signal(Signal::SIGUSR2);
-    server.wait_for("upgraded: the other server serves", 2);
+    server.wait_for("upgraded: the new server serves", 2);
     assert_eq!(server.wait_exit_of_master().code(), Some(0));
     let last: i32 = fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap();
     signal(last, Signal::SIGTERM);

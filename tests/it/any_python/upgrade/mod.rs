@@ -26,7 +26,7 @@ fn an_upgrade_costs_no_request_and_keeps_the_unix_socket() {
     assert_eq!(pid(), server.master());
     let load = load_on(&server);
     server.signal(Signal::SIGUSR2);
-    server.wait_for("upgraded: the other server serves", 1);
+    server.wait_for("upgraded: the new server serves", 1);
     assert_eq!(server.wait_exit_of_master().code(), Some(0));
     load.wait_for(100);
     nothing_lost(&load.end());
@@ -63,10 +63,10 @@ fn a_server_that_drains_longer_than_its_successor_leaves_the_socket_to_the_one_a
     let mut server = server.option("bind", format!("unix:{}", socket.display())).start();
     let mut conn = long_request(&server, 3);
     let second = upgrade(&server);
-    server.wait_for("upgraded: the other server serves", 1);
+    server.wait_for("upgraded: the new server serves", 1);
     signal(second, Signal::SIGUSR2);
     // The second server exits before the first, which still drains.
-    server.wait_for("the other server ended", 1);
+    server.wait_for("the new server exited", 1);
     assert_eq!(conn.reply().unwrap().status, 200);
     server.wait_exit_of_master();
     assert!(get_unix(&socket, "/pid").is_ok(), "{}", server.log());
@@ -94,7 +94,7 @@ fn an_upgrade_follows_the_link_that_the_program_was_started_by() {
     std::os::unix::fs::symlink("2", &next).unwrap();
     fs::rename(&next, &current).unwrap();
     let successor = upgrade(&server);
-    server.wait_for("this server serves; the one before it leaves", 1);
+    server.wait_for("this server serves; the old one exits", 1);
     assert_eq!(fs::read_link(format!("/proc/{successor}/exe")).unwrap(), dir.join("2/hostler"));
     assert_eq!(server.wait_exit_of_master().code(), Some(0));
     signal(successor, Signal::SIGTERM);
@@ -108,7 +108,7 @@ fn slow_boot() -> Builder {
 /// Starts an upgrade; returns the new server's process id.
 pub(crate) fn upgrade(server: &Server) -> i32 {
     server.signal(Signal::SIGUSR2);
-    server.wait_for("upgrading: another server is started", 1);
+    server.wait_for("upgrading: new server started", 1);
     let log = server.log();
     let line = log.lines().find(|line| line.contains("another server is started")).unwrap();
     line.rsplit_once("pid=").unwrap().1.parse().unwrap()

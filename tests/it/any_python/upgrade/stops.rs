@@ -24,7 +24,7 @@ fn a_stop_of_the_old_server_while_it_drains_stops_the_new_one_too() {
     let server = slow_boot().start();
     let mut long = long_request(&server, 4);
     upgrade(&server);
-    server.wait_for("upgraded: the other server serves", 1);
+    server.wait_for("upgraded: the new server serves", 1);
     server.signal(Signal::SIGTERM);
     // This is not a second stop: requests in flight are served.
     assert_eq!(long.reply().unwrap().text(), "waited");
@@ -39,7 +39,7 @@ fn a_stopped_successor_is_killed_when_the_server_is_told_to_stop() {
     server.wait_for("mold ready", 2);
     signal(successor, Signal::SIGSTOP);
     server.signal(Signal::SIGTERM);
-    server.wait_for("the other server is killed", 1);
+    server.wait_for("killing the new server", 1);
     assert_eq!(server.wait_exit_of_master().code(), Some(0), "{}", server.log());
     server.wait_empty();
 }
@@ -49,9 +49,9 @@ fn when_the_successor_is_told_to_stop_the_old_server_does_not_come_back() {
     let mut server = slow_boot().start();
     let mut long = long_request(&server, 4);
     let successor = upgrade(&server);
-    server.wait_for("upgraded: the other server serves", 1);
+    server.wait_for("upgraded: the new server serves", 1);
     signal(successor, Signal::SIGTERM);
-    server.wait_for("the other server ended", 1);
+    server.wait_for("the new server exited", 1);
     assert_eq!(long.reply().unwrap().text(), "waited");
     assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
     assert!(!server.log().contains("serves again"), "{}", server.log());

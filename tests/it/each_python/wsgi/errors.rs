@@ -87,7 +87,7 @@ fn an_application_that_hangs_beside_the_loop_is_found() {
     assert!(server.connect().get("/thread").text().starts_with("hostler-wsgi-"));
     let (go, mut conn) = (Go::new(), server.connect());
     send_get(&mut conn, &format!("/hold?{}", go.path().display()));
-    server.wait_for("worker hangs", 1);
+    server.wait_for("worker is stuck", 1);
     server.wait_for("worker ready", 2);
     assert_eq!(server.connect().get("/flag").text(), "set");
 }
