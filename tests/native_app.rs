@@ -1,4 +1,4 @@
-//! A native service that tells who it is, and hangs when asked to; with COMPANION, a shell script runs beside it.
+//! A native service that reports its process, and hangs when asked to; with COMPANION, a shell script runs beside it.
 
 use hostler::{Request, Response};
 use std::{convert::Infallible, env, process, process::ExitCode, thread, time::Duration};

@@ -49,7 +49,7 @@ def read_answer(sock):
     while b"\r\n\r\n" not in data:
         got = sock.recv(65536)
         if not got:
-            raise ConnectionError("closed before an answer")
+            raise ConnectionError("closed before a response")
         data += got
     head, _, body = data.partition(b"\r\n\r\n")
     length = int(re.search(rb"(?i)content-length: *(\d+)", head)[1])
@@ -90,7 +90,7 @@ def executed(a, command, count):
         # Workers are forked from the interpreter; the master has no part in a request.
         python = pathlib.Path(folder, "python")
         own = shlex.quote(sys.executable)
-        # What the server asks an interpreter first (-I) has to be answered in time.
+        # The interpreter's answers to the server's questions (-I) are needed in time.
         python.write_text(f'#!/bin/sh\n[ "$2" = -S ] || set -- valgrind --tool=callgrind {own} "$@"\n'
                           f'[ "$1" = valgrind ] || set -- {own} "$@"\nexec "$@"\n')
         python.chmod(0o755)

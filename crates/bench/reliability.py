@@ -11,7 +11,7 @@ hung      one of four workers blocked for 10 s; 500 requests on new connections,
 spread    80 connections over four workers; how many each has
 killed    kill -9 of a random worker every 200 ms under load; three workers
 
-Printed: refused, reset and 5xx answers, the slowest request, and what the scenario is about. `{workers}` in a command
+Printed: refused, reset and 5xx responses, the slowest request, and what the scenario is about. `{workers}` in a command
 is replaced by the number of workers that the scenario wants.
 """
 import argparse, collections, os, random, shlex, signal, socket, subprocess, sys, tempfile, threading, time
@@ -34,7 +34,7 @@ def get(port, path, kept=None, timeout=60):
     while b"\r\n\r\n" not in data:
         block = s.recv(65536)
         if not block:
-            raise ConnectionResetError("closed without an answer")
+            raise ConnectionResetError("closed without a response")
         data += block
     head, _, body = data.partition(b"\r\n\r\n")
     length = next((int(l.split(b":")[1]) for l in head.lower().split(b"\r\n") if l.startswith(b"content-length:")), 0)

@@ -103,7 +103,7 @@ async def on_stream(scope, receive, send):
 
 
 async def on_flood(scope, receive, send):
-    """Sends 100 MB to whoever reads; counts how much the server took."""
+    """Sends 100 MB; counts how much the server took."""
     SEEN["sent"] = 0
     await send({"type": "http.response.start", "status": 200, "headers": []})
     for _ in range(1600):
@@ -249,7 +249,7 @@ async def on_path(scope, receive, send):
 
 
 async def on_hints(scope, receive, send):
-    """Two hints before an answer that takes a while, and one that comes too late."""
+    """Two hints before a slow response, and one that comes too late."""
     assert "http.response.early_hint" in scope["extensions"]
     await asyncio.sleep(0)
     await send({"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload", b"</b.js>; rel=preload"]})
@@ -333,7 +333,7 @@ async def on_mistakes(scope, receive, send):
 
 
 async def on_stubborn(scope, receive, send):
-    """Swallows its cancellation, and answers all the same."""
+    """Ignores its cancellation and responds all the same."""
     try:
         await asyncio.sleep(60)
     except asyncio.CancelledError:

@@ -1,4 +1,4 @@
-"""Applications that go on after their answers: raw ASGI, Starlette and FastAPI."""
+"""Applications that go on after their responses: raw ASGI, Starlette and FastAPI."""
 
 import asyncio
 import sys
@@ -116,7 +116,7 @@ async def raw_work(scope, receive, send):
 
 
 async def raw_exact(scope, receive, send):
-    """Sends what it announced, and its last event when the server has let go of the answer."""
+    """Sends what it announced, and its last event when the server has dropped the response."""
     assert (await receive())["more_body"] is False
     listening = asyncio.create_task(receive())
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"10")]})
@@ -147,7 +147,7 @@ async def raw_pid(scope, receive, send):
 
 
 async def raw_gone(scope, receive, send):
-    """Works on although its client left before it was answered."""
+    """Works on although its client disconnected before the response."""
     tell("works for somebody")
     while (await receive())["type"] != "http.disconnect":
         pass

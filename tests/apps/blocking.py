@@ -131,13 +131,13 @@ def own_loop(_):
 
 
 def linger(_):
-    """Starts a thread that nobody ends, nor has to."""
+    """Starts a daemon thread that is not ended."""
     threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
     return "started"
 
 
 def soon(seconds):
-    """Blocks the loop when nobody waits for it."""
+    """Blocks the loop after the response."""
     asyncio.get_running_loop().call_later(0.1, time.sleep, float(seconds))
     return "soon"
 

@@ -1,4 +1,4 @@
-"""Answers whose every byte is known, for clients that read slowly, send slowly, or not at all: ASGI, WSGI and RSGI."""
+"""Responses whose every byte is known, for clients that read slowly, send slowly, or not at all: ASGI, WSGI and RSGI."""
 
 import os
 import time
@@ -14,7 +14,7 @@ def pattern(size, start=0):
 
 
 def plan(path, query):
-    """The body of an answer, and in how many pieces it is sent."""
+    """The body of a response, and in how many pieces it is sent."""
     asked = {name: values[-1] for name, values in parse_qs(query).items()}
     if path == "/bytes":
         return pattern(int(asked["n"])), int(asked.get("pieces", 1))

@@ -199,7 +199,7 @@ def answer(path):
     if name == "end":
         return json.dumps(end(int(argument))).encode()
     if name == "returns":
-        # The forked process comes back with an answer of its own, by whichever way.
+        # The forked process returns with a response of its own, in one of several ways.
         child = os.fork()
         if child == 0:
             if argument == "exit":

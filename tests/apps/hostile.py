@@ -119,6 +119,6 @@ def on_close(argument):
 
 
 def on_exit(argument):
-    """Ends the event loop, after this answer."""
+    """Ends the event loop, after this response."""
     asyncio.get_running_loop().call_later(0.05, sys.exit, 7)
     return "exits"

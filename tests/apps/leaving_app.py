@@ -31,9 +31,9 @@ def double(number):
 
 
 def begin(path):
-    """Begins work that nobody waits for, and returns at once."""
+    """Begins work in the background, and returns at once."""
     if path == "/thread":
-        # Whoever waits only for executors leaves without it.
+        # A worker that waits only for executors exits without it.
         threading.Thread(target=work, args=("thread", 0.3)).start()
     elif path == "/pool":
         POOL.submit(work, "pool")

@@ -30,13 +30,13 @@ async def on_never(receive, send):
 
 
 async def on_flood(receive, send):
-    """Sends for ever to who may not read."""
+    """Sends without end to a client that may not read."""
     tell("floods")
     try:
         while True:
             await send({"type": "websocket.send", "bytes": bytes(65536)})
     except (OSError, RuntimeError):
-        # The one is for who waited to send, the other for who sends after the end.
+        # The one is raised in a `send` that waited, the other in one after the end.
         tell(f"flooding ended, {(await receive())['code']}")
 
 

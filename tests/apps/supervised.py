@@ -1,4 +1,4 @@
-"""What the supervision tests ask for: an application that is slow to import, hangs, grows and tells who it is."""
+"""What the supervision tests ask for: an application that is slow to import, hangs, grows and reports its process."""
 
 import asyncio
 import os
@@ -65,7 +65,7 @@ async def on_extended(scope, argument, send):
 
 
 async def on_grow(argument, receive, send):
-    # Written, so that it takes room, and quickly, because nobody else is served meanwhile.
+    # Written, so that it takes room, and quickly, because no other request is served meanwhile.
     HELD.append(b"x" * (int(argument) * 1024 * 1024))
     await answer(send, os.getpid())
 
@@ -98,7 +98,7 @@ async def on_inherited(argument, receive, send):
 
 
 async def on_orphans(argument, receive, send):
-    """Leaves processes behind for whoever adopts orphans."""
+    """Leaves orphans behind."""
     count = int(argument)
     for _ in range(count):
         child = os.fork()

@@ -39,12 +39,12 @@ class Ask:
     def __init__(self, path, query):
         fields = dict(pair.partition("=")[::2] for pair in query.split("&"))
         if path != "/t" or "n" not in fields:
-            violation(f"a request that nobody sent: {path}?{query}")
+            violation(f"a request that was not sent: {path}?{query}")
         self.number = int(fields.get("n", 0))
         number = lambda name: int(fields.get(name, 0))
-        # How long the answer is, whether that is declared, and in how many pieces it comes.
+        # How long the response is, whether that is declared, and in how many pieces it comes.
         self.down, self.declared, self.pieces = number("down"), number("len") == 1, number("pieces")
-        # Pauses: between pieces, before the answer, with the thread blocked, between reads; work after the answer.
+        # Pauses: between pieces, before the response, with the thread blocked, between reads; work after the response.
         self.slow, self.wait, self.block = number("slow"), number("wait"), number("block")
         self.slowread, self.background = number("slowread"), number("bg")
         self.early, self.up = number("early") == 1, number("up")

@@ -14,7 +14,7 @@ def app(environ, start_response):
                 if ask.slowread:
                     time.sleep(ask.slowread / 1000)
         except OSError:
-            # The client broke off. The answer reaches nobody, or says 400.
+            # The client broke off. The response is not sent, or is a 400.
             start_response("400 Bad Request", [("x-number", str(ask.number)), ("content-length", "0")])
             return []
         ask.body_ended()

@@ -85,7 +85,7 @@ async def on_raced(scope, receive, send):
 
 
 async def on_kept(scope, receive, send):
-    """Keeps what it was given for ever, and calls it when all is over."""
+    """Keeps `receive` and `send`, and calls them after the request."""
     KEPT.append((receive, receive(), send))
     body = await read_body(receive)
     await answer(send, body)
@@ -130,7 +130,7 @@ async def on_while_sending(scope, receive, send):
 
 
 async def on_callbacks(scope, receive, send):
-    """Answers from a done-callback of a task, and receives in another one."""
+    """Responds from a done-callback of a task, and receives in another one."""
     done = asyncio.get_running_loop().create_future()
 
     def finish(task):

@@ -24,7 +24,7 @@ async def gives_up(awaitable):
 
 
 async def on_whole(scope, protocol):
-    """The whole body, for who is asked again after it gave up."""
+    """The whole body, on the second attempt."""
     for _ in range(3):
         assert await gives_up(protocol())
     tell("gave up")
@@ -58,20 +58,20 @@ async def on_watch(scope, protocol):
 
 
 async def on_afterwards(scope, protocol):
-    """Waits for the client's departure when it has its answer."""
+    """Waits for the disconnect after the response."""
     protocol.response_str(200, TEXT, "answered")
     await protocol.client_disconnect()
     tell("the client left afterwards")
 
 
 async def on_kept(scope, protocol):
-    """Answers before the body is read, and keeps the protocol for ever."""
+    """Responds before the body is read, and keeps the protocol."""
     KEPT.append(protocol)
     protocol.response_str(200, TEXT, "kept")
 
 
 async def on_late(scope, protocol):
-    """Reads what an answered request left."""
+    """Reads what is left of a request with a response."""
     wrong = []
     for attempt in (KEPT[-1], lambda: KEPT[-1].client_disconnect()):
         try:

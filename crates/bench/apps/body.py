@@ -1,4 +1,4 @@
-"""A request's body read, and an answer of 2 KB with five headers."""
+"""A request's body read, and a response of 2 KB with five headers."""
 
 BODY = b"x" * 2048
 HEADERS = [

@@ -1,4 +1,4 @@
-//! The answer that both native servers of the comparison give.
+//! The response of both native servers of the comparison.
 
 use bytes::Bytes;
 use http_body_util::Full;

@@ -1,4 +1,4 @@
-//! A connection whose bytes the test decides.
+//! A connection on which the test chooses each byte.
 
 use crate::LIMIT;
 use std::{
@@ -74,7 +74,7 @@ impl Conn {
         self.stream.write_all(bytes.as_ref()).expect("the server reads");
     }
 
-    /// Sends no more; the answer can still be read.
+    /// Half-closes: sends no more, and can still read.
     pub fn finish(&self) {
         self.stream.shutdown(Shutdown::Write).expect("it is open");
     }

@@ -1,7 +1,7 @@
 //! Starts a real server, watches its log and its processes, and speaks HTTP to it byte by byte.
 //!
-//! Tests wait for events (a line of the log, an answer, an exit) with generous limits, never for a time.
-//! Dropping a [`Server`] ends every process that it started.
+//! Tests wait for events (a line of the log, a response, an exit) with generous limits, not for a time.
+//! Dropping a [`Server`] kills every process that it started.
 
 #![forbid(unsafe_code)]
 

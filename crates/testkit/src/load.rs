@@ -1,4 +1,4 @@
-//! Clients that never stop asking, and note what went wrong.
+//! Clients that send requests without a pause, and note failures.
 
 use crate::{Conn, wait::wait_with};
 use std::{
@@ -25,14 +25,14 @@ struct Notes {
     failures: Mutex<Vec<String>>,
 }
 
-/// What a load met with.
+/// The outcome of a load.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Requests that were answered with 200.
+    /// Requests with a response of status 200.
     pub answered: u64,
-    /// What happened to the others.
+    /// How the others failed.
     pub failures: Vec<String>,
-    /// The longest that an answer took.
+    /// The slowest response.
     pub slowest: Duration,
 }
 
@@ -50,13 +50,13 @@ impl Load {
         Self { stop, notes, clients }
     }
 
-    /// How many requests have been answered.
+    /// How many requests have had a response.
     #[must_use]
     pub fn answered(&self) -> u64 {
         self.notes.answered.load(Relaxed)
     }
 
-    /// Waits until so many more requests have been answered.
+    /// Waits for so many more responses.
     pub fn wait_for(&self, more: u64) {
         let goal = self.answered() + more;
         let failure = || format!("the load is blocked: {:?}", self.notes.failures.lock());

@@ -1,4 +1,4 @@
-//! What /proc says of a process (proc(5)).
+//! What /proc shows of a process (proc(5)).
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -84,7 +84,7 @@ pub fn group(pid: i32) -> Option<i32> {
     stat(pid)?.get(2)?.parse().ok()
 }
 
-/// A process in the message of a test that fails.
+/// Describes a process in a panic's message.
 #[must_use]
 pub fn describe(pid: i32) -> String {
     let (state, parent) = (state(pid).unwrap_or('?'), parent(pid).unwrap_or_default());

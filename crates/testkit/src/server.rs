@@ -58,7 +58,7 @@ impl Server {
         i32::try_from(self.child.id()).expect("process ids are small")
     }
 
-    /// The workers' process ids, newest last, as the log told them.
+    /// The workers' process ids, newest last, from the log.
     #[must_use]
     pub fn workers(&self) -> Vec<i32> {
         let pid = |line: &String| line.split("pid=").nth(1)?.split(' ').next()?.parse().ok();
@@ -120,7 +120,7 @@ impl Server {
         wait_with(|| self.processes().is_empty(), failure);
     }
 
-    /// Waits for what no log line tells; the log is in the message if it does not come.
+    /// Polls for what the log does not show; the log is in the panic's message.
     pub fn wait_until(&self, what: &str, done: impl FnMut() -> bool) {
         wait_with(done, || format!("not {what}:\n{}", self.log()));
     }

@@ -1,4 +1,4 @@
-//! What surrounds a server in production: a directory, a namespace, a terminal, a service manager.
+//! A server's surroundings: directory, namespace, terminal, service manager.
 
 use crate::{LIMIT, root};
 use nix::{
@@ -38,7 +38,7 @@ pub fn can_make_namespaces() -> bool {
 /// Starts a server as PID 1 of a namespace.
 pub const AS_PID_1: &[&str] = &["unshare", "--pid", "--fork", "--mount-proc"];
 
-/// A script for `sh -c` in a mount namespace, whose `$0` is a Python: makes it readable for everybody, below a private
+/// A script for `sh -c` in a mount namespace, whose `$0` is a Python: makes it readable for every user, below a private
 /// home too, where only the server sees it.
 pub const READABLE_PYTHON: &str = r#"
 home=$(dirname "$HOME/.")
@@ -52,7 +52,7 @@ fi
 exec "$@"
 "#;
 
-/// A pseudo terminal, of which no program gets more than what it is given.
+/// A pseudo terminal, whose descriptors are not inherited.
 #[must_use]
 pub fn open_terminal() -> OpenptyResult {
     let terminal = openpty(None, None).expect("there are pseudo terminals");

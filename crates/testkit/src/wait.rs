@@ -1,4 +1,4 @@
-//! Waiting for what no log line tells.
+//! Waiting for what the log does not show.
 
 use std::{
     thread,
@@ -8,11 +8,11 @@ use std::{
 /// How long anything may take before a test gives up.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// Between two looks. The kernel sends no event for a file that appears, a process that is gone or memory that is
-/// given back; this is the one place that sleeps in their stead.
+/// Between two polls. The kernel sends no event for a file that appears, a process that is gone or memory that is
+/// given back; this is the only place that polls for them.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Looks until `done`.
+/// Polls until `done`.
 ///
 /// # Panics
 /// When it takes longer than [`LIMIT`]: `not {what}`.
@@ -20,7 +20,7 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     wait_with(&mut done, || format!("not {what}"));
 }
 
-/// Looks until `done`, or panics with what `failure` says by then.
+/// Polls until `done`, or panics with the message of `failure`.
 pub(crate) fn wait_with(mut done: impl FnMut() -> bool, failure: impl FnOnce() -> String) {
     let limit = Instant::now() + LIMIT;
     while !done() {

@@ -78,23 +78,22 @@ fn waves(interface: Interface, addresses: &Addresses, numbers: std::ops::Range<u
         thread::scope(|scope| {
             for place in 0..CLIENTS {
                 let number = (wave * CLIENTS + place) as u64;
-                let client = Client {
-                    id: place,
-                    begins: 0,
-                    unix: false,
-                    manner: "leak",
-                    does: script(interface, place, number),
-                };
+                let does = script(interface, place, number);
+                let unix = speaks_websocket(interface) && place % 8 > 4;
+                let client = Client { id: place, begins: 0, unix, manner: "leak", does };
                 scope.spawn(move || client::run(&client, addresses, clock));
             }
         });
     }
 }
 
+fn speaks_websocket(interface: Interface) -> bool {
+    matches!(interface, Interface::Asgi | Interface::Rsgi)
+}
+
 /// What a client does: well, or leaves in the middle of something.
 fn script(interface: Interface, place: usize, number: u64) -> Does {
-    let speaks_websocket = matches!(interface, Interface::Asgi | Interface::Rsgi);
-    let ways = if speaks_websocket { 8 } else { 4 };
+    let ways = if speaks_websocket(interface) { 8 } else { 4 };
     let mut ask = Ask::new(number, 3_000);
     let leaves = |ask: Ask, steps: Vec<Step>, reader| {
         let mut talk = Talk::simple(vec![ask], reader);
@@ -125,10 +124,10 @@ fn script(interface: Interface, place: usize, number: u64) -> Does {
                 leaves,
             });
         }
-        // A handshake behind a response that is not read. Of some lengths, a part of the response and all of the 101 wait
-        // in the server, whatever the kernel takes.
+        // A handshake behind a response that is not read, on a Unix socket, of which the kernel takes some 200 KB: for
+        // some lengths a part of the response and all of the 101 wait in the server.
         _ => {
-            ask.down = 40_000 * (place + 1);
+            ask.down = 200_000 + 12_000 * place;
             let steps = vec![Step::Head(0), Step::Raw(HANDSHAKE), Step::Pause(300), Step::Reset];
             leaves(ask, steps, Reader::Late(10_000))
         }

@@ -1,4 +1,4 @@
-//! Torture: random clients and random misfortune against a real server, every byte checked.
+//! Torture: random clients and random faults against a real server, every byte checked.
 //!
 //! A round draws a plan from its seed (`plan`), starts a server with small timeouts (`server`), lets the clients
 //! talk (`client`) while things happen to the server (`events`), and then judges: each response is whole and right,

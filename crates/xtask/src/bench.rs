@@ -11,7 +11,7 @@ use std::{
     process::{Child, Command},
 };
 
-/// How the application is served, and so by whom.
+/// How the application is served, which selects the servers.
 enum Kind {
     Asgi,
     Wsgi,

@@ -26,7 +26,7 @@ cargo xtask build [--python X]   build the server and the extension for X
 cargo xtask bench [NAME] [--python X]   measure against other servers and print the table
 cargo xtask eventloop [--python X] [--suites]   run CPython's tests for asyncio, and libraries', on our loop
 cargo xtask instructions [--check | --update] [NAME]   count the instructions of a request
-cargo xtask torture [--seed N] [--seconds S] [--interface NAME]   random clients and random misfortune
+cargo xtask torture [--seed N] [--seconds S] [--interface NAME]   random clients and random faults
 cargo xtask package              build the library from its packages, and all with the least Rust declared
 cargo xtask generate             write the files that are printed by the program
 cargo xtask ci                   what must pass before a change lands";

@@ -1,4 +1,4 @@
-//! `cargo xtask torture`: random clients and random misfortune against the built server.
+//! `cargo xtask torture`: random clients and random faults against the built server.
 
 use crate::{
     python::{self, Python},

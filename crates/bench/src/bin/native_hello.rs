@@ -1,4 +1,4 @@
-//! The same answer from one hostler worker. `native_hello PORT`
+//! The same response from one hostler worker. `native_hello PORT`
 
 use hostler::{Request, Server};
 use std::{convert::Infallible, env, process::ExitCode};
