@@ -35,7 +35,7 @@ pub enum Event {
     Exited(WorkerId),
     /// Whether memory allows a worker and its successor at the same time.
     Headroom(bool),
-    /// The machine stood still for this long: nobody is to be blamed for it.
+    /// The machine was suspended for this long: deadlines move by it.
     Suspended(Duration),
     /// The user asked for this many slots of a group.
     Scale(GroupId, u16),
@@ -45,13 +45,13 @@ pub enum Event {
     StopQuickly,
     /// Another server was started to take over from this one.
     UpgradeBegan,
-    /// It runs: from now on it does what it is told.
+    /// It runs, and heeds orders from now on.
     SuccessorRuns,
-    /// It serves the same sockets: this one leaves it everything.
+    /// It serves the same sockets: this server hands everything over.
     HandOver,
-    /// Its process ended. `clean`: as if somebody had told it to.
+    /// Its process exited. `clean`: as after an order to stop.
     SuccessorEnded {
-        /// Whether it left with code 0.
+        /// Whether the exit code was 0.
         clean: bool,
     },
     /// Time passed.
@@ -63,9 +63,9 @@ pub enum Event {
 pub enum Action {
     /// Make a worker for this slot.
     Spawn(WorkerId, SlotId, Generation),
-    /// Tell the worker that the server will stop: its answers close their connections.
+    /// Tell the worker that the server will stop: its responses close their connections.
     LameDuck(WorkerId),
-    /// Tell the worker to finish what it has and leave. `hand_over`: somebody else serves on, and takes
+    /// Tell the worker to finish what it has and exit. `hand_over`: other workers keep serving, and take
     /// idle connections.
     Drain {
         /// The worker.
@@ -75,9 +75,9 @@ pub enum Action {
         /// Whether idle connections go to others.
         hand_over: bool,
     },
-    /// Tell the worker to leave at once.
+    /// Tell the worker to exit at once.
     Quit(WorkerId),
-    /// Tell a worker that was still preparing to leave. It may serve by now, and finishes what it took.
+    /// Tell a worker that was still booting to exit. It may serve by now; then it finishes what it accepted.
     Dismiss {
         /// The worker.
         worker: WorkerId,
@@ -99,7 +99,7 @@ pub enum Action {
     Kill(WorkerId, KillCause),
     /// The new generation serves; the old one drains.
     Reloaded(Generation),
-    /// The new generation does not serve; the old one goes on.
+    /// The new generation is given up; the old one keeps serving.
     NotReloaded(Generation),
     /// The new generation is given up because a newer one is on its way.
     Superseded(Generation),
@@ -114,12 +114,12 @@ pub enum Action {
     KillSuccessor,
     /// The successor has the service from now on.
     HandedOver,
-    /// The successor ended before it served; this server goes on.
+    /// The successor exited before it served; this server keeps serving.
     NotUpgraded,
-    /// The successor ended after it had taken over; this server serves again.
+    /// The successor exited after it had taken over; this server serves again.
     TookBack,
-    /// The workers of this slot fail again and again; the next attempt is made after this wait.
+    /// The processes of this slot are in a crash loop; the next attempt is made after this wait.
     CrashLoop(SlotId, Duration),
-    /// No worker is left: leave with this status.
+    /// No process is left: exit with this status.
     Exit(ExitStatus),
 }

@@ -184,7 +184,7 @@ impl Arbiter {
         timeouts?.into_iter().max()
     }
 
-    /// The user's last word on the number of processes holds for a generation on its way, too.
+    /// The number of processes that the user set last holds for a generation that is being brought up, too.
     pub(crate) fn scale(&mut self, group: GroupId, slots: u16, now: Time, actions: &mut Vec<Action>) {
         let Some(state) = self.group_mut(group) else { return };
         state.resize(slots);

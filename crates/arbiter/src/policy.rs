@@ -13,9 +13,9 @@ pub struct Policy {
     pub graceful_timeout: Duration,
     /// How long to serve on after the signal to stop.
     pub drain_delay: Duration,
-    /// How long a worker may take to be ready; `None` is for ever.
+    /// How long a worker may take to be ready; `None` is unlimited.
     pub boot_timeout: Option<Duration>,
-    /// How long a worker's loop may stand still; `None` is for ever.
+    /// How long a worker's loop may be blocked; `None` disables stall detection.
     pub stall_timeout: Option<Duration>,
     /// The age at which a worker is replaced.
     pub lifetime: Option<Duration>,

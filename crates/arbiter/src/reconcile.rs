@@ -21,7 +21,7 @@ impl Arbiter {
         workers.chain(molds).chain(others.into_iter().flatten()).min()
     }
 
-    /// Stalls are looked for until the fleet is told to exit.
+    /// Stalls are detected until the fleet is told to exit.
     fn is_winding_up(&self) -> bool {
         matches!(self.phase, Phase::Stopping { .. } | Phase::Over)
     }

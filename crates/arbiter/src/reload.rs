@@ -42,7 +42,7 @@ impl Arbiter {
         self.reload = Some(Reload { generation, groups });
     }
 
-    /// Drains all processes of the new generation; the old one serves on.
+    /// Drains all processes of the new generation; the old one keeps serving.
     pub(crate) fn abandon_reload(&mut self, generation: Generation, now: Time, actions: &mut Vec<Action>) {
         if self.is_reloading_to(generation) {
             self.drop_generation(generation, Action::NotReloaded(generation), now, actions);

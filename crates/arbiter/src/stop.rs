@@ -18,7 +18,7 @@ impl Arbiter {
                 worker.state = State::Draining { kill_at, cause: KillCause::GracefulTimeout };
                 actions.push(Action::SendTerm { worker: id, reason });
             }
-            // It has no request to finish, unless its word that it serves is still on the way.
+            // It has no request to finish, unless its message that it serves is still on the way.
             (State::Booting { .. }, Stop::Drain) => {
                 worker.state = State::Draining { kill_at: now + QUICK_LIMIT, cause: KillCause::QuickStop };
                 worker.dismissed = true;

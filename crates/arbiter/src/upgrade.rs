@@ -1,13 +1,13 @@
-//! Another server in this one's place: it is started beside this one, serves, and then this one leaves.
+//! Upgrade: another server is started beside this one, serves, and then this one exits.
 //!
 //! ```text
-//! Starting ──runs──► Booting ──serves──► TookOver ──ended well──► Left
-//!                                           ├── ended, not told to ──► (this server serves again)
+//! Starting ──runs──► Booting ──serves──► TookOver ──exited well─► Left
+//!                                           ├── exited, not told to ─► (this server serves again)
 //!     └── stop ──┬──────┘ stop               │ stop: passed on
 //!                └──► Stopping ──ended──► (forgotten)
 //! ```
-//! Whoever tells this server to stop means the service: a successor that has not taken over is stopped first, and one
-//! that has is told, too, as long as this server is there to be asked.
+//! An order to stop this server means the service: a successor that has not taken over is stopped first, and one that has
+//! is told as well, as long as this server runs.
 
 use crate::{Action, Arbiter, DrainReason, Phase, Time, worker::QUICK_LIMIT};
 use hostler_wire::ExitStatus;
@@ -19,16 +19,16 @@ const STOP_MARGIN: Duration = Duration::from_secs(3);
 /// The server that is to take over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Successor {
-    /// Its program was started; nobody knows whether it listens.
+    /// Its program was started; it does not heed orders yet.
     Starting,
     /// It runs, and brings its workers up.
     Booting,
-    /// It serves, and this server leaves.
+    /// It serves, and this server drains.
     TookOver {
         /// Told to stop, and whether at once.
         told: Option<bool>,
     },
-    /// It took over, and ended well before this server did: what it had is another's by now, or gone.
+    /// It took over, and exited with code 0 before this server did: another server has the service by now, or it was stopped.
     Left,
     /// Was told to stop before it took over; killed if there is no limit.
     Stopping { kill_at: Option<Time> },
@@ -41,7 +41,7 @@ impl Arbiter {
         self.phase == Phase::Running && self.successor.is_none()
     }
 
-    /// Whether this server has left everything to another one, and stays for its sake.
+    /// Whether this server has handed everything over, and stays only because it is PID 1.
     #[must_use]
     pub fn is_forwarding_as_pid1(&self) -> bool {
         let left = matches!(self.successor, Some(Successor::TookOver { .. }));
@@ -56,7 +56,7 @@ impl Arbiter {
 
     pub(crate) fn upgrade_began(&mut self, now: Time, actions: &mut Vec<Action>) {
         self.successor = Some(Successor::Starting);
-        // It was started while somebody said stop.
+        // It was started while the server was told to stop.
         if self.phase != Phase::Running {
             self.stop_successor(true, now, actions);
         }
@@ -68,7 +68,7 @@ impl Arbiter {
         }
     }
 
-    /// The successor serves. One that was told to stop meanwhile will see to that.
+    /// The successor serves. One that was told to stop meanwhile ignores this.
     pub(crate) fn hand_over(&mut self, now: Time, actions: &mut Vec<Action>) {
         if matches!(self.successor, Some(Successor::Starting | Successor::Booting))
             && self.phase == Phase::Running
@@ -84,7 +84,7 @@ impl Arbiter {
             matches!(self.phase, Phase::Stopping { quickly: false, reason: DrainReason::Upgrade, .. });
         match self.successor.take() {
             Some(Successor::Starting | Successor::Booting) => actions.push(Action::NotUpgraded),
-            // Nobody told it to: as long as this server is there, it serves again.
+            // It was not told to exit: this server serves again.
             Some(Successor::TookOver { told: None }) if leaving && !clean => {
                 self.phase = Phase::Running;
                 actions.push(Action::TookBack);
@@ -132,7 +132,7 @@ impl Arbiter {
         }
     }
 
-    /// Whether this server has to see the end of its successor before it leaves.
+    /// Whether this server has to wait for its successor's exit before its own.
     pub(crate) fn is_successor_awaited(&self) -> bool {
         match self.successor {
             Some(Successor::Starting | Successor::Booting | Successor::Stopping { .. }) => true,

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub(crate) const SPAWN_LIMIT: Duration = Duration::from_secs(30);
 /// How long to wait for the stacks of a stalled worker.
 pub(crate) const REPORT_LIMIT: Duration = Duration::from_millis(300);
-/// How long a worker told to leave at once may take.
+/// How long a process that is told to exit at once may take.
 pub(crate) const QUICK_LIMIT: Duration = Duration::from_secs(1);
 
 /// Why a healthy worker is replaced as planned.
@@ -45,9 +45,9 @@ pub enum DrainReason {
 pub enum KillCause {
     /// Its graceful timeout ran out.
     GracefulTimeout,
-    /// It did not leave although it was told to leave at once.
+    /// It did not exit although it was told to exit at once.
     QuickStop,
-    /// Its loop stood still.
+    /// Its loop was blocked.
     Stall,
     /// It was not ready in time.
     BootTimeout,
@@ -76,7 +76,7 @@ pub(crate) struct Worker {
     /// What its generation says of its group.
     pub(crate) group: Group,
     pub(crate) state: State,
-    /// It was told to exit before its word came that it serves: if it does, it may finish what it took.
+    /// It was told to exit before its message came that it serves: if it does, it may finish what it accepted.
     pub(crate) dismissed: bool,
 }
 

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 /// How often to try to write the pid file.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Who is told how the server fares.
+/// Reports the server's state to others.
 pub(crate) struct Announcer {
     notifier: Notifier,
     pid_file: Option<PathBuf>,

@@ -8,7 +8,7 @@ use tracing::debug;
 /// A worker, from the moment it was asked for.
 pub(crate) struct Worker {
     pub(crate) assignment: Assignment,
-    /// `None` until the mold told it.
+    /// `None` until the mold reports it.
     pub(crate) pid: Option<i32>,
     pub(crate) channel: Channel,
     /// Where it writes its stacks.
@@ -40,7 +40,7 @@ impl Fleet {
         Self { workers: BTreeMap::new(), pages, ended: Totals::default() }
     }
 
-    /// A page that no worker has, from the second on; what is said on the first lets workers find each other.
+    /// A page that no worker has, from the second on; the first has the number of pages in use.
     pub(crate) fn free_page(&self) -> io::Result<u16> {
         let taken = |page: &u16| self.workers.values().any(|worker| worker.assignment.page == *page);
         let count = u16::try_from(self.pages.len()).unwrap_or(u16::MAX);

@@ -1,8 +1,8 @@
-//! Numbers nobody can foresee, for spreading things out; nothing secret depends on them.
+//! Random numbers for jitter; not for secrets.
 
 use std::hash::{BuildHasher, RandomState};
 
-/// A sequence of such numbers.
+/// A sequence of random numbers.
 pub(crate) struct Jitter {
     state: RandomState,
     count: u64,

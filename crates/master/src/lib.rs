@@ -1,8 +1,8 @@
 //! The master's loop: everything that happens to the fleet passes through here, one event at a time.
 //!
-//! A turn is: wait for a signal, a message or a deadline; make it an [`hostler_arbiter::Event`]; apply the
-//! actions that come back. Deciding is `arbiter`'s work and is tested without processes; doing is this
-//! crate's and holds no rules about workers.
+//! A turn is: wait for a signal, a message or a deadline; make it an [`hostler_arbiter::Event`]; perform the
+//! actions that come back. `arbiter` decides, and is tested without processes; this crate acts, and has no rules about
+//! workers.
 //!
 //! Files: `run` the loop, `receive` what comes in, `perform` what goes out, `signals`, `molds` one for each
 //! generation, `fleet` the workers' processes, `watch` the scoreboard, `stacks` what a stuck worker wrote, `upgrade`
@@ -83,7 +83,7 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// What workers are told of it.
+    /// How workers are told of it.
     #[must_use]
     pub fn settings(&self) -> ListenerSettings {
         ListenerSettings { info: self.info.clone(), sockets: self.sockets.len() }
@@ -155,7 +155,7 @@ pub fn worker_count(wanted: WorkerCount) -> u16 {
 pub enum Spawner {
     /// By a mold, which has Python.
     Mold(MoldCommand),
-    /// By forking the master, which then runs this and leaves with the code it returns.
+    /// By forking the master; the child runs this and exits with the code it returns.
     Native(Rc<dyn Fn(NativeWorkerContext) -> u8>),
 }
 

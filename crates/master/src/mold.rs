@@ -13,7 +13,7 @@ use std::{
 /// How a mold is started. It finds its end of the control channel as this descriptor.
 const CONTROL_DESCRIPTOR: i32 = 3;
 
-/// sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3); and our own word to a successor.
+/// sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3); and the variable that tells a successor of its role.
 pub(crate) const SERVICE_MANAGER_VARIABLES: [&str; 7] = [
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
@@ -39,12 +39,12 @@ pub struct MoldCommand {
 pub(crate) struct Mold {
     pub(crate) pid: i32,
     pub(crate) channel: Channel,
-    /// It said that it can fork.
+    /// It can fork.
     pub(crate) ready: bool,
 }
 
 impl Mold {
-    /// Starts a mold and tells it what to serve.
+    /// Starts a mold and sends it the settings.
     pub(crate) fn start(
         command: &MoldCommand,
         settings: &WorkerSettings,
@@ -55,7 +55,7 @@ impl Mold {
         // Python's start-up files are the user's, too. What the configuration sets takes precedence.
         identity::run_as(&mut process, &settings.identity)?;
         process.args(&command.args).envs(command.env.iter().cloned()).stdin(Stdio::null());
-        // Meant for the master alone; whoever inherited them would take them for its own.
+        // Meant for the master alone: a program that inherited them would act on them.
         for name in SERVICE_MANAGER_VARIABLES {
             process.env_remove(name);
         }

@@ -10,7 +10,7 @@ use std::{
 };
 use tracing::debug;
 
-/// How long to wait before a lost mold is replaced, and how long one may take to leave at the end.
+/// How long to wait before a lost mold is replaced, and how long one may take to exit at the end.
 pub(crate) const MOLD_PAUSE: Duration = Duration::from_secs(1);
 
 /// A generation: what it is made of, and its mold.
@@ -49,7 +49,7 @@ impl GenerationEntry {
 #[derive(Default)]
 pub(crate) struct Molds {
     entries: BTreeMap<Generation, GenerationEntry>,
-    /// Molds that were told to leave, and when they are killed if they do not.
+    /// Molds that are to exit, and when they are killed if they do not.
     leaving: Vec<(i32, Option<Instant>)>,
 }
 
@@ -82,8 +82,8 @@ impl Molds {
         self.entries.keys().next_back().copied().unwrap_or(Generation(0))
     }
 
-    /// Keeps some generations. The molds of the others see their channel close, and leave; those that do not are
-    /// killed: they hang in the application's import, or are stopped.
+    /// Keeps some generations. The molds of the others see their channel close, and exit; those that do not are killed:
+    /// they are stuck in the application's import, or stopped.
     pub(crate) fn keep(&mut self, keep: impl Fn(Generation) -> bool) {
         let kill_at = Instant::now() + MOLD_PAUSE;
         let gone = self.running().filter(|(generation, _)| !keep(*generation));
@@ -92,7 +92,7 @@ impl Molds {
         self.entries.retain(|generation, _| keep(*generation));
     }
 
-    /// Has all molds leave, until they are needed again; whose they were.
+    /// Has all molds exit, until they are needed again; their generations.
     pub(crate) fn stop_all(&mut self) -> Vec<Generation> {
         let kill_at = Instant::now() + MOLD_PAUSE;
         let mut stopped = Vec::new();
@@ -115,7 +115,7 @@ impl Molds {
         }
     }
 
-    /// Kills those that were told to leave and did not.
+    /// Kills those that were to exit and did not.
     pub(crate) fn kill_overdue(&mut self) {
         let now = Instant::now();
         for (pid, kill_at) in &mut self.leaving {
@@ -159,7 +159,7 @@ impl Molds {
         self.entries.values().filter_map(GenerationEntry::due).min()
     }
 
-    /// When the next one that was told to leave is killed.
+    /// When the next one that is to exit is killed.
     pub(crate) fn next_kill(&self) -> Option<Instant> {
         self.leaving.iter().filter_map(|(_, kill_at)| *kill_at).min()
     }

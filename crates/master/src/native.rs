@@ -19,7 +19,7 @@ pub struct NativeWorkerContext {
     pub descriptors: Bundle<OwnedFd>,
     /// What to serve, and how.
     pub settings: WorkerSettings,
-    /// The process whose death ends the worker's life.
+    /// The process at whose death the worker exits.
     pub master_pid: i32,
 }
 

@@ -1,6 +1,6 @@
-//! What systemd wants to know (sd_notify(3)); without NOTIFY_SOCKET nobody is told.
+//! Notifications to systemd (sd_notify(3)); disabled without NOTIFY_SOCKET.
 //!
-//! A service manager that does not read is not waited for: what it must know is sent again later, the rest is not sent.
+//! A service manager that does not read is not waited for: what it must know is sent again later, the rest is dropped.
 
 use sd_notify::NotifyState;
 use std::{
@@ -73,7 +73,7 @@ impl Notifier {
         self.status = status;
     }
 
-    /// Says READY at the first call, then what changed, then that the server lives: only while somebody serves.
+    /// Sends READY at the first call, then changes, and the watchdog's keep-alive while workers serve.
     pub(crate) fn alive(&mut self, serving: usize, slots: usize, requests: u64) {
         if self.socket.is_none() {
             return;
@@ -92,7 +92,7 @@ impl Notifier {
             let status = format!("{}, {requests} requests", self.status);
             self.mention(&[NotifyState::Watchdog, NotifyState::Status(&status)]);
         } else if due {
-            // Nobody serves: the service manager may draw its conclusions.
+            // No worker serves: the keep-alive is left out.
             self.signed = Instant::now();
         }
     }
@@ -134,7 +134,7 @@ impl Notifier {
         self.tell(&[NotifyState::MainPid(pid.cast_unsigned())]);
     }
 
-    /// This process is the service again; it is ready when it says so.
+    /// This process is the service again; READY is sent anew.
     pub(crate) fn take_back(&mut self) {
         self.state = State::Starting;
         self.tell(&[NotifyState::MainPid(std::process::id())]);

@@ -9,7 +9,7 @@ use std::{collections::VecDeque, time::Duration};
 use tracing::{debug, error, info, warn};
 
 impl Master {
-    /// Lets the arbiter decide and does what it says; the status to leave with, once there is one.
+    /// Lets the arbiter decide and performs its actions; the status to exit with, once there is one.
     pub(crate) fn dispatch(&mut self, event: Event) -> Option<ExitStatus> {
         let mut queue = VecDeque::from([event]);
         while let Some(event) = queue.pop_front() {
@@ -90,7 +90,7 @@ impl Master {
         }
     }
 
-    /// One event that says all that is known of a worker that hangs, and SIGTERM.
+    /// Logs all that is known of a stuck worker, and sends SIGTERM.
     fn terminate(&mut self, id: WorkerId, cause: KillCause) {
         let Some(worker) = self.fleet.get(id) else { return };
         let Some(pid) = worker.pid else { return };
@@ -164,8 +164,8 @@ impl Master {
         info!(generation = generation.0, "reload superseded by a later one");
     }
 
-    /// Keeps some generations. Of the births in the others nobody will hear: who is born nonetheless finds its channel
-    /// closed, and leaves.
+    /// Keeps some generations. Forks that are pending in the others are forgotten: a worker that is forked nonetheless finds its
+    /// channel closed, and exits.
     pub(crate) fn retain_generations(
         &mut self,
         events: &mut VecDeque<Event>,

@@ -1,4 +1,4 @@
-//! The server that started this one to be replaced by it: what it leaves, and what is said to it.
+//! The old server, which started this one as its successor: what is inherited from it, and the messages to it.
 
 use crate::{run::Master, upgrade};
 use hostler_arbiter::Event;
@@ -22,7 +22,7 @@ pub struct Predecessor {
     channel: Option<Channel>,
     handover: Option<(OwnedFd, OwnedFd)>,
     listeners: Vec<(String, ListenerInfo, Vec<OwnedFd>)>,
-    /// Files that it made and leaves to its successor.
+    /// Files that it created and leaves to its successor.
     pub owned_files: Vec<OwnFile>,
 }
 
@@ -30,7 +30,7 @@ impl Predecessor {
     /// Gets in touch with it, if there is one.
     ///
     /// # Errors
-    /// The kernel's; `Unsupported` if it is of another version, `InvalidData` if it says what no predecessor would.
+    /// The kernel's; `Unsupported` if it is of another version, `InvalidData` if its message is invalid.
     pub fn find() -> io::Result<Option<Self>> {
         if std::env::var(upgrade::VARIABLE).is_err() {
             return Ok(None);
@@ -72,7 +72,7 @@ impl Predecessor {
         self.handover.take()
     }
 
-    /// Says that this server listens to it from now on.
+    /// Reports that this server heeds orders from now on.
     pub(crate) fn begin(&self) -> io::Result<()> {
         let Some(channel) = &self.channel else { return Ok(()) };
         channel.set_nonblocking(true)?;
@@ -80,7 +80,7 @@ impl Predecessor {
         Ok(())
     }
 
-    /// Says that this server serves.
+    /// Reports that this server serves.
     pub(crate) fn take_over(&self) {
         info!("this server serves; the old one exits");
         self.tell(FromSuccessor::Serves);
@@ -98,7 +98,7 @@ impl Predecessor {
         self.channel.as_ref().map(AsFd::as_fd)
     }
 
-    /// What it says; `None` if it says nothing now.
+    /// Its next message; `None` if there is none now.
     fn message(&mut self) -> Option<ToSuccessor> {
         match self.channel.as_ref()?.recv::<ToSuccessor>() {
             Ok(Some((message, _))) => Some(message),
@@ -129,7 +129,7 @@ fn understood(left: serde_json::Value) -> io::Result<Inheritance> {
 }
 
 impl Master {
-    /// The server before this one passes on that somebody told it to stop.
+    /// The old server passes an order to stop on.
     pub(crate) fn receive_from_predecessor(&mut self, events: &mut VecDeque<Event>) {
         let Some(predecessor) = &mut self.plan.predecessor else { return };
         while let Some(ToSuccessor::Stop { quickly }) = predecessor.message() {

@@ -48,7 +48,7 @@ impl Master {
     ) {
         let lost = self.molds.reaped(generation, pid);
         if lost {
-            // Its last words first.
+            // Its last messages first.
             self.receive_from_mold(generation, events);
         }
         self.kill_pending_forks(pid);
@@ -151,7 +151,7 @@ impl Master {
         }
     }
 
-    /// The mold of a generation told why it cannot do its work.
+    /// The mold of a generation reported why it cannot go on.
     fn generation_failed(&mut self, generation: Generation, failure: &Failure, events: &mut VecDeque<Event>) {
         self.start_failed(failure, events);
         if self.arbiter.ever_served() {
@@ -162,7 +162,7 @@ impl Master {
     }
 
     pub(crate) fn receive_from_workers(&mut self, events: &mut VecDeque<Event>) {
-        // What a worker says before its mold told of its birth is heard after that.
+        // Messages of workers whose fork is not reported yet are received after that.
         let forked = self.fleet.all().filter(|(_, worker)| worker.pid.is_some());
         let forked: Vec<WorkerId> = forked.map(|(id, _)| id).collect();
         for id in forked {
@@ -197,7 +197,7 @@ impl Master {
         }
     }
 
-    /// Says once how many calls of the application there can be, as long as nobody changes the number of workers.
+    /// Logs once how many calls of the application there can be with this number of workers.
     fn tell_concurrency(&mut self, calls_per_worker: Option<usize>) {
         let Some(calls) = calls_per_worker else { return };
         if std::mem::replace(&mut self.start_report, StartReport::Concurrency) == StartReport::Concurrency {

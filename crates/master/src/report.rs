@@ -1,4 +1,4 @@
-//! Failures in the form that the user reads: what failed, why, what to do, what we did about it.
+//! Failures as the user reads them: what failed, why, what to do, what the server did.
 
 use hostler_wire::Failure;
 use std::fmt::Write as _;
@@ -33,7 +33,7 @@ pub fn text(message: &str, causes: &[&str], hint: Option<&str>, note: Option<&st
     text
 }
 
-/// Writes to the log, whatever its settings are: this is why there is no server.
+/// Writes to the log, whatever its level is: the server does not start.
 pub fn print(message: &str, causes: &[&str], hint: Option<&str>, note: Option<&str>) {
     hostler_sys::logging::write_last_words(&text(message, causes, hint, note));
 }

@@ -1,4 +1,4 @@
-//! What processes of this server share: scoreboard, handover channel, listening sockets; and who is given what.
+//! What processes of this server share: scoreboard, handover channel, listening sockets; and which role is given which.
 
 use crate::{Listening, Predecessor};
 use hostler_sys::{board::Board, bundle::Bundle, channel::Channel};

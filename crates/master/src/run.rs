@@ -129,7 +129,7 @@ impl Master {
         }
     }
 
-    /// One turn; the status to leave with, once there is one.
+    /// One turn; the status to exit with, once there is one.
     fn turn(&mut self) -> Option<ExitStatus> {
         let mut events = VecDeque::new();
         self.start_due_molds(&mut events);
@@ -220,7 +220,7 @@ impl Master {
         arbiter.into_iter().chain(others.into_iter().flatten()).min()
     }
 
-    /// Ends the molds and removes what was made, unless another server goes on with it.
+    /// Ends the molds and removes the files that were created, unless another server has taken them over.
     fn clean_up(&mut self) {
         let mut molds: BTreeSet<i32> = self.molds.pids().collect();
         self.molds = Molds::default();

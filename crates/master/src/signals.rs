@@ -81,13 +81,13 @@ impl Master {
     }
 
     /// How many workers there are to be after a reload: what was changed by signals lasts, unless the configuration
-    /// was changed since, or nobody is left.
+    /// was changed since, or there are none.
     fn workers_after(&self, configured: u16) -> u16 {
         let workers = self.workers();
         if configured == self.plan.spec.workers && workers > 0 { workers } else { configured }
     }
 
-    /// Opens the log file again, after somebody moved it away.
+    /// Opens the log file again, after it was renamed.
     pub(crate) fn reopen_log(&mut self) {
         let Some(path) = &self.plan.log_file else {
             return info!(signal = "SIGUSR1", "there is no log file to reopen; see --log-file");

@@ -1,4 +1,4 @@
-//! What workers write about themselves when they hang or crash.
+//! What workers write about themselves when they are stuck or crash.
 
 use hostler_sys::{
     process::{self, WaitStatus},
@@ -25,7 +25,7 @@ pub(crate) fn read(file: &File) -> (Option<String>, String) {
     }
 }
 
-/// As [`read`], of a worker that ended in this way; nothing unless it crashed and said where.
+/// As [`read`], of a worker that ended in this way; nothing unless it crashed and wrote where.
 pub(crate) fn of_crash(status: WaitStatus, file: &File) -> Option<(Option<String>, String)> {
     let WaitStatus::Signaled { signal, .. } = status else { return None };
     let written = stacks::read(file);

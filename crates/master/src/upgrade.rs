@@ -1,9 +1,9 @@
 //! SIGUSR2: another server, of the same command line and maybe another binary, takes over the sockets.
 //!
 //! The new one is a child of the old one. It gets the listening sockets and the handover line over a
-//! channel, brings up its workers beside the old ones, and says so; then the old ones hand it their idle
-//! connections and leave. If it fails before that, nothing has changed; if it fails while the old one is still there,
-//! that one serves again. When to do which is the arbiter's to say.
+//! channel, brings up its workers beside the old ones, and reports it; then the old ones hand it their idle
+//! connections and exit. If it fails before that, nothing has changed; if it fails while the old one is still there,
+//! that one serves again. The arbiter decides when to do which.
 
 use crate::{
     Plan,
@@ -78,7 +78,7 @@ struct Successor {
     link: Link,
 }
 
-/// How a successor can be told something.
+/// How a successor is sent orders.
 enum Link {
     /// Over the channel with which it was started.
     Channel(Channel),
@@ -88,7 +88,7 @@ enum Link {
 
 /// What became of a successor that ended.
 pub(crate) enum Ended {
-    /// It left its place to another server, which this process adopts.
+    /// Another server has taken over from it, which this process adopts.
     Replaced(i32),
     /// It is gone.
     Gone(Event),
@@ -126,7 +126,7 @@ impl Upgrade {
         Ok(pid)
     }
 
-    /// What the successor says.
+    /// The successor's messages, as events.
     pub(crate) fn receive(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         while let Some(Successor { pid, link }) = &mut self.0 {
@@ -223,7 +223,7 @@ impl Master {
         }
     }
 
-    /// The arbiter has left everything to the successor.
+    /// The successor has the service.
     pub(crate) fn handed_over(&mut self) {
         if let Some(pid) = self.upgrade.pid() {
             info!(pid, "upgraded: the new server serves, this one exits");
@@ -233,7 +233,7 @@ impl Master {
 
     /// The successor's process ended.
     pub(crate) fn successor_ended(&mut self, status: WaitStatus, events: &mut VecDeque<Event>) {
-        // Its last words first, and what they lead to.
+        // Its last messages first.
         events.extend(self.upgrade.receive());
         let took_over = self.arbiter.is_replaced() || events.contains(&Event::HandOver);
         match self.upgrade.ended(status, took_over) {
@@ -255,7 +255,7 @@ impl Master {
         self.molds.ensure(serving);
     }
 
-    /// As PID 1 the process cannot exit before its successor. It keeps no application meanwhile.
+    /// As PID 1 the process cannot exit before its successor. It keeps no mold meanwhile.
     pub(crate) fn forward_signals_as_pid1(&mut self) {
         let duty = if self.arbiter.is_forwarding_as_pid1() { Duty::ForwardSignals } else { Duty::Serve };
         if std::mem::replace(&mut self.duty, duty) == duty || duty == Duty::Serve {

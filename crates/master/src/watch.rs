@@ -8,7 +8,7 @@ use hostler_wire::{WorkerId, timing};
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
-/// A sample that comes this much too late says that the machine was suspended, or the master: workers are not blamed.
+/// A sample that is late by more than this means that the machine or the master was suspended.
 const SUSPENDED_AFTER: Duration = Duration::from_secs(2);
 /// A worker and its successor need this much more memory than the worker has, in percent.
 const HEADROOM_PERCENT: u64 = 120;
@@ -67,7 +67,7 @@ impl Watch {
     }
 }
 
-/// Whether a sample that is this late says that the machine was suspended.
+/// Whether a sample that is this late means that the machine was suspended.
 fn suspended(late: Duration) -> Option<Event> {
     (late > SUSPENDED_AFTER).then(|| {
         let late_seconds = late.as_secs_f64();

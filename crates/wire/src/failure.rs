@@ -3,7 +3,7 @@
 use crate::ExitStatus;
 use serde::{Deserialize, Serialize};
 
-/// What failed in the words the user gets to read, and the exit code that tells it.
+/// What failed in the user's terms, and the exit code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The exit code.

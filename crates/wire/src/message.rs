@@ -64,13 +64,13 @@ pub enum FromMold {
 /// From the master to a worker. When the channel reads end-of-file the master is dead: the worker drains.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToWorker {
-    /// The mold has told of its birth, and it is still needed: boot. Until then it is nobody that the master knows.
+    /// The mold has reported the fork, and the worker is still needed: boot. Until then the master does not know the process.
     Boot,
-    /// The server will stop soon: serve on, but let every answer end its connection.
+    /// The server will stop soon: keep serving, but close each connection with its next response.
     LameDuck,
     /// Stop accepting, finish the requests in flight, exit 0.
     Drain {
-        /// Others serve on: idle connections go to them.
+        /// Other workers keep serving: hand idle connections over to them.
         hand_over: bool,
     },
     /// Exit at once.
@@ -89,7 +89,7 @@ pub enum FromWorker {
         /// How many calls into the application can run at once in this worker; `None` is "no limit of ours".
         concurrent_calls: Option<usize>,
     },
-    /// It answered as many requests as it was made for.
+    /// It has served its maximum number of requests.
     ReachedRequestLimit,
     /// It accepts no more and finishes what it has.
     Draining,
@@ -124,8 +124,8 @@ impl Served {
 }
 
 /// The version of what two servers say to each other at an upgrade, the frames of the handover line included. They may
-/// be of different binaries: a server that is started by one of another version says so and ends, and the other one
-/// serves on.
+/// be of different binaries: a server that is started by one of another version reports it and exits, and the old one
+/// keeps serving.
 pub const UPGRADE_VERSION: u32 = 2;
 
 /// What a server leaves to the one that replaces it. With it come both ends of the handover channel and the listening
@@ -156,16 +156,16 @@ pub struct InheritedListener {
 /// From the server that replaces another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromSuccessor {
-    /// It runs, and listens to what it is told.
+    /// It runs, and heeds orders.
     Runs,
-    /// All its workers serve: the other may leave.
+    /// All its workers serve: the old server may drain.
     Serves,
 }
 
 /// To the server that replaces another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToSuccessor {
-    /// Somebody told the server to stop.
+    /// The old server was told to stop.
     Stop {
         /// At once.
         quickly: bool,

@@ -4,7 +4,7 @@ use hostler_settings::Settings;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// Everything a worker is told. Below the command line nothing reads argv or the environment.
+/// All that a worker needs to know. Below the command line nothing reads argv or the environment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WorkerSettings {
     /// The options, as they were resolved. Without an application (`app.target`) the service is native.

@@ -10,7 +10,7 @@ pub struct WorkerContext {
     pub assignment: Assignment,
     /// Its page of the scoreboard.
     pub page: &'static Page,
-    /// Its line to the master.
+    /// Its channel to the master.
     pub channel: Channel,
     /// Where it writes its stacks when asked to.
     pub stacks: File,
@@ -18,15 +18,15 @@ pub struct WorkerContext {
     pub shared: Shared,
     /// What to serve, and how.
     pub settings: WorkerSettings,
-    /// The process whose death ends the worker's life.
+    /// The process at whose death the worker exits.
     pub master_pid: i32,
 }
 
 /// What all workers of a server have in common.
 pub struct Shared {
-    /// Where each tells what it does.
+    /// Where each reports what it does.
     pub pages: &'static [SiblingPage],
-    /// The line on which idle connections go from worker to worker: receiving end, sending end.
+    /// The channel on which idle connections go from worker to worker: receiving end, sending end.
     pub handover: (OwnedFd, OwnedFd),
     /// The listening sockets, in the order of `settings.listeners`.
     pub listeners: Vec<OwnedFd>,
@@ -68,8 +68,8 @@ impl WorkerContext {
         })
     }
 
-    /// Waits for the master's word to boot. Its mold may be given up or killed before it told of this worker; nobody
-    /// would know of it then, so it has to leave.
+    /// Waits for the master's message to boot. Its mold may be given up or killed before it reported this worker; the master
+    /// would not know of it then, so it has to exit.
     #[must_use]
     pub fn is_told_to_boot(&self) -> bool {
         loop {

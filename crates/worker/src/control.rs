@@ -14,14 +14,14 @@ use tokio::{io::Interest, net::UnixStream};
 /// What a worker is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Serve on, but end each connection with its next answer.
+    /// Keep serving, but end each connection with its next response.
     LameDuck,
-    /// Finish what is in flight, then leave.
+    /// Finish what is in flight, then exit.
     Drain {
         /// Idle connections go to other workers.
         hand_over: bool,
     },
-    /// Leave now.
+    /// Exit now.
     Quit,
     /// The master is gone: finish what can be finished soon.
     Orphaned,
@@ -40,7 +40,7 @@ impl Order {
     }
 }
 
-/// The sources of orders.
+/// Where orders come from: the channel, and signals.
 pub(crate) struct Control {
     channel: Channel,
     /// The channel's descriptor once more, watched by the runtime.
@@ -91,7 +91,7 @@ impl Control {
                 return Poll::Ready(Order::Orphaned);
             }
             match self.readable.try_io(Interest::READABLE, || self.channel.recv::<ToWorker>()) {
-                // Said once, and heard before it came here.
+                // Received before the worker came here.
                 Ok(Some((ToWorker::Boot, _))) => {}
                 Ok(Some((ToWorker::LameDuck, _))) => return Poll::Ready(Order::LameDuck),
                 Ok(Some((ToWorker::Drain { hand_over }, _))) => {

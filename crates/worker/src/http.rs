@@ -15,7 +15,7 @@ use std::{
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-/// How long idle connections may still send a request when the server stops; it is answered, and the
+/// How long idle connections may still send a request when the server stops; it is served, and the
 /// connection ends with the response. An HTTP/1 connection cannot be closed without this risk to the client.
 const IDLE_LINGER: Duration = Duration::from_millis(500);
 /// How long work that is cancelled may take to end, of the time until the master kills.
@@ -92,7 +92,7 @@ impl<A: App<Body: Unpin>> Running for Http<A> {
 
     async fn cut(&self, cause: Cut) {
         match cause {
-            // The application's shutdown may take its time, and who came meanwhile would be cut.
+            // The application's shutdown may take a while, and clients that connect meanwhile would be cut.
             Cut::AtOnce => self.connections.drain(),
             Cut::GraceOver => self.report_cut(),
             Cut::Told(order) => {
@@ -102,7 +102,7 @@ impl<A: App<Body: Unpin>> Running for Http<A> {
         }
         if let Some(work) = self.connections.cancel_background() {
             warn!(work, "background work that outlived its response is cancelled");
-            // What it does about that comes before the end of the application.
+            // It may handle the cancellation before the application shuts down.
             let _ = timeout(CANCEL_LIMIT, self.connections.background_ended()).await;
         }
     }
@@ -142,7 +142,7 @@ impl<A: App<Body: Unpin>> Http<A> {
     /// Finishes while other workers serve on: idle connections go to them.
     async fn finish_beside_others(&self, grace: Duration) {
         self.connections.hand_over();
-        // Streams without an end are told in time, so that they can end well.
+        // Endless streams are told in time to end, so that they can do so properly.
         let patience = grace - grace / 5;
         if timeout(patience, self.connections.all_ended()).await.is_err() {
             self.acceptor.app().end_streams();

@@ -89,7 +89,7 @@ impl<R: Running> Worker<R> {
         }
     }
 
-    /// Finishes what is in flight, or tells why it is to be cut.
+    /// Finishes what is in flight, or returns why it is to be cut.
     async fn finish_in_time(&self, order: Order) -> Result<(), Cut> {
         let graceful = self.graceful_timeout;
         let (grace, hand_over) = match order {

@@ -34,7 +34,7 @@ pub trait Running {
     /// Waits until the worker has served as much as it was made for, and is to be recycled.
     fn limit_reached(&self) -> impl Future<Output = ()>;
 
-    /// The server will stop soon: serves on, but keeps no client.
+    /// The server will stop soon: keeps serving, but closes connections with their next response.
     fn lame_duck(&self);
 
     /// Takes nothing new, and returns when all that is in flight is finished. It is dropped when the grace period is over.

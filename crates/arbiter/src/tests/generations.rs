@@ -293,7 +293,7 @@ fn a_worker_that_is_dismissed_when_it_serves_already_finishes_what_it_took() {
     let _ = arbiter.step(Event::CanSpawn(NEXT), secs(1));
     let _ = arbiter.step(Event::Spawned(TWO), secs(1));
     assert_eq!(arbiter.step(reload(Generation(2), 1), secs(2)).last(), Some(&dismiss(TWO, true)));
-    // Its word crossed with ours: it has the time that others have, not that of one who only prepared.
+    // The messages crossed: it has the grace period of a serving worker, not that of a booting one.
     assert_eq!(arbiter.step(Event::Ready(TWO), secs(2)), []);
     assert_eq!(arbiter.step(Event::Tick, secs(20)), []);
     let grace = arbiter.step(Event::Tick, secs(40));

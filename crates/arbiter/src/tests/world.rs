@@ -128,7 +128,7 @@ impl World {
             self.groups.iter().map(|group| (group.id, self.arbiter.serving(group.id))).collect();
         let actions = self.arbiter.step(event.clone(), now);
         if actions.contains(&Action::TookBack) {
-            // Unless no mold can fork who would serve.
+            // Unless no mold can fork the workers.
             let given_up = actions.iter().any(|action| matches!(action, Action::GiveUp(_)));
             assert!(!self.arbiter.is_stopping() || given_up, "a service is taken back and ended");
         }

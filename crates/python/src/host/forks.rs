@@ -1,7 +1,7 @@
 //! Forks of the application: what happens to ours around them (`python/hostler/_forks.py`).
 //!
 //! CPython calls the three functions around `os.fork` and `os.forkpty`, and around a subprocess with `preexec_fn`; one
-//! without is made by vfork, which copies nothing and calls nobody. The mold's own forks, which make workers, are not
+//! without is made by vfork, which copies nothing and calls none of them. The mold's own forks, which make workers, are not
 //! the application's.
 
 #![expect(unsafe_code, reason = "PyO3 has no safe call for what is to run later")]

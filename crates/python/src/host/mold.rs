@@ -46,7 +46,7 @@ pub(crate) fn mold_main(py: Python<'_>, control: RawFd) -> PyResult<()> {
     }
 }
 
-/// A master that hangs up, on a generation that it has given up or because it is dead, is no failure.
+/// A channel that the master closed, because it gave this generation up or died, is no failure.
 fn why_ended(py: Python<'_>, error: &PyErr) -> ExitStatus {
     if error.is_instance_of::<PyBrokenPipeError>(py) || error.is_instance_of::<PyConnectionResetError>(py) {
         return ExitStatus::Clean;
@@ -141,7 +141,7 @@ impl Mold {
         stacks: File,
     ) -> ! {
         let Self { control, settings, shared, master } = self;
-        // The mold's line must end with the mold, not with its workers.
+        // The mold's channel must close with the mold, not with its workers.
         drop(control);
         let page = page.keep();
         let context =
@@ -162,7 +162,7 @@ enum Forked {
 fn fork_twice(py: Python<'_>) -> PyResult<Forked> {
     let fork = || forks::fork_worker(py);
     let (mut reader, mut writer) = UnixStream::pair()?;
-    // Until it has said who it is, a process can be found by this, even if it is stopped at its first instruction.
+    // Until its fork is reported, the process can be found by this name, even if it is stopped at its first instruction.
     let name = title::Borrowed::new(&proc::pending_fork_name(std::process::id().cast_signed()));
     let between = fork();
     if !matches!(between, Ok(0)) {

@@ -1,12 +1,12 @@
-//! Where a loop stands that does not come around (`--slow-callback`, `--stall-timeout`), without a signal: that would
-//! end `poll` and `sleep` in the application's C code early.
+//! Where a blocked loop is (`--slow-callback`, `--stall-timeout`), without a signal, which would end `poll` and `sleep` in
+//! the application's C code early.
 //!
 //! The attendant notices it. A thread that is made for the occasion asks for the GIL. If it gets it, everything in
-//! Python stands still and CPython writes the stacks. If it does not within [`PATIENCE`], some C code holds the GIL
-//! and does not let it go, so everything in Python stands still as well, and the attendant has them written.
+//! Python is blocked and CPython writes the stacks. If it does not within [`PATIENCE`], some C code holds the GIL
+//! and does not release it, so all of Python is blocked as well, and the attendant has them written.
 //!
 //! CPython's function for that is not exported by all versions. faulthandler's handler of a signal is one, and can be
-//! called like any function; nobody sends the signal.
+//! called like any function; the signal is not sent.
 
 #![expect(unsafe_code, reason = "a signal handler is a function by its address")]
 
@@ -42,9 +42,9 @@ const GIVEN_UP: u8 = 3;
 /// The thread that waits for the GIL, if there is one.
 static WAITING: Mutex<Option<SignalFreeThread>> = Mutex::new(None);
 
-/// What is done about a loop that stands still.
+/// What is done about a blocked loop.
 pub(super) struct Duties {
-    /// After how long it is told in the log, if it is.
+    /// After how long it is logged, if it is.
     pub(super) slow: Option<Duration>,
     /// After how long the master replaces the worker, and the file that it reads then.
     pub(super) stall: Option<(Duration, File)>,

@@ -6,7 +6,7 @@ use hostler_settings::{Application, Preload};
 use hostler_wire::{ExitStatus, Failure, WorkerSettings};
 use pyo3::prelude::*;
 
-/// Loads the application if it is to be loaded here; says what makes forks unsafe, or refuses for it.
+/// Loads the application if it is to be loaded here; logs what makes forks unsafe, or refuses to go on.
 pub(super) fn run(py: Python<'_>, settings: &WorkerSettings) -> Result<(), Failure> {
     let app = &settings.options.app;
     let Some(mode) = app.preload else { return Ok(()) };

@@ -31,7 +31,7 @@ use std::{
 /// The longest traceback that is sent to the master, in bytes; its end matters most.
 const LONGEST_CAUSE: usize = 48 * 1024;
 
-/// Lives a worker's life; returns its exit code.
+/// Runs a worker; returns its exit code.
 pub(super) fn run(py: Python<'_>, context: WorkerContext) -> u8 {
     disposition::for_worker();
     if !context.is_told_to_boot() {
@@ -70,7 +70,7 @@ pub(super) fn run(py: Python<'_>, context: WorkerContext) -> u8 {
     })
 }
 
-/// Reports what ended a worker that has served; the exit code.
+/// Reports what ended a worker that has served; returns the exit code.
 fn failed_serving(py: Python<'_>, error: &PyErr) -> u8 {
     let traceback = logging::traceback(py, error);
     let what = if error.is_instance_of::<PySystemExit>(py) {
@@ -97,7 +97,7 @@ impl PyWorker {
         self.look(py, |context| look(&context.settings.options))
     }
 
-    /// Lives the worker's life on a loop that is about to run: our own, or the engine beside another one.
+    /// Runs the worker on a loop that is about to run: our own, or the engine beside another one.
     fn serve<A: App<Body: Unpin>>(
         &self,
         py: Python<'_>,
@@ -241,7 +241,7 @@ impl PyWorker {
         Ok(status.code())
     }
 
-    /// Serves an ASGI application on a loop that is about to run; `done` gets True when all was answered.
+    /// Serves an ASGI application on a loop that is about to run; `done` gets True when all requests were finished.
     fn serve_asgi(
         &self,
         py: Python<'_>,
@@ -273,7 +273,7 @@ impl PyWorker {
         self.serve(py, Served::Rsgi, app, &engine, done)
     }
 
-    /// Serves a WSGI application until told to stop, without an event loop; True when all was answered.
+    /// Serves a WSGI application until told to stop, without an event loop; True when all requests were finished.
     fn serve_wsgi(
         &self,
         py: Python<'_>,
@@ -294,7 +294,7 @@ impl PyWorker {
     }
 }
 
-/// Says that this thread serves no more, so that nobody takes its waiting for a loop that stands still.
+/// Marks this thread as waiting: it serves no more, and must not be taken for a blocked loop.
 #[pyfunction]
 pub(crate) fn rest() {
     board::parked(true);

@@ -3,7 +3,7 @@
 use super::{Page, PageState};
 use std::mem::offset_of;
 
-/// What a page says at its beginning, for those who read the scoreboard as a file.
+/// The beginning of a page, for programs that read the scoreboard as a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Glance {
     /// Whether the page is a worker's.
@@ -14,7 +14,7 @@ pub struct Glance {
     pub slot: u32,
     /// Open connections.
     pub connections: u64,
-    /// Requests whose answers are not sent yet.
+    /// Requests whose responses are not sent yet.
     pub in_flight: u64,
 }
 

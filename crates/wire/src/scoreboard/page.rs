@@ -14,7 +14,7 @@ use std::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum PageState {
-    /// The page is nobody's.
+    /// The page is vacant.
     Vacant = 0,
     /// The worker prepares to serve.
     Booting = 1,
@@ -39,7 +39,7 @@ pub struct Page {
     used: AtomicU32,
     /// Nanoseconds of the monotonic clock: when the loop's heartbeat timer fired last.
     beat_at: AtomicU64,
-    /// The same clock: when the loop last came around.
+    /// The same clock: when the loop last turned.
     turned_at: AtomicU64,
     turns: AtomicU64,
     pub(super) connections: AtomicU64,
@@ -93,7 +93,7 @@ impl Page {
         self.state.store(state as u32, Relaxed);
     }
 
-    /// What kind of process it is; `None` if the page is vacant or says nothing that makes sense.
+    /// What kind of process it is; `None` if the page is vacant or its role is not known.
     #[must_use]
     pub fn role(&self) -> Option<Role> {
         Role::from_number(self.role.load(Relaxed))
@@ -133,19 +133,19 @@ impl Page {
         self.beat_at.load(Relaxed)
     }
 
-    /// The loop came around.
+    /// The loop turned.
     pub fn turn(&self, now: u64) {
         add(&self.turns, 1);
         self.turned_at.store(now, Relaxed);
     }
 
-    /// How often the loop came around.
+    /// How often the loop turned.
     #[must_use]
     pub fn turns(&self) -> u64 {
         self.turns.load(Relaxed)
     }
 
-    /// When the loop came around last.
+    /// When the loop turned last.
     #[must_use]
     pub fn turned_at(&self) -> u64 {
         self.turned_at.load(Relaxed)
@@ -183,13 +183,13 @@ impl Page {
         self.connections.load(Relaxed)
     }
 
-    /// Requests whose answers are not sent yet, and work that goes on after answers.
+    /// Requests whose responses are not sent yet, and background work after responses.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
         self.in_flight.load(Relaxed)
     }
 
-    /// How much the worker has to do: its open connections, and once more those that work.
+    /// How loaded the worker is: its open connections, plus its requests in flight.
     #[must_use]
     pub fn score(&self) -> u64 {
         self.connections().saturating_add(self.in_flight())
@@ -209,7 +209,7 @@ impl Page {
         Some(free)
     }
 
-    /// A request ended after so many nanoseconds; `status` is 0 if nothing was answered.
+    /// A request ended after so many nanoseconds; `status` is 0 if there was no response.
     pub fn request_ended(&self, entry: Option<usize>, status: u16, nanos: u64) {
         add(&self.in_flight, u64::MAX);
         add(&self.requests, 1);
@@ -220,7 +220,7 @@ impl Page {
         }
     }
 
-    /// Work that went on after an answer ended; it began as a request does.
+    /// Background work after a response ended; it began as a request does.
     pub fn work_ended(&self, entry: Option<usize>) {
         add(&self.in_flight, u64::MAX);
         if let Some(entry) = entry {

@@ -7,7 +7,7 @@ use crate::Role;
 #[repr(transparent)]
 pub struct SiblingPage(Page);
 
-/// Those of these pages that have ever been a worker's. Where they end is said on the first one, which is no worker's.
+/// Those of these pages that have ever been a worker's. The first page, which is no worker's, has their number.
 #[must_use]
 pub fn used(pages: &[SiblingPage]) -> &[SiblingPage] {
     let Some((first, rest)) = pages.split_first() else { return pages };
@@ -22,7 +22,7 @@ impl SiblingPage {
         self.0.state()
     }
 
-    /// What kind of process it is; `None` if the page is vacant or says nothing that makes sense.
+    /// What kind of process it is; `None` if the page is vacant or its role is not known.
     #[must_use]
     pub fn role(&self) -> Option<Role> {
         self.0.role()
@@ -40,7 +40,7 @@ impl SiblingPage {
         self.0.beat_at()
     }
 
-    /// When the loop came around last.
+    /// When the loop turned last.
     #[must_use]
     pub fn turned_at(&self) -> u64 {
         self.0.turned_at()
@@ -52,7 +52,7 @@ impl SiblingPage {
         self.0.is_parked()
     }
 
-    /// How much it has to do.
+    /// How loaded it is.
     #[must_use]
     pub fn score(&self) -> u64 {
         self.0.score()

@@ -8,11 +8,11 @@ pub const LATENCY_BUCKETS: usize = 24;
 pub struct Totals {
     /// Connections accepted.
     pub accepted: u64,
-    /// Requests answered.
+    /// Requests that ended.
     pub requests: u64,
-    /// Answers by class: 1xx … 5xx, at their hundreds; at 0 those without an answer.
+    /// Responses by class: 1xx … 5xx, at their hundreds; at 0 requests without a response.
     pub statuses: [u64; 6],
-    /// Answers by time, see [`LATENCY_BUCKETS`].
+    /// Responses by time, see [`LATENCY_BUCKETS`].
     pub latencies: [u64; LATENCY_BUCKETS],
 }
 
@@ -22,7 +22,7 @@ impl Totals {
         let sums = [&mut self.accepted, &mut self.requests];
         let sums = sums.into_iter().chain(&mut self.statuses).chain(&mut self.latencies);
         let more = [other.accepted, other.requests].into_iter().chain(other.statuses).chain(other.latencies);
-        // What a broken worker counted must not break whoever adds it up.
+        // What a broken worker counted must not make the sum panic.
         sums.zip(more).for_each(|(sum, more)| *sum = sum.wrapping_add(more));
     }
 }
