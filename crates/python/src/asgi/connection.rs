@@ -30,14 +30,14 @@ impl Connection {
     }
 
     /// Tells its suspended requests.
-    pub(super) fn tell(&self, py: Python<'_>, notice: Notice) {
-        self.requests.tell(py, notice);
+    pub(super) fn notify(&self, py: Python<'_>, notice: Notice) {
+        self.requests.notify(py, notice);
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        Python::attach(|py| self.tell(py, Notice::ConnectionClosed));
+        Python::attach(|py| self.notify(py, Notice::ConnectionClosed));
     }
 }
 
@@ -74,8 +74,8 @@ impl exchange::Connection for Connection {
         request: Request<RequestBody>,
         handshake: Handshake,
     ) -> PyResult<Rc<Session>> {
-        let face: Rc<Shared> = Rc::clone(&self.shared);
-        let session = Session::new(self.application().for_sockets(), face, &self.link, handshake);
+        let interface: Rc<Shared> = Rc::clone(&self.shared);
+        let session = Session::new(self.application().for_sockets(), interface, &self.link, handshake);
         let scope = self.scopes.websocket(py, &self.shared, &request, session.subprotocols())?;
         let socket = Bound::new(py, websocket::Socket::new(Rc::clone(&session)))?;
         let (receive, send) = (bind::<_, Receive>(&socket)?, bind::<_, Send>(&socket)?);

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `shared` | the application and what every request of it needs |
 //! | `connection` | what the requests of a connection have in common; calls the application |
-//! | `scope`, `abilities`, `names` | the scope dictionary |
+//! | `scope`, `capabilities`, `names` | the scope dictionary |
 //! | `request` | a request's state |
 //! | `receive` | what the application receives |
 //! | `send` | what it sends: reads events of Python, and performs what they do |
@@ -17,7 +17,7 @@
 //! | `events` | event dictionaries, and the exception of `send` |
 //! | `websocket` | the same for a WebSocket |
 
-mod abilities;
+mod capabilities;
 mod connection;
 mod events;
 mod names;
@@ -77,9 +77,9 @@ impl App for AsgiApp {
         response.cancel();
     }
 
-    /// The application is told and may still respond: a half-closed client still reads.
+    /// `receive` gives a disconnect; the application may still respond: a half-closed client still reads.
     fn client_half_closed(&self, connection: &Rc<Connection>) -> bool {
-        Python::attach(|py| connection.tell(py, Notice::ClientHalfClosed));
+        Python::attach(|py| connection.notify(py, Notice::ClientHalfClosed));
         true
     }
 

@@ -70,7 +70,7 @@ impl HttpRequest {
         self.interim.with(py, |interim| interim.clone())
     }
 
-    /// Has a suspended request told of what happens outside of it.
+    /// Has a suspended request notified from now on.
     pub(super) fn listen(&self, request: &Bound<'_, Self>, connection: &Listeners) {
         let py = request.py();
         if self.exchange.is_suspended(py) {
@@ -102,7 +102,7 @@ impl HttpRequest {
         })
     }
 
-    /// Nothing more is sent; `receive` calls that wait are told.
+    /// Nothing more is sent: wakes `receive` calls that wait.
     fn end(&self, py: Python<'_>, phase: Phase) {
         let old = self.state.with(py, |state| {
             if state.phase.is_over() { None } else { Some(std::mem::replace(&mut state.phase, phase)) }
@@ -167,7 +167,7 @@ impl HttpCall for HttpRequest {
         self.state.with(py, |state| state.phase.outlives_head())
     }
 
-    /// `receive` calls that wait are told; what the application sends is still sent.
+    /// Wakes `receive` calls that wait; what the application sends is still sent.
     fn client_half_closed(&self, py: Python<'_>) {
         self.state.with(py, |state| state.half_closed = true);
         // Pieces of the body that arrived come first.

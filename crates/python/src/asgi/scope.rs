@@ -66,12 +66,12 @@ impl ScopeTemplate {
             scope.set_item(&names.query_string, PyBytes::new(py, query.as_bytes()))?;
         }
         scope.set_item(&names.headers, self.headers(py, shared, request.headers())?)?;
-        shared.abilities.with(py, |abilities| {
-            scope.set_item(&names.asgi, &abilities.asgi)?;
+        shared.capabilities.with(py, |capabilities| {
+            scope.set_item(&names.asgi, &capabilities.asgi)?;
             if let Some(deadline) = RequestDeadline::of(py, request)? {
-                abilities.extensions.bind(py).set_item("hostler.deadline", deadline)?;
+                capabilities.extensions.bind(py).set_item("hostler.deadline", deadline)?;
             }
-            scope.set_item(&names.extensions, &abilities.extensions)
+            scope.set_item(&names.extensions, &capabilities.extensions)
         })?;
         if let Some(state) = &shared.state {
             scope.set_item(&names.state, state.bind(py).copy()?)?;

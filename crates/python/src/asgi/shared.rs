@@ -1,6 +1,6 @@
 //! The application and what every request of it needs.
 
-use super::{abilities::Abilities, names::Names};
+use super::{capabilities::Capcapabilities, names::Names};
 use crate::{
     call::{Listeners, Notice},
     exchange::Application,
@@ -15,7 +15,7 @@ pub(super) struct Shared {
     pub(super) state: Option<Py<PyDict>>,
     pub(super) root_path: String,
     pub(super) names: Names,
-    pub(super) abilities: Abilities,
+    pub(super) capabilities: Capcapabilities,
     /// All suspended requests.
     pub(super) requests: Listeners,
     draining: Cell<bool>,
@@ -33,7 +33,7 @@ impl Shared {
             state: state.map(Bound::unbind),
             root_path,
             names: Names::new(py),
-            abilities: Abilities::new(py),
+            capabilities: Capcapabilities::new(py),
             requests: Listeners::default(),
             draining: Cell::new(false),
         }
@@ -47,7 +47,7 @@ impl Shared {
     /// The worker drains.
     pub(super) fn drain(&self, py: Python<'_>) {
         self.draining.set(true);
-        self.requests.tell(py, Notice::Draining);
+        self.requests.notify(py, Notice::Draining);
         self.application.sockets.restart(py);
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     call::{ApplicationTask, Method},
     exchange::Call,
     response::{Head, ResponseBody, bytes_of, response, status_alone},
-    websocket::{Face, NotSent, Received, Session},
+    websocket::{Interface, NotSent, Received, Session},
 };
 use bytes::Bytes;
 use hostler_eventloop::{Finished, GilCell};
@@ -184,7 +184,7 @@ impl Socket {
     }
 }
 
-impl Face for Shared {
+impl Interface for Shared {
     fn name(&self) -> &'static str {
         "ASGI"
     }

@@ -1,9 +1,9 @@
-//! Telling suspended requests what happens to their client and worker.
+//! Notifying suspended requests of what happens to their client and worker.
 
 use super::registry::{Entry, Registry};
 use pyo3::{PyClass, prelude::*};
 
-/// What a suspended request is told.
+/// What a suspended request is notified of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// The client sends no more; it may still read.
@@ -14,41 +14,41 @@ pub(crate) enum Notice {
     Draining,
 }
 
-/// A request that can be told.
+/// A request that can be notified.
 pub(crate) trait Listen: PyClass {
-    fn told(slf: &Bound<'_, Self>, notice: Notice);
+    fn notified(slf: &Bound<'_, Self>, notice: Notice);
 }
 
 /// The suspended requests of a connection, or of a worker.
 #[derive(Default)]
 pub(crate) struct Listeners(Registry<Listener>);
 
-/// A request is told until its handle is dropped.
+/// A request is notified until its handle is dropped.
 pub(crate) struct Listening {
     _entry: Entry<Listener>,
 }
 
 struct Listener {
     request: Py<PyAny>,
-    tell: fn(&Bound<'_, PyAny>, Notice),
+    notify: fn(&Bound<'_, PyAny>, Notice),
 }
 
 impl Listeners {
-    /// Has `request` told of notices from now on.
+    /// Has `request` notified from now on.
     pub(crate) fn add<T: Listen>(&self, request: &Bound<'_, T>) -> Listening {
-        let tell = |request: &Bound<'_, PyAny>, notice| {
+        let notify = |request: &Bound<'_, PyAny>, notice| {
             if let Ok(request) = request.cast::<T>() {
-                T::told(request, notice);
+                T::notified(request, notice);
             }
         };
-        let listener = Listener { request: request.clone().into_any().unbind(), tell };
+        let listener = Listener { request: request.clone().into_any().unbind(), notify };
         Listening { _entry: self.0.enter(listener) }
     }
 
-    /// Tells all.
-    pub(crate) fn tell(&self, py: Python<'_>, notice: Notice) {
-        for (request, tell) in self.0.all(|listener| (listener.request.clone_ref(py), listener.tell)) {
-            tell(request.bind(py), notice);
+    /// Notifies all.
+    pub(crate) fn notify(&self, py: Python<'_>, notice: Notice) {
+        for (request, notify) in self.0.all(|listener| (listener.request.clone_ref(py), listener.notify)) {
+            notify(request.bind(py), notice);
         }
     }
 }

@@ -93,7 +93,7 @@ pub(crate) trait HttpCall: PyClass<Frozen = True> + Sync {
     /// The connection is closed.
     fn connection_closed(&self, _py: Python<'_>) {}
 
-    /// Whether it is still told of notices after the application ended.
+    /// Whether it is still notified after the application ended.
     fn listens_on(&self, _py: Python<'_>) -> bool {
         false
     }
@@ -172,7 +172,7 @@ pub(crate) trait HttpCall: PyClass<Frozen = True> + Sync {
 }
 
 impl<T: HttpCall> Listen for T {
-    fn told(slf: &Bound<'_, Self>, notice: Notice) {
+    fn notified(slf: &Bound<'_, Self>, notice: Notice) {
         let (py, call) = (slf.py(), slf.get());
         match notice {
             Notice::ClientHalfClosed => call.client_half_closed(py),

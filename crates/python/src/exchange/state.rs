@@ -96,12 +96,12 @@ impl Exchange {
         }
     }
 
-    /// Whether it is told of notices.
+    /// Whether it is notified.
     pub(crate) fn listens(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.listening.is_some())
     }
 
-    /// Keeps the handles by which it is told.
+    /// Keeps the handles of its notifications.
     pub(crate) fn listen(&self, py: Python<'_>, listening: [Listening; 2]) {
         let before = self.state.with(py, |state| state.listening.replace(listening));
         drop(before);

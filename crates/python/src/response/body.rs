@@ -14,7 +14,7 @@ pub(crate) enum ResponseBody {
     Whole(Option<Bytes>),
     /// A file's content (`http.response.pathsend`, `response_file`).
     File(FilePieces),
-    /// Sent piece by piece; the request is told when hyper drops it.
+    /// Sent piece by piece; the request is notified when hyper drops it.
     Stream(Streaming),
 }
 

@@ -21,7 +21,7 @@ impl BodySender {
         Self { stream, length: head.body_length(bodiless), bodiless }
     }
 
-    /// hyper's end; `owner` is told when it is dropped.
+    /// hyper's end; `owner` is notified when it is dropped.
     pub(crate) fn body(&self, owner: Box<dyn Owner>) -> ResponseBody {
         body(&self.stream, owner)
     }
@@ -73,7 +73,7 @@ pub(crate) enum Wait {
 }
 
 impl Counted {
-    /// hyper's end of the stream; `owner` is told when it is dropped.
+    /// hyper's end of the stream; `owner` is notified when it is dropped.
     pub(crate) fn body(&self, owner: Box<dyn Owner>) -> ResponseBody {
         body(&self.stream, owner)
     }

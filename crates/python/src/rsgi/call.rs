@@ -42,8 +42,8 @@ impl exchange::Connection for Connection {
         request: Request<RequestBody>,
         handshake: Handshake,
     ) -> PyResult<Rc<Session>> {
-        let face = Rc::clone(&self.shared);
-        let session = Session::new(self.application().for_sockets(), face, &self.link, handshake);
+        let interface = Rc::clone(&self.shared);
+        let session = Session::new(self.application().for_sockets(), interface, &self.link, handshake);
         let head = request.map(drop);
         let origin = Origin::of(&head, &self.link.background);
         let scope = Bound::new(py, Scope::new(self.scheme.websocket(), head, Rc::clone(self)))?;

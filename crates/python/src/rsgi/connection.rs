@@ -47,7 +47,7 @@ impl Connection {
     /// The client half-closed.
     pub(super) fn client_half_closed(&self, py: Python<'_>) {
         self.finished.set(true);
-        self.requests.tell(py, Notice::ClientHalfClosed);
+        self.requests.notify(py, Notice::ClientHalfClosed);
     }
 }
 
@@ -63,6 +63,6 @@ fn text(address: &PeerAddress) -> String {
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.finished.set(true);
-        Python::attach(|py| self.0.requests.tell(py, Notice::ConnectionClosed));
+        Python::attach(|py| self.0.requests.notify(py, Notice::ConnectionClosed));
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct HttpProtocol {
 
 struct State {
     phase: Phase,
-    mode: Mode,
+    mode: ReadMode,
     /// Futures of `client_disconnect()`.
     watchers: Vec<Py<PyAny>>,
 }
@@ -46,7 +46,7 @@ pub(super) enum Phase {
 
 /// How the application reads the body. One that was cancelled can go on, in the same way.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(super) enum ReadMode {
     Untouched,
     /// All of it was asked for.
     Whole,
@@ -58,7 +58,7 @@ pub(super) enum Mode {
 
 impl HttpProtocol {
     pub(super) fn new(connection: Rc<Connection>, body: RequestBody, head_request: bool) -> Self {
-        let state = State { phase: Phase::Open, mode: Mode::Untouched, watchers: Vec::new() };
+        let state = State { phase: Phase::Open, mode: ReadMode::Untouched, watchers: Vec::new() };
         Self {
             exchange: Exchange::new(body),
             state: GilCell::new(state),
@@ -89,11 +89,11 @@ impl HttpProtocol {
         self.exchange.is_suspended(py)
     }
 
-    pub(super) fn mode(&self, py: Python<'_>) -> Mode {
+    pub(super) fn mode(&self, py: Python<'_>) -> ReadMode {
         self.state.with(py, |state| state.mode)
     }
 
-    pub(super) fn set_mode(&self, py: Python<'_>, mode: Mode) {
+    pub(super) fn set_mode(&self, py: Python<'_>, mode: ReadMode) {
         self.state.with(py, |state| state.mode = mode);
     }
 
@@ -139,7 +139,7 @@ impl HttpProtocol {
         open
     }
 
-    /// Has the request told of notices.
+    /// Has the request notified from now on.
     pub(super) fn listen(slf: &Bound<'_, Self>) {
         let (py, this) = (slf.py(), slf.get());
         if !this.exchange.listens(py) {
@@ -168,7 +168,7 @@ impl HttpProtocol {
         })
     }
 
-    fn tell_watchers(&self, py: Python<'_>) {
+    fn finish_watchers(&self, py: Python<'_>) {
         for future in self.state.with(py, |state| std::mem::take(&mut state.watchers)) {
             resolve(future.bind(py), py.None().into_bound(py));
         }
@@ -250,17 +250,17 @@ impl HttpCall for HttpProtocol {
     }
 
     fn client_half_closed(&self, py: Python<'_>) {
-        self.tell_watchers(py);
+        self.finish_watchers(py);
     }
 
     fn drains(&self, py: Python<'_>) {
         if self.is_streaming(py) {
-            self.tell_watchers(py);
+            self.finish_watchers(py);
         }
     }
 
     fn connection_closed(&self, py: Python<'_>) {
-        self.tell_watchers(py);
+        self.finish_watchers(py);
     }
 
     fn listens_on(&self, py: Python<'_>) -> bool {
@@ -268,7 +268,7 @@ impl HttpCall for HttpProtocol {
     }
 
     fn wants_whole_body(&self, py: Python<'_>) -> bool {
-        self.mode(py) == Mode::Whole
+        self.mode(py) == ReadMode::Whole
     }
 
     fn gone(&self, py: Python<'_>) -> PyErr {

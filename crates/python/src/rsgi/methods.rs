@@ -1,7 +1,7 @@
 //! Methods of the protocol object of an RSGI application: reading the body, and responding.
 
 use super::{
-    http_protocol::{HttpProtocol, Mode, Phase},
+    http_protocol::{HttpProtocol, Phase, ReadMode},
     request_body::{Pieces, Whole},
     stream::StreamTransport,
 };
@@ -21,9 +21,9 @@ impl HttpProtocol {
     fn __call__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let (py, this) = (slf.py(), slf.get());
         match this.mode(py) {
-            Mode::Untouched => this.set_mode(py, Mode::Whole),
-            Mode::Whole => {}
-            Mode::Pieces | Mode::Taken => return Err(this.read_already(py)),
+            ReadMode::Untouched => this.set_mode(py, ReadMode::Whole),
+            ReadMode::Whole => {}
+            ReadMode::Pieces | ReadMode::Taken => return Err(this.read_already(py)),
         }
         Waiting::on(py, Whole(slf.clone().unbind()))
     }
@@ -32,17 +32,17 @@ impl HttpProtocol {
     fn __aiter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
         let (py, this) = (slf.py(), slf.get());
         match this.mode(py) {
-            Mode::Untouched => this.set_mode(py, Mode::Pieces),
-            Mode::Pieces => {}
-            Mode::Whole | Mode::Taken => return Err(this.read_already(py)),
+            ReadMode::Untouched => this.set_mode(py, ReadMode::Pieces),
+            ReadMode::Pieces => {}
+            ReadMode::Whole | ReadMode::Taken => return Err(this.read_already(py)),
         }
         Ok(slf.clone())
     }
 
     fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         match slf.get().mode(slf.py()) {
-            Mode::Pieces => Waiting::on(slf.py(), Pieces(slf.clone().unbind())),
-            Mode::Untouched | Mode::Whole | Mode::Taken => Err(slf.get().read_already(slf.py())),
+            ReadMode::Pieces => Waiting::on(slf.py(), Pieces(slf.clone().unbind())),
+            ReadMode::Untouched | ReadMode::Whole | ReadMode::Taken => Err(slf.get().read_already(slf.py())),
         }
     }
 

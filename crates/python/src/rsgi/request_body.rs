@@ -1,6 +1,6 @@
 //! A request's body as an RSGI application reads it: whole, or piece by piece.
 
-use super::http_protocol::{HttpProtocol, Mode};
+use super::http_protocol::{HttpProtocol, ReadMode};
 use crate::exchange::{BodyReader, Cut, HttpCall, pump};
 use bytes::Bytes;
 use hostler_eventloop::{Source, WaitQueue};
@@ -19,7 +19,7 @@ impl Source for Whole {
 
     fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let protocol = self.0.get();
-        if protocol.mode(py) == Mode::Taken {
+        if protocol.mode(py) == ReadMode::Taken {
             return Err(protocol.read_already(py));
         }
         let (looked, pieces, over) = protocol.exchange.with_body(py, |body| {
@@ -32,7 +32,7 @@ impl Source for Whole {
                 Err(protocol.unreadable(py))
             }
             (Ok(()), Some(pieces)) => {
-                protocol.set_mode(py, Mode::Taken);
+                protocol.set_mode(py, ReadMode::Taken);
                 join(py, pieces.as_slices()).map(|body| Some(body.into_any()))
             }
             (Ok(()), None) if over => Err(protocol.unreadable(py)),

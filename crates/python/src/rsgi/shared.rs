@@ -22,7 +22,7 @@ impl Shared {
 
     /// The worker drains.
     pub(super) fn drain(&self, py: Python<'_>) {
-        self.requests.tell(py, Notice::Draining);
+        self.requests.notify(py, Notice::Draining);
         self.application.sockets.restart(py);
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     call::ApplicationTask,
     exchange::Call,
     response::{Head, bytes_of, status_alone},
-    websocket::{Face, NotSent, Received, Session},
+    websocket::{Interface, NotSent, Received, Session},
 };
 use hostler_eventloop::{Finished, GilCell};
 use hostler_websocket::Opcode;
@@ -122,7 +122,7 @@ pub(crate) struct Message {
     data: Option<Py<PyAny>>,
 }
 
-impl Face for Shared {
+impl Interface for Shared {
     fn name(&self) -> &'static str {
         "RSGI"
     }

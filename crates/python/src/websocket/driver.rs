@@ -84,14 +84,14 @@ impl Driver {
         loop {
             if !self.closing && self.session.is_closed_by_us(py) {
                 self.closing = true;
-                self.keepalive.ends();
+                self.keepalive.on_closing();
             }
             let taken = self.taken;
             match self.poll_write(py, cx) {
                 Poll::Ready(Err(_)) => return Poll::Ready(End::Gone),
                 Poll::Ready(Ok(())) if self.answered => return Poll::Ready(End::Gone),
-                Poll::Ready(Ok(())) => self.keepalive.flows(),
-                Poll::Pending => self.keepalive.stalls(self.taken > taken),
+                Poll::Ready(Ok(())) => self.keepalive.on_flushed(),
+                Poll::Pending => self.keepalive.on_write_blocked(self.taken > taken),
             }
             match self.poll_read(py, cx) {
                 // There is something to write.
@@ -133,7 +133,7 @@ impl Driver {
     /// something to write.
     fn poll_read(&mut self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<Option<End>> {
         while self.output.len() - self.written < MAX_OUTPUT && (self.closing || self.session.has_room(py)) {
-            self.keepalive.reads();
+            self.keepalive.on_reading();
             match self.reader.next(&mut self.input) {
                 Ok(None) => {
                     if let Some(end) = ready!(self.poll_fill(cx)) {
@@ -151,7 +151,7 @@ impl Driver {
                 }
             }
         }
-        self.keepalive.reads_nothing();
+        self.keepalive.on_read_paused();
         Poll::Pending
     }
 
@@ -161,7 +161,7 @@ impl Driver {
         let read = pin!(self.stream.read_buf(&mut self.input)).poll(cx);
         match read {
             Poll::Ready(Ok(count)) if count > 0 => {
-                self.keepalive.heard();
+                self.keepalive.on_received();
                 Poll::Ready(None)
             }
             Poll::Ready(_) => Poll::Ready(Some(End::Gone)),
@@ -192,7 +192,7 @@ impl Driver {
                     write_close(&mut self.output, code, "");
                 }
                 self.answered = true;
-                self.keepalive.ends();
+                self.keepalive.on_closing();
                 self.session.closed(py, code, reason);
                 return true;
             }
@@ -210,8 +210,8 @@ impl Driver {
         }
     }
 
-    async fn flush_and_close(&mut self, told: bool) {
-        if told {
+    async fn flush_and_close(&mut self, flush: bool) {
+        if flush {
             // What fails here is a client that is gone.
             let _ = self.stream.write_all(&self.output[self.written..]).await;
             let _ = self.stream.flush().await;
@@ -231,10 +231,10 @@ impl Driver {
         {
             write_close(&mut self.output, code, "");
         }
-        let told = matches!(end, End::Failed(_));
+        let flush = matches!(end, End::Failed(_));
         Python::attach(|py| self.session.closed(py, code, String::new()));
         // A client that does not read is not waited for.
-        if timeout(CLOSE_LIMIT, self.flush_and_close(told)).await.is_err() {
+        if timeout(CLOSE_LIMIT, self.flush_and_close(flush)).await.is_err() {
             tracing::debug!("a WebSocket client did not read to the end");
         }
     }

@@ -31,7 +31,7 @@ pub(crate) fn asks_for_websocket<B>(request: &Request<B>) -> bool {
 pub(crate) struct Refusal(StatusCode, &'static str);
 
 impl Refusal {
-    /// What the client is told. Every refusal says which version is spoken (RFC 6455 §4.4).
+    /// The response. Every refusal names the version that is supported (RFC 6455 §4.4).
     pub(crate) fn response(self) -> Response<ResponseBody> {
         let mut response = plain(self.0, self.1);
         response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));

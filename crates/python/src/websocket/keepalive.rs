@@ -31,7 +31,7 @@ pub(super) struct Keepalive {
     ping_timeout: Duration,
     waits_for_pong: bool,
     /// Nothing is read, because there is no room for it: a pong may be behind that.
-    deaf: bool,
+    read_paused: bool,
     /// Since when the client has taken nothing of what is to be sent.
     stalled: Option<Instant>,
     /// Nothing follows what is to be sent.
@@ -45,27 +45,27 @@ impl Keepalive {
             ping_interval: settings.ping_interval,
             ping_timeout: settings.ping_timeout,
             waits_for_pong: false,
-            deaf: false,
+            read_paused: false,
             stalled: None,
             ending: false,
         }
     }
 
     /// The last frame is on its way: the client has five seconds from the last bytes that it took.
-    pub(super) fn ends(&mut self) {
+    pub(super) fn on_closing(&mut self) {
         self.ending = true;
         self.wait(CLOSE_LIMIT);
     }
 
     /// The client has taken all.
-    pub(super) fn flows(&mut self) {
+    pub(super) fn on_flushed(&mut self) {
         if self.stalled.take().is_some() && !self.ending {
             self.wait(if self.waits_for_pong { self.ping_timeout } else { self.ping_interval });
         }
     }
 
     /// The client takes no more now; whether it took something.
-    pub(super) fn stalls(&mut self, progress: bool) {
+    pub(super) fn on_write_blocked(&mut self, progress: bool) {
         if progress && self.ending {
             self.wait(CLOSE_LIMIT);
         }
@@ -75,19 +75,19 @@ impl Keepalive {
     }
 
     /// There is room for what the client sends.
-    pub(super) fn reads(&mut self) {
-        if std::mem::take(&mut self.deaf) && self.waits_for_pong && !self.ending {
+    pub(super) fn on_reading(&mut self) {
+        if std::mem::take(&mut self.read_paused) && self.waits_for_pong && !self.ending {
             self.wait(self.ping_timeout);
         }
     }
 
     /// There is no room for what the client sends.
-    pub(super) fn reads_nothing(&mut self) {
-        self.deaf = true;
+    pub(super) fn on_read_paused(&mut self) {
+        self.read_paused = true;
     }
 
     /// The client sent something.
-    pub(super) fn heard(&mut self) {
+    pub(super) fn on_received(&mut self) {
         if std::mem::take(&mut self.waits_for_pong) && !self.ending {
             self.wait(self.ping_interval);
         }
@@ -109,11 +109,11 @@ impl Keepalive {
             self.timer.as_mut().reset(due);
             return Poll::Pending;
         }
-        if self.waits_for_pong && !self.deaf {
+        if self.waits_for_pong && !self.read_paused {
             return Poll::Ready(Due::Silent);
         }
         self.waits_for_pong = true;
-        self.wait(if self.deaf { self.ping_interval } else { self.ping_timeout });
+        self.wait(if self.read_paused { self.ping_interval } else { self.ping_timeout });
         Poll::Ready(Due::Ping)
     }
 

@@ -58,7 +58,7 @@ impl Session {
             Phase::Closed { code, reason, .. } => (*code, reason.clone()),
             Phase::Connecting | Phase::Open { .. } => (ABNORMAL, String::new()),
         });
-        self.face.present(py, Received::Closed(code, &reason))
+        self.interface.present(py, Received::Closed(code, &reason))
     }
 }
 
@@ -93,7 +93,7 @@ impl Source for Messages {
             driver.wake();
         }
         match message {
-            Some(message) => self.0.face.present(py, message.received()).map(Some),
+            Some(message) => self.0.interface.present(py, message.received()).map(Some),
             None if over => self.0.present_end(py).map(Some),
             None => Ok(None),
         }

@@ -1,6 +1,6 @@
 //! WebSocket (RFC 6455) for applications. Frames and compression are `hostler_websocket`'s work.
 //!
-//! Nothing here knows ASGI or RSGI: `asgi::websocket` and `rsgi::websocket` are the adapters, each with a [`Face`].
+//! Nothing here knows ASGI or RSGI: `asgi::websocket` and `rsgi::websocket` are the adapters, each with a [`Interface`].
 //!
 //! | file | duty |
 //! |---|---|
@@ -12,21 +12,21 @@
 //! | `driver` | moving frames between session and connection |
 //! | `keepalive` | pings, and how long a client may be silent |
 //! | `sockets` | the open WebSockets of a worker |
-//! | `face` | the trait by which a session knows its interface |
+//! | `interface` | the trait by which a session knows its interface |
 
 mod accept;
 mod driver;
-mod face;
 mod handshake;
 mod inbox;
+mod interface;
 mod keepalive;
 mod messages;
 mod session;
 mod sockets;
 
-pub(crate) use face::{Face, NotSent};
 pub(crate) use handshake::{Handshake, asks_for_websocket};
 pub(crate) use inbox::Received;
+pub(crate) use interface::{Interface, NotSent};
 pub(crate) use session::Session;
 pub(crate) use sockets::Sockets;
 

@@ -8,7 +8,7 @@
 //! client go into a bounded queue, from which `receive` takes them.
 
 use super::{
-    ABNORMAL, Face, Handshake, Sockets,
+    ABNORMAL, Handshake, Interface, Sockets,
     inbox::{Inbox, Message},
     sockets::Restart,
 };
@@ -37,7 +37,7 @@ pub(crate) struct Session {
     pub(super) tasks: Rc<Tasks>,
     pub(super) upgrades: Upgrades,
     pub(super) handshake: Handshake,
-    pub(super) face: Rc<dyn Face>,
+    pub(super) interface: Rc<dyn Interface>,
 }
 
 pub(super) struct State {
@@ -79,7 +79,7 @@ enum Stage {
 impl Session {
     pub(crate) fn new(
         (tasks, sockets): (&Rc<Tasks>, &Rc<Sockets>),
-        face: Rc<dyn Face>,
+        interface: Rc<dyn Interface>,
         link: &Link,
         handshake: Handshake,
     ) -> Rc<Self> {
@@ -100,7 +100,7 @@ impl Session {
             tasks: Rc::clone(tasks),
             upgrades: link.upgrades.clone(),
             handshake,
-            face,
+            interface,
         })
     }
 
@@ -139,9 +139,9 @@ impl Session {
             Stage::Open => self.end_by_us(py, if error.is_some() { 1011 } else { 1000 }, String::new()),
             Stage::Closed => {}
         }
-        let name = self.face.name();
+        let name = self.interface.name();
         match (error, stage) {
-            (Some(error), Stage::Closed) if self.face.is_departure(py, &error) => {}
+            (Some(error), Stage::Closed) if self.interface.is_departure(py, &error) => {}
             (Some(error), _) => {
                 let what = format!("the {name} application raised in a WebSocket");
                 application_error(py, &what, &error);
@@ -200,7 +200,7 @@ impl Session {
         // Each wakes the next one when it leaves.
         self.receivers.wake_first(py);
         for sender in senders {
-            reject(sender.bind(py), self.face.gone(py));
+            reject(sender.bind(py), self.interface.gone(py));
         }
         self.outlived(py);
     }

@@ -14,7 +14,7 @@ const EXTENSIONS: [&str; 3] =
     ["http.response.pathsend", "http.response.early_hint", "http.response.trailers"];
 
 /// Makes and reuses them.
-pub(super) struct Abilities {
+pub(super) struct Capcapabilities {
     asgi: [(Py<PyString>, Py<PyString>); 2],
     extensions: [Py<PyString>; 3],
     /// Those of the last request, which may still run.
@@ -28,7 +28,7 @@ pub(super) struct Set {
     each: [Py<PyDict>; 3],
 }
 
-impl Abilities {
+impl Capcapabilities {
     pub(super) fn new(py: Python<'_>) -> Self {
         let text = |text| PyString::intern(py, text).unbind();
         let asgi = [(text("version"), text("3.0")), (text("spec_version"), text("2.5"))];
@@ -53,8 +53,8 @@ impl Abilities {
             asgi.set_item(name, value)?;
         }
         let each = [PyDict::new(py), PyDict::new(py), PyDict::new(py)];
-        for (name, ability) in self.extensions.iter().zip(&each) {
-            extensions.set_item(name, ability)?;
+        for (name, capability) in self.extensions.iter().zip(&each) {
+            extensions.set_item(name, capability)?;
         }
         Ok(Set { asgi: asgi.unbind(), extensions: extensions.unbind(), each: each.map(Bound::unbind) })
     }
@@ -68,11 +68,11 @@ impl Abilities {
         }
         let kept = self.extensions.iter().zip(&set.each);
         holds(asgi, self.asgi.iter().map(|(name, value)| (name.as_ptr(), value.as_ptr())))
-            && holds(extensions, kept.map(|(name, ability)| (name.as_ptr(), ability.as_ptr())))
+            && holds(extensions, kept.map(|(name, capability)| (name.as_ptr(), capability.as_ptr())))
             // One reference is ours, and one that of the dictionary around it.
-            && set.each.iter().all(|ability| {
-                let ability = ability.bind(py);
-                references(ability) == 2 && ability.is_empty()
+            && set.each.iter().all(|capability| {
+                let capability = capability.bind(py);
+                references(capability) == 2 && capability.is_empty()
             })
     }
 }

@@ -4,7 +4,7 @@ use super::inbox::Received;
 use pyo3::prelude::*;
 
 /// An interface as a session sees it.
-pub(crate) trait Face {
+pub(crate) trait Interface {
     /// Its name, for log lines.
     fn name(&self) -> &'static str;
 
