@@ -1,6 +1,6 @@
 //! What in this process is the server's and not the application's: descriptors, signal handlers, shared memory.
 //!
-//! A process that the application forks must not keep them, so it gives them up ([`give_up`]). They are claimed where they
+//! A process that the application forks must not keep them, so it gives them up ([`give_up()`]). They are claimed where they
 //! are created. Clients' connections are not listed, as there are many: they are recognized by their local address, which
 //! is that of a listener.
 
