@@ -2,10 +2,10 @@
 
 use crate::layers::Layers;
 use hostler_settings::{
-    Accept, Application, Declaration, Http, HttpVersion, Interface, Listen, Process, Runtime, RuntimeMode,
-    Settings, Supervision, WorkerCount,
+    Accept, Application, Http, HttpVersion, Interface, Listen, Process, Runtime, RuntimeMode, Settings,
+    Supervision, WorkerCount,
 };
-use hostler_wire::{Failure, Identity};
+use hostler_wire::{Failure, Identity, MAX_LISTENING_SOCKETS};
 
 /// Everything that was configured and is in effect.
 #[derive(Debug)]
@@ -19,9 +19,6 @@ pub struct Config {
     /// Options that were set and have no effect yet, as `--name value (source)`.
     pub not_yet_in_effect: Vec<String>,
 }
-
-/// The most workers with a socket each: they are passed in one message, which holds 253 descriptors (unix(7)).
-const MAX_SOCKETS: u16 = 64;
 
 impl Config {
     pub(crate) fn from_layers(layers: Layers) -> Result<Self, Failure> {
@@ -41,77 +38,67 @@ impl Config {
 
 fn refuse_what_is_not_served(layers: &Layers) -> Result<(), Failure> {
     let Settings { app, http, runtime, supervision, listen, .. } = &layers.settings;
-    let refused = |option: &Declaration, cause: &str, hint: &str| {
-        let (source, text) = (layers.source(option), layers.text(option));
-        let message = format!("--{} {text} cannot be used ({source})", option.name);
-        Err(source.failure(message).because(cause).hint(hint))
-    };
-    let one_thread = "a worker has one thread, so that no request waits for a lock";
-    let scale = "use --workers to use more processors";
     if app.target.is_none() {
         return Err(layers
             .source(Application::target())
             .failure("no application was named")
             .hint("name it as module:attribute, for example `hostler shop.main:app`"));
     }
-    if http.version == HttpVersion::Two {
-        let hint = "use --http 1, and terminate HTTP/2 at a proxy";
-        return refused(Http::version(), "HTTP/2 is not served yet", hint);
+    let one_thread = "a worker has one thread, so that no request waits for a lock";
+    let scale = "use --workers to use more processors";
+    let threads = matches!(runtime.mode, RuntimeMode::MultiThread | RuntimeMode::Runtime);
+    let many = matches!(supervision.workers, WorkerCount::Fixed(count) if usize::from(count) > MAX_LISTENING_SOCKETS);
+    let proxy = "use --http 1, and terminate HTTP/2 at a proxy";
+    let (sockets, fewer) =
+        ("so many sockets cannot be passed to workers", "use --accept shared, or fewer workers");
+    let (always, omit) = ("dead workers are always replaced", "leave the option out");
+    let rules = [
+        (http.version == HttpVersion::Two, Http::version(), "HTTP/2 is not served yet", proxy),
+        (runtime.threads > 1, Runtime::threads(), one_thread, scale),
+        (threads, Runtime::mode(), one_thread, scale),
+        (listen.accept == Accept::PerWorker && many, Listen::accept(), sockets, fewer),
+        (!supervision.respawn_failed_workers, Supervision::respawn_failed_workers(), always, omit),
+    ];
+    match rules.into_iter().find(|(refused, ..)| *refused) {
+        Some((_, option, cause, hint)) => Err(layers.unusable(option).because(cause).hint(hint)),
+        None => Ok(()),
     }
-    if runtime.threads > 1 {
-        return refused(Runtime::threads(), one_thread, scale);
-    }
-    if matches!(runtime.mode, RuntimeMode::MultiThread | RuntimeMode::Runtime) {
-        return refused(Runtime::mode(), one_thread, scale);
-    }
-    let few = match supervision.workers {
-        WorkerCount::Auto => true,
-        WorkerCount::Fixed(count) => count <= MAX_SOCKETS,
-    };
-    if listen.accept == Accept::PerWorker && !few {
-        let cause = "so many sockets cannot be passed to workers";
-        return refused(Listen::accept(), cause, "use --accept shared, or fewer workers");
-    }
-    if !supervision.respawn_failed_workers {
-        let option = Supervision::respawn_failed_workers();
-        return refused(option, "dead workers are always replaced", "leave the option out");
-    }
-    Ok(())
 }
 
 fn refuse_contradictions(layers: &Layers) -> Result<(), Failure> {
-    let both = |a: &Declaration, b: &Declaration, cause: &str| {
-        let (source, text, other) = (layers.source(a), layers.text(a), layers.text(b));
-        let message =
-            format!("--{} {text} and --{} {other} contradict each other ({source})", a.name, b.name);
-        Err(source.failure(message).because(cause))
-    };
-    let Settings { supervision: limits, app, wsgi, http, .. } = &layers.settings;
+    let limits = &layers.settings.supervision;
     let (jitter, requests) = (Supervision::max_requests_jitter(), Supervision::max_requests());
-    match (limits.max_requests_jitter, limits.max_requests) {
-        (Some(jitter_of), Some(most)) if jitter_of >= most => {
-            return both(jitter, requests, "jitter must leave at least one request");
-        }
-        (Some(_), None) => return both(jitter, requests, "there is no number of requests to vary"),
-        _ => {}
-    }
     let (kill, graceful) = (Supervision::workers_kill_timeout(), Supervision::graceful_timeout());
-    if layers.is_set(graceful)
-        && limits.workers_kill_timeout.is_some_and(|kill| kill != limits.graceful_timeout)
-    {
-        return both(kill, graceful, "they are two names of one limit");
+    let (stall, request) = (Supervision::stall_timeout(), Http::request_timeout());
+    let too_much =
+        limits.max_requests_jitter.zip(limits.max_requests).is_some_and(|(jitter, most)| jitter >= most);
+    let nothing = limits.max_requests_jitter.is_some() && limits.max_requests.is_none();
+    let two_values = layers.is_set(graceful)
+        && limits.workers_kill_timeout.is_some_and(|kill| kill != limits.graceful_timeout);
+    let rules = [
+        (too_much, jitter, requests, "jitter must leave at least one request"),
+        (nothing, jitter, requests, "there is no number of requests to vary"),
+        (two_values, kill, graceful, "they are two names of one limit"),
+        (
+            is_killed_while_it_serves(layers),
+            stall,
+            request,
+            "with one blocking thread a request blocks the event loop: its worker would be killed first",
+        ),
+    ];
+    match rules.into_iter().find(|(contradict, ..)| *contradict) {
+        Some((_, a, b, cause)) => Err(layers.contradiction(a, b).because(cause)),
+        None => Ok(()),
     }
-    if let (Some(request), Some(stall)) = (http.request_timeout, limits.stall_timeout)
-        && layers.is_set(Supervision::stall_timeout())
+}
+
+/// Whether a WSGI request may take longer than its worker may be blocked.
+fn is_killed_while_it_serves(layers: &Layers) -> bool {
+    let Settings { supervision, app, wsgi, http, .. } = &layers.settings;
+    layers.is_set(Supervision::stall_timeout())
         && app.interface == Interface::Wsgi
         && wsgi.blocking_threads == 1
-        && stall < request
-    {
-        let cause =
-            "with one blocking thread a request blocks the event loop: its worker would be killed first";
-        return both(Supervision::stall_timeout(), Http::request_timeout(), cause);
-    }
-    Ok(())
+        && http.request_timeout.zip(supervision.stall_timeout).is_some_and(|(request, stall)| stall < request)
 }
 
 /// The user that workers run as.

@@ -66,6 +66,19 @@ impl Layers {
         self.source(option).invalid(option, self.text(option))
     }
 
+    /// An error for a value that the option has, but which is not served.
+    pub(crate) fn unusable(&self, option: &Declaration) -> Failure {
+        let (source, text) = (self.source(option), self.text(option));
+        source.failure(format!("--{} {text} cannot be used ({source})", option.name))
+    }
+
+    /// An error for values of which only one can be.
+    pub(crate) fn contradiction(&self, a: &Declaration, b: &Declaration) -> Failure {
+        let (source, text, other) = (self.source(a), self.text(a), self.text(b));
+        source
+            .failure(format!("--{} {text} and --{} {other} contradict each other ({source})", a.name, b.name))
+    }
+
     /// The options that were set and have no effect yet: name, value, source.
     pub(crate) fn not_in_effect(&self) -> Vec<String> {
         let set = Settings::options().filter(|option| option.effect == Effect::Later);
