@@ -8,7 +8,7 @@ use crate::{
 choices! {
     /// How an application is called.
     pub enum Interface {
-        /// As the callable itself tells.
+        /// Detected from the callable.
         Auto = "auto",
         /// ASGI 3 with lifespan.
         Asgi = "asgi",
@@ -22,7 +22,7 @@ choices! {
 
     /// The version of HTTP.
     pub enum HttpVersion {
-        /// What is served.
+        /// The versions that are served.
         Auto = "auto",
         /// HTTP/1.0 and HTTP/1.1.
         One = "1",
@@ -40,7 +40,7 @@ choices! {
 
     /// How a worker uses threads.
     pub enum RuntimeMode {
-        /// As there is one way.
+        /// One thread.
         Auto = "auto",
         /// One thread.
         SingleThread = "st",
@@ -78,15 +78,15 @@ choices! {
 
     /// The importance of a log line.
     pub enum LogLevel {
-        /// Every step.
+        /// Details for debugging.
         Debug = "debug" | "notset",
-        /// What an operator wants to know.
+        /// Normal operation.
         Info = "info",
-        /// What went wrong without harm.
+        /// Problems without consequences for clients.
         Warning = "warning" | "warn",
-        /// What failed.
+        /// Failures.
         Error = "error",
-        /// What stops the server.
+        /// Failures that stop the server.
         Critical = "critical",
     }
 
@@ -118,9 +118,9 @@ choices! {
 }
 
 choice! {
-    /// What to do when something makes a fork unsafe.
+    /// What to do when forking the preloaded application is unsafe.
     pub enum Preload {
-        /// Say so.
+        /// Log a warning.
         Warn = "warn",
         /// Refuse to start.
         Strict = "strict",

@@ -1,9 +1,9 @@
-//! What is declared of an option beside its type: name, help, default, range, and what is told of it.
+//! What an option declares beside its type: name, help, default, range, effect.
 
 use crate::OptionValue;
 use std::fmt;
 
-/// An option as it is declared. Command line, environment, TOML, help, reference and schema are made from these.
+/// The declaration of an option. Command line, environment, TOML, help, reference and schema are generated from these.
 #[derive(Clone, Copy)]
 pub struct Declaration {
     /// As on the command line, without the dashes in front.
@@ -20,7 +20,7 @@ pub struct Declaration {
     pub effect: Effect,
     /// Whether a reload (SIGHUP) applies a change of it.
     pub reload: OnReload,
-    /// Whether it says what to print or what to read, and so has no place in files and references.
+    /// Whether it exists on the command line only, as `--print-config` does.
     pub argv_only: bool,
     /// Whether `--help` leaves it out.
     pub hidden: bool,
@@ -45,14 +45,14 @@ pub enum Effect {
     Refused(&'static str),
 }
 
-/// What a reload (SIGHUP) makes of a changed value.
+/// What a reload (SIGHUP) does with a changed value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnReload {
     /// It applies from the next generation on.
     Applied,
-    /// The next generation's workers follow it; the master goes on as it started.
+    /// The workers of the next generation have the new value, the master keeps the old one.
     Workers,
-    /// Nothing: it takes an upgrade or a start.
+    /// Nothing: it takes effect with an upgrade or a start.
     Kept,
 }
 
@@ -145,7 +145,7 @@ impl Declaration {
         self
     }
 
-    /// Another letter.
+    /// The letter of `-w`.
     #[must_use]
     pub const fn short(mut self, short: char) -> Self {
         self.short = Some(short);
@@ -159,7 +159,7 @@ impl Declaration {
         self
     }
 
-    /// A variable that other programs know, too.
+    /// An environment variable that other programs use as well.
     #[must_use]
     pub const fn common_env(mut self, name: &'static str) -> Self {
         self.common_env = Some(name);
@@ -180,7 +180,7 @@ impl Declaration {
         self
     }
 
-    /// What a reload makes of a change.
+    /// What a reload does with a change.
     #[must_use]
     pub const fn reload(mut self, reload: OnReload) -> Self {
         self.reload = reload;
@@ -214,7 +214,7 @@ impl Declaration {
         (self.default)(&self.rules)
     }
 
-    /// What stands for a value in help texts.
+    /// The placeholder for a value in help texts.
     #[must_use]
     pub fn value_name(&self) -> String {
         (self.value_name)(&self.rules)
@@ -232,7 +232,7 @@ impl Declaration {
         format!("HOSTLER_{}", self.name.to_ascii_uppercase().replace('-', "_"))
     }
 
-    /// Whether it is called this.
+    /// Whether this is its name or an alias.
     #[must_use]
     pub fn is_called(&self, name: &str) -> bool {
         self.name == name || self.aliases.contains(&name)

@@ -1,11 +1,11 @@
 //! The options: each is a typed field of one of the structs below, declared once.
 //!
-//! A field has a type that knows its unit, a default, a doc comment that is its help, and what else is to be told of it
+//! A field has a type that knows its unit, a default, a doc comment that is its help, and attributes such as a range
 //! ([`Declaration`]). From the declarations `hostler_config` makes the command line, the environment's names, TOML, help,
 //! man page, completions, schema and reference. [`Settings`] is also what travels to the mold and the workers, and
 //! where a native server starts from.
 //!
-//! Files: `declaration` what is told of an option, `macros` how a struct becomes declarations, `value` and the types
+//! Files: `declaration` what an option declares, `macros` how a struct becomes declarations, `value` and the types
 //! beside it how values are read and written, `groups` the options themselves.
 //!
 //! Not here: where a value was set, and which values exclude each other (`hostler_config`).

@@ -1,4 +1,4 @@
-//! The three macros that make declarations out of types: `settings!` a group of options, `choice!` a value that is
+//! The macros that make declarations out of types: `settings!` a group of options, `choice!` a value that is
 //! one of some words, `groups!` all groups together.
 
 /// A group of options: a struct whose fields are options. The doc comment of a field is its help.

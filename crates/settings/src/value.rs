@@ -1,9 +1,9 @@
-//! What can be the value of an option: how it is read, written and described.
+//! Types that an option can have: how their values are parsed, rendered and described.
 
 use crate::{Rules, Shape};
 use std::path::PathBuf;
 
-/// A text that an option does not take.
+/// A text that is no value of the option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadValue(pub String);
 
@@ -12,7 +12,7 @@ pub trait OptionValue: Sized {
     /// How it is spelled.
     const SHAPE: Shape;
 
-    /// Reads one text; `None` if it is no such value.
+    /// Parses one text; `None` if it is invalid.
     fn parse(text: &str, rules: &Rules) -> Option<Self>;
 
     /// As [`Self::parse`], for an option that may be unset; `Some(None)` for a text that unsets it.
@@ -20,10 +20,10 @@ pub trait OptionValue: Sized {
         Self::parse(text, rules).map(Some)
     }
 
-    /// Reads what was given: the last text counts, and all of them must be right.
+    /// Parses the texts of one source: the last one wins, and all must be valid.
     ///
     /// # Errors
-    /// The first text that is no such value.
+    /// The first text that is invalid.
     fn read(texts: &[String], rules: &Rules) -> Result<Self, BadValue> {
         let mut last = None;
         for text in texts {

@@ -1,4 +1,4 @@
-//! What is not served yet. These options are checked; a group moves to a file of its own when it takes effect.
+//! Options of features that do not exist yet. They are checked; a group moves to its own file when it takes effect.
 
 use super::YEAR;
 use crate::{ByteSize, TlsVersion, Unit, macros::settings};
