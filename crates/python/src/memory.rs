@@ -70,7 +70,7 @@ unsafe impl GlobalAlloc for MiMalloc {
 /// Has a worker that rests give back what is free here, too.
 pub(crate) fn set_up() {
     hostler_sys::memory::gives_back_too(|| {
-        // SAFETY: no precondition; it frees what nobody uses.
+        // SAFETY: no precondition; it frees unused memory.
         unsafe { mi::mi_collect(true) };
     });
 }

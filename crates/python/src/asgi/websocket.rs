@@ -226,7 +226,7 @@ fn not_sent(reason: NotSent, event: &str) -> PyErr {
             PyRuntimeError::new_err(format!("`{event}` was sent before `websocket.accept`"))
         }
         NotSent::AlreadyAccepted => {
-            PyRuntimeError::new_err(format!("`{event}` was sent after the handshake was answered"))
+            PyRuntimeError::new_err(format!("`{event}` was sent after the response to the handshake"))
         }
         NotSent::ClosedByUs => PyRuntimeError::new_err(format!("`{event}` was sent after `websocket.close`")),
     }

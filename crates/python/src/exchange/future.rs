@@ -47,7 +47,7 @@ enum Stage<C: Connection> {
     /// already read of the request's body.
     New(Rc<C>, Request<RequestBody>),
     Called(Py<C::Request>),
-    /// A handshake that the application has not answered yet.
+    /// A handshake without a response so far.
     Handshake(Rc<Session>),
     Refused(Response<ResponseBody>),
     Over,

@@ -108,7 +108,7 @@ impl HttpProtocol {
         let errors = &connection.shared.errors;
         match self.is_gone(py) {
             true => errors.gone(py),
-            false => errors.wrong(py, "the request is answered: its body cannot be read any more"),
+            false => errors.wrong(py, "the response is complete: the request's body cannot be read any more"),
         }
     }
 

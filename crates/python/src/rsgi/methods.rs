@@ -130,7 +130,7 @@ impl HttpProtocol {
         let (py, this) = (slf.py(), slf.get());
         let connection = this.connection(py);
         if !this.is_open(py) {
-            return Err(connection.shared.errors.wrong(py, "the request was answered already"));
+            return Err(connection.shared.errors.wrong(py, "the request has a response already"));
         }
         let head = head(status, headers)?;
         let sender = BodySender::new(&head, this.head_request);

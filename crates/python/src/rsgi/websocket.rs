@@ -30,7 +30,7 @@ impl Ends {
             NotSent::Failed(error) => error,
             NotSent::ClientGone => errors.gone(py),
             NotSent::NotAccepted => errors.wrong(py, "the WebSocket is not accepted yet"),
-            NotSent::AlreadyAccepted => errors.wrong(py, "the WebSocket's handshake is answered already"),
+            NotSent::AlreadyAccepted => errors.wrong(py, "the WebSocket's handshake has a response already"),
             NotSent::ClosedByUs => errors.wrong(py, "the application has closed the WebSocket"),
         }
     }
@@ -62,7 +62,7 @@ impl Call for Socket {
 
 #[pymethods]
 impl Socket {
-    /// Answers the handshake; an awaitable of the transport.
+    /// Accepts the handshake; an awaitable of the transport.
     fn accept<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let ends = self.ends(py);
         match ends.session.accept(py, Head::default(), None) {

@@ -1,4 +1,4 @@
-//! Answering the handshake (RFC 6455 §4.2.2).
+//! The response that accepts a handshake (RFC 6455 §4.2.2).
 
 use super::{NotSent, Session, driver, session::Phase};
 use crate::response::{Head, ResponseBody, status_alone};
@@ -15,7 +15,7 @@ use pyo3::{exceptions::PyValueError, prelude::*};
 use std::rc::Rc;
 
 impl Session {
-    /// Answers the handshake with a 101 that has these headers, too.
+    /// Accepts the handshake: a 101 with these headers and our own.
     pub(crate) fn accept(
         self: &Rc<Self>,
         py: Python<'_>,

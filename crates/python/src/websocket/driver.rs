@@ -58,7 +58,7 @@ enum End {
     Gone,
     /// The client violated the protocol: the close code that it is sent.
     Failed(u16),
-    /// The client did not answer a ping, or our close.
+    /// The client did not reply to a ping, or to our close.
     Silent,
 }
 

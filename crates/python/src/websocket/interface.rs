@@ -21,9 +21,9 @@ pub(crate) trait Interface {
 /// Why something cannot be sent.
 #[derive(Debug)]
 pub(crate) enum NotSent {
-    /// The handshake is not answered yet.
+    /// The handshake has no response yet.
     NotAccepted,
-    /// The handshake is answered already.
+    /// The handshake has a response already.
     AlreadyAccepted,
     /// The application itself has closed.
     ClosedByUs,

@@ -13,19 +13,19 @@ use std::{
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How long a client may take to answer our close (RFC 6455 §7.1.1 leaves that to us).
+/// How long a client may take to reply to our close (RFC 6455 §7.1.1 leaves that to us).
 pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// What is due.
 pub(super) enum Due {
     /// A ping is to be sent.
     Ping,
-    /// The client did not answer a ping, or our close.
+    /// The client did not reply to a ping, or to our close.
     Silent,
 }
 
 pub(super) struct Keepalive {
-    /// When the next ping goes out, or its answer is overdue, or that of our close is.
+    /// When the next ping is sent, or its pong or the reply to our close is overdue.
     timer: Pin<Box<Sleep>>,
     ping_interval: Duration,
     ping_timeout: Duration,

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `handshake` | the opening handshake: what the client asks for, and why it is refused |
 //! | `session` | the state of one WebSocket, and its end |
-//! | `accept` | answering the handshake; starts the driver |
+//! | `accept` | accepting the handshake; starts the driver |
 //! | `messages` | what the application sends and receives |
 //! | `inbox` | messages of the client that wait for the application |
 //! | `driver` | moving frames between session and connection |

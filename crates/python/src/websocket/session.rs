@@ -161,12 +161,12 @@ impl Session {
         })
     }
 
-    /// hyper dropped the handshake before it was answered.
+    /// hyper dropped the handshake before its response.
     pub(crate) fn abandoned(&self, py: Python<'_>) {
         self.closed(py, ABNORMAL, String::new());
     }
 
-    /// Answers the handshake with anything but a 101.
+    /// Refuses the handshake with another response than a 101.
     pub(crate) fn refuse(&self, py: Python<'_>, response: Response<ResponseBody>) {
         let waiting = self.state.with(py, |state| state.response.put(Ok(response)));
         if let Some(waiting) = waiting {

@@ -21,7 +21,7 @@ impl Sockets {
         Self { settings, open: Registry::default() }
     }
 
-    /// Whether a handshake is answered as one.
+    /// Whether handshakes are served.
     pub(crate) fn are_served(&self) -> bool {
         self.settings.enabled
     }
