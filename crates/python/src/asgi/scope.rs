@@ -3,9 +3,9 @@
 use super::shared::Shared;
 use crate::{
     capi::bytes_pair,
-    request::{LastHeaders, RequestDeadline, RequestMeta, Scheme, unquoted},
+    request::{LastHeaders, RequestDeadline, RequestMeta, unquoted},
 };
-use hostler_http::PeerAddress;
+use hostler_http::{PeerAddress, Scheme};
 use hyper::{HeaderMap, Request};
 use pyo3::{
     IntoPyObjectExt,
@@ -109,7 +109,7 @@ fn template<'py>(py: Python<'py>, shared: &Shared, meta: &RequestMeta) -> PyResu
     scope.set_item("asgi", py.None())?;
     scope.set_item("http_version", "1.1")?;
     scope.set_item("method", "GET")?;
-    scope.set_item("scheme", meta.scheme.http())?;
+    scope.set_item("scheme", meta.scheme.as_str())?;
     scope.set_item("path", "/")?;
     scope.set_item("raw_path", &shared.names.empty_bytes)?;
     scope.set_item("query_string", &shared.names.empty_bytes)?;

@@ -4,7 +4,7 @@
 //! template that requests copy. What sets them for a request (a proxy's headers) or for a connection (PROXY protocol,
 //! TLS) belongs here.
 
-use hostler_http::{ConnectionInfo, PeerAddress};
+use hostler_http::{ConnectionInfo, PeerAddress, Scheme};
 use hyper::Version;
 use pyo3::{Py, Python, types::PyString};
 
@@ -17,32 +17,10 @@ pub(crate) struct RequestMeta {
     pub(crate) server: PeerAddress,
 }
 
-/// The scheme of the request's URL.
-#[derive(Clone, Copy)]
-pub(crate) enum Scheme {
-    Http,
-}
-
 impl RequestMeta {
     /// For every request of a connection.
     pub(crate) fn of(info: ConnectionInfo) -> Self {
-        Self { scheme: Scheme::Http, client: info.peer, server: info.local }
-    }
-}
-
-impl Scheme {
-    /// For an HTTP request.
-    pub(crate) const fn http(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-        }
-    }
-
-    /// For a WebSocket.
-    pub(crate) const fn websocket(self) -> &'static str {
-        match self {
-            Self::Http => "ws",
-        }
+        Self { scheme: info.scheme, client: info.peer, server: info.local }
     }
 }
 

@@ -16,6 +16,6 @@ mod text;
 
 pub(crate) use deadline::RequestDeadline;
 pub(crate) use headers::{HeaderNames, LastHeaders};
-pub(crate) use meta::{ASGI_VERSIONS, RSGI_VERSIONS, RequestMeta, Scheme, VersionNames, WSGI_VERSIONS};
+pub(crate) use meta::{ASGI_VERSIONS, RSGI_VERSIONS, RequestMeta, VersionNames, WSGI_VERSIONS};
 pub(crate) use methods::MethodNames;
 pub(crate) use text::{latin1, unquoted};

@@ -27,7 +27,7 @@ impl exchange::Connection for Connection {
         let head = Request::from_parts(head, ());
         let head_request = head.method() == Method::HEAD;
         let origin = Origin::of(&head, &self.link.background);
-        let scope = Bound::new(py, Scope::new(self.scheme.http(), head, Rc::clone(self)))?;
+        let scope = Bound::new(py, Scope::new(self.scheme.as_str(), head, Rc::clone(self)))?;
         let protocol = Bound::new(py, HttpProtocol::new(Rc::clone(self), body, head_request))?;
         self.application().start(&protocol, [scope.as_any(), protocol.as_any()], || origin)?;
         if protocol.get().is_suspended(py) {

@@ -3,9 +3,9 @@
 use super::shared::Shared;
 use crate::{
     call::{Listeners, Notice},
-    request::{RequestMeta, Scheme},
+    request::RequestMeta,
 };
-use hostler_http::{ConnectionInfo, Link, PeerAddress};
+use hostler_http::{ConnectionInfo, Link, PeerAddress, Scheme};
 use pyo3::Python;
 use std::{cell::Cell, rc::Rc};
 

@@ -59,7 +59,7 @@ impl Scope {
 
     #[getter]
     fn scheme(&self, py: Python<'_>) -> &'static str {
-        self.connection.with(py, |connection| connection.scheme.http())
+        self.connection.with(py, |connection| connection.scheme.as_str())
     }
 
     #[getter]

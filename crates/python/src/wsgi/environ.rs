@@ -149,7 +149,7 @@ fn template<'py>(
         environ.set_item("REMOTE_ADDR", "")?;
     }
     environ.set_item("wsgi.version", (1, 0))?;
-    environ.set_item("wsgi.url_scheme", meta.scheme.http())?;
+    environ.set_item("wsgi.url_scheme", meta.scheme.as_str())?;
     environ.set_item("wsgi.input", py.None())?;
     environ.set_item("wsgi.errors", py.import("sys")?.getattr("stderr")?)?;
     environ.set_item("wsgi.multithread", shared.has_pool())?;
