@@ -17,15 +17,17 @@ use nix::sys::signal::Signal;
 use std::thread;
 
 /// Waves of clients until allocators and caches have what they keep.
-const WARM_UP: usize = 6;
+const WARM_UP: usize = 20;
 /// Memory is looked at after each of so many batches.
 const BATCHES: usize = 5;
-const WAVES_OF_A_BATCH: usize = 4;
-/// A leak has the worker grow by this much, in KiB, in every batch. What is kept for later grows in some.
-const GROWS: u64 = 64;
+const WAVES_OF_A_BATCH: usize = 20;
+/// A leak has the worker grow by this much in all, in KiB: some 400 bytes for each client.
+const LEAK_KIB: u64 = 2 << 10;
+/// And in several batches by this much, in KiB, for allocators grow in steps of up to 2 MiB.
+const STEP_KIB: u64 = 128;
 
 /// Clients of a wave.
-const CLIENTS: usize = 40;
+const CLIENTS: usize = 48;
 
 const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nhost: torture\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
                          sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -65,8 +67,10 @@ pub(crate) fn play(interface: Interface, environment: &Environment) -> Result<(S
 }
 
 fn leak(sizes: &[u64]) -> Option<String> {
-    let grows = sizes.windows(2).all(|pair| pair[1] >= pair[0] + GROWS);
-    grows.then(|| format!("a worker's memory grows with each batch of clients: {sizes:?} KiB"))
+    let steps = sizes.windows(2).filter(|pair| pair[1] >= pair[0] + STEP_KIB).count();
+    let grown = sizes.last()?.saturating_sub(*sizes.first()?);
+    (steps >= 2 && grown >= LEAK_KIB)
+        .then(|| format!("a worker's memory grows from batch to batch of the same clients: {sizes:?} KiB"))
 }
 
 fn memory(server: &Server) -> u64 {
@@ -79,21 +83,17 @@ fn waves(interface: Interface, addresses: &Addresses, numbers: std::ops::Range<u
             for place in 0..CLIENTS {
                 let number = (wave * CLIENTS + place) as u64;
                 let does = script(interface, place, number);
-                let unix = speaks_websocket(interface) && place % 8 > 4;
-                let client = Client { id: place, begins: 0, unix, manner: "leak", does };
+                let client = Client { id: place, begins: 0, unix: false, manner: "leak", does };
                 scope.spawn(move || client::run(&client, addresses, clock));
             }
         });
     }
 }
 
-fn speaks_websocket(interface: Interface) -> bool {
-    matches!(interface, Interface::Asgi | Interface::Rsgi)
-}
-
 /// What a client does: well, or leaves in the middle of something.
 fn script(interface: Interface, place: usize, number: u64) -> Does {
-    let ways = if speaks_websocket(interface) { 8 } else { 4 };
+    let speaks_websocket = matches!(interface, Interface::Asgi | Interface::Rsgi);
+    let ways = if speaks_websocket { 6 } else { 4 };
     let mut ask = Ask::new(number, 3_000);
     let leaves = |ask: Ask, steps: Vec<Step>, reader| {
         let mut talk = Talk::simple(vec![ask], reader);
@@ -107,30 +107,19 @@ fn script(interface: Interface, place: usize, number: u64) -> Does {
             Talk::simple(vec![ask], Reader::Fast)
         }
         2 => {
-            (ask.method, ask.up) = (Method::Post, 100_000);
+            (ask.method, ask.up) = (Method::Post, 40_000);
             leaves(ask, vec![Step::Head(0), Step::Body(0, 0, 20_000), Step::Reset], Reader::Fast)
         }
         3 => {
-            (ask.down, ask.pieces) = (500_000, 10);
+            (ask.down, ask.pieces) = (100_000, 10);
             leaves(ask, vec![Step::Head(0), Step::AwaitBytes(1_000), Step::Reset], Reader::Fast)
         }
         4 => {
-            let leaves = place % 16 == 4;
-            return Does::WebSocket(Socket {
-                number,
-                messages: vec![100, 5_000],
-                at_once: false,
-                pause: 0,
-                leaves,
-            });
+            let leaves = place.is_multiple_of(5);
+            let messages = vec![100, 5_000];
+            return Does::WebSocket(Socket { number, messages, at_once: false, pause: 0, leaves });
         }
-        // A handshake behind a response that is not read, on a Unix socket, of which the kernel takes some 200 KB: for
-        // some lengths a part of the response and all of the 101 wait in the server.
-        _ => {
-            ask.down = 200_000 + 12_000 * place;
-            let steps = vec![Step::Head(0), Step::Raw(HANDSHAKE), Step::Pause(300), Step::Reset];
-            leaves(ask, steps, Reader::Late(10_000))
-        }
+        _ => leaves(ask, vec![Step::Raw(HANDSHAKE), Step::Reset], Reader::Fast),
     })
 }
 
@@ -139,9 +128,10 @@ mod tests {
     use super::leak;
 
     #[test]
-    fn only_growth_in_every_batch_is_a_leak() {
-        assert!(leak(&[20_000, 20_100, 20_200, 20_300]).is_some());
-        assert!(leak(&[20_000, 25_000, 25_000, 25_100]).is_none());
-        assert!(leak(&[20_000, 19_000, 20_000, 21_000]).is_none());
+    fn growth_in_several_batches_is_a_leak() {
+        assert!(leak(&[19_896, 19_956, 21_996, 22_004, 24_052, 24_056]).is_some());
+        assert!(leak(&[19_348, 19_340, 20_764, 21_292, 23_224, 23_660]).is_some());
+        assert!(leak(&[20_000, 20_000, 22_500, 22_500, 22_500, 22_400]).is_none());
+        assert!(leak(&[25_620, 25_992, 25_960, 25_944, 26_524, 26_540]).is_none());
     }
 }
