@@ -44,9 +44,9 @@ fn a_pid_file_that_cannot_be_written_is_written_later() {
         .launch();
     server.wait_for("mold ready", 1);
     fs::rename(&dir, &away).unwrap();
-    server.wait_for("the pid file could not be written", 1);
+    server.wait_for("cannot write the pid file: retrying", 1);
     fs::rename(&away, &dir).unwrap();
-    server.wait_for("the pid file is written", 1);
+    server.wait_for("pid file written", 1);
     assert_eq!(fs::read_to_string(&file).unwrap().trim(), server.master().to_string());
     server.stop();
     assert!(!file.exists());

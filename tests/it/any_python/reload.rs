@@ -21,7 +21,7 @@ fn of_reloads_in_quick_succession_the_last_one_counts() {
     server.wait_for("worker draining", 1);
     let who = server.connect().get("/who").text();
     assert!(who.starts_with("1 4 "), "{who}");
-    server.wait_for("a later reload replaces", 3);
+    server.wait_for("reload superseded by a later one", 3);
     assert_eq!(server.log().matches(" reloaded ").count(), 1, "{}", server.log());
     server.stop();
 }
