@@ -3,10 +3,7 @@
 use hostler_config::Config;
 use hostler_master::{Listening, Predecessor};
 use hostler_settings::{Accept, Bind};
-use hostler_sys::{
-    own_file::OwnFile,
-    socket::{self, Address},
-};
+use hostler_sys::{own_file::OwnFile, socket};
 use hostler_wire::{ExitStatus, Failure, ListenerInfo, MAX_LISTENING_SOCKETS};
 use std::{io, os::fd::OwnedFd, path::Path};
 
@@ -132,17 +129,13 @@ fn tcp(host: &str, port: u16, backlog: i32, count: u16) -> Result<(ListenerInfo,
 
 fn descriptor(number: i32, backlog: i32) -> Result<(ListenerInfo, OwnedFd), Failure> {
     let shown = format!("fd://{number}");
-    let (socket, address) = socket::adopt(number, backlog).map_err(|error| refused(&shown, &error, 0))?;
-    let info = match address {
-        Address::Tcp(address) => {
-            hostler_sys::logging::listening(&address);
-            ListenerInfo::Tcp(address)
-        }
-        Address::Unix(path) => {
+    let (socket, info) = socket::adopt(number, backlog).map_err(|error| refused(&shown, &error, 0))?;
+    match &info {
+        ListenerInfo::Tcp(address) => hostler_sys::logging::listening(address),
+        ListenerInfo::Unix(path) => {
             hostler_sys::logging::listening(&format!("unix:{}", path.display()));
-            ListenerInfo::Unix(path)
         }
-    };
+    }
     Ok((info, socket))
 }
 

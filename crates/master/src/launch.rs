@@ -122,10 +122,11 @@ impl Master {
             (settings.options.process.name.clone(), title::Role::Worker(assignment.slot.index));
         let master_pid = std::process::id().cast_signed();
         let native = NativeWorkerContext { assignment, descriptors, settings, master_pid };
-        // Lines to siblings and to the other server must end with the master, not with a worker that inherited a copy.
+        // Channels to siblings and to the other server must close with the master, not with a worker that inherited a copy.
         let pages = self.resources.board.pages();
         let (fleet, signals, files) = (&mut self.fleet, &mut self.signals, &mut self.plan.owned_files);
         let (predecessor, upgrade) = (&mut self.plan.predecessor, &mut self.upgrade);
+        let resources = &mut self.resources;
         // Never the master's, not even before the child has its own: upgrades tell masters from workers by it.
         let short_name = title::Borrowed::new(&proc::pending_fork_name(master_pid));
         let pid = native::fork(
@@ -133,6 +134,7 @@ impl Master {
                 let none = crate::fleet::Fleet::new(pages);
                 let silent = SignalPipe::new(&[]).map(|none| std::mem::replace(signals, none));
                 let others = (predecessor.take(), std::mem::take(upgrade));
+                resources.close();
                 (std::mem::replace(fleet, none), silent, std::mem::take(files), others)
             },
             || {

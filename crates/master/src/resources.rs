@@ -11,8 +11,8 @@ use std::{
 /// What is shared. It is open here until the end, so that no accept queue and no connection on its way dies with a worker.
 pub(crate) struct Resources {
     pub(crate) board: Board,
-    /// The channel on which workers hand connections over: receiving end, sending end.
-    handover: (OwnedFd, OwnedFd),
+    /// The channel on which workers hand connections over: receiving end, sending end; `None` once closed.
+    handover: Option<(OwnedFd, OwnedFd)>,
     pub(crate) listeners: Vec<Listening>,
 }
 
@@ -26,7 +26,13 @@ impl Resources {
                 (receiver.into_fd(), sender.into_fd())
             }
         };
-        Ok(Self { board: Board::create()?, handover, listeners })
+        Ok(Self { board: Board::create()?, handover: Some(handover), listeners })
+    }
+
+    /// Closes them in a process that was forked from the master: it has copies of what its role is given.
+    pub(crate) fn close(&mut self) {
+        self.listeners.clear();
+        self.handover = None;
     }
 
     /// What processes of a role are given.
@@ -45,8 +51,12 @@ impl Resources {
             match name {
                 Descriptor::Scoreboard => bundle.add(*name, self.board.for_reading()),
                 Descriptor::OwnPage => bundle.add(*name, self.board.for_writing()),
-                Descriptor::HandoverReceiver => bundle.add(*name, self.handover.0.as_fd()),
-                Descriptor::HandoverSender => bundle.add(*name, self.handover.1.as_fd()),
+                Descriptor::HandoverReceiver => {
+                    self.handover.iter().for_each(|ends| bundle.add(*name, ends.0.as_fd()));
+                }
+                Descriptor::HandoverSender => {
+                    self.handover.iter().for_each(|ends| bundle.add(*name, ends.1.as_fd()));
+                }
                 Descriptor::Listener => {
                     let sockets = self.listeners.iter().flat_map(|listener| &listener.sockets);
                     sockets.for_each(|socket| bundle.add(*name, socket.as_fd()));

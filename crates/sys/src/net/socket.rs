@@ -1,6 +1,7 @@
 //! Listening sockets, bound by the master and open as long as it runs.
 
 use crate::files::own_file::{Inode, OwnFile};
+use hostler_wire::ListenerInfo;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::{
     ffi::{OsStr, OsString},
@@ -13,17 +14,8 @@ use std::{
             fs::PermissionsExt,
         },
     },
-    path::{Path, PathBuf},
+    path::Path,
 };
-
-/// Where a socket listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// TCP.
-    Tcp(SocketAddr),
-    /// A Unix socket with a path.
-    Unix(PathBuf),
-}
 
 /// Binds and listens on a TCP address, with SO_REUSEPORT so that a second master can take over later.
 ///
@@ -126,7 +118,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The kernel's; `InvalidInput` if the descriptor is not open, not a stream socket, or of another family.
-pub fn adopt(descriptor: RawFd, backlog: i32) -> io::Result<(OwnedFd, Address)> {
+pub fn adopt(descriptor: RawFd, backlog: i32) -> io::Result<(OwnedFd, ListenerInfo)> {
     let invalid = |text: &str| io::Error::new(io::ErrorKind::InvalidInput, text.to_owned());
     if descriptor < 3 {
         return Err(invalid("descriptors 0 to 2 are no sockets of ours"));
@@ -185,11 +177,11 @@ pub fn send_datagram(address: &OsStr, datagram: &[u8]) -> io::Result<()> {
     socket.send_with_flags(datagram, libc::MSG_NOSIGNAL).map(drop)
 }
 
-fn local_address(socket: &Socket) -> io::Result<Option<Address>> {
+fn local_address(socket: &Socket) -> io::Result<Option<ListenerInfo>> {
     let address = socket.local_addr()?;
     Ok(match (address.as_socket(), address.as_pathname()) {
-        (Some(tcp), _) => Some(Address::Tcp(tcp)),
-        (None, Some(path)) => Some(Address::Unix(path.to_owned())),
+        (Some(tcp), _) => Some(ListenerInfo::Tcp(tcp)),
+        (None, Some(path)) => Some(ListenerInfo::Unix(path.to_owned())),
         (None, None) => None,
     })
 }
