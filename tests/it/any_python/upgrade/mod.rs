@@ -110,7 +110,7 @@ pub(crate) fn upgrade(server: &Server) -> i32 {
     server.signal(Signal::SIGUSR2);
     server.wait_for("upgrading: new server started", 1);
     let log = server.log();
-    let line = log.lines().find(|line| line.contains("another server is started")).unwrap();
+    let line = log.lines().find(|line| line.contains("upgrading: new server started")).unwrap();
     line.rsplit_once("pid=").unwrap().1.parse().unwrap()
 }
 
