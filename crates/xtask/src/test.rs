@@ -13,7 +13,7 @@ const TESTS_PER_PROCESSOR: usize = 4;
 /// What does not depend on the version of Python (`tests/it/any_python/mod.rs`).
 const ANY_PYTHON: &str = "any_python::";
 
-/// Crates whose tests are `tests/it`: the first two are loaded by a Python, and cannot be linked without one.
+/// Crates whose tests are `tests/it`, and the event loop, whose tests link with a Python and so are built apart.
 const NOT_UNITS: [&str; 3] = ["hostler-python", "hostler-eventloop", "hostler-tests"];
 
 /// `[NAME…] [--python X]`: with names, the tests of the whole server whose names contain one, on X or the newest Python.
@@ -41,6 +41,8 @@ pub(crate) fn all(pythons: Vec<Python>) -> Result<()> {
     let excluded = NOT_UNITS.iter().flat_map(|package| ["--exclude", package]);
     let mut units = Cmd::cargo(&["test", "--workspace"]).args(excluded);
     units.env("PYO3_PYTHON", &pythons[0].program).run()?;
+    let mut event_loop = Cmd::cargo(&["test", "--package", "hostler-eventloop"]);
+    event_loop.env("PYO3_PYTHON", &pythons[0].program).run()?;
     for (number, python) in pythons.iter().enumerate() {
         let filter: &[&str] = if number == 0 { &[] } else { &["--skip", ANY_PYTHON] };
         whole_server(python, filter)?;
