@@ -136,6 +136,11 @@ impl Master {
         if events.is_empty() {
             self.wait();
         }
+        // First: after a suspension every deadline has passed, until the arbiter knows of it.
+        events.extend(self.watch.sample(&self.arbiter, &mut self.fleet, &self.molds));
+        if let Some(status) = self.dispatch_all(&mut events) {
+            return Some(status);
+        }
         // What one signal began is known when the next one is looked at.
         for signal in self.signals.drain() {
             self.receive_signal(signal, &mut events);
@@ -148,7 +153,6 @@ impl Master {
         events.extend(self.upgrade.receive());
         self.receive_from_predecessor(&mut events);
         self.molds.kill_overdue();
-        events.extend(self.watch.sample(&self.arbiter, &mut self.fleet, &self.molds));
         events.push_back(Event::Tick);
         let status = self.dispatch_all(&mut events);
         self.forward_signals_as_pid1();
