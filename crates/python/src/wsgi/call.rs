@@ -187,7 +187,7 @@ async fn on_a_thread(
     input: Input,
     progress: Progress,
 ) -> ResponseResult {
-    let (sender, reply) = ResponseSender::new(threads.gate.clone(), shared.limits.answer_buffer.bytes());
+    let (sender, reply) = ResponseSender::new(threads.gate.clone(), shared.limits.response_buffer.bytes());
     let queued = Python::attach(|py| {
         let mut held: Option<Box<dyn std::any::Any + Send>> = None;
         let input = match input {

@@ -1,7 +1,7 @@
 //! WSGI (PEP 3333): one call at a time in place, or several in a pool of persistent threads.
 //!
 //! Threads that call applications avoid waiting for clients. Request bodies are stored before the call, in memory or in
-//! a temporary file; responses are buffered up to `--wsgi-answer-buffer`. In place the loop turns between the pieces
+//! a temporary file; responses are buffered up to `--wsgi-response-buffer`. In place the loop turns between the pieces
 //! of an iterable. [`threads`] describes the requests that do wait.
 //!
 //! Files of `wsgi.file_wrapper` are sent from their descriptor, without Python. Not with sendfile(2): hyper writes

@@ -56,7 +56,7 @@ settings! {
         #[option("wsgi-body-spool", default = ByteSize(1 << 30), range(0, 1 << 50))]
         pub body_spool: ByteSize,
         /// How much of a streamed response is buffered for a slow client; beyond that the application's thread waits.
-        #[option("wsgi-answer-buffer", default = ByteSize::mib(1), range(0, 1 << 40))]
-        pub answer_buffer: ByteSize,
+        #[option("wsgi-response-buffer", default = ByteSize::mib(1), range(0, 1 << 40))]
+        pub response_buffer: ByteSize,
     }
 }

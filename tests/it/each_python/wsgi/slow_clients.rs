@@ -21,7 +21,7 @@ fn slow_senders_hold_no_thread() {
 
 #[test]
 fn slow_readers_hold_no_thread_up_to_the_buffers_size() {
-    let server = adverse_app(2).option("wsgi-answer-buffer", 64 << 20).start();
+    let server = adverse_app(2).option("wsgi-response-buffer", 64 << 20).start();
     let mut slow: Vec<_> = (0..3).map(|_| server.connect()).collect();
     for conn in &mut slow {
         // More than the kernel takes.
