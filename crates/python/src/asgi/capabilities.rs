@@ -14,7 +14,7 @@ const EXTENSIONS: [&str; 3] =
     ["http.response.pathsend", "http.response.early_hint", "http.response.trailers"];
 
 /// Makes and reuses them.
-pub(super) struct Capcapabilities {
+pub(super) struct Capabilities {
     asgi: [(Py<PyString>, Py<PyString>); 2],
     extensions: [Py<PyString>; 3],
     /// Those of the last request, which may still run.
@@ -28,7 +28,7 @@ pub(super) struct Set {
     each: [Py<PyDict>; 3],
 }
 
-impl Capcapabilities {
+impl Capabilities {
     pub(super) fn new(py: Python<'_>) -> Self {
         let text = |text| PyString::intern(py, text).unbind();
         let asgi = [(text("version"), text("3.0")), (text("spec_version"), text("2.5"))];

@@ -122,116 +122,112 @@ impl Phase {
         matches!(self, Self::Streaming { sender, delivered: true, .. } if sender.is_bodiless())
     }
 
-    /// Takes an event: the next phase, and what is to be done.
+    /// Takes an event: moves to the next phase, and says what is to be done. An event that is refused changes nothing.
     #[inline]
     #[must_use]
-    pub(super) fn step(self, event: Event, head_request: bool) -> (Self, Effect) {
-        match (self, event) {
+    pub(super) fn step(&mut self, event: Event, head_request: bool) -> Effect {
+        match (&mut *self, event) {
             (Self::Open, Event::Start { head, trailers }) => {
-                (Self::Headed { head, trailers }, Effect::Nothing)
+                *self = Self::Headed { head, trailers };
+                Effect::Nothing
             }
-            (Self::Open, Event::EarlyHint) => (Self::Open, Effect::EarlyHint),
-            (Self::Headed { head, trailers: false }, Event::Body { piece, more: false }) => {
-                whole(head, piece, head_request)
+            (Self::Open, Event::EarlyHint) => Effect::EarlyHint,
+            (Self::Headed { trailers: false, .. }, Event::Body { piece, more: false }) => {
+                self.whole(piece, head_request)
             }
-            (Self::Headed { head, trailers }, Event::Body { piece, more }) => {
-                begin(head, trailers, piece, more, head_request)
-            }
-            (Self::Headed { head, trailers }, Event::File { pieces, length }) => {
-                file(head, trailers, pieces, length, head_request)
-            }
-            (Self::Streaming { sender, trailers, delivered }, Event::Body { piece, more }) => {
-                go_on(sender, trailers, delivered, piece, more)
-            }
-            (Self::Trailing { stream, trailers }, Event::Trailers { fields, more }) => {
-                trail(stream, trailers, fields, more)
-            }
+            (Self::Headed { .. }, Event::Body { piece, more }) => self.begin(piece, more, head_request),
+            (Self::Headed { .. }, Event::File { pieces, length }) => self.file(pieces, length, head_request),
+            (Self::Streaming { .. }, Event::Body { piece, more }) => self.continue_body(piece, more),
+            (Self::Trailing { .. }, Event::Trailers { fields, more }) => self.trail(fields, more),
             (phase, event) => {
-                let (misuse, piece) = misuse(&phase, event);
-                (phase, Effect::Refuse(misuse, piece))
+                let (misuse, piece) = misuse(phase, event);
+                Effect::Refuse(misuse, piece)
             }
         }
     }
-}
 
-#[inline]
-fn whole(head: Head, body: Bytes, head_request: bool) -> (Phase, Effect) {
-    let bodiless = head.is_bodiless(head_request);
-    if let Err(wrong) = head.check_length(body.len() as u64, bodiless) {
-        return (Phase::Headed { head, trailers: false }, Effect::Refuse(Misuse::WrongLength(wrong), body));
-    }
-    // To HEAD, the length is that of the body that GET would get (RFC 9110 §9.3.2).
-    let wanted = !bodiless || head.length.is_none();
-    (Phase::Complete, Effect::Whole { head, body, wanted })
-}
-
-fn begin(head: Head, trailers: bool, piece: Bytes, more: bool, head_request: bool) -> (Phase, Effect) {
-    let mut sender = BodySender::new(&head, head_request);
-    let last = !more;
-    match sender.count(piece.len(), last) {
-        Ok(counted) => {
-            let (phase, then) = after_piece(sender, trailers, false, last);
-            (phase, Effect::Piece { begin: Some(head), counted, piece, then })
+    #[inline]
+    fn whole(&mut self, body: Bytes, head_request: bool) -> Effect {
+        let Self::Headed { head, .. } = self else { return refused(Misuse::BodyBeforeStart) };
+        let bodiless = head.is_bodiless(head_request);
+        if let Err(wrong) = head.check_length(body.len() as u64, bodiless) {
+            return Effect::Refuse(Misuse::WrongLength(wrong), body);
         }
-        Err(wrong) => (Phase::Headed { head, trailers }, Effect::Refuse(Misuse::WrongLength(wrong), piece)),
+        // To HEAD, the length is that of the body that GET would get (RFC 9110 §9.3.2).
+        let wanted = !bodiless || head.length.is_none();
+        let head = std::mem::take(head);
+        *self = Self::Complete;
+        Effect::Whole { head, body, wanted }
     }
-}
 
-fn go_on(
-    mut sender: BodySender,
-    trailers: bool,
-    delivered: bool,
-    piece: Bytes,
-    more: bool,
-) -> (Phase, Effect) {
-    match sender.count(piece.len(), !more) {
-        Ok(counted) => {
-            let (phase, then) = after_piece(sender, trailers, delivered, !more);
-            (phase, Effect::Piece { begin: None, counted, piece, then })
-        }
-        Err(wrong) => {
-            let phase = Phase::Streaming { sender, trailers, delivered };
-            (phase, Effect::Refuse(Misuse::WrongLength(wrong), piece))
+    fn begin(&mut self, piece: Bytes, more: bool, head_request: bool) -> Effect {
+        let Self::Headed { head, trailers } = self else { return refused(Misuse::BodyBeforeStart) };
+        let mut sender = BodySender::new(head, head_request);
+        let counted = match sender.count(piece.len(), !more) {
+            Ok(counted) => counted,
+            Err(wrong) => return Effect::Refuse(Misuse::WrongLength(wrong), piece),
+        };
+        let (head, trailers) = (std::mem::take(head), *trailers);
+        *self = Self::Streaming { sender, trailers, delivered: false };
+        let then = self.after_piece(more);
+        Effect::Piece { begin: Some(head), counted, piece, then }
+    }
+
+    fn continue_body(&mut self, piece: Bytes, more: bool) -> Effect {
+        let Self::Streaming { sender, .. } = self else { return refused(Misuse::BodyAfterEnd) };
+        match sender.count(piece.len(), !more) {
+            Ok(counted) => {
+                let then = self.after_piece(more);
+                Effect::Piece { begin: None, counted, piece, then }
+            }
+            Err(wrong) => Effect::Refuse(Misuse::WrongLength(wrong), piece),
         }
     }
-}
 
-fn after_piece(sender: BodySender, trailers: bool, delivered: bool, last: bool) -> (Phase, Then) {
-    match (last, trailers) {
-        (false, _) => (Phase::Streaming { sender, trailers, delivered }, Then::More),
-        (true, true) => {
-            (Phase::Trailing { stream: sender.stream(), trailers: HeaderMap::new() }, Then::Trailers)
+    fn after_piece(&mut self, more: bool) -> Then {
+        match self {
+            Self::Streaming { .. } if more => Then::More,
+            Self::Streaming { sender, trailers: true, .. } => {
+                *self = Self::Trailing { stream: sender.stream(), trailers: HeaderMap::new() };
+                Then::Trailers
+            }
+            _ => {
+                *self = Self::Complete;
+                Then::End
+            }
         }
-        (true, false) => (Phase::Complete, Then::End),
+    }
+
+    fn file(&mut self, pieces: FilePieces, length: u64, head_request: bool) -> Effect {
+        let Self::Headed { head, .. } = self else { return refused(Misuse::FileOutOfPlace) };
+        if let Err(wrong) = head.check_length(length, false) {
+            return refused(Misuse::WrongLength(wrong));
+        }
+        let mut head = std::mem::take(head);
+        *self = Self::Complete;
+        // To HEAD, too (RFC 9110 §9.3.2).
+        head.set_length(length);
+        let pieces = (!head.is_bodiless(head_request)).then_some(pieces);
+        Effect::File { head, pieces }
+    }
+
+    fn trail(&mut self, fields: HeaderMap, more: bool) -> Effect {
+        let Self::Trailing { stream, trailers } = self else { return refused(Misuse::TrailersOutOfPlace) };
+        if trailers.len() + fields.len() > MAX_HEADERS {
+            return refused(Misuse::TooManyTrailers);
+        }
+        trailers.extend(fields);
+        if more {
+            return Effect::Nothing;
+        }
+        let (stream, trailers) = (Rc::clone(stream), std::mem::take(trailers));
+        *self = Self::Complete;
+        Effect::Trailers(stream, trailers)
     }
 }
 
-fn file(
-    mut head: Head,
-    trailers: bool,
-    pieces: FilePieces,
-    length: u64,
-    head_request: bool,
-) -> (Phase, Effect) {
-    if let Err(wrong) = head.check_length(length, false) {
-        return (Phase::Headed { head, trailers }, Effect::Refuse(Misuse::WrongLength(wrong), Bytes::new()));
-    }
-    // To HEAD, too (RFC 9110 §9.3.2).
-    head.set_length(length);
-    let pieces = (!head.is_bodiless(head_request)).then_some(pieces);
-    (Phase::Complete, Effect::File { head, pieces })
-}
-
-fn trail(stream: Rc<Stream>, mut trailers: HeaderMap, fields: HeaderMap, more: bool) -> (Phase, Effect) {
-    if trailers.len() + fields.len() > MAX_HEADERS {
-        let phase = Phase::Trailing { stream, trailers };
-        return (phase, Effect::Refuse(Misuse::TooManyTrailers, Bytes::new()));
-    }
-    trailers.extend(fields);
-    match more {
-        true => (Phase::Trailing { stream, trailers }, Effect::Nothing),
-        false => (Phase::Complete, Effect::Trailers(stream, trailers)),
-    }
+fn refused(misuse: Misuse) -> Effect {
+    Effect::Refuse(misuse, Bytes::new())
 }
 
 /// Why an event that changes nothing is refused.

@@ -94,12 +94,7 @@ impl HttpRequest {
 
     /// Takes an event of the application; the caller performs its effect.
     pub(super) fn step(&self, py: Python<'_>, event: Event) -> Effect {
-        self.state.with(py, |state| {
-            let phase = std::mem::replace(&mut state.phase, Phase::Gone);
-            let (phase, effect) = phase.step(event, self.head_request);
-            state.phase = phase;
-            effect
-        })
+        self.state.with(py, |state| state.phase.step(event, self.head_request))
     }
 
     /// Nothing more is sent: wakes `receive` calls that wait.

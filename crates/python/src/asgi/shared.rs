@@ -1,6 +1,6 @@
 //! The application and what every request of it needs.
 
-use super::{capabilities::Capcapabilities, names::Names};
+use super::{capabilities::Capabilities, names::Names};
 use crate::{
     call::{Listeners, Notice},
     exchange::Application,
@@ -15,7 +15,7 @@ pub(super) struct Shared {
     pub(super) state: Option<Py<PyDict>>,
     pub(super) root_path: String,
     pub(super) names: Names,
-    pub(super) capabilities: Capcapabilities,
+    pub(super) capabilities: Capabilities,
     /// All suspended requests.
     pub(super) requests: Listeners,
     draining: Cell<bool>,
@@ -33,7 +33,7 @@ impl Shared {
             state: state.map(Bound::unbind),
             root_path,
             names: Names::new(py),
-            capabilities: Capcapabilities::new(py),
+            capabilities: Capabilities::new(py),
             requests: Listeners::default(),
             draining: Cell::new(false),
         }
