@@ -85,7 +85,7 @@ impl Master {
                 Ok(None)
             }
             Spawner::Native(_) => {
-                let pid = self.fork_native(assignment, theirs, &stacks)?;
+                let (pid, ours) = self.fork_native(assignment, (ours, theirs), &stacks)?;
                 self.fleet.add(assignment, ours, stacks, Some(pid));
                 self.children.add(pid, Child::Worker(id));
                 Ok(Some(pid))
@@ -100,12 +100,13 @@ impl Master {
         Some(most - self.jitter.below(jitter + 1))
     }
 
+    /// Forks a native worker; its process id, and the master's end of its channel.
     fn fork_native(
         &mut self,
         assignment: Assignment,
-        channel: Channel,
+        (ours, theirs): (Channel, Channel),
         stacks: &std::fs::File,
-    ) -> io::Result<i32> {
+    ) -> io::Result<(i32, Channel)> {
         let Some(entry) = self.molds.get(assignment.generation) else {
             return Err(io::Error::other("there is no such generation"));
         };
@@ -114,10 +115,12 @@ impl Master {
         let descriptors = self
             .resources
             .of_role(assignment.role)
-            .with(Descriptor::Channel, channel.as_fd())
+            .with(Descriptor::Channel, theirs.as_fd())
             .with(Descriptor::Stacks, stacks.as_fd())
             .with(Descriptor::OwnPage, self.resources.board.for_writing())
             .to_owned()?;
+        // A worker that kept either would not see its channel close with the master.
+        let mut channel = Some((ours, theirs));
         let (name, role) =
             (settings.options.process.name.clone(), title::Role::Worker(assignment.slot.index));
         let master_pid = std::process::id().cast_signed();
@@ -133,7 +136,7 @@ impl Master {
             || {
                 let none = crate::fleet::Fleet::new(pages);
                 let silent = SignalPipe::new(&[]).map(|none| std::mem::replace(signals, none));
-                let others = (predecessor.take(), std::mem::take(upgrade));
+                let others = (channel.take(), predecessor.take(), std::mem::take(upgrade));
                 resources.close();
                 (std::mem::replace(fleet, none), silent, std::mem::take(files), others)
             },
@@ -143,6 +146,7 @@ impl Master {
             },
         );
         short_name.give_back();
-        pid
+        let (ours, _theirs) = channel.expect("only the child gives it up");
+        Ok((pid?, ours))
     }
 }

@@ -158,3 +158,12 @@ fn a_worker_of_a_successor_that_crashed_is_not_taken_for_a_server() {
     server.signal(Signal::SIGINT);
     server.wait_exit();
 }
+
+#[test]
+fn native_workers_drain_when_their_master_is_killed() {
+    let mut server = supervised().start();
+    server.signal(Signal::SIGKILL);
+    server.wait_exit_of_master();
+    server.wait_for("the master is gone", 2);
+    server.wait_empty();
+}
