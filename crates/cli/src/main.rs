@@ -7,7 +7,9 @@ mod lasting;
 mod python;
 
 use hostler_config::{Config, Outcome, Reading};
-use hostler_master::{CommandLine, GenerationSpec, Listening, MoldCommand, Plan, Predecessor, Spawner};
+use hostler_master::{
+    CommandLine, GenerationSpec, Listening, MoldCommand, Plan, Predecessor, Spawner, UPGRADE_VARIABLE,
+};
 use hostler_settings::{EventLoop, Settings};
 use hostler_sys::{
     logging::{self, Destination},
@@ -46,7 +48,7 @@ fn reading() -> Reading {
 }
 
 fn upgrades() -> bool {
-    std::env::var_os("HOSTLER_UPGRADE").is_some()
+    std::env::var_os(UPGRADE_VARIABLE).is_some()
 }
 
 fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
@@ -135,7 +137,7 @@ fn check_pid_file(config: &Config) -> Result<(), Failure> {
 fn lost_predecessor(error: std::io::Error) -> Failure {
     Failure::new(ExitStatus::Failed, "the server that is to be replaced cannot be reached")
         .because(error.to_string())
-        .hint("HOSTLER_UPGRADE is set by hostler itself, on SIGUSR2; unset it")
+        .hint(format!("{UPGRADE_VARIABLE} is set by hostler itself, on SIGUSR2; unset it"))
 }
 
 /// Logs options that do not do what they say.

@@ -7,7 +7,12 @@ use std::{
     future::poll_fn,
     rc::Rc,
     task::{Poll, Waker},
+    time::Duration,
 };
+
+/// How long clients of idle connections may still send a request when the server stops, and those that are accepted
+/// meanwhile: an HTTP/1 connection cannot be closed without the risk that a request is on its way.
+pub const IDLE_GRACE: Duration = Duration::from_millis(500);
 
 /// How far the worker is on its way to its exit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -39,7 +39,7 @@ pub use app::{
     tower::TowerApp,
 };
 pub use connection::upgrade::{Protocol, Upgraded, Upgrades};
-pub use connections::Connections;
+pub use connections::{Connections, IDLE_GRACE};
 pub use h1::interim::Interim;
 pub use handover::HandoverChannel;
 pub use io::batch::Overdue;

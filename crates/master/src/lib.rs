@@ -43,7 +43,7 @@ pub use companion::Companion;
 pub use mold::MoldCommand;
 pub use native::NativeWorkerContext;
 pub use predecessor::Predecessor;
-pub use upgrade::CommandLine;
+pub use upgrade::{CommandLine, VARIABLE as UPGRADE_VARIABLE};
 
 use hostler_arbiter::{Group, Launch, Policy};
 use hostler_settings::{Supervision, WorkerCount};

@@ -1,5 +1,6 @@
 //! The mold's process, as the master sees it.
 
+use crate::upgrade;
 use hostler_sys::{bundle::Bundle, channel::Channel, identity, logging};
 use hostler_wire::{Descriptor, ToMold, WorkerSettings};
 use std::{
@@ -21,7 +22,7 @@ pub(crate) const SERVICE_MANAGER_VARIABLES: [&str; 7] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_PID",
     "WATCHDOG_USEC",
-    "HOSTLER_UPGRADE",
+    upgrade::VARIABLE,
 ];
 
 /// The program of the mold.

@@ -30,7 +30,7 @@ use std::{
 use tracing::{debug, error, info, warn};
 
 /// Tells the new server by which descriptor its predecessor can be reached.
-pub(crate) const VARIABLE: &str = "HOSTLER_UPGRADE";
+pub const VARIABLE: &str = "HOSTLER_UPGRADE";
 pub(crate) const DESCRIPTOR: i32 = 3;
 /// sd_watchdog_enabled(3): whose watchdog it is. The new process is to have it, too.
 const WATCHDOG_OWNER: &str = "WATCHDOG_PID";

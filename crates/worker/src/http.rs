@@ -4,7 +4,7 @@ use crate::{
     Shared,
     service::{Cut, Resources, Running, Service},
 };
-use hostler_http::{Acceptor, App, Connections, HandoverChannel, Listener, Load};
+use hostler_http::{Acceptor, App, Connections, HandoverChannel, IDLE_GRACE, Listener, Load};
 use hostler_wire::{SlotId, WorkerSettings};
 use std::{
     io,
@@ -15,9 +15,6 @@ use std::{
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-/// How long idle connections may still send a request when the server stops; it is served, and the
-/// connection ends with the response. An HTTP/1 connection cannot be closed without this risk to the client.
-const IDLE_LINGER: Duration = Duration::from_millis(500);
 /// How long work that is cancelled may take to end, of the time until the master kills.
 const CANCEL_LIMIT: Duration = Duration::from_millis(300);
 /// How often responses that wait for the loop are sent while it is blocked.
@@ -157,7 +154,7 @@ impl<A: App<Body: Unpin>> Http<A> {
         self.acceptor.app().end_streams();
         self.acceptor.empty_queues().await;
         let began = Instant::now();
-        if timeout(IDLE_LINGER, self.connections.all_ended()).await.is_err() {
+        if timeout(IDLE_GRACE, self.connections.all_ended()).await.is_err() {
             // A client that connected meanwhile would not be served.
             self.acceptor.empty_queues().await;
             debug!(after_seconds = began.elapsed().as_secs_f64(), "idle connections are closed");

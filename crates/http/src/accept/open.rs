@@ -2,7 +2,7 @@
 
 use super::Acceptor;
 use crate::{
-    App, ConnectionInfo, PeerAddress, Scheme,
+    App, ConnectionInfo, IDLE_GRACE, PeerAddress, Scheme,
     connection::{ConnectionHandle, Origin},
     io::{CoalescingIo, transport::Transport},
 };
@@ -13,12 +13,9 @@ use std::{
     net::SocketAddr,
     os::fd::{AsFd, AsRawFd, OwnedFd},
     rc::Rc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tokio::net::{TcpStream, UnixStream};
-
-/// How long the client of a connection that is accepted during a drain may take to send its request.
-const IDLE_GRACE: Duration = Duration::from_millis(500);
 
 impl<A: App<Body: Unpin>> Acceptor<A> {
     /// Serves a socket of this listener, of whose bytes `unread` were already read.
@@ -57,11 +54,7 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
         // Open from now on, before its task runs: a drain that begins meanwhile waits for it.
         let registration = self.server.connections.register(Rc::clone(&handle));
         if let Some(until) = origin.grace_until {
-            let handle = Rc::clone(&handle);
-            tokio::task::spawn_local(async move {
-                tokio::time::sleep_until(until.into()).await;
-                handle.wake();
-            });
+            handle.wake_at(until);
         }
         let io = CoalescingIo::new(stream, self.batch.clone(), unread, handle);
         tokio::task::spawn_local(Rc::clone(&self.server).serve(io, info, origin, registration));

@@ -22,6 +22,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::Waker,
+    time::Instant,
 };
 
 /// A connection as its parts see it, for one thread.
@@ -256,6 +257,15 @@ impl ConnectionHandle {
         if let Some(task) = &*self.task.borrow() {
             task.wake_by_ref();
         }
+    }
+
+    /// Wakes the connection's task then.
+    pub(crate) fn wake_at(self: &Rc<Self>, then: Instant) {
+        let handle = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep_until(then.into()).await;
+            handle.wake();
+        });
     }
 
     /// The client has disconnected; whether that was unknown.

@@ -11,10 +11,7 @@ use crate::{
     io::{CoalescingIo, transport::Transport},
 };
 use hyper::rt::{Read, Write};
-use std::{
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use tracing::debug;
 
 /// How long after a refusal a connection is offered to the handover channel again.
@@ -97,12 +94,9 @@ where
         let Err(error) = sent else { return true };
         debug!(%error, "a connection cannot be handed over and is kept");
         self.park(io);
-        self.refused = Some(Instant::now());
-        let handle = Rc::clone(&self.service.handle);
-        tokio::task::spawn_local(async move {
-            tokio::time::sleep(OFFER_AGAIN).await;
-            handle.wake();
-        });
+        let now = Instant::now();
+        self.refused = Some(now);
+        self.service.handle.wake_at(now + OFFER_AGAIN);
         false
     }
 

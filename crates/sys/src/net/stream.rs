@@ -9,24 +9,26 @@ use std::{
 /// How many bytes the kernel has that the peer has not acknowledged (`SIOCOUTQ`, tcp(7), unix(7)); 0 if that is unknown.
 #[must_use]
 pub fn unsent(connection: RawFd) -> usize {
+    bytes_queued(connection, libc::TIOCOUTQ)
+}
+
+/// How many bytes of the peer the kernel has that were not read yet (`FIONREAD`, tcp(7), unix(7)); 0 if that is unknown.
+#[must_use]
+pub fn unread(connection: RawFd) -> usize {
+    bytes_queued(connection, libc::FIONREAD)
+}
+
+/// Asks by one of the requests that write a number of bytes (ioctl(2)).
+fn bytes_queued(connection: RawFd, request: libc::Ioctl) -> usize {
     let mut bytes: libc::c_int = 0;
-    // SAFETY: the request writes one int, and the pointer is to a live one; a descriptor that is not open is an error.
-    let asked = unsafe { libc::ioctl(connection, libc::TIOCOUTQ, &raw mut bytes) };
+    // SAFETY: both requests write one int, and the pointer is to a live one; a descriptor that is not open is an error.
+    let asked = unsafe { libc::ioctl(connection, request, &raw mut bytes) };
     if asked == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
 }
 
 /// Sets whether closing the connection resets it (`SO_LINGER` of zero seconds, socket(7)), so that its peer sees that
 /// what it received is not complete.
 ///
-/// How many bytes of the peer the kernel has that were not read yet (`FIONREAD`, tcp(7), unix(7)); 0 if that is unknown.
-#[must_use]
-pub fn unread(connection: RawFd) -> usize {
-    let mut bytes: libc::c_int = 0;
-    // SAFETY: the request writes one int, and the pointer is to a live one; a descriptor that is not open is an error.
-    let asked = unsafe { libc::ioctl(connection, libc::FIONREAD, &raw mut bytes) };
-    if asked == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
-}
-
 /// # Errors
 /// The kernel's (setsockopt(2)).
 pub fn reset_on_close(connection: RawFd, reset: bool) -> io::Result<()> {
