@@ -155,8 +155,7 @@ impl Master {
     fn generation_failed(&mut self, generation: Generation, failure: &Failure, events: &mut VecDeque<Event>) {
         self.start_failed(failure, events);
         if self.arbiter.ever_served() {
-            let cause = failure.cause.as_deref().unwrap_or_default();
-            error!(generation = generation.0, "{}\n{cause}", failure.message);
+            error!(generation = generation.0, "{}", failure.text());
             events.push_back(Event::ReloadFailed(generation));
         }
     }
@@ -210,8 +209,7 @@ impl Master {
     fn boot_failed(&mut self, id: WorkerId, failure: &Failure, events: &mut VecDeque<Event>) {
         if self.arbiter.ever_served() {
             let slot = self.fleet.get(id).map_or(0, |worker| worker.assignment.slot.index);
-            let cause = failure.cause.as_deref().unwrap_or_default();
-            error!(worker = slot, "worker failed to boot: {}\n{cause}", failure.message);
+            error!(worker = slot, "worker failed to boot: {}", failure.text());
         }
         self.start_failed(failure, events);
         events.push_back(Event::BootFailed(id, failure.status));

@@ -2,9 +2,12 @@
 
 use crate::LIMIT;
 use std::{
-    io::BufRead,
+    io::{ErrorKind, Read},
     sync::{Condvar, Mutex},
 };
+
+/// What Linux keeps in a pipe (pipe(7)), in bytes.
+const PIPE_CAPACITY: usize = 64 * 1024;
 
 #[derive(Default)]
 pub(crate) struct Log {
@@ -20,12 +23,28 @@ struct State {
 }
 
 impl Log {
-    /// Reads it to its end.
-    pub(crate) fn read(&self, stderr: impl BufRead) {
-        for line in stderr.split(b'\n').map_while(Result::ok) {
-            self.change(|state| state.lines.push(String::from_utf8_lossy(&line).into_owned()));
+    /// Reads it to its end. The lines of an event, which a server writes at once, come at once.
+    pub(crate) fn read(&self, mut stderr: impl Read) {
+        let mut read = vec![0; PIPE_CAPACITY];
+        let mut unfinished = Vec::new();
+        loop {
+            let count = match stderr.read(&mut read) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => panic!("the server's log cannot be read: {error}"),
+            };
+            unfinished.extend_from_slice(&read[..count]);
+            let whole = unfinished.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            let lines: Vec<u8> = unfinished.drain(..whole).collect();
+            self.change(|state| {
+                state.lines.extend(String::from_utf8_lossy(&lines).lines().map(str::to_owned))
+            });
         }
-        self.change(|state| state.ended = true);
+        self.change(|state| {
+            state.lines.extend(String::from_utf8_lossy(&unfinished).lines().map(str::to_owned));
+            state.ended = true;
+        });
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {

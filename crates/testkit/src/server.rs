@@ -6,7 +6,6 @@ use nix::{
     unistd::Pid,
 };
 use std::{
-    io::BufReader,
     net::SocketAddr,
     path::Path,
     process::{Child, ExitStatus},
@@ -26,7 +25,7 @@ impl Server {
     /// Watches a process that was started with a pipe as its standard error.
     pub(crate) fn watch(mut child: Child) -> Self {
         let log = Arc::new(Log::default());
-        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+        let stderr = child.stderr.take().expect("it is piped");
         let reader = Arc::clone(&log);
         #[expect(clippy::disallowed_methods, reason = "this process forks nothing by itself")]
         thread::spawn(move || reader.read(stderr));

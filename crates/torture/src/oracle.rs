@@ -237,16 +237,9 @@ impl Case<'_> {
     }
 
     fn was_killed(&self) -> bool {
-        match self.record.port {
-            Some(port) => {
-                let (began, ended) = (self.record.began, self.record.ended);
-                self.history.lost_with(port).is_some() || self.history.came_to_the_killed(port, began, ended)
-            }
-            // The other end of a Unix socket cannot be found.
-            None => {
-                self.history.killed.iter().any(|(_, at)| self.record.began <= *at && *at <= self.record.ended)
-            }
-        }
+        let Record { port, began, ended, .. } = *self.record;
+        let lost = port.is_some_and(|port| self.history.lost_with(port).is_some());
+        lost || self.history.came_to_the_killed(port, began, ended)
     }
 
     fn worker_told(&self, asked: Option<u64>) -> bool {

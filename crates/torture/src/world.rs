@@ -113,9 +113,9 @@ impl History {
     }
 
     /// Whether a client connected while a process that had been told to exit at once was still there, and may have been
-    /// lost with it: the connection was not attributed yet.
-    pub(crate) fn came_to_the_killed(&self, port: u16, began: u64, ended: u64) -> bool {
-        let owner = self.owners.get(&port);
+    /// lost with it: the connection was not attributed yet. Those over Unix sockets never are.
+    pub(crate) fn came_to_the_killed(&self, port: Option<u16>, began: u64, ended: u64) -> bool {
+        let owner = port.and_then(|port| self.owners.get(&port));
         let gone = |killed: i32| self.gone.iter().find(|(pid, _)| *pid == killed).map(|(_, at)| *at);
         self.killed.iter().any(|(pid, at)| {
             let last = gone(*pid).unwrap_or(at + millis(LOOK));

@@ -34,4 +34,12 @@ impl Failure {
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
+
+    /// All of it as the text of a log event: message, cause and hint on lines of their own.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let hint = self.hint.as_ref().map(|hint| format!("hint: {hint}"));
+        let lines = [Some(&self.message), self.cause.as_ref(), hint.as_ref()];
+        lines.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
 }

@@ -16,11 +16,13 @@ use tokio::{io::Interest, net::UnixStream};
 pub enum Order {
     /// Keep serving, but end each connection with its next response.
     LameDuck,
-    /// Finish what is in flight, then exit.
+    /// The master's: finish what is in flight, then exit.
     Drain {
-        /// Idle connections go to other workers.
+        /// Idle connections go to other workers; otherwise the server stops.
         hand_over: bool,
     },
+    /// SIGTERM, from somebody else: the same, but whether others serve on is unknown.
+    Terminate,
     /// Exit now.
     Quit,
     /// The master is gone: finish what can be finished soon.
@@ -34,6 +36,7 @@ impl Order {
             Self::LameDuck => "lame duck",
             Self::Drain { hand_over: true } => "drain and hand over idle connections",
             Self::Drain { hand_over: false } => "drain",
+            Self::Terminate => "SIGTERM",
             Self::Quit => "exit at once",
             Self::Orphaned => "the master is gone",
         }
@@ -80,7 +83,7 @@ impl Control {
             if poll_signal(&self.quick, cx).is_ready() {
                 return Poll::Ready(Order::Quit);
             }
-            poll_signal(&self.graceful, cx).map(|()| Order::Drain { hand_over: false })
+            poll_signal(&self.graceful, cx).map(|()| Order::Terminate)
         })
         .await
     }

@@ -2,11 +2,12 @@
 
 use crate::{
     Shared,
-    service::{Cut, Resources, Running, Service},
+    service::{Cut, Others, Resources, Running, Service},
 };
 use hostler_http::{Acceptor, App, Connections, HandoverChannel, IDLE_GRACE, Listener, Load};
 use hostler_wire::{SlotId, WorkerSettings};
 use std::{
+    cell::Cell,
     io,
     os::fd::OwnedFd,
     rc::Rc,
@@ -45,7 +46,7 @@ impl<A: App<Body: Unpin>> Service for HttpService<A> {
         acceptor.start();
         let overdue = acceptor.overdue();
         hostler_sys::attendant::add(OVERDUE, move |_| overdue.send());
-        Ok(Http { acceptor, connections, handover, load })
+        Ok(Http { acceptor, connections, handover, load, server_stops: Cell::new(false) })
     }
 }
 
@@ -66,6 +67,8 @@ pub struct Http<A: App> {
     connections: Connections,
     handover: HandoverChannel,
     load: Load,
+    /// Nobody accepts for this worker once it drains.
+    server_stops: Cell<bool>,
 }
 
 impl<A: App<Body: Unpin>> Running for Http<A> {
@@ -77,11 +80,16 @@ impl<A: App<Body: Unpin>> Running for Http<A> {
         self.connections.lame_duck();
     }
 
-    async fn drain(&self, hand_over: bool, grace: Duration) {
-        if hand_over { self.finish_beside_others(grace).await } else { self.finish_alone().await }
+    async fn drain(&self, others: Others, grace: Duration) {
+        self.server_stops.set(others == Others::Stop);
+        match others {
+            Others::GoOn => self.finish_beside_others(grace).await,
+            Others::Stop | Others::Unknown => self.finish_alone().await,
+        }
     }
 
-    fn cancel_handover(&self) {
+    fn others_stop(&self) {
+        self.server_stops.set(true);
         self.connections.drain();
         self.connections.close_idle();
         self.acceptor.app().end_streams();
@@ -148,15 +156,17 @@ impl<A: App<Body: Unpin>> Http<A> {
         self.handover.flushed().await;
     }
 
-    /// Finishes when the server stops: idle connections are closed.
+    /// Finishes when nobody is known to serve on: idle connections are closed.
     async fn finish_alone(&self) {
         self.connections.drain();
         self.acceptor.app().end_streams();
         self.acceptor.empty_queues().await;
         let began = Instant::now();
         if timeout(IDLE_GRACE, self.connections.all_ended()).await.is_err() {
-            // A client that connected meanwhile would not be served.
-            self.acceptor.empty_queues().await;
+            if self.server_stops.get() {
+                // A client that connected meanwhile would not be served.
+                self.acceptor.empty_queues().await;
+            }
             debug!(after_seconds = began.elapsed().as_secs_f64(), "idle connections are closed");
             self.connections.close_idle();
             self.connections.all_ended().await;

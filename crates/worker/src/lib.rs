@@ -23,4 +23,4 @@ pub use context::{Shared, WorkerContext};
 pub use control::Order;
 pub use http::HttpService;
 pub use run::{Ending, announce_failure, run_worker};
-pub use service::{Cut, Resources, Running, Service};
+pub use service::{Cut, Others, Resources, Running, Service};

@@ -4,7 +4,7 @@ use crate::{
     WorkerContext,
     control::{Control, Order},
     heartbeat,
-    service::{Cut, Resources, Running, Service},
+    service::{Cut, Others, Resources, Running, Service},
 };
 use hostler_sys::channel::Channel;
 use hostler_wire::{Failure, FromWorker, PageState, timing};
@@ -92,13 +92,15 @@ impl<R: Running> Worker<R> {
     /// Finishes what is in flight, or returns why it is to be cut.
     async fn finish_in_time(&self, order: Order) -> Result<(), Cut> {
         let graceful = self.graceful_timeout;
-        let (grace, hand_over) = match order {
-            Order::Drain { hand_over } => (graceful, hand_over),
-            Order::Orphaned => (timing::ORPHAN_GRACE.min(graceful), false),
+        let (grace, others) = match order {
+            Order::Drain { hand_over: true } => (graceful, Others::GoOn),
+            Order::Drain { hand_over: false } => (graceful, Others::Stop),
+            Order::Terminate => (graceful, Others::Unknown),
+            Order::Orphaned => (timing::ORPHAN_GRACE.min(graceful), Others::Unknown),
             Order::Quit | Order::LameDuck => return Err(Cut::AtOnce),
         };
         tokio::select! {
-            () = self.running.drain(hand_over, grace) => Ok(()),
+            () = self.running.drain(others, grace) => Ok(()),
             () = sleep(grace) => Err(Cut::GraceOver),
             order = self.second_order(order) => Err(Cut::Told(order.name())),
         }
@@ -110,14 +112,14 @@ impl<R: Running> Worker<R> {
             let order = self.control.next_order().await;
             match (first, order) {
                 (_, Order::Quit) => return order,
-                (Order::Drain { .. }, Order::Orphaned) => {
+                (Order::Drain { .. } | Order::Terminate, Order::Orphaned) => {
                     sleep(timing::ORPHAN_GRACE).await;
                     return order;
                 }
                 // The channel of a dead master reads end-of-file again and again.
                 (_, Order::Orphaned) => std::future::pending().await,
-                (_, Order::Drain { hand_over: false }) => self.running.cancel_handover(),
-                (_, Order::Drain { .. } | Order::LameDuck) => {}
+                (_, Order::Drain { hand_over: false }) => self.running.others_stop(),
+                (_, Order::Drain { .. } | Order::Terminate | Order::LameDuck) => {}
             }
         }
     }

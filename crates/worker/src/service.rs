@@ -38,11 +38,10 @@ pub trait Running {
     fn lame_duck(&self);
 
     /// Takes nothing new, and returns when all that is in flight is finished. It is dropped when the grace period is over.
-    /// `hand_over`: other workers serve on and take what is idle.
-    fn drain(&self, hand_over: bool, grace: Duration) -> impl Future<Output = ()>;
+    fn drain(&self, others: Others, grace: Duration) -> impl Future<Output = ()>;
 
-    /// The workers that were to take over are stopping as well; comes while [`Running::drain`] runs.
-    fn cancel_handover(&self);
+    /// The other workers are stopping as well; comes while [`Running::drain`] runs.
+    fn others_stop(&self);
 
     /// Gives up what is in flight, and reports it.
     fn cut(&self, cause: Cut) -> impl Future<Output = ()>;
@@ -53,6 +52,17 @@ pub trait Running {
     /// Tells at each heartbeat how much has been served in all, or `None` while something is in flight: a worker that
     /// stays idle gives memory back.
     fn activity(&self) -> impl Fn() -> Option<u64> + 'static;
+}
+
+/// What the other workers do while one drains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// They serve on, and take what is idle.
+    GoOn,
+    /// The server stops.
+    Stop,
+    /// The master is gone, or somebody else than it signalled this worker. They may serve on.
+    Unknown,
 }
 
 /// Why what is in flight is given up.

@@ -7,7 +7,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use std::fs;
+use std::{fs, process::Command};
 
 #[test]
 fn of_reloads_in_quick_succession_the_last_one_counts() {
@@ -159,5 +159,45 @@ fn a_worker_that_is_forked_after_its_generation_ended_exits() {
     kill(Pid::from_raw(mold), Signal::SIGCONT).unwrap();
     // The master, the new mold and its worker.
     server.wait_until("left alone", || server.processes().len() == 3);
+    server.stop();
+}
+
+/// Python, except that it lets the mold receive settings of another version of hostler when there is such a file.
+const PYTHON_OF_ANOTHER_VERSION: &str = r#"#!PYTHON
+import os, socket, sys
+
+if "hostler" in sys.argv[2] and os.path.exists("DIR/updated"):
+    control = socket.socket(fileno=3)
+    settings, descriptors, _, _ = socket.recv_fds(control, 1 << 20, 32)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    socket.send_fds(ours, [settings.replace(b'"options"', b'"choices"')], descriptors)
+    if os.fork() == 0:
+        theirs.close()
+        while reply := ours.recv(1 << 20):
+            control.send(reply)
+        os._exit(0)
+    os.dup2(theirs.fileno(), 3)
+os.execv("PYTHON", ["PYTHON"] + sys.argv[1:])
+"#;
+
+/// A package manager replaced hostler while it runs.
+#[test]
+fn a_reload_into_another_version_of_hostler_fails_and_tells_what_to_do() {
+    let dir = directory("versions");
+    let python = hostler_testkit::python();
+    let script = PYTHON_OF_ANOTHER_VERSION.replace("PYTHON", &python.to_string_lossy());
+    let wrapper = dir.join("python");
+    let source = dir.join("python.py");
+    fs::write(&source, script.replace("DIR", &dir.to_string_lossy())).unwrap();
+    // Not by this process: a fork of another test that inherits it open would make it "text file busy".
+    let install = Command::new("install").args(["-m", "755"]).args([&source, &wrapper]).status();
+    assert!(install.unwrap().success());
+    let server =
+        Server::app("supervised:app").option("workers", 1).option("python", wrapper.display()).start();
+    fs::write(dir.join("updated"), "").unwrap();
+    server.signal(Signal::SIGHUP);
+    server.wait_for("does not understand the server that runs", 1);
+    server.wait_for("upgrade the server (SIGUSR2)", 1);
+    assert_eq!(server.connect().get("/pid").status, 200);
     server.stop();
 }

@@ -23,7 +23,7 @@ use pyo3::{
 };
 use std::{
     fs::File,
-    io::{Read, Write},
+    io::{self, ErrorKind, Read, Write},
     os::{
         fd::{OwnedFd, RawFd},
         unix::net::UnixStream,
@@ -72,10 +72,16 @@ struct Mold {
 
 impl Mold {
     fn set_up(py: Python<'_>, control: Channel, master: i32) -> PyResult<Self> {
-        let Some((ToMold::Setup { settings, descriptors: names }, descriptors)) = control.recv()? else {
-            return Err(PyOSError::new_err("the master sent no settings"));
+        let (settings, mut bundle) = match control.recv() {
+            Ok(Some((ToMold::Setup { settings, descriptors: names }, descriptors))) => {
+                (settings, Bundle::received(names, descriptors)?)
+            }
+            Ok(_) => return Err(PyOSError::new_err("the master sent no settings")),
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                return give_up(&control, not_understood(&error));
+            }
+            Err(error) => return Err(error.into()),
         };
-        let mut bundle = Bundle::received(names, descriptors)?;
         start_log(py, &settings.options.log, bundle.take(Descriptor::Log)?)?;
         // Not the log's: processes that the application forks write there, too.
         bundle.descriptors().iter().for_each(own::claim);
@@ -85,9 +91,7 @@ impl Mold {
         let name = settings.options.process.name.as_deref();
         title::set(name, title::Role::Mold, settings.title());
         if let Err(failure) = preload::run(py, &settings) {
-            let status = failure.status;
-            control.send(&FromMold::Failed(failure), &[])?;
-            process::exit_now(status.code());
+            return give_up(&control, failure);
         }
         let version = py.version_info();
         let python = format!("{}.{}.{}", version.major, version.minor, version.patch);
@@ -125,10 +129,7 @@ impl Mold {
                 hooks.call_method1("_run_all", ("after_fork_parent",))?;
                 Ok(self)
             }
-            Err(error) => {
-                self.control.send(&FromMold::Failed(cannot_fork(&error)), &[])?;
-                process::exit_now(ExitStatus::Boot.code())
-            }
+            Err(error) => give_up(&self.control, cannot_fork(&error)),
         }
     }
 
@@ -185,6 +186,21 @@ fn fork_twice(py: Python<'_>) -> PyResult<Forked> {
     process::wait_for(between)?;
     told.map_err(|_| PyOSError::new_err("the second fork failed: no memory, or too many processes"))?;
     Ok(Forked::Mold(i32::from_ne_bytes(pid)))
+}
+
+/// Tells the master why, and exits.
+fn give_up<T>(control: &Channel, failure: Failure) -> PyResult<T> {
+    let status = failure.status;
+    control.send(&FromMold::Failed(failure), &[])?;
+    process::exit_now(status.code())
+}
+
+/// The extension was replaced by that of another version while the server ran.
+fn not_understood(error: &io::Error) -> Failure {
+    let message = "the installed hostler does not understand the server that runs";
+    Failure::new(ExitStatus::Failed, message)
+        .because(error.to_string())
+        .hint("it is of another version: upgrade the server (SIGUSR2) instead of reloading it, or restart it")
 }
 
 fn cannot_fork(error: &PyErr) -> Failure {

@@ -136,19 +136,20 @@ fn a_connection_accepted_as_a_stop_arrives_is_served() {
     server.wait_empty();
 }
 
-/// A worker that drains accepts connections for the last time half a second after the signal, and gives each half a
-/// second. A machine that is too slow to use that time proves nothing.
+/// A worker whose server stops accepts connections for the last time half a second after the signal, and gives each half
+/// a second. A machine that is too slow to use that time proves nothing.
 #[test]
 fn a_connection_that_is_accepted_at_the_end_of_a_drain_has_time_for_a_request() {
     for _ in 0..20 {
-        let server = Server::app("supervised:app").option("workers", 1).option("log-level", "debug").start();
+        let mut server =
+            Server::app("supervised:app").option("workers", 1).option("log-level", "debug").start();
         let mut long = server.connect();
         long.send("GET /wait/2 HTTP/1.1\r\nhost: t\r\n\r\n");
         // Answered only when the first one is begun, for there is one worker.
         assert_eq!(server.connect().get("/pid").status, 200);
         let signalled = Instant::now();
-        kill(Pid::from_raw(server.workers()[0]), Signal::SIGTERM).unwrap();
-        server.wait_for("worker draining", 1);
+        server.signal(Signal::SIGTERM);
+        server.wait_for("draining order=", 1);
         let mut late = server.connect();
         server.wait_for("idle connections are closed", 1);
         late.send("GET /pid HTTP/1.1\r\nhost: t\r\n\r\n");
@@ -157,11 +158,34 @@ fn a_connection_that_is_accepted_at_the_end_of_a_drain_has_time_for_a_request() 
         if in_time {
             assert_eq!(reply.expect("the connection was closed").status, 200, "{}", server.log());
             assert_eq!(long.reply().unwrap().status, 200);
-            return server.stop();
+            assert!(server.wait_exit().success());
+            return;
         }
-        server.stop();
+        server.wait_exit();
     }
     panic!("the machine was never fast enough");
+}
+
+/// Others accept for it: what it accepted late, it might have no time to answer.
+#[test]
+fn a_worker_that_is_signalled_accepts_nothing_at_the_end_of_its_drain() {
+    let server = Server::app("supervised:app").option("workers", 2).option("log-level", "debug");
+    let server = server.option("graceful-timeout", "3s").option("stall-timeout", "60s").start();
+    let [leaves, goes_on] = [0, 1].map(|index| Pid::from_raw(server.workers()[index]));
+    kill(goes_on, Signal::SIGSTOP).unwrap();
+    let (mut endless, mut blocks) = (server.connect(), server.connect());
+    endless.send(get("/ticks/1000"));
+    assert_eq!(blocks.get("/pid").text(), leaves.to_string());
+    kill(leaves, Signal::SIGTERM).unwrap();
+    server.wait_for("draining order=", 1);
+    blocks.send(get("/block/2"));
+    server.wait_for("blocks now", 1);
+    let mut late = server.connect();
+    late.send(get("/wait/2"));
+    server.wait_for("worker exited", 1);
+    kill(goes_on, Signal::SIGCONT).unwrap();
+    assert_eq!(late.reply().expect("it is answered").text(), "waited", "{}", server.log());
+    server.stop();
 }
 
 #[test]
