@@ -213,6 +213,9 @@ impl Hand<'_> {
         self.world.note(|history| {
             history.stops.push(Stop { at, graceful: false, serves_again: u64::MAX });
         });
+        // Those of the new server accept until they hear of its end, and then have little time left.
+        let orphans = self.server.with_role(Role::Worker).into_iter().filter(|pid| !workers.contains(pid));
+        orphans.for_each(|orphan| self.world.note_end_of(self.server, orphan, at));
         send(new, Signal::SIGKILL);
         send(old, Signal::SIGCONT);
         if !wait_for(UPGRADES, || responses(self.server.addresses.tcp)) {
