@@ -72,12 +72,14 @@ fn refuse_contradictions(layers: &Layers) -> Result<(), Failure> {
     let (stall, request) = (Supervision::stall_timeout(), Http::request_timeout());
     let too_much =
         limits.max_requests_jitter.zip(limits.max_requests).is_some_and(|(jitter, most)| jitter >= most);
-    let nothing = limits.max_requests_jitter.is_some() && limits.max_requests.is_none();
+    if limits.max_requests_jitter.is_some() && limits.max_requests.is_none() {
+        let failure = layers.unusable(jitter).because("it varies --max-requests, which is not set");
+        return Err(failure.hint("set --max-requests as well"));
+    }
     let two_values = layers.is_set(graceful)
         && limits.workers_kill_timeout.is_some_and(|kill| kill != limits.graceful_timeout);
     let rules = [
         (too_much, jitter, requests, "jitter must leave at least one request"),
-        (nothing, jitter, requests, "there is no number of requests to vary"),
         (two_values, kill, graceful, "they are two names of one limit"),
         (
             is_killed_while_it_serves(layers),

@@ -95,12 +95,14 @@ fn default(option: &Declaration) -> String {
     }
 }
 
+/// Its default, or the example of one that has none.
 fn toml_value(option: &Declaration) -> String {
-    let text = option.default().join(",");
+    let default = option.default().join(",");
+    let text = if default.is_empty() { option.example.unwrap_or_default() } else { &default };
     match option.shape {
-        Shape::Flag => text,
-        Shape::List => "[]".into(),
-        Shape::Number | Shape::NumberOrText if text.parse::<f64>().is_ok() => text,
+        Shape::Flag => text.to_owned(),
+        Shape::List => format!("[{text:?}]"),
+        Shape::Number | Shape::NumberOrText if text.parse::<f64>().is_ok() => text.to_owned(),
         _ => format!("{text:?}"),
     }
 }

@@ -28,6 +28,8 @@ pub struct Declaration {
     pub rules: Rules,
     /// How it is spelled.
     pub shape: Shape,
+    /// A value as a user would write it, of one that is unset by default.
+    pub example: Option<&'static str>,
     docs: &'static [&'static str],
     default: fn(&Rules) -> Vec<String>,
     value_name: fn(&Rules) -> String,
@@ -123,6 +125,7 @@ impl Declaration {
             hidden: false,
             rules: Rules { min: 0, max: u64::MAX, unit: Unit::Base },
             shape: T::SHAPE,
+            example: None,
             docs,
             default,
             value_name: T::value_name,
@@ -142,6 +145,13 @@ impl Declaration {
     #[must_use]
     pub const fn unit(mut self, unit: Unit) -> Self {
         self.rules.unit = unit;
+        self
+    }
+
+    /// A value for the sample file; one that is unset by default has one.
+    #[must_use]
+    pub const fn example(mut self, example: &'static str) -> Self {
+        self.example = Some(example);
         self
     }
 

@@ -8,7 +8,7 @@ settings! {
     /// The application and how to call it.
     pub struct Application {
         /// The application, as module:attribute; also the positional argument.
-        #[option("app", default = None, hidden)]
+        #[option("app", default = None, example("shop:app"), hidden)]
         pub target: Option<String>,
         /// How the application is called; auto detects it, asginl is ASGI without lifespan.
         #[option("interface", default = Interface::Auto)]
@@ -17,23 +17,23 @@ settings! {
         #[option("factory", default = false)]
         pub factory: bool,
         /// The directory to work in and to import the application from.
-        #[option("working-dir", default = None)]
+        #[option("working-dir", default = None, example("/srv/shop"))]
         pub working_dir: Option<PathBuf>,
         /// Files of KEY=VALUE lines for the application's environment; repeatable.
-        #[option("env-files", default = Vec::new())]
+        #[option("env-files", default = Vec::new(), example("/srv/shop/.env"))]
         pub env_files: Vec<PathBuf>,
         /// The Python to use; else the active virtual environment's, else python3 on PATH.
-        #[option("python", default = None)]
+        #[option("python", default = None, example("/srv/shop/.venv/bin/python"))]
         pub python: Option<PathBuf>,
         /// Import the application once, in the mold (the process workers are forked from); strict refuses to start if
         /// something makes forks unsafe, warn logs it.
-        #[option("preload", default = None)]
+        #[option("preload", default = None, example("warn"))]
         pub preload: Option<Preload>,
         /// A path that each worker requests from its application before it counts as ready.
-        #[option("warmup", default = None)]
+        #[option("warmup", default = None, example("/health"))]
         pub warmup: Option<UrlPath>,
         /// The path that the application is mounted on: root_path, SCRIPT_NAME.
-        #[option("url-path-prefix", default = PathPrefix::default(), aliases(&["root-path"]))]
+        #[option("url-path-prefix", default = PathPrefix::default(), example("/shop"), aliases(&["root-path"]))]
         pub root_path: PathPrefix,
     }
 }

@@ -15,7 +15,7 @@ settings! {
         #[option("http1-buffer-size", default = ByteSize(417_792), range(8_192, 1 << 30))]
         pub max_buffer: ByteSize,
         /// The most headers of a request; the response to more is 431. Unset, it is 100, which needs no allocation.
-        #[option("http1-max-headers", default = None, range(1, 16_384))]
+        #[option("http1-max-headers", default = None, example("200"), range(1, 16_384))]
         pub max_headers: Option<usize>,
         /// How long a client may take to send a request's head (RFC 9112 §2.1).
         #[option(
@@ -30,7 +30,7 @@ settings! {
         #[option("write-timeout", default = Some(Duration::from_secs(30)), range(0, 86_400))]
         pub write_timeout: Option<Duration>,
         /// How long a request may take until its response begins, before it is cancelled and the response is 504.
-        #[option("request-timeout", default = None, range(0, 86_400))]
+        #[option("request-timeout", default = None, example("30s"), range(0, 86_400))]
         pub request_timeout: Option<Duration>,
         /// Keep connections open between requests.
         #[option("http1-keep-alive", default = true)]

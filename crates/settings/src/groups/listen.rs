@@ -14,13 +14,13 @@ settings! {
         #[option("port", default = 8000, range(0, 65_535), reload(OnReload::Kept))]
         pub port: u16,
         /// HOST:PORT, unix:PATH or fd://N to listen on, instead of host and port; repeatable.
-        #[option("bind", default = Vec::new(), short('b'), reload(OnReload::Kept))]
+        #[option("bind", default = Vec::new(), example("127.0.0.1:8000"), short('b'), reload(OnReload::Kept))]
         pub bind: Vec<Bind>,
         /// The path of a Unix socket to listen on, instead of host and port.
-        #[option("uds", default = None, reload(OnReload::Kept))]
+        #[option("uds", default = None, example("/run/shop/hostler.sock"), reload(OnReload::Kept))]
         pub uds: Option<PathBuf>,
         /// The mode of the Unix socket, in octal if it starts with 0.
-        #[option("uds-permissions", default = None, reload(OnReload::Kept))]
+        #[option("uds-permissions", default = None, example("0660"), reload(OnReload::Kept))]
         pub uds_permissions: Option<FileMode>,
         /// Connections that may wait to be accepted, per listener.
         #[option("backlog", default = 1024, range(128, 65_535), reload(OnReload::Kept))]

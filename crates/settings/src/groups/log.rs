@@ -17,7 +17,7 @@ settings! {
         #[option("log-format", default = LogFormat::Text, reload(OnReload::Workers))]
         pub format: LogFormat,
         /// The file that log lines are appended to, instead of standard error; SIGUSR1 reopens it.
-        #[option("log-file", default = None, reload(OnReload::Kept))]
+        #[option("log-file", default = None, example("/var/log/shop.log"), reload(OnReload::Kept))]
         pub file: Option<PathBuf>,
         /// A file that configures Python's logging.
         #[option("log-config", default = None, later)]

@@ -8,19 +8,19 @@ settings! {
     /// The processes as the system sees them.
     pub struct Process {
         /// The title of the master; workers add worker-N.
-        #[option("process-name", default = None, reload(OnReload::Workers))]
+        #[option("process-name", default = None, example("shop"), reload(OnReload::Workers))]
         pub name: Option<String>,
         /// A file for the master's process id, written when all workers serve.
-        #[option("pid-file", default = None, reload(OnReload::Kept))]
+        #[option("pid-file", default = None, example("/run/shop/hostler.pid"), reload(OnReload::Kept))]
         pub pid_file: Option<PathBuf>,
         /// The user that workers run as, by name or number; needs root.
-        #[option("user", default = None)]
+        #[option("user", default = None, example("www-data"))]
         pub user: Option<String>,
         /// The group that workers run as, by name or number.
-        #[option("group", default = None)]
+        #[option("group", default = None, example("www-data"))]
         pub group: Option<String>,
         /// The file mode creation mask of workers, in octal.
-        #[option("umask", default = None)]
+        #[option("umask", default = None, example("027"))]
         pub umask: Option<Umask>,
     }
 }
