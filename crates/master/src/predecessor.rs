@@ -24,6 +24,8 @@ pub struct Predecessor {
     listeners: Vec<(String, ListenerInfo, Vec<OwnedFd>)>,
     /// Files that it created and leaves to its successor.
     pub owned_files: Vec<OwnFile>,
+    /// This server is the service.
+    took_over: bool,
 }
 
 impl Predecessor {
@@ -53,7 +55,8 @@ impl Predecessor {
         let owned_files = owned_files.into_iter();
         let owned_files =
             owned_files.map(|(path, numbers)| OwnFile::new(path, Inode::from_numbers(numbers))).collect();
-        Ok(Some(Self { channel: Some(channel), handover: Some(handover), listeners, owned_files }))
+        let (channel, handover) = (Some(channel), Some(handover));
+        Ok(Some(Self { channel, handover, listeners, owned_files, took_over: false }))
     }
 
     /// Its sockets for this address, as it was written in the configuration.
@@ -81,9 +84,16 @@ impl Predecessor {
     }
 
     /// Reports that this server serves.
-    pub(crate) fn take_over(&self) {
+    pub(crate) fn take_over(&mut self) {
         info!("this server serves; the old one exits");
+        self.took_over = true;
         self.tell(FromSuccessor::Serves);
+    }
+
+    /// Whether it is still the service, and goes on without this one.
+    pub(crate) fn serves(&mut self) -> bool {
+        while self.message().is_some() {}
+        self.channel.is_some() && !self.took_over
     }
 
     fn tell(&self, message: FromSuccessor) {

@@ -169,7 +169,7 @@ impl Master {
     fn announce(&mut self) {
         let requests = self.fleet.totals().requests;
         let begins = self.announcer.update(&self.arbiter, requests, &mut self.plan.owned_files);
-        if let Some(predecessor) = self.plan.predecessor.as_ref().filter(|_| begins) {
+        if let Some(predecessor) = self.plan.predecessor.as_mut().filter(|_| begins) {
             predecessor.take_over();
         }
     }
@@ -224,12 +224,13 @@ impl Master {
         arbiter.into_iter().chain(others.into_iter().flatten()).min()
     }
 
-    /// Ends the molds and removes the files that were created, unless another server has taken them over.
+    /// Ends the molds and removes the files that were created, unless they are another server's.
     fn clean_up(&mut self) {
         let mut molds: BTreeSet<i32> = self.molds.pids().collect();
         self.molds = Molds::default();
         self.await_molds(&mut molds);
-        if !self.arbiter.is_replaced() {
+        let predecessor_serves = self.plan.predecessor.as_mut().is_some_and(Predecessor::serves);
+        if !self.arbiter.is_replaced() && !predecessor_serves {
             for file in &self.plan.owned_files {
                 if let Err(error) = file.remove() {
                     warn!(path = %file.path().display(), %error, "cannot remove a file that the server created");

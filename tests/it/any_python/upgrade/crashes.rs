@@ -2,7 +2,7 @@
 
 use super::{long_request, signal, slow_boot, upgrade};
 use crate::support::{nothing_lost, workspace};
-use hostler_testkit::{Load, Server, directory, proc, receive};
+use hostler_testkit::{Load, Server, directory, get_unix, proc, receive};
 use nix::sys::signal::Signal;
 use std::{fs, os::unix::net::UnixDatagram};
 
@@ -18,6 +18,30 @@ fn an_upgrade_that_fails_changes_nothing() {
     load.wait_for(100);
     nothing_lost(&load.end());
     server.stop();
+}
+
+/// Its import fails, or it is told to stop. The files are those of the server that goes on.
+#[test]
+fn a_successor_that_exits_before_it_serves_leaves_socket_and_pid_file() {
+    for stop in [None, Some(Signal::SIGTERM), Some(Signal::SIGINT)] {
+        let dir = workspace("leaves-files");
+        let (socket, pid_file) = (dir.join("socket"), dir.join("pid"));
+        let server = Server::app("changing:app").option("workers", 1).option("working-dir", dir.display());
+        let server = server.option("uds", socket.display()).option("pid-file", pid_file.display()).start();
+        server.wait_for_file(&pid_file);
+        let code = stop.map_or("raise RuntimeError('not today')\n", |_| "import time\ntime.sleep(3)\n");
+        fs::write(dir.join("changing.py"), code).unwrap();
+        let successor = upgrade(&server);
+        if let Some(stop) = stop {
+            server.wait_for("mold ready", 2);
+            signal(successor, stop);
+        }
+        server.wait_for("not upgraded", 1);
+        assert!(get_unix(&socket, "/").is_ok(), "{stop:?}\n{}", server.log());
+        assert_eq!(fs::read_to_string(&pid_file).unwrap().trim(), server.master().to_string());
+        server.stop();
+        assert!(!socket.exists() && !pid_file.exists());
+    }
 }
 
 #[test]
