@@ -7,13 +7,12 @@ use crate::{
 use hostler_http::{Acceptor, App, Connections, HandoverChannel, IDLE_GRACE, Listener, Load};
 use hostler_wire::{SlotId, WorkerSettings};
 use std::{
-    cell::Cell,
     io,
     os::fd::OwnedFd,
     rc::Rc,
     time::{Duration, Instant},
 };
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 use tracing::{debug, info, warn};
 
 /// How long work that is cancelled may take to end, of the time until the master kills.
@@ -46,7 +45,7 @@ impl<A: App<Body: Unpin>> Service for HttpService<A> {
         acceptor.start();
         let overdue = acceptor.overdue();
         hostler_sys::attendant::add(OVERDUE, move |_| overdue.send());
-        Ok(Http { acceptor, connections, handover, load, server_stops: Cell::new(false) })
+        Ok(Http { acceptor, connections, handover, load, others: watch::Sender::new(Others::Unknown) })
     }
 }
 
@@ -67,8 +66,8 @@ pub struct Http<A: App> {
     connections: Connections,
     handover: HandoverChannel,
     load: Load,
-    /// Nobody accepts for this worker once it drains.
-    server_stops: Cell<bool>,
+    /// What they do once this worker drains.
+    others: watch::Sender<Others>,
 }
 
 impl<A: App<Body: Unpin>> Running for Http<A> {
@@ -81,7 +80,7 @@ impl<A: App<Body: Unpin>> Running for Http<A> {
     }
 
     async fn drain(&self, others: Others, grace: Duration) {
-        self.server_stops.set(others == Others::Stop);
+        self.others.send_replace(others);
         match others {
             Others::GoOn => self.finish_beside_others(grace).await,
             Others::Stop | Others::Unknown => self.finish_alone().await,
@@ -89,7 +88,7 @@ impl<A: App<Body: Unpin>> Running for Http<A> {
     }
 
     fn others_stop(&self) {
-        self.server_stops.set(true);
+        self.others.send_replace(Others::Stop);
         self.connections.drain();
         self.connections.close_idle();
         self.acceptor.app().end_streams();
@@ -160,16 +159,33 @@ impl<A: App<Body: Unpin>> Http<A> {
     async fn finish_alone(&self) {
         self.connections.drain();
         self.acceptor.app().end_streams();
-        self.acceptor.empty_queues().await;
+        self.accept_rest().await;
         let began = Instant::now();
-        if timeout(IDLE_GRACE, self.connections.all_ended()).await.is_err() {
-            if self.server_stops.get() {
-                // A client that connected meanwhile would not be served.
-                self.acceptor.empty_queues().await;
-            }
-            debug!(after_seconds = began.elapsed().as_secs_f64(), "idle connections are closed");
-            self.connections.close_idle();
-            self.connections.all_ended().await;
+        if timeout(IDLE_GRACE, self.connections.all_ended()).await.is_ok() {
+            return;
         }
+        debug!(after_seconds = began.elapsed().as_secs_f64(), "idle connections are closed");
+        self.connections.close_idle();
+        tokio::select! {
+            biased;
+            () = self.server_stops() => {}
+            () = self.connections.all_ended() => return,
+        }
+        // A client that connected meanwhile would not be served.
+        self.accept_rest().await;
+        self.connections.all_ended().await;
+    }
+
+    /// Accepts what waits. What other workers hand over goes to those that serve on, if there may be any.
+    async fn accept_rest(&self) {
+        self.acceptor.empty_queues().await;
+        if *self.others.borrow() == Others::Stop {
+            self.acceptor.empty_handover().await;
+        }
+    }
+
+    async fn server_stops(&self) {
+        // It cannot fail: the sender lives in this worker.
+        let _ = self.others.subscribe().wait_for(|others| *others == Others::Stop).await;
     }
 }

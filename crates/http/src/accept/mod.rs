@@ -114,7 +114,10 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
                 }
             }
         }
-        // Also what is in the handover channel.
+    }
+
+    /// Receives what waits in the handover channel although the drain began.
+    pub async fn empty_handover(&self) {
         while self.receive_handover().is_ok() {
             tokio::task::yield_now().await;
         }

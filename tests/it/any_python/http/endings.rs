@@ -188,6 +188,23 @@ fn a_worker_that_is_signalled_accepts_nothing_at_the_end_of_its_drain() {
     server.stop();
 }
 
+/// Nobody accepts for it then.
+#[test]
+fn a_worker_that_is_signalled_accepts_what_waits_when_its_server_stops() {
+    let mut server = Server::app("supervised:app").option("workers", 1).option("log-level", "debug").start();
+    let mut long = server.connect();
+    long.send(get("/ticks/12"));
+    assert_eq!(server.connect().get("/pid").status, 200);
+    kill(Pid::from_raw(server.workers()[0]), Signal::SIGTERM).unwrap();
+    server.wait_for("idle connections are closed", 1);
+    let mut waits = server.connect();
+    waits.send(get("/pid"));
+    server.signal(Signal::SIGTERM);
+    assert_eq!(waits.reply().expect("it is served").status, 200, "{}", server.log());
+    assert!(long.reply().unwrap().text().ends_with("tick\n"));
+    assert!(server.wait_exit().success());
+}
+
 #[test]
 fn an_early_response_is_read_slowly_while_its_request_goes_on() {
     for interface in ["asgi", "rsgi"] {
