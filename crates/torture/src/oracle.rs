@@ -4,7 +4,7 @@ use crate::{
     ask::Ask,
     client::{End, Record},
     clock::millis,
-    plan::{Client, Does, Interface, Setup, Talk, UNBUFFERED},
+    plan::{Client, Does, Interface, Reader, Setup, Talk, UNBUFFERED},
     server::{GRACE, HEADER_LIMIT},
     world::{History, Stop},
 };
@@ -200,6 +200,9 @@ impl Case<'_> {
         if nothing_came && talk.late_from.is_some_and(|at| at <= place) && self.was_late() {
             return Some(Cause::TooSlow);
         }
+        if nothing_came && self.read_for_long(talk, place) {
+            return Some(Cause::TooSlow);
+        }
         if nothing_came && place > 0 && is_early(&talk.asks[place - 1]) {
             return Some(Cause::BodyUnread);
         }
@@ -209,8 +212,18 @@ impl Case<'_> {
 
     fn was_late(&self) -> bool {
         let since = self.record.heard.max(self.record.began);
-        let limit = if self.setup.interface == Interface::Native { 30_000 } else { millis(HEADER_LIMIT) };
-        self.record.ended + SLACK >= since + limit
+        self.record.ended + SLACK >= since + self.header_limit()
+    }
+
+    /// The kernel had taken a whole response that the client read slowly: it was idle long before it asked again.
+    fn read_for_long(&self, talk: &Talk, place: usize) -> bool {
+        let before = place.checked_sub(1).and_then(|before| self.record.asked.get(before));
+        let long = before.is_some_and(|asked| self.record.ended + SLACK >= asked + self.header_limit());
+        long && !matches!(talk.reader, Reader::Fast)
+    }
+
+    fn header_limit(&self) -> u64 {
+        if self.setup.interface == Interface::Native { 30_000 } else { millis(HEADER_LIMIT) }
     }
 
     /// Causes that do not depend on what the client did. `asked` is when its request was sent to its end.
