@@ -19,12 +19,21 @@ use tracing::{debug, error, info, warn};
 
 impl Master {
     pub(crate) fn reap(&mut self, events: &mut VecDeque<Event>) {
+        let mut ended = Vec::new();
         loop {
             match process::wait_any() {
-                Ok(Some((pid, status))) => self.ended(pid, status, events),
-                Ok(None) => return,
-                Err(error) => return warn!(%error, "cannot wait for children"),
+                Ok(Some(child)) => ended.push(child),
+                Ok(None) => break,
+                Err(error) => {
+                    warn!(%error, "cannot wait for children");
+                    break;
+                }
             }
+        }
+        // The successor first: this server is to serve again before it notices that it has drained.
+        ended.sort_by_key(|(pid, _)| Some(*pid) != self.upgrade.pid());
+        for (pid, status) in ended {
+            self.ended(pid, status, events);
         }
     }
 

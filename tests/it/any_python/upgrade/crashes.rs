@@ -146,6 +146,27 @@ fn when_the_successor_crashes_the_draining_server_takes_the_service_back() {
 }
 
 #[test]
+fn when_the_successor_crashes_as_the_draining_server_ends_that_takes_the_service_back() {
+    let server = slow_boot().start();
+    let worker = server.workers()[0];
+    let mut long = long_request(&server, 4);
+    let successor = upgrade(&server);
+    server.wait_for("upgraded: the new server serves", 1);
+    // The old server learns of both ends at once.
+    signal(server.master(), Signal::SIGSTOP);
+    assert_eq!(long.reply().unwrap().text(), "waited");
+    let ended = |pid| server.wait_until("a process has ended", || proc::state(pid) == Some('Z'));
+    ended(worker);
+    signal(successor, Signal::SIGKILL);
+    ended(successor);
+    signal(server.master(), Signal::SIGCONT);
+    server.wait_for("this one serves again", 1);
+    server.wait_for("worker ready", 3);
+    assert_eq!(server.connect().get("/pid").status, 200);
+    server.stop();
+}
+
+#[test]
 fn a_master_that_is_killed_during_an_upgrade_is_replaced_all_the_same() {
     let mut server = slow_boot().start();
     let successor = upgrade(&server);
