@@ -58,6 +58,18 @@ def on_state(environ, start_response):
     return answer(start_response, str(STATE[environ["QUERY_STRING"]]).encode())
 
 
+def on_upload(environ, start_response):
+    """Says in the log whether it came whole, as an application that stores it would."""
+    try:
+        size = len(environ["wsgi.input"].read())
+    except OSError as error:
+        print("upload broken:", error, file=sys.stderr, flush=True)
+        raise
+    print("upload of", size, file=sys.stderr, flush=True)
+    start_response("200 OK", [])
+    return [b"stored"]
+
+
 def on_flag(environ, start_response):
     STATE["flag"] = True
     return answer(start_response, b"set")

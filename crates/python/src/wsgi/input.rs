@@ -112,10 +112,20 @@ pub(super) struct Feed {
 
 struct Source {
     wanted: Option<oneshot::Sender<()>>,
-    pieces: Receiver<Result<Bytes, String>>,
+    pieces: Receiver<Piece>,
+    is_at_end: bool,
 }
 
-/// Gives the body up when dropped: a thread that reads it gets its end.
+/// What a thread is sent of a body.
+enum Piece {
+    Data(Bytes),
+    /// The body is whole.
+    End,
+    /// Why the rest of it does not come.
+    Broken(String),
+}
+
+/// Gives the body up when dropped: a thread that reads it gets an error.
 pub(super) struct Supply {
     _open: oneshot::Sender<()>,
 }
@@ -131,26 +141,22 @@ pub(super) fn feed(body: RequestBody, gate: Gate) -> (Feed, Supply) {
             () = supply(body, is_wanted, sender) => {}
         }
     });
-    let source = Mutex::new(Source { wanted: Some(wanted), pieces });
+    let source = Mutex::new(Source { wanted: Some(wanted), pieces, is_at_end: false });
     (Feed { source, gate }, Supply { _open: open })
 }
 
-async fn supply(
-    mut body: RequestBody,
-    is_wanted: oneshot::Receiver<()>,
-    pieces: Sender<Result<Bytes, String>>,
-) {
+async fn supply(mut body: RequestBody, is_wanted: oneshot::Receiver<()>, pieces: Sender<Piece>) {
     if is_wanted.await.is_err() {
         return;
     }
     loop {
-        let message = match next_piece(&mut body).await {
-            Ok(Some(piece)) => Ok(piece),
-            Ok(None) => return,
-            Err(error) => Err(error.to_string()),
+        let piece = match next_piece(&mut body).await {
+            Ok(Some(data)) => Piece::Data(data),
+            Ok(None) => Piece::End,
+            Err(error) => Piece::Broken(error.to_string()),
         };
-        let failed = message.is_err();
-        if pieces.send(message).await.is_err() || failed {
+        let is_last = !matches!(piece, Piece::Data(_));
+        if pieces.send(piece).await.is_err() || is_last {
             return;
         }
     }
@@ -163,13 +169,25 @@ impl Feed {
         py.import(intern!(py, "hostler._wsgi"))?.call_method1(intern!(py, "open_feed"), (feed, stored))
     }
 
-    fn wait(&self) -> Option<Result<Bytes, String>> {
+    /// The next piece; `None` at the end.
+    fn wait(&self) -> Result<Option<Bytes>, String> {
         let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        if source.is_at_end {
+            return Ok(None);
+        }
         if let Some(wanted) = source.wanted.take() {
             // A dropped supply has dropped the sender of pieces, too.
             let _ = wanted.send(());
         }
-        source.pieces.blocking_recv()
+        match source.pieces.blocking_recv() {
+            Some(Piece::Data(data)) => Ok(Some(data)),
+            Some(Piece::End) => {
+                source.is_at_end = true;
+                Ok(None)
+            }
+            Some(Piece::Broken(error)) => Err(error),
+            None => Err("the request was cancelled".into()),
+        }
     }
 }
 
@@ -177,13 +195,9 @@ impl Feed {
 impl Feed {
     /// The next piece, waiting for it without the GIL; empty at the end.
     fn next_piece<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        match self.gate.outside(py, || self.wait()) {
-            None => Ok(PyBytes::new(py, b"")),
-            Some(Ok(piece)) => Ok(PyBytes::new(py, &piece)),
-            Some(Err(error)) => {
-                let text = format!("the request's body is incomplete: {error}");
-                Err(pyo3::exceptions::PyOSError::new_err(text))
-            }
-        }
+        let piece = self.gate.outside(py, || self.wait()).map_err(|error| {
+            pyo3::exceptions::PyOSError::new_err(format!("the request's body is incomplete: {error}"))
+        })?;
+        Ok(PyBytes::new(py, &piece.unwrap_or_default()))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{adverse_app, reset, send_expecting};
 use hostler_testkit::{proc, wait_until};
+use nix::sys::signal::Signal;
 use std::{
     fs,
     process::Command,
@@ -44,6 +45,24 @@ fn a_body_that_breaks_off_is_an_error_for_its_reader_and_frees_the_thread() {
     assert_eq!(server.connect().get("/flag").text(), "set");
     assert!(begun.elapsed() < Duration::from_secs(10));
     server.stop();
+}
+
+/// An application would store a part of a file as the whole.
+#[test]
+fn a_body_that_is_cut_with_its_worker_is_an_error_for_its_reader() {
+    let server = adverse_app(2).option("graceful-timeout", 1).start();
+    let mut whole = server.connect();
+    send_expecting(&mut whole, "/upload", 5);
+    assert_eq!(whole.exactly(25).unwrap(), b"HTTP/1.1 100 Continue\r\n\r\n");
+    whole.send("whole");
+    assert_eq!(whole.reply().unwrap().text(), "stored");
+    let mut cut = server.connect();
+    send_expecting(&mut cut, "/upload", 500_000);
+    assert_eq!(cut.exactly(25).unwrap(), b"HTTP/1.1 100 Continue\r\n\r\n");
+    server.signal(Signal::SIGTERM);
+    server.wait_for("upload broken: the request's body is incomplete", 1);
+    server.wait_empty();
+    assert_eq!(server.log().matches("upload of").count(), 1, "{}", server.log());
 }
 
 #[test]
