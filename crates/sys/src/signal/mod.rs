@@ -3,7 +3,7 @@
 pub mod disposition;
 
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, sigprocmask};
-use signal_hook::low_level::pipe;
+use signal_hook::low_level::{pipe, register};
 use std::{
     cell::Cell,
     io::{self, Read},
@@ -11,13 +11,25 @@ use std::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
     },
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 /// Signals as bytes in a pipe (self-pipe), so that a loop can poll them with other descriptors.
 #[derive(Debug)]
 pub struct SignalPipe {
-    sources: Vec<(i32, UnixStream)>,
+    sources: Vec<Source>,
     registrations: Vec<signal_hook::SigId>,
+}
+
+#[derive(Debug)]
+struct Source {
+    signal: i32,
+    arrived: UnixStream,
+    /// What the count of all signals was when this one arrived last.
+    place: Arc<AtomicU64>,
 }
 
 impl Drop for SignalPipe {
@@ -36,18 +48,22 @@ impl SignalPipe {
     /// The kernel's; also for signals that cannot be caught.
     pub fn new(signals: &[i32]) -> io::Result<Self> {
         let (mut sources, mut registrations) = (Vec::new(), Vec::new());
+        let count = Arc::new(AtomicU64::new(0));
         for &signal in signals {
-            let (reader, writer) = UnixStream::pair()?;
-            reader.set_nonblocking(true)?;
+            let (arrived, writer) = UnixStream::pair()?;
+            arrived.set_nonblocking(true)?;
+            let place = Arc::new(AtomicU64::new(0));
+            // Before the byte: whoever reads it finds the place.
+            registrations.push(note_place(signal, Arc::clone(&count), Arc::clone(&place))?);
             registrations.push(pipe::register(signal, writer)?);
-            sources.push((signal, reader));
+            sources.push(Source { signal, arrived, place });
         }
         Ok(Self { sources, registrations })
     }
 
     /// The descriptors to poll: readable when a signal has arrived.
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.sources.iter().map(|(_, reader)| reader.as_fd())
+        self.sources.iter().map(|source| source.arrived.as_fd())
     }
 
     /// Waits until a signal arrives or the deadline passes.
@@ -61,11 +77,21 @@ impl SignalPipe {
         let _ = poll(&mut watched, PollTimeout::try_from(rounded).unwrap_or(PollTimeout::MAX));
     }
 
-    /// The signals that have arrived since the last call, each at most once, in the order given to `new`.
+    /// The signals that have arrived since the last call, each at most once, in the order in which they arrived last.
     #[must_use]
     pub fn drain(&self) -> Vec<i32> {
-        self.sources.iter().filter(|(_, reader)| drained(reader)).map(|(signal, _)| *signal).collect()
+        let mut arrived: Vec<&Source> =
+            self.sources.iter().filter(|source| drained(&source.arrived)).collect();
+        arrived.sort_by_key(|source| source.place.load(Relaxed));
+        arrived.into_iter().map(|source| source.signal).collect()
     }
+}
+
+/// Counts a signal's arrivals among all.
+fn note_place(signal: i32, count: Arc<AtomicU64>, place: Arc<AtomicU64>) -> io::Result<signal_hook::SigId> {
+    let note = move || place.store(count.fetch_add(1, Relaxed), Relaxed);
+    // SAFETY: the handler only writes to atomics, which is async-signal-safe, and cannot panic.
+    unsafe { register(signal, note) }
 }
 
 fn drained(mut reader: &UnixStream) -> bool {
@@ -166,5 +192,22 @@ pub fn ignore(signal: i32) {
     if let Ok(signal) = Signal::try_from(signal) {
         // SAFETY: ignoring runs no code of ours.
         let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigIgn) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SignalPipe;
+    use nix::sys::signal::{Signal, raise};
+
+    #[test]
+    fn signals_are_told_in_the_order_of_their_last_arrival() {
+        let pipe = SignalPipe::new(&[Signal::SIGUSR1 as i32, Signal::SIGUSR2 as i32]).unwrap();
+        let [one, two] = [Signal::SIGUSR1, Signal::SIGUSR2];
+        for (raised, told) in [(vec![one, two], vec![one, two]), (vec![one, two, one], vec![two, one])] {
+            raised.into_iter().for_each(|signal| raise(signal).unwrap());
+            assert_eq!(pipe.drain(), told.into_iter().map(|signal| signal as i32).collect::<Vec<_>>());
+        }
+        assert!(pipe.drain().is_empty());
     }
 }
