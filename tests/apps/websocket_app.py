@@ -56,6 +56,14 @@ async def on_deny(scope, receive, send):
     await send({"type": "websocket.http.response.body", "body": b"you"})
 
 
+async def on_misdeny(scope, receive, send):
+    """Denies with a body of another length than announced."""
+    await receive()
+    headers = [(b"content-length", b"5")]
+    await send({"type": "websocket.http.response.start", "status": 401, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": scope["query_string"]})
+
+
 async def on_raise(scope, receive, send):
     await accept(receive, send)
     await receive()

@@ -16,9 +16,11 @@
 //! | `phase` | how far a response has come, and what an event does to it: a pure state machine |
 //! | `events` | event dictionaries, and the exception of `send` |
 //! | `websocket` | the same for a WebSocket |
+//! | `denial` | the application's own response to a handshake |
 
 mod capabilities;
 mod connection;
+mod denial;
 mod events;
 mod names;
 mod phase;

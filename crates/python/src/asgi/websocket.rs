@@ -1,6 +1,7 @@
 //! A WebSocket as an ASGI application holds it: `receive` and `send` (asgiref "WebSocket").
 
 use super::{
+    denial::Denial,
     events::{self, flag, kind_of, required},
     receive::Receive,
     send::Send,
@@ -9,7 +10,7 @@ use super::{
 use crate::{
     call::{ApplicationTask, Method},
     exchange::Call,
-    response::{Head, ResponseBody, bytes_of, response, status_alone},
+    response::{Head, bytes_of, status_alone},
     websocket::{Interface, NotSent, Received, Session},
 };
 use bytes::Bytes;
@@ -36,7 +37,7 @@ struct State {
     /// `websocket.connect` was received.
     connected: bool,
     /// The application's own response to the handshake, in progress (`websocket.http.response`).
-    denial: Option<(Head, Vec<Bytes>)>,
+    denial: Option<Denial>,
 }
 
 impl Socket {
@@ -154,7 +155,7 @@ impl Socket {
         self.session(py).may_be_answered(py).map_err(|reason| not_sent(reason, name))?;
         self.state.with(py, |state| match &mut state.denial {
             denial @ None => {
-                *denial = Some((head, Vec::new()));
+                *denial = Some(Denial::new(head));
                 Ok(())
             }
             Some(_) => Err(not_sent(NotSent::AlreadyAccepted, name)),
@@ -170,15 +171,14 @@ impl Socket {
         let more = flag(event, intern!(py, "more_body"))?;
         self.session(py).may_be_answered(py).map_err(|reason| not_sent(reason, name))?;
         let whole = self.state.with(py, |state| match &mut state.denial {
-            Some((_, pieces)) => {
-                pieces.push(piece);
+            Some(denial) => {
+                denial.add(piece, more)?;
                 Ok(if more { None } else { state.denial.take() })
             }
             None => Err(PyRuntimeError::new_err(format!("`{name}` was sent before its start"))),
         })?;
-        if let Some((head, pieces)) = whole {
-            let body = ResponseBody::Whole(Some(pieces.concat().into()));
-            self.session(py).refuse(py, response(head, body));
+        if let Some(denial) = whole {
+            self.session(py).refuse(py, denial.response());
         }
         Ok(())
     }

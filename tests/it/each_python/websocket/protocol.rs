@@ -1,6 +1,6 @@
 //! Handshakes, messages, compression and closing codes; clients that break the rules.
 
-use super::{close_of, connect, handshake, send_handshake, serve, try_connect};
+use super::{close_of, connect, handshake, handshake_of, send_handshake, serve, try_connect};
 use hostler_testkit::{Conn, Server};
 use nix::sys::signal::Signal;
 use std::io::Read;
@@ -58,6 +58,19 @@ fn a_handshake_can_be_refused_and_denied() {
     assert_eq!(handshake(&server, "/echo", "short", "13").status, 400);
     let old = handshake(&server, "/echo", "dGhlIHNhbXBsZSBub25jZQ==", "8");
     assert_eq!((old.status, old.header("sec-websocket-version")), (426, Some("13")));
+    server.stop();
+}
+
+#[test]
+fn a_denial_that_is_not_as_long_as_announced_is_an_error_of_the_application() {
+    let server = serve();
+    for (body, event) in [("no", "ended after 2 bytes"), ("not you", "has 7 bytes so far")] {
+        let mut conn = server.connect();
+        handshake_of(&mut conn, &format!("/misdeny?{body}").replace(' ', "_"));
+        assert_eq!(conn.reply().unwrap().status, 500);
+        server.wait_for(event, 1);
+        assert_eq!(conn.get("/").text(), "plain");
+    }
     server.stop();
 }
 
