@@ -131,6 +131,18 @@ def on_write_raises(environ, start_response):
     raise RuntimeError("raised after write()")
 
 
+def on_write_inside(environ, start_response):
+    """Writes inside the iterable, before its first piece."""
+    write = start_response("200 OK", [("x-own", "yes")])
+    if environ["QUERY_STRING"] == "empty":
+        yield b""
+    write(b"writ")
+    if environ["QUERY_STRING"] == "raise":
+        raise RuntimeError("raised after write() in the iterable")
+    if environ["QUERY_STRING"] != "alone":
+        yield b"ten"
+
+
 def on_write_empty(environ, start_response):
     start_response("200 OK", [])(b"")
     return [b"rest"]

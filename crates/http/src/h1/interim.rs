@@ -18,6 +18,10 @@ pub(crate) trait Outlet {
     /// Sends these bytes of a final response likewise; false if that is not possible now. What the socket does not take is
     /// buffered.
     fn append(&self, bytes: &[u8]) -> bool;
+    /// The final response has no length: unless it is completed, closing resets the connection.
+    fn ends_with_connection(&self);
+    /// The final response will not be completed.
+    fn fail(&self);
 }
 
 impl Interim {
@@ -48,5 +52,20 @@ impl Interim {
     #[must_use]
     pub fn send_response_part(&self, bytes: &[u8]) -> bool {
         self.0.upgrade().is_some_and(|outlet| outlet.append(bytes))
+    }
+
+    /// The response of which the head was sent has no length. If the server fails before its end, the connection is reset,
+    /// so that the client does not take what it received for the whole response.
+    pub fn ends_with_connection(&self) {
+        if let Some(outlet) = self.0.upgrade() {
+            outlet.ends_with_connection();
+        }
+    }
+
+    /// The response that was begun will not be completed: nothing more of it is sent.
+    pub fn response_failed(&self) {
+        if let Some(outlet) = self.0.upgrade() {
+            outlet.fail();
+        }
     }
 }

@@ -197,4 +197,12 @@ impl<S: Write + Unpin> Outlet for Outbox<S> {
         self.send(&mut Context::from_waker(Waker::noop()));
         true
     }
+
+    fn ends_with_connection(&self) {
+        self.handle.reset_on_close(true);
+    }
+
+    fn fail(&self) {
+        self.handle.on(Event::ResponseFailed);
+    }
 }

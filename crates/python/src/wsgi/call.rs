@@ -4,7 +4,7 @@ use super::{
     body::{Pulled, WsgiBody},
     environ::ConnectionEnviron,
     input::{self, Arrived, StoreError, Stored},
-    iterable::{ResponseIter, Step, begin},
+    iterable::{ResponseIter, Step, begin, broken_if_begun},
     pool::{Job, Progress},
     response_sender::{Reply, ResponseSender, Whole},
     shared::Shared,
@@ -93,17 +93,8 @@ pub(super) async fn in_place(
             };
             let start_response = Bound::new(py, StartResponse::in_place(head_request, in_place))?;
             let environ = connection.of(py, &shared, &request, stored.into_python(py)?)?;
-            match begin(&start_response, shared.app.bind(py), &environ, Some(&shared.closer)) {
-                Err(error) if start_response.get().is_begun(py) => {
-                    application_error(
-                        py,
-                        "the WSGI application raised in the middle of its response",
-                        &error,
-                    );
-                    Ok(Step::Broken)
-                }
-                step => step,
-            }
+            let step = begin(&start_response, shared.app.bind(py), &environ, Some(&shared.closer));
+            broken_if_begun(py, start_response.get(), step)
         })
     };
     // The rare case is boxed to keep this future small.
@@ -136,7 +127,7 @@ async fn first_piece(shared: &Shared, mut rest: ResponseIter) -> PyResult<Step> 
     loop {
         Turn::pass().await;
         let _entered = shared.enter().await;
-        match Python::attach(|py| rest.begin(py))? {
+        match Python::attach(|py| rest.begin_in_place(py))? {
             Step::Empty(same) => rest = same,
             step => return Ok(step),
         }

@@ -35,9 +35,13 @@ impl DirectResponse {
             (false, None, false) => Framing::Chunked,
             (false, ..) => Framing::Plain,
         };
-        interim
-            .send_response_part(&serialized(head, http_10, framing))
-            .then(|| Self { interim: interim.clone(), framing })
+        if !interim.send_response_part(&serialized(head, http_10, framing)) {
+            return None;
+        }
+        if framing == Framing::Plain && head.length.is_none() {
+            interim.ends_with_connection();
+        }
+        Some(Self { interim: interim.clone(), framing })
     }
 
     /// Sends a piece of the body; false if the client is gone.
@@ -58,6 +62,11 @@ impl DirectResponse {
             Framing::Plain => self.interim.send_response_part(piece),
             Framing::Chunked | Framing::Bodiless => true,
         }
+    }
+
+    /// The rest will not come.
+    pub(super) fn fail(&self) {
+        self.interim.response_failed();
     }
 
     /// Ends the body.

@@ -62,6 +62,22 @@ pub(super) fn begin(
     rest.begin(py)
 }
 
+/// In place: what is to be done when the application failed after `write()` had sent the head, which is logged here.
+pub(super) fn broken_if_begun(
+    py: Python<'_>,
+    start_response: &StartResponse,
+    step: PyResult<Step>,
+) -> PyResult<Step> {
+    match step {
+        Err(error) if start_response.is_begun(py) => {
+            application_error(py, "the WSGI application raised in the middle of its response", &error);
+            start_response.fail(py);
+            Ok(Step::Broken)
+        }
+        step => step,
+    }
+}
+
 /// The pieces of a list or tuple.
 fn in_memory(result: &Bound<'_, PyAny>) -> PyResult<Option<Vec<Bytes>>> {
     if let Ok(list) = result.cast_exact::<PyList>() {
@@ -128,11 +144,24 @@ impl ResponseIter {
         Self { iterator: iterator.unbind(), start_response, closing, bodiless: false }
     }
 
+    /// In place: asks for one more piece; a failure after `write()` has begun the response is logged.
+    pub(super) fn begin_in_place(self, py: Python<'_>) -> PyResult<Step> {
+        let start_response = self.start_response.clone_ref(py);
+        broken_if_begun(py, start_response.get(), self.begin(py))
+    }
+
     /// Asks for one more piece and begins the response with it, unless it is empty.
     pub(super) fn begin(mut self, py: Python<'_>) -> PyResult<Step> {
         let start_response = self.start_response.clone_ref(py);
         let start_response = start_response.get();
-        let Some(first) = self.ask(py)? else {
+        let first = self.ask(py)?;
+        if start_response.is_begun(py) {
+            // The iterable has called `write()` before its first piece.
+            self.follow(&start_response.begin(py)?, start_response);
+            start_response.keep(py, first);
+            return Ok(Step::Started(self));
+        }
+        let Some(first) = first else {
             return whole(start_response, start_response.begin(py)?, Bytes::new(), self.closing);
         };
         if first.is_empty() {
@@ -161,7 +190,10 @@ impl ResponseIter {
         match self.next(py) {
             Some(Ok(piece)) => self.start_response.get().go_on(py, Some(&piece)),
             None => self.start_response.get().go_on(py, None),
-            Some(Err(Broken)) => false,
+            Some(Err(Broken)) => {
+                self.start_response.get().fail(py);
+                false
+            }
         }
     }
 

@@ -102,6 +102,20 @@ impl StartResponse {
         })
     }
 
+    /// In place: a response that `write()` has begun will not be completed.
+    pub(super) fn fail(&self, py: Python<'_>) {
+        self.state.with(py, |state| {
+            if let Some(direct) = &state.direct {
+                direct.fail();
+            }
+        });
+    }
+
+    /// Keeps a piece that follows what `write()` has sent.
+    pub(super) fn keep(&self, py: Python<'_>, piece: Option<Bytes>) {
+        self.state.with(py, |state| state.written.extend(piece));
+    }
+
     /// Counts a piece of the body against Content-Length.
     pub(super) fn count(&self, py: Python<'_>, piece: &Bytes) -> Result<(), WrongLength> {
         self.state.with(py, |state| state.length.add(piece.len() as u64))

@@ -3,6 +3,7 @@
 use super::{Go, adverse_app, adverse_both, all_of, read_until, send_get, wait_for_state};
 use std::{
     cell::RefCell,
+    io::ErrorKind,
     time::{Duration, Instant},
 };
 
@@ -76,6 +77,49 @@ fn written_responses_are_framed_as_all_others() {
             old.send("GET /write HTTP/1.0\r\n\r\n");
             assert_eq!(old.reply().unwrap().text(), "written");
             drop((conn, old));
+            server.stop();
+        }
+    }
+}
+
+#[test]
+fn what_is_written_inside_the_iterable_comes_first_and_under_one_head() {
+    for threads in [1, 4] {
+        for (query, body) in [("", "written"), ("empty", "written"), ("alone", "writ")] {
+            // A worker's first response of this kind takes a path of its own.
+            let server = adverse_app(threads).start();
+            for _ in 0..2 {
+                let mut conn = server.connect();
+                assert_eq!(conn.get(&format!("/write_inside?{query}")).text(), body, "{threads}");
+            }
+            server.stop();
+        }
+        let server = adverse_app(threads).start();
+        for round in 1..3 {
+            let all = all_of(&server, "/write_inside?raise");
+            assert!(all.starts_with("HTTP/1.1 200") && all.ends_with("\r\n\r\n4\r\nwrit\r\n"), "{all}");
+            server.wait_for("raised after write() in the iterable", round);
+        }
+        server.stop();
+    }
+}
+
+#[test]
+fn a_written_response_that_breaks_without_a_length_is_reset() {
+    for threads in [1, 4] {
+        for path in ["/write_raises", "/write_inside?raise"] {
+            // A worker's first response of this kind takes a path of its own.
+            let server = adverse_app(threads).start();
+            for _ in 0..2 {
+                let mut conn = server.connect();
+                conn.send(format!("GET {path} HTTP/1.0\r\n\r\n"));
+                let end = conn.to_end();
+                assert_eq!(
+                    end.map_err(|error| error.kind()),
+                    Err(ErrorKind::ConnectionReset),
+                    "{threads} {path}: a truncated response looks whole"
+                );
+            }
             server.stop();
         }
     }
