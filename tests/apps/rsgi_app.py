@@ -152,10 +152,17 @@ async def on_watch(scope, protocol):
     protocol.response_empty(200)
 
 
-async def on_watch_stream(scope, protocol):
-    transport = protocol.response_stream(200, TEXT)
+async def on_watch_events(scope, protocol):
+    await on_watch_stream(scope, protocol, [("content-type", "text/event-stream")])
+
+
+async def on_watch_stream(scope, protocol, headers=TEXT):
+    transport = protocol.response_stream(200, headers)
     await transport.send_str("begun")
-    await protocol.client_disconnect()
+    disconnect = protocol.client_disconnect()
+    if scope.query_string:
+        tell(f"read {(await protocol()).decode()}")
+    await disconnect
     tell("the stream ends")
     try:
         while True:

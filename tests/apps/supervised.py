@@ -81,11 +81,30 @@ async def on_ticks(argument, receive, send):
 
 async def on_events(argument, receive, send):
     """A stream without an end that stops when it is told to."""
-    await receive()
-    await send({"type": "http.response.start", "status": 200, "headers": []})
+    headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+    await stream(headers, receive, send)
+
+
+async def on_download(argument, receive, send):
+    """A stream of which the server cannot know whether it ends; with an argument it does once that file exists."""
+    await stream([], receive, send, argument and os.path.exists)
+
+
+async def stream(headers, receive, send, ends=None):
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"begun\n", "more_body": True})
-    event = await receive()
-    await send({"type": "http.response.body", "body": event["type"].encode()})
+    received = asyncio.ensure_future(receive())
+    while not (ends and ends(os.environ["END"])):
+        await asyncio.wait([received], timeout=0.02)
+        if received.done():
+            event = received.result()
+            text = event.get("body", b"").decode() + event["type"].partition(".")[2]
+            await send({"type": "http.response.body", "body": text.encode() + b"\n", "more_body": True})
+            if event["type"] == "http.disconnect":
+                break
+            received = asyncio.ensure_future(receive())
+    received.cancel()
+    await send({"type": "http.response.body", "body": b"ended"})
 
 
 async def on_inherited(argument, receive, send):

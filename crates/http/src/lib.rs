@@ -34,7 +34,7 @@ mod request;
 
 pub use accept::{Acceptor, Listener};
 pub use app::{
-    Aborted, App, Link,
+    Aborted, App, Link, Streams,
     info::{ConnectionInfo, PeerAddress, Scheme},
     tower::TowerApp,
 };

@@ -4,7 +4,7 @@ use crate::{
     Shared,
     service::{Cut, Others, Resources, Running, Service},
 };
-use hostler_http::{Acceptor, App, Connections, HandoverChannel, IDLE_GRACE, Listener, Load};
+use hostler_http::{Acceptor, App, Connections, HandoverChannel, IDLE_GRACE, Listener, Load, Streams};
 use hostler_wire::{SlotId, WorkerSettings};
 use std::{
     io,
@@ -19,6 +19,12 @@ use tracing::{debug, info, warn};
 const CANCEL_LIMIT: Duration = Duration::from_millis(300);
 /// How often responses that wait for the loop are sent while it is blocked.
 const OVERDUE: Duration = Duration::from_millis(3);
+
+/// How long streams that may end by themselves are left alone, of the time that a drain may take: those that have no end are
+/// told in time to end properly.
+fn patience(grace: Duration) -> Duration {
+    grace - grace / 5
+}
 
 /// Serves an application over HTTP.
 pub struct HttpService<A>(pub A);
@@ -81,9 +87,10 @@ impl<A: App<Body: Unpin>> Running for Http<A> {
 
     async fn drain(&self, others: Others, grace: Duration) {
         self.others.send_replace(others);
-        match others {
-            Others::GoOn => self.finish_beside_others(grace).await,
-            Others::Stop | Others::Unknown => self.finish_alone().await,
+        let mut finished = std::pin::pin!(self.finish(others));
+        if timeout(patience(grace), &mut finished).await.is_err() {
+            self.acceptor.app().end_streams(Streams::All);
+            finished.await;
         }
     }
 
@@ -91,7 +98,7 @@ impl<A: App<Body: Unpin>> Running for Http<A> {
         self.others.send_replace(Others::Stop);
         self.connections.drain();
         self.connections.close_idle();
-        self.acceptor.app().end_streams();
+        self.acceptor.app().end_streams(Streams::Endless);
     }
 
     async fn cut(&self, cause: Cut) {
@@ -143,22 +150,25 @@ impl<A: App<Body: Unpin>> Http<A> {
         hostler_sys::board::describe(&requests)
     }
 
-    /// Finishes while other workers serve on: idle connections go to them.
-    async fn finish_beside_others(&self, grace: Duration) {
-        self.connections.hand_over();
-        // Endless streams are told in time to end, so that they can do so properly.
-        let patience = grace - grace / 5;
-        if timeout(patience, self.connections.all_ended()).await.is_err() {
-            self.acceptor.app().end_streams();
-            self.connections.all_ended().await;
+    async fn finish(&self, others: Others) {
+        match others {
+            Others::GoOn => self.finish_beside_others().await,
+            Others::Stop | Others::Unknown => self.finish_alone().await,
         }
+    }
+
+    /// Finishes while other workers serve on: idle connections go to them.
+    async fn finish_beside_others(&self) {
+        self.connections.hand_over();
+        self.connections.all_ended().await;
         self.handover.flushed().await;
     }
 
     /// Finishes when nobody is known to serve on: idle connections are closed.
     async fn finish_alone(&self) {
         self.connections.drain();
-        self.acceptor.app().end_streams();
+        // A deploy does not wait for them.
+        self.acceptor.app().end_streams(Streams::Endless);
         self.accept_rest().await;
         let began = Instant::now();
         if timeout(IDLE_GRACE, self.connections.all_ended()).await.is_ok() {

@@ -1,14 +1,18 @@
 //! RSGI 1.6, with an application that imports from `granian.rsgi`.
 
 use super::websocket::{close_of, connect, try_connect};
-use hostler_testkit::{LIMIT, Server};
+use hostler_testkit::{Builder, LIMIT, Server};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::{fs, time::Instant};
 use tungstenite::Message;
 
+fn builder() -> Builder {
+    Server::app("rsgi_app:app").option("interface", "rsgi").option("workers", 1)
+}
+
 fn serve() -> Server {
-    Server::app("rsgi_app:app").option("interface", "rsgi").option("workers", 1).start()
+    builder().start()
 }
 
 #[test]
@@ -141,11 +145,30 @@ fn disconnects_reach_the_application_and_half_closed_clients_get_their_response(
 
 #[test]
 fn streams_learn_of_a_drain() {
-    let mut server = serve();
+    for (path, graceful_timeout) in [("/watch_events", 600), ("/watch_stream", 2)] {
+        let mut server = builder().option("graceful-timeout", graceful_timeout).start();
+        let mut conn = server.connect();
+        conn.send(format!("GET {path} HTTP/1.1\r\nhost: t\r\n\r\n"));
+        assert!(!conn.exactly(20).unwrap().is_empty());
+        server.signal(Signal::SIGTERM);
+        server.wait_for("the stream ends", 1);
+        drop(conn);
+        assert!(server.wait_exit().success());
+    }
+}
+
+#[test]
+fn a_stream_whose_request_still_arrives_learns_of_a_drain_after_it() {
+    let mut server = builder().option("graceful-timeout", 600).option("log-level", "debug").start();
     let mut conn = server.connect();
-    conn.send("GET /watch_stream HTTP/1.1\r\nhost: t\r\n\r\n");
+    conn.send("POST /watch_events?read HTTP/1.1\r\nhost: t\r\ncontent-length: 8\r\n\r\nhalf");
     assert!(!conn.exactly(20).unwrap().is_empty());
     server.signal(Signal::SIGTERM);
+    // By then a stream of events without a body has ended.
+    server.wait_for("idle connections are closed", 1);
+    assert!(!server.log().contains("the stream ends"), "{}", server.log());
+    conn.send("rest");
+    server.wait_for("read halfrest", 1);
     server.wait_for("the stream ends", 1);
     drop(conn);
     assert!(server.wait_exit().success());

@@ -1,6 +1,6 @@
 //! How a worker ends: requests in flight, streams, and what the application is not done with.
 
-use hostler_testkit::{Builder, Server, wait_until};
+use hostler_testkit::{Builder, Conn, Server, wait_until};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -56,14 +56,53 @@ fn responses_during_a_drain_delay_close_their_connections() {
     assert_eq!(server.wait_exit().code(), Some(0));
 }
 
-#[test]
-fn streams_learn_of_a_stop() {
-    let mut server = Server::app("supervised:app").option("workers", 1).start();
+/// Begins a stream, and stops the server once the request is in flight.
+fn stop_during(server: &Server, request: &str) -> Conn {
     let mut stream = server.connect();
-    stream.send("GET /events HTTP/1.1\r\nhost: t\r\n\r\n");
+    stream.send(request);
     assert_eq!(server.connect().get("/pid").status, 200);
     server.signal(Signal::SIGTERM);
-    assert_eq!(stream.reply().unwrap().text(), "begun\nhttp.disconnect");
+    server.wait_for("worker draining", 1);
+    stream
+}
+
+#[test]
+fn streams_learn_of_a_stop() {
+    // Streams of events at once; others, which may end by themselves, when most of the grace is over.
+    for (path, graceful_timeout) in [("/events", 600), ("/download", 2)] {
+        let server = Server::app("supervised:app").option("workers", 1);
+        let mut server = server.option("graceful-timeout", graceful_timeout).start();
+        let mut stream = stop_during(&server, &format!("GET {path} HTTP/1.1\r\nhost: t\r\n\r\n"));
+        assert_eq!(stream.reply().unwrap().text(), "begun\nrequest\ndisconnect\nended");
+        assert_eq!(server.wait_exit().code(), Some(0));
+        assert!(!server.log().contains("are cut"), "{}", server.log());
+    }
+}
+
+#[test]
+fn a_download_is_whole_although_the_server_stops() {
+    let directory = TempDir::new().unwrap();
+    let end = directory.path().join("end");
+    let server = Server::app("supervised:app").option("workers", 1).option("log-level", "debug");
+    let server = server.option("graceful-timeout", 600);
+    let mut server = server.env("END", end.to_str().unwrap()).start();
+    let mut stream = stop_during(&server, "GET /download/to-its-end HTTP/1.1\r\nhost: t\r\n\r\n");
+    // The application looks for a disconnect several times in between.
+    server.wait_for("idle connections are closed", 1);
+    fs::write(&end, "").unwrap();
+    assert_eq!(stream.reply().unwrap().text(), "begun\nrequest\nended");
+    assert_eq!(server.wait_exit().code(), Some(0));
+}
+
+#[test]
+fn an_upload_is_received_whole_although_the_server_stops() {
+    let mut server = Server::app("supervised:app").option("workers", 1).start();
+    let mut stream =
+        stop_during(&server, "POST /events HTTP/1.1\r\nhost: t\r\ncontent-length: 8\r\n\r\nhalf");
+    stream.send("rest");
+    let text = stream.reply().unwrap().text();
+    let pieces = text.replace("request\n", "");
+    assert_eq!(pieces, "begun\nhalfrestdisconnect\nended", "{text}");
     assert_eq!(server.wait_exit().code(), Some(0));
 }
 

@@ -32,8 +32,17 @@ pub trait App: 'static {
         false
     }
 
-    /// The worker drains: endless streams should end.
-    fn end_streams(&self) {}
+    /// The worker drains: these streams should end.
+    fn end_streams(&self, _which: Streams) {}
+}
+
+/// Which streams are to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Streams {
+    /// Those that are known to have no end: event streams and WebSockets.
+    Endless,
+    /// All, also those that may end by themselves, such as downloads.
+    All,
 }
 
 /// The application has no response that can be sent: the connection is closed without one.

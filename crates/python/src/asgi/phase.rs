@@ -110,6 +110,14 @@ impl Phase {
         }
     }
 
+    /// The body, while more of it may follow.
+    pub(super) fn streaming(&self) -> Option<&Stream> {
+        match self {
+            Self::Streaming { sender, .. } => Some(sender.its_stream()),
+            Self::Open | Self::Headed { .. } | Self::Trailing { .. } | Self::Complete | Self::Gone => None,
+        }
+    }
+
     /// hyper has the whole response.
     pub(super) fn delivered(&mut self) {
         if let Self::Streaming { delivered, .. } = self {

@@ -42,7 +42,7 @@ struct State {
 pub(super) enum Receivable {
     /// The request's body, as far as it was not received yet.
     Body,
-    /// The client is gone, the response is complete, or the worker drains and streams are to end.
+    /// The client is gone, the response is complete, or the worker drains and the stream is to end.
     Disconnect,
 }
 
@@ -74,22 +74,26 @@ impl HttpRequest {
     pub(super) fn listen(&self, request: &Bound<'_, Self>, connection: &Listeners) {
         let py = request.py();
         if self.exchange.is_suspended(py) {
-            let worker = self.shared.with(py, |shared| shared.requests.add(request));
+            let worker = self.shared.with(py, |shared| shared.application.requests.add(request));
             self.exchange.listen(py, [connection.add(request), worker]);
         }
     }
 
     pub(super) fn receivable(&self, py: Python<'_>) -> Receivable {
-        let draining = self.shared.with(py, |shared| shared.is_draining());
-        let (over, finished) = self.state.with(py, |state| match state.phase {
-            Phase::Complete | Phase::Gone => (true, true),
-            Phase::Streaming { .. } => (draining, state.half_closed),
-            Phase::Open | Phase::Headed { .. } | Phase::Trailing { .. } => (false, state.half_closed),
-        });
+        let ends = self.ends(py);
+        // What arrives of the body comes first.
+        let (over, finished) =
+            self.state.with(py, |state| (state.phase.is_over(), state.half_closed || ends));
         match over || (finished && self.exchange.with_body(py, |body| body.is_over())) {
             true => Receivable::Disconnect,
             false => Receivable::Body,
         }
+    }
+
+    /// Whether the worker drains and the stream is to end.
+    fn ends(&self, py: Python<'_>) -> bool {
+        let ends = |stream: &Stream| self.shared.with(py, |shared| shared.application.ends(stream));
+        self.state.with(py, |state| state.phase.streaming().is_some_and(ends))
     }
 
     /// Takes an event of the application; the caller performs its effect.
@@ -170,7 +174,7 @@ impl HttpCall for HttpRequest {
     }
 
     fn drains(&self, py: Python<'_>) {
-        if self.state.with(py, |state| matches!(state.phase, Phase::Streaming { .. })) {
+        if self.ends(py) {
             self.exchange.readers.wake_first(py);
         }
     }

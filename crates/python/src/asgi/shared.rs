@@ -1,12 +1,8 @@
 //! The application and what every request of it needs.
 
 use super::{capabilities::Capabilities, names::Names};
-use crate::{
-    call::{Listeners, Notice},
-    exchange::Application,
-};
+use crate::exchange::Application;
 use pyo3::{prelude::*, types::PyDict};
-use std::cell::Cell;
 
 /// The application and what every request of it needs.
 pub(super) struct Shared {
@@ -16,9 +12,6 @@ pub(super) struct Shared {
     pub(super) root_path: String,
     pub(super) names: Names,
     pub(super) capabilities: Capabilities,
-    /// All suspended requests.
-    pub(super) requests: Listeners,
-    draining: Cell<bool>,
 }
 
 impl Shared {
@@ -34,20 +27,6 @@ impl Shared {
             root_path,
             names: Names::new(py),
             capabilities: Capabilities::new(py),
-            requests: Listeners::default(),
-            draining: Cell::new(false),
         }
-    }
-
-    /// Whether streams are to end.
-    pub(super) fn is_draining(&self) -> bool {
-        self.draining.get()
-    }
-
-    /// The worker drains.
-    pub(super) fn drain(&self, py: Python<'_>) {
-        self.draining.set(true);
-        self.requests.notify(py, Notice::Draining);
-        self.application.sockets.restart(py);
     }
 }

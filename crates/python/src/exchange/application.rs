@@ -2,18 +2,23 @@
 
 use super::call::{Call, TaskDone};
 use crate::{
-    call::{ApplicationTask, Origin, bind},
+    call::{ApplicationTask, Listeners, Notice, Origin, bind},
+    response::Stream,
     websocket::Sockets,
 };
 use hostler_eventloop::{Started, Tasks};
+use hostler_http::Streams;
 use pyo3::prelude::*;
-use std::rc::Rc;
+use std::{cell::Cell, rc::Rc};
 
-/// An application, how its tasks are made, and the WebSockets that it has open.
+/// An application, how its tasks are made, the WebSockets that it has open, and its suspended requests.
 pub(crate) struct Application {
     app: Py<PyAny>,
     pub(crate) tasks: Rc<Tasks>,
     pub(crate) sockets: Rc<Sockets>,
+    pub(crate) requests: Listeners,
+    /// The streams that are to end.
+    ending: Cell<Option<Streams>>,
 }
 
 impl Application {
@@ -22,7 +27,25 @@ impl Application {
         event_loop: &Bound<'_, PyAny>,
         sockets: Sockets,
     ) -> PyResult<Self> {
-        Ok(Self { app: app.unbind(), tasks: Rc::new(Tasks::new(event_loop)?), sockets: Rc::new(sockets) })
+        Ok(Self {
+            app: app.unbind(),
+            tasks: Rc::new(Tasks::new(event_loop)?),
+            sockets: Rc::new(sockets),
+            requests: Listeners::default(),
+            ending: Cell::new(None),
+        })
+    }
+
+    /// The worker drains: these streams are told to end.
+    pub(crate) fn end_streams(&self, py: Python<'_>, which: Streams) {
+        self.ending.set(self.ending.get().max(Some(which)));
+        self.requests.notify(py, Notice::Draining);
+        self.sockets.restart(py);
+    }
+
+    /// Whether this stream is to end, once the body of its request was read.
+    pub(crate) fn ends(&self, stream: &Stream) -> bool {
+        self.ending.get().is_some_and(|which| which == Streams::All || stream.is_endless())
     }
 
     /// What its WebSockets need.

@@ -46,6 +46,11 @@ impl BodyReader {
         self.over
     }
 
+    /// Whether all of it has arrived.
+    pub(crate) fn has_arrived(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
     /// Whether it was closed before its end was given out.
     pub(crate) fn was_closed(&self) -> bool {
         self.closed

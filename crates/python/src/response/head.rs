@@ -4,7 +4,7 @@ use super::{Length, WrongLength};
 use hyper::{
     HeaderMap, StatusCode,
     ext::ReasonPhrase,
-    header::{CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING},
+    header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING},
 };
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
@@ -167,6 +167,16 @@ impl Head {
     /// Checks the length of a whole body against what was announced.
     pub(crate) fn check_length(&self, size: u64, bodiless: bool) -> Result<(), WrongLength> {
         self.body_length(bodiless).check_whole(size)
+    }
+
+    /// Whether the response is known to have no end: a stream of events (HTML, "Server-sent events").
+    pub(crate) fn is_endless(&self) -> bool {
+        const EVENTS: &[u8] = b"text/event-stream";
+        let kind = self.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        self.length.is_none()
+            && kind
+                .and_then(|kind| kind.get(..EVENTS.len()))
+                .is_some_and(|kind| kind.eq_ignore_ascii_case(EVENTS))
     }
 
     /// Whether a response with this status has no body whatever its length says (RFC 9110 §6.4.1).

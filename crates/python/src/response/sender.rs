@@ -17,7 +17,8 @@ impl BodySender {
     /// For the body that `head` announces.
     pub(crate) fn new(head: &Head, head_request: bool) -> Self {
         let bodiless = head.is_bodiless(head_request);
-        let stream = Stream::new(if bodiless { Some(0) } else { head.length });
+        let expected = if bodiless { Some(0) } else { head.length };
+        let stream = Stream::new(expected, head.is_endless());
         Self { stream, length: head.body_length(bodiless), bodiless }
     }
 
@@ -28,6 +29,10 @@ impl BodySender {
 
     pub(crate) fn stream(&self) -> Rc<Stream> {
         Rc::clone(&self.stream)
+    }
+
+    pub(crate) fn its_stream(&self) -> &Stream {
+        &self.stream
     }
 
     /// The client gets the head alone, whatever is sent.

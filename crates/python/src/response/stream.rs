@@ -18,7 +18,10 @@ pub(super) const HIGH_WATER: usize = 64 * 1024;
 const LOW_WATER: usize = 16 * 1024;
 
 /// Pieces on their way from the application to hyper.
-pub(crate) struct Stream(GilCell<State>);
+pub(crate) struct Stream {
+    state: GilCell<State>,
+    endless: bool,
+}
 
 #[derive(Default)]
 struct State {
@@ -42,9 +45,14 @@ enum End {
 }
 
 impl Stream {
-    /// A stream of which hyper takes so many bytes, if that is known.
-    pub(super) fn new(expected: Option<u64>) -> Rc<Self> {
-        Rc::new(Self(GilCell::new(State { expected, ..State::default() })))
+    /// A stream of which hyper takes so many bytes, if that is known; `endless`: it is known to have no end.
+    pub(super) fn new(expected: Option<u64>, endless: bool) -> Rc<Self> {
+        Rc::new(Self { state: GilCell::new(State { expected, ..State::default() }), endless })
+    }
+
+    /// Whether it is known to have no end.
+    pub(crate) fn is_endless(&self) -> bool {
+        self.endless
     }
 
     /// Adds a piece; true if the application should wait before it sends more.
@@ -60,7 +68,7 @@ impl Stream {
 
     /// Has `future` finished once there is room.
     pub(super) fn await_room(&self, py: Python<'_>, future: Py<PyAny>) {
-        self.0.with(py, |state| state.writers.push(future));
+        self.state.with(py, |state| state.writers.push(future));
     }
 
     /// Ends the body.
@@ -70,7 +78,7 @@ impl Stream {
 
     /// Ends the body with trailers (RFC 9110 §6.5).
     pub(crate) fn complete_with(&self, py: Python<'_>, trailers: HeaderMap) {
-        self.0.with(py, |state| state.trailers = Some(trailers));
+        self.state.with(py, |state| state.trailers = Some(trailers));
         self.complete(py);
     }
 
@@ -85,7 +93,7 @@ impl Stream {
 
     /// hyper dropped the body: whether all of it was delivered, and the futures that wait for room.
     fn dropped(&self, py: Python<'_>) -> (bool, Vec<Py<PyAny>>) {
-        self.0.with(py, |state| {
+        self.state.with(py, |state| {
             let delivered = state.is_complete() || state.expected == Some(state.taken);
             state.pieces.clear();
             (delivered, std::mem::take(&mut state.writers))
@@ -93,7 +101,7 @@ impl Stream {
     }
 
     fn change<R>(&self, py: Python<'_>, change: impl FnOnce(&mut State) -> R) -> R {
-        let (result, reader) = self.0.with(py, |state| (change(state), state.reader.take()));
+        let (result, reader) = self.state.with(py, |state| (change(state), state.reader.take()));
         if let Some(reader) = reader {
             reader.wake();
         }
@@ -101,7 +109,7 @@ impl Stream {
     }
 
     fn poll_frame(&self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let (polled, writers) = self.0.with(py, |state| {
+        let (polled, writers) = self.state.with(py, |state| {
             if let Some(piece) = state.pieces.pop_front() {
                 state.buffered -= piece.len();
                 state.taken += piece.len() as u64;
@@ -126,7 +134,7 @@ impl Stream {
     }
 
     fn is_complete(&self, py: Python<'_>) -> bool {
-        self.0.with(py, |state| state.is_complete())
+        self.state.with(py, |state| state.is_complete())
     }
 }
 

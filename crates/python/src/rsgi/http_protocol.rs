@@ -144,9 +144,16 @@ impl HttpProtocol {
         let (py, this) = (slf.py(), slf.get());
         if !this.exchange.listens(py) {
             let connection = this.connection(py);
-            let worker = connection.shared.requests.add(slf);
+            let worker = connection.shared.application.requests.add(slf);
             this.exchange.listen(py, [connection.requests.add(slf), worker]);
         }
+    }
+
+    /// Whether the worker drains and the stream is to end: not while the request's body still arrives.
+    pub(super) fn ends(&self, py: Python<'_>) -> bool {
+        let Some(stream) = self.stream(py) else { return false };
+        let ends = self.connection.with(py, |connection| connection.shared.application.ends(&stream));
+        ends && self.exchange.with_body(py, |body| body.has_arrived())
     }
 
     /// Has a future finished when the client has disconnected.
@@ -254,7 +261,7 @@ impl HttpCall for HttpProtocol {
     }
 
     fn drains(&self, py: Python<'_>) {
-        if self.is_streaming(py) {
+        if self.ends(py) {
             self.finish_watchers(py);
         }
     }

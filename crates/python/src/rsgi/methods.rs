@@ -50,7 +50,7 @@ impl HttpProtocol {
     fn client_disconnect<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let (py, this) = (slf.py(), slf.get());
         let future = this.future(py)?;
-        if this.is_gone(py) || this.connection(py).is_finished() {
+        if this.is_gone(py) || this.connection(py).is_finished() || this.ends(py) {
             resolve(&future, py.None().into_bound(py));
         } else {
             Self::watch(slf, &future);

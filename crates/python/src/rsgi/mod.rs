@@ -38,7 +38,7 @@ use crate::{
     websocket::Sockets,
 };
 use connection::{Connection, OpenConnection};
-use hostler_http::{App, ConnectionInfo, Link, RequestBody};
+use hostler_http::{App, ConnectionInfo, Link, RequestBody, Streams};
 use hostler_settings::WebSocket;
 use hyper::Request;
 use pyo3::prelude::*;
@@ -87,7 +87,7 @@ impl App for RsgiApp {
         true
     }
 
-    fn end_streams(&self) {
-        Python::attach(|py| self.0.drain(py));
+    fn end_streams(&self, which: Streams) {
+        Python::attach(|py| self.0.application.end_streams(py, which));
     }
 }

@@ -33,6 +33,7 @@ impl Source for Whole {
             }
             (Ok(()), Some(pieces)) => {
                 protocol.set_mode(py, ReadMode::Taken);
+                protocol.drains(py);
                 join(py, pieces.as_slices()).map(|body| Some(body.into_any()))
             }
             (Ok(()), None) if over => Err(protocol.unreadable(py)),
@@ -59,7 +60,10 @@ impl Source for Pieces {
         match protocol.exchange.with_body(py, next_piece) {
             Next::Piece(piece) => Ok(Some(PyBytes::new(py, &piece).into_any())),
             Next::Later => Ok(None),
-            Next::End => Err(PyStopAsyncIteration::new_err(())),
+            Next::End => {
+                protocol.drains(py);
+                Err(PyStopAsyncIteration::new_err(()))
+            }
             Next::Closed => Err(protocol.unreadable(py)),
             Next::Cut => {
                 protocol.body_cut(py);

@@ -1,29 +1,17 @@
 //! The application and what every request of it needs.
 
-use crate::{
-    call::{Listeners, Notice},
-    exchange::Application,
-    logging::comes_of,
-};
+use crate::{exchange::Application, logging::comes_of};
 use pyo3::{exceptions::asyncio::CancelledError, prelude::*};
 
 /// The application and what every request of it needs.
 pub(super) struct Shared {
     pub(super) application: Application,
     pub(super) errors: Errors,
-    /// All suspended requests.
-    pub(super) requests: Listeners,
 }
 
 impl Shared {
     pub(super) fn new(application: Application, errors: Errors) -> Self {
-        Self { application, errors, requests: Listeners::default() }
-    }
-
-    /// The worker drains.
-    pub(super) fn drain(&self, py: Python<'_>) {
-        self.requests.notify(py, Notice::Draining);
-        self.application.sockets.restart(py);
+        Self { application, errors }
     }
 }
 
