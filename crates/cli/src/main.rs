@@ -27,8 +27,12 @@ fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     // A copy for reloads: the process title is written over the original.
     let given = args.clone();
-    let status = match hostler_config::parse(args, &|name| std::env::var(name).ok(), reading()) {
+    let status = match hostler_config::parse(args, std::env::vars_os(), reading()) {
         Ok(Outcome::Print(text)) => print(&text),
+        Ok(Outcome::Refused(text, failure)) => {
+            print(&text);
+            report(&failure)
+        }
         Ok(Outcome::Run(config)) => run(&config, given).unwrap_or_else(|failure| report(&failure)),
         Err(failure) => report(&failure),
     };
@@ -90,10 +94,9 @@ fn reread(
     listeners: &[ListenerSettings],
     before: &Settings,
 ) -> Result<GenerationSpec, Failure> {
-    let config = match hostler_config::parse(args.to_vec(), &|name| std::env::var(name).ok(), Reading::Again)
-    {
+    let config = match hostler_config::parse(args.to_vec(), std::env::vars_os(), Reading::Again) {
         Ok(Outcome::Run(config)) => config,
-        Ok(Outcome::Print(_)) => {
+        Ok(Outcome::Print(_) | Outcome::Refused(..)) => {
             let message = "the configuration says to print something, not to serve";
             return Err(Failure::new(ExitStatus::Config, message));
         }
@@ -144,6 +147,9 @@ fn lost_predecessor(error: std::io::Error) -> Failure {
 fn report_settings(config: &Config) {
     if !config.not_yet_in_effect.is_empty() {
         warn!("not yet in effect: {}", config.not_yet_in_effect.join(", "));
+    }
+    for unknown in &config.unknown_variables {
+        warn!(variable = unknown.name, hint = unknown.hint, "unknown environment variable: it has no effect");
     }
     let event_loop = config.settings.runtime.event_loop;
     if matches!(event_loop, EventLoop::Rloop | EventLoop::Winloop) {

@@ -80,7 +80,12 @@ fn argument(option: &'static Declaration) -> Arg {
             .require_equals(true)
             .default_missing_value(alone),
         // The last one wins, as with most programs.
-        Shape::Text | Shape::Choice(_) | Shape::Number | Shape::NumberOrText => argument
+        Shape::Text
+        | Shape::Choice(_)
+        | Shape::Octal
+        | Shape::Number
+        | Shape::NumberOrText
+        | Shape::Duration => argument
             .action(ArgAction::Set)
             .overrides_with(option.name)
             .value_name(option.value_name())
@@ -94,7 +99,8 @@ fn negated(option: &Declaration) -> String {
 
 fn negation(option: &'static Declaration) -> Arg {
     let id = negated(option);
-    Arg::new(id.clone()).long(id).action(ArgAction::SetTrue).hide(true).overrides_with(option.name)
+    let overrides = [id.clone(), option.name.to_owned()];
+    Arg::new(id.clone()).long(id).action(ArgAction::SetTrue).hide(true).overrides_with_all(overrides)
 }
 
 fn help(option: &Declaration) -> String {

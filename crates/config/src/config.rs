@@ -1,6 +1,6 @@
 //! The configuration as the program uses it: the options, and what follows from them on this system.
 
-use crate::layers::Layers;
+use crate::{environment::UnknownVariable, layers::Layers};
 use hostler_settings::{
     Accept, Application, Http, HttpVersion, Interface, Listen, Process, Runtime, RuntimeMode, Settings,
     Supervision, WorkerCount,
@@ -18,10 +18,15 @@ pub struct Config {
     pub identity: Identity,
     /// Options that were set and have no effect yet, as `--name value (source)`.
     pub not_yet_in_effect: Vec<String>,
+    /// Environment variables that look like options and are none.
+    pub unknown_variables: Vec<UnknownVariable>,
 }
 
 impl Config {
-    pub(crate) fn from_layers(layers: Layers) -> Result<Self, Failure> {
+    pub(crate) fn from_layers(
+        layers: Layers,
+        unknown_variables: Vec<UnknownVariable>,
+    ) -> Result<Self, Failure> {
         refuse_what_is_not_served(&layers)?;
         refuse_contradictions(&layers)?;
         let identity = identity(&layers)?;
@@ -32,7 +37,7 @@ impl Config {
         let limits = &mut settings.supervision;
         // Two names of one limit.
         limits.graceful_timeout = limits.workers_kill_timeout.unwrap_or(limits.graceful_timeout);
-        Ok(Self { settings, binds_chosen, identity, not_yet_in_effect })
+        Ok(Self { settings, binds_chosen, identity, not_yet_in_effect, unknown_variables })
     }
 }
 

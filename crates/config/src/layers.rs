@@ -1,9 +1,9 @@
 //! Values from all sources, and where each was set: command line before environment before file before default.
 
-use crate::{reading::Reading, source::Source};
+use crate::{environment::Environment, file, reading::Reading, source::Source};
 use hostler_settings::{Declaration, Effect, Program, Settings, Shape};
 use hostler_wire::Failure;
-use std::{collections::BTreeMap, fmt::Write as _, path::Path};
+use std::{collections::BTreeMap, fmt::Write as _};
 
 /// The options, and where each was set.
 #[derive(Debug)]
@@ -24,14 +24,14 @@ impl Layers {
     /// Adds environment and file to what the command line gave.
     pub(crate) fn collect(
         argv: Vec<Given>,
-        env: &dyn Fn(&str) -> Option<String>,
+        environment: &Environment,
         reading: Reading,
     ) -> Result<Self, Failure> {
         let mut layers = Self { settings: Settings::default(), given: BTreeMap::new() };
         layers.add(argv);
-        layers.add(from_env(env));
+        layers.add(environment.layer()?);
         if let Some(file) = layers.given.get(Program::config().name).cloned() {
-            layers.add(from_file(&file, reading)?);
+            layers.add(file::layer(&file, reading)?);
         }
         for given in layers.given.values() {
             given.apply(&mut layers.settings)?;
@@ -68,28 +68,32 @@ impl Layers {
 
     /// An error for a value that the option has, but which is not served.
     pub(crate) fn unusable(&self, option: &Declaration) -> Failure {
-        let (source, text) = (self.source(option), self.text(option));
-        source.failure(format!("--{} {text} cannot be used ({source})", option.name))
+        let source = self.source(option);
+        source.failure(format!("{} cannot be used ({source})", self.written(option)))
     }
 
     /// An error for values of which only one can be.
     pub(crate) fn contradiction(&self, a: &Declaration, b: &Declaration) -> Failure {
-        let (source, text, other) = (self.source(a), self.text(a), self.text(b));
-        source
-            .failure(format!("--{} {text} and --{} {other} contradict each other ({source})", a.name, b.name))
+        let (source, a, b) = (self.source(a), self.written(a), self.written(b));
+        source.failure(format!("{a} and {b} contradict each other ({source})"))
+    }
+
+    /// As it would be on the command line.
+    fn written(&self, option: &Declaration) -> String {
+        let texts = self.given.get(option.name).map(|given| given.texts.join(" ")).unwrap_or_default();
+        match (option.shape, texts.as_str()) {
+            (Shape::Flag, "true") => format!("--{}", option.name),
+            (Shape::Flag, _) => format!("--no-{}", option.name),
+            (_, text) => format!("--{} {text}", option.name),
+        }
     }
 
     /// The options that were set and have no effect yet: name, value, source.
     pub(crate) fn not_in_effect(&self) -> Vec<String> {
         let set = Settings::options().filter(|option| option.effect == Effect::Later);
         set.filter_map(|option| {
-            let Given { texts, source, .. } = self.given.get(option.name)?;
-            let shown = match (option.shape, texts.join(" ").as_str()) {
-                (Shape::Flag, "true") => format!("--{}", option.name),
-                (Shape::Flag, _) => format!("--no-{}", option.name),
-                (_, text) => format!("--{} {text}", option.name),
-            };
-            Some(format!("{shown} ({source})"))
+            let source = &self.given.get(option.name)?.source;
+            Some(format!("{} ({source})", self.written(option)))
         })
         .collect()
     }
@@ -118,7 +122,7 @@ impl Given {
             return Err(self.source.failure(message).because(instead));
         }
         // Empty text means unset.
-        if self.option.shape == Shape::Text && last.is_empty() {
+        if matches!(self.option.shape, Shape::Text | Shape::Octal) && last.is_empty() {
             return Ok(());
         }
         settings.set(self.option, &self.texts).map_err(|bad| {
@@ -128,73 +132,7 @@ impl Given {
     }
 }
 
-fn from_env(env: &dyn Fn(&str) -> Option<String>) -> Vec<Given> {
-    let options = Settings::options().filter(|option| !option.argv_only);
-    let set = options.filter_map(|option| {
-        let names = [Some(option.env_name()), option.common_env.map(str::to_owned)];
-        let found = names.into_iter().flatten().find_map(|name| {
-            let text = env(&name).filter(|text| !text.is_empty())?;
-            Some((name, text))
-        });
-        let (name, text) = found?;
-        Some(Given { option, texts: split(option, &text), source: Source::Env(name) })
-    });
-    set.collect()
-}
-
-/// Lists are separated by commas in the environment.
-fn split(option: &Declaration, text: &str) -> Vec<String> {
-    if option.shape == Shape::List {
-        text.split(',').map(|part| part.trim().to_owned()).collect()
-    } else {
-        vec![text.to_owned()]
-    }
-}
-
-fn from_file(file: &Given, reading: Reading) -> Result<Vec<Given>, Failure> {
-    let path = file.texts.last().map_or("", String::as_str);
-    let source = Source::File(path.to_owned());
-    let wrong =
-        |cause: String| source.failure(format!("cannot use the configuration file `{path}`")).because(cause);
-    let text = reading.text(Path::new(path)).map_err(|error| wrong(error.to_string()))?;
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
-    let mut layer = Vec::new();
-    for (key, value) in table {
-        let name = key.replace('_', "-");
-        let Some(option) = in_files().find(|option| option.is_called(&name)) else {
-            return Err(wrong(format!("there is no option `{key}`")).hint(similar(&name)));
-        };
-        let texts = texts_of(&value)
-            .ok_or_else(|| wrong(format!("`{key}` is neither text, number, flag nor a list")))?;
-        layer.push(Given { option, texts, source: source.clone() });
-    }
-    Ok(layer)
-}
-
 /// The options that a file may set.
 pub(crate) fn in_files() -> impl Iterator<Item = &'static Declaration> {
     Settings::options().filter(|option| !option.argv_only && option.name != Program::config().name)
-}
-
-fn texts_of(value: &toml::Value) -> Option<Vec<String>> {
-    Some(match value {
-        toml::Value::String(text) => vec![text.clone()],
-        toml::Value::Integer(number) => vec![number.to_string()],
-        toml::Value::Float(number) => vec![number.to_string()],
-        toml::Value::Boolean(flag) => vec![flag.to_string()],
-        toml::Value::Array(items) => {
-            items.iter().map(texts_of).collect::<Option<Vec<_>>>()?.into_iter().flatten().collect()
-        }
-        toml::Value::Datetime(_) | toml::Value::Table(_) => return None,
-    })
-}
-
-fn similar(name: &str) -> String {
-    let close = in_files().map(|option| option.name).find(|known| {
-        known.starts_with(name) || name.starts_with(known) || known.replace('-', "") == name.replace('-', "")
-    });
-    close.map_or_else(
-        || "`hostler --help` lists all options".into(),
-        |known| format!("did you mean `{known}`?"),
-    )
 }

@@ -4,7 +4,7 @@
 //! before default), remembers where each value came from, and checks it by its declaration, so that an error says what
 //! is wrong, where it was set, and what is accepted.
 //!
-//! Files: `command` the command line, `layers` all sources, `config` what follows from values together and on this
+//! Files: `command` the command line, `environment` and `file` two of the sources, `layers` all of them, `config` what follows from values together and on this
 //! system, `reference`, `schema` and `pages` what is printed from the declarations.
 //!
 //! Not here: reading argv or the environment (both are handed in), and acting on values.
@@ -14,7 +14,10 @@
 mod command;
 mod config;
 mod dotenv;
+mod environment;
+mod file;
 mod layers;
+mod names;
 mod pages;
 mod reading;
 mod reference;
@@ -25,8 +28,10 @@ mod tests;
 
 pub use config::Config;
 pub use dotenv::parse as parse_env_file;
+pub use environment::UnknownVariable;
 pub use reading::Reading;
 
+use environment::Environment;
 use hostler_wire::Failure;
 use source::Source;
 use std::{ffi::OsString, io};
@@ -38,6 +43,8 @@ pub enum Outcome {
     Run(Box<Config>),
     /// Print this and exit.
     Print(String),
+    /// Print this, and exit as the start would that this refuses.
+    Refused(String, Failure),
 }
 
 /// Reads the command line (with the program's name first) and the environment.
@@ -46,21 +53,27 @@ pub enum Outcome {
 /// For an unknown option, a value that an option does not take, options that exclude each other, or a file that cannot be read.
 pub fn parse(
     args: impl IntoIterator<Item = OsString>,
-    env: &dyn Fn(&str) -> Option<String>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
     reading: Reading,
 ) -> Result<Outcome, Failure> {
     let given = match command::parse(args)? {
         command::Parsed::Given(given) => given,
         command::Parsed::Print(text) => return Ok(Outcome::Print(text)),
     };
-    let layers = layers::Layers::collect(given, env, reading)?;
-    match printed(&layers).map_err(|error| Source::Argv.failure(error.to_string()))? {
-        Some(text) => Ok(Outcome::Print(text)),
-        None => Ok(Outcome::Run(Box::new(Config::from_layers(layers)?))),
+    let environment = Environment::new(variables);
+    let layers = layers::Layers::collect(given, &environment, reading)?;
+    if let Some(text) = printed(&layers).map_err(|error| Source::Argv.failure(error.to_string()))? {
+        return Ok(Outcome::Print(text));
+    }
+    let listing = layers.settings.program.print_config.then(|| layers.listing());
+    match (listing, Config::from_layers(layers, environment.unknown())) {
+        (Some(text), Ok(_)) => Ok(Outcome::Print(text)),
+        (Some(text), Err(failure)) => Ok(Outcome::Refused(text, failure)),
+        (None, config) => Ok(Outcome::Run(Box::new(config?))),
     }
 }
 
-/// The text that was asked for, if one was.
+/// The text that was asked for, if one was that does not depend on the configuration.
 fn printed(layers: &layers::Layers) -> io::Result<Option<String>> {
     let program = &layers.settings.program;
     Ok(Some(if let Some(shell) = program.print_completions {
@@ -73,8 +86,6 @@ fn printed(layers: &layers::Layers) -> io::Result<Option<String>> {
         reference::markdown()
     } else if program.print_sample {
         reference::sample()
-    } else if program.print_config {
-        layers.listing()
     } else {
         return Ok(None);
     }))

@@ -14,8 +14,16 @@ capitals), and in the TOML file that `--config` names. The command line wins ove
 the environment over the file. `WEB_CONCURRENCY` sets `workers` where nothing else does.
 `hostler --print-config` prints every value and where it was set.
 
+In the environment lists are separated by commas, and an empty variable is none. A variable with `HOSTLER_` in front that
+is no option is logged and otherwise ignored; what Kubernetes sets in containers for a service called hostler
+(`HOSTLER_SERVICE_HOST`, `HOSTLER_PORT=tcp://…`) is ignored altogether.
+
+In TOML a text is in quotes, numbers and flags (`true`, `false`) are not, a list is a text or an array of texts. An option is left
+out to unset it; `false` unsets flags only. Names have dashes or underscores. A mode in octal is `\"027\"` or `0o27`; `27`
+would be decimal, and is refused.
+
 A duration is a number of seconds (`90`, `1.5`), milliseconds (`500ms`), or units in this order:
-`1d2h3m4s`; where MILLISECONDS stands, a plain number counts these. A size is a number of bytes
+`1d2h3m4s`; where MILLISECONDS stands, a number without a unit, whole or not, counts these. A size is a number of bytes
 (where MIB stands, of mebibytes) or has a unit: `64KiB`, `16MiB`, `1GiB`.
 
 *In effect*: options marked *later* are checked and reported as not yet in effect; those marked
@@ -102,7 +110,9 @@ fn toml_value(option: &Declaration) -> String {
     match option.shape {
         Shape::Flag => text.to_owned(),
         Shape::List => format!("[{text:?}]"),
-        Shape::Number | Shape::NumberOrText if text.parse::<f64>().is_ok() => text.to_owned(),
+        Shape::Number | Shape::NumberOrText | Shape::Duration if text.parse::<f64>().is_ok() => {
+            text.to_owned()
+        }
         _ => format!("{text:?}"),
     }
 }

@@ -16,18 +16,28 @@ pub(crate) fn schema() -> String {
         "description": "Printed by `hostler --print-schema`; do not edit.",
         "type": "object",
         "properties": properties,
-        // `graceful_timeout` is `graceful-timeout`.
-        "patternProperties": { "_": {} },
+        "patternProperties": underscored(&properties),
         "additionalProperties": false,
     });
     format!("{schema:#}\n")
+}
+
+/// `graceful_timeout` is `graceful-timeout`.
+fn underscored(properties: &Map<String, Value>) -> Value {
+    let names = properties.keys().filter(|name| name.contains('-'));
+    let patterns = names.map(|name| {
+        (format!("^{}$", name.replace('-', "[-_]")), json!({ "$ref": format!("#/properties/{name}") }))
+    });
+    Value::Object(patterns.collect())
 }
 
 fn property(option: &Declaration) -> Value {
     let mut schema = values(option);
     schema.insert("description".into(), description(option).into());
     let default = option.default();
-    if let Some(value) = default.last() {
+    if let Some(value) = default.last()
+        && !matches!(option.effect, Effect::Refused(_))
+    {
         schema.insert("default".into(), default_value(option, value));
     }
     Value::Object(schema)
@@ -41,22 +51,26 @@ fn description(option: &Declaration) -> String {
     }
 }
 
-/// What TOML has for the values of an option.
+/// What TOML has for the values of an option; its ranges hold for numbers, not for texts with units.
 fn values(option: &Declaration) -> Map<String, Value> {
-    let number = json!({ "type": "number", "minimum": option.rules.min, "maximum": option.rules.max });
+    let number =
+        |kind: &str| json!({ "type": kind, "minimum": option.rules.min, "maximum": option.rules.max });
     let schema = match option.shape {
+        Shape::Flag if matches!(option.effect, Effect::Refused(_)) => json!({ "const": false }),
+        _ if matches!(option.effect, Effect::Refused(_)) => json!({ "not": {} }),
         Shape::Flag => json!({ "type": "boolean" }),
-        Shape::Text => json!({ "type": "string" }),
-        Shape::Choice(names) => json!({ "enum": names }),
+        Shape::Text => text(option, 0),
+        Shape::Choice(names) => json!({ "enum": choices(names) }),
         Shape::OptionalChoice { names, .. } => {
             json!({ "anyOf": [{ "type": "boolean" }, { "enum": names }] })
         }
-        Shape::Number => {
-            json!({ "type": "integer", "minimum": option.rules.min, "maximum": option.rules.max })
-        }
-        Shape::NumberOrText => json!({ "anyOf": [number, { "type": "string" }] }),
+        Shape::Octal => json!({ "anyOf": [number("integer"), text(option, 0)] }),
+        Shape::Number => number("integer"),
+        Shape::NumberOrText => json!({ "anyOf": [number("integer"), text(option, 1)] }),
+        Shape::Duration => json!({ "anyOf": [number("number"), text(option, 1)] }),
         Shape::List => {
-            json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })
+            let item = text(option, 0);
+            json!({ "anyOf": [item, { "type": "array", "items": item }] })
         }
     };
     match schema {
@@ -65,14 +79,31 @@ fn values(option: &Declaration) -> Map<String, Value> {
     }
 }
 
+fn text(option: &Declaration, least: usize) -> Value {
+    let mut schema = json!({ "type": "string" });
+    if let Some(pattern) = option.pattern {
+        schema["pattern"] = pattern.into();
+    }
+    if least > 0 {
+        schema["minLength"] = least.into();
+    }
+    schema
+}
+
+/// The names; those that are numbers can be written as numbers, too.
+fn choices(names: &[&str]) -> Vec<Value> {
+    let numbers = names.iter().filter_map(|name| name.parse::<u64>().ok()).map(Value::from);
+    names.iter().map(|name| Value::from(*name)).chain(numbers).collect()
+}
+
 fn default_value(option: &Declaration, text: &str) -> Value {
     match option.shape {
         Shape::Flag => (text == "true").into(),
-        Shape::Number | Shape::NumberOrText => match text.parse::<u64>() {
+        Shape::Number | Shape::NumberOrText | Shape::Duration => match text.parse::<u64>() {
             Ok(number) => number.into(),
             Err(_) => text.parse::<f64>().map_or_else(|_| text.into(), Value::from),
         },
         Shape::List => json!([text]),
-        Shape::Text | Shape::Choice(_) | Shape::OptionalChoice { .. } => text.into(),
+        Shape::Text | Shape::Octal | Shape::Choice(_) | Shape::OptionalChoice { .. } => text.into(),
     }
 }

@@ -1,37 +1,38 @@
 //! From sources to settings, without a server.
 
+mod environment;
+mod file;
+mod schema;
+
 use crate::{Config, Outcome, Reading, parse};
 use hostler_settings::{ByteSize, Preload, Settings, WorkerCount};
 use hostler_wire::{ExitStatus, Failure};
 use std::{collections::BTreeSet, ffi::OsString, time::Duration};
 
-type Variables = &'static [(&'static str, &'static str)];
+type Variables<'a> = &'a [(&'a str, &'a str)];
 
-fn outcome(args: &[&str], variables: Variables) -> Result<Outcome, Failure> {
+fn outcome(args: &[&str], variables: Variables<'_>) -> Result<Outcome, Failure> {
     let args = ["hostler"].iter().chain(args).map(OsString::from);
-    let env = |name: &str| {
-        let found = variables.iter().find(|(variable, _)| *variable == name);
-        found.map(|(_, value)| (*value).to_owned())
-    };
-    parse(args, &env, Reading::First)
+    let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    parse(args, variables, Reading::First)
 }
 
-fn config(args: &[&str], variables: Variables) -> Config {
+fn config(args: &[&str], variables: Variables<'_>) -> Config {
     let args = [&["a:b"], args].concat();
     match outcome(&args, variables).unwrap() {
         Outcome::Run(config) => *config,
-        Outcome::Print(text) => panic!("printed:\n{text}"),
+        Outcome::Print(text) | Outcome::Refused(text, _) => panic!("printed:\n{text}"),
     }
 }
 
-fn failure(args: &[&str], variables: Variables) -> Failure {
+fn failure(args: &[&str], variables: Variables<'_>) -> Failure {
     outcome(&[&["a:b"], args].concat(), variables).unwrap_err()
 }
 
-fn printed(args: &[&str], variables: Variables) -> String {
+fn printed(args: &[&str], variables: Variables<'_>) -> String {
     match outcome(args, variables).unwrap() {
         Outcome::Print(text) => text,
-        Outcome::Run(_) => panic!("{args:?} serves"),
+        Outcome::Run(_) | Outcome::Refused(..) => panic!("{args:?} does not print"),
     }
 }
 
@@ -79,7 +80,7 @@ fn argv_wins_over_the_environment_and_that_over_the_file() {
     assert_eq!(found.settings.listen.backlog, 600);
     assert_eq!(found.settings.supervision.graceful_timeout, Duration::from_millis(1500));
 
-    let listing = printed(&[&config_option, "--print-config"], &[("HOSTLER_BACKLOG", "600")]);
+    let listing = printed(&["a:b", &config_option, "--print-config"], &[("HOSTLER_BACKLOG", "600")]);
     let line = |name: &str| listing.lines().find(|line| line.starts_with(name)).unwrap();
     assert!(line("workers ").ends_with(&format!("# file {}", file.path().display())), "{listing}");
     assert!(line("backlog ").ends_with("# environment variable HOSTLER_BACKLOG"), "{listing}");
@@ -91,6 +92,11 @@ fn flags_lists_and_modes() {
     assert!(!config(&["--no-ws"], &[]).settings.websocket.enabled);
     assert!(config(&["--no-ws", "--ws"], &[]).settings.websocket.enabled);
     assert!(!config(&[], &[("HOSTLER_WS", "false")]).settings.websocket.enabled);
+    assert!(!config(&["--no-ws", "--no-ws"], &[]).settings.websocket.enabled);
+    assert!(config(&["--ws", "--no-ws", "--ws"], &[]).settings.websocket.enabled);
+    assert!(!config(&["--no-ws", "--ws", "--no-ws"], &[]).settings.websocket.enabled);
+    assert_eq!(config(&["--no-preload", "--no-preload"], &[]).settings.app.preload, None);
+    assert_eq!(config(&["--no-preload", "--preload"], &[]).settings.app.preload, Some(Preload::Warn));
     assert_eq!(config(&["--preload"], &[]).settings.app.preload, Some(Preload::Warn));
     assert_eq!(config(&["--preload=strict"], &[]).settings.app.preload, Some(Preload::Strict));
     assert_eq!(config(&["--preload=strict", "--no-preload"], &[]).settings.app.preload, None);
@@ -105,7 +111,7 @@ fn flags_lists_and_modes() {
 fn other_names_set_the_same() {
     assert_eq!(config(&["--root-path", "/x/"], &[]).settings.app.root_path.0, "/x");
     assert_eq!(config(&[], &[("WEB_CONCURRENCY", "7")]).settings.supervision.workers, WorkerCount::Fixed(7));
-    let both: Variables = &[("WEB_CONCURRENCY", "7"), ("HOSTLER_WORKERS", "auto")];
+    let both: Variables<'_> = &[("WEB_CONCURRENCY", "7"), ("HOSTLER_WORKERS", "auto")];
     assert_eq!(config(&[], both).settings.supervision.workers, WorkerCount::Auto);
     let limits = config(&["--workers-kill-timeout", "7"], &[]).settings.supervision;
     assert_eq!(limits.graceful_timeout, Duration::from_secs(7));
@@ -119,6 +125,10 @@ fn units() {
     let settings = config(&["--ws-max-size", "2MiB", "--http1-header-read-timeout", "800"], &[]).settings;
     assert_eq!(settings.websocket.max_size, ByteSize::mib(2));
     assert_eq!(settings.http.header_read_timeout, Duration::from_millis(800));
+    for (text, micros) in [("1.5", 1_500), ("2", 2_000), ("2s", 2_000_000), ("500ms", 500_000)] {
+        let slow = config(&["--slow-callback", text], &[]).settings.supervision.slow_callback;
+        assert_eq!(slow, Some(Duration::from_micros(micros)), "{text}");
+    }
 }
 
 #[test]
@@ -146,9 +156,30 @@ fn an_error_says_what_where_and_what_is_accepted() {
 #[test]
 fn what_is_not_served_is_refused_or_reported() {
     assert_eq!(failure(&["--ssl-ca", "x"], &[]).message, "--ssl-ca cannot be used (command line)");
+    let respawn = failure(&["--no-respawn-failed-workers"], &[]);
+    assert_eq!(respawn.message, "--no-respawn-failed-workers cannot be used (command line)");
     assert!(failure(&["--http", "2"], &[]).cause.unwrap().contains("HTTP/2"));
     let found = config(&["--reload", "--no-opt"], &[]);
     assert_eq!(found.not_yet_in_effect, ["--no-opt (command line)", "--reload (command line)"]);
+}
+
+#[test]
+fn print_config_ends_as_the_start_would() {
+    for args in [
+        &["a:b", "--http", "2"][..],
+        &["a:b", "--user", "nobody-of-that-name"],
+        &["a:b", "--max-requests-jitter", "5"],
+        &[],
+    ] {
+        let start = outcome(args, &[]).unwrap_err();
+        match outcome(&[args, &["--print-config"]].concat(), &[]).unwrap() {
+            Outcome::Refused(listing, failure) => {
+                assert!(listing.contains("workers-lifetime "), "{listing}");
+                assert_eq!((failure.status, failure.message), (start.status, start.message));
+            }
+            Outcome::Print(_) | Outcome::Run(_) => panic!("{args:?} is not refused"),
+        }
+    }
 }
 
 #[test]

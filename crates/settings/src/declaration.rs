@@ -28,6 +28,8 @@ pub struct Declaration {
     pub rules: Rules,
     /// How it is spelled.
     pub shape: Shape,
+    /// What a text of it looks like, as a regular expression; `None` for any.
+    pub pattern: Option<&'static str>,
     /// A value as a user would write it, of one that is unset by default.
     pub example: Option<&'static str>,
     docs: &'static [&'static str],
@@ -96,10 +98,14 @@ pub enum Shape {
         /// What `--name` without a value means.
         alone: &'static str,
     },
+    /// A mode of files in octal, with or without `0o` or zeros in front.
+    Octal,
     /// A whole number.
     Number,
-    /// A number, or words such as `auto` and `1h30m`.
+    /// A whole number, or a word such as `auto` and `64KiB`.
     NumberOrText,
+    /// A number, whole or not, or units such as `1h30m`.
+    Duration,
     /// Texts: the option is repeatable.
     List,
 }
@@ -125,6 +131,7 @@ impl Declaration {
             hidden: false,
             rules: Rules { min: 0, max: u64::MAX, unit: Unit::Base },
             shape: T::SHAPE,
+            pattern: T::PATTERN,
             example: None,
             docs,
             default,
@@ -236,10 +243,10 @@ impl Declaration {
         (self.expected)(&self.rules)
     }
 
-    /// `HOSTLER_WORKERS_LIFETIME`.
-    #[must_use]
-    pub fn env_name(&self) -> String {
-        format!("HOSTLER_{}", self.name.to_ascii_uppercase().replace('-', "_"))
+    /// `HOSTLER_WORKERS_LIFETIME`, and those of its aliases.
+    pub fn env_names(&self) -> impl Iterator<Item = String> {
+        let names = [self.name].into_iter().chain(self.aliases.iter().copied());
+        names.map(|name| format!("HOSTLER_{}", name.to_ascii_uppercase().replace('-', "_")))
     }
 
     /// Whether this is its name or an alias.

@@ -1,6 +1,6 @@
 //! Addresses, paths and modes.
 
-use crate::{OptionValue, Rules, Shape};
+use crate::{OptionValue, Rules, Shape, value::digits};
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::PathBuf};
 
@@ -33,6 +33,7 @@ impl fmt::Display for Bind {
 
 impl OptionValue for Bind {
     const SHAPE: Shape = Shape::Text;
+    const PATTERN: Option<&'static str> = Some("^(unix:.+|fd://[0-9]+|.*:[0-9]+)$");
 
     fn parse(text: &str, _: &Rules) -> Option<Self> {
         if let Some(path) = text.strip_prefix("unix:") {
@@ -40,12 +41,13 @@ impl OptionValue for Bind {
         }
         if let Some(number) = text.strip_prefix("fd://") {
             // Those below are standard input, output and error.
-            return number.parse().ok().filter(|number| *number >= 3).map(Self::Descriptor);
+            let number = digits(number)?.try_into().ok();
+            return number.filter(|number| *number >= 3).map(Self::Descriptor);
         }
         let (host, port) = text.rsplit_once(':')?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let host = if host.is_empty() { "0.0.0.0" } else { host };
-        port.parse().ok().map(|port| Self::Tcp { host: host.to_owned(), port })
+        Some(Self::Tcp { host: host.to_owned(), port: digits(port)?.try_into().ok()? })
     }
 
     fn render(&self, _: &Rules) -> Vec<String> {
@@ -61,17 +63,16 @@ impl OptionValue for Bind {
     }
 }
 
-/// The mode of a file, octal if it starts with 0.
+/// The mode of a file, in octal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileMode(pub u32);
 
 impl OptionValue for FileMode {
-    const SHAPE: Shape = Shape::Text;
+    const SHAPE: Shape = Shape::Octal;
+    const PATTERN: Option<&'static str> = OCTAL;
 
-    fn parse(text: &str, _: &Rules) -> Option<Self> {
-        let radix = if text.starts_with('0') { 8 } else { 10 };
-        let mode = u32::from_str_radix(text.trim_start_matches("0o"), radix).ok();
-        mode.filter(|mode| *mode <= 0o7777).map(Self)
+    fn parse(text: &str, rules: &Rules) -> Option<Self> {
+        rules.octal(text).map(Self)
     }
 
     fn render(&self, _: &Rules) -> Vec<String> {
@@ -82,8 +83,8 @@ impl OptionValue for FileMode {
         "MODE".into()
     }
 
-    fn expected(_: &Rules) -> String {
-        "a file mode, such as 0660".into()
+    fn expected(rules: &Rules) -> String {
+        format!("a file mode in octal digits up to {:o}, such as 0660", rules.max)
     }
 }
 
@@ -92,11 +93,11 @@ impl OptionValue for FileMode {
 pub struct Umask(pub u32);
 
 impl OptionValue for Umask {
-    const SHAPE: Shape = Shape::Text;
+    const SHAPE: Shape = Shape::Octal;
+    const PATTERN: Option<&'static str> = OCTAL;
 
-    fn parse(text: &str, _: &Rules) -> Option<Self> {
-        let mask = u32::from_str_radix(text.trim_start_matches("0o"), 8).ok();
-        mask.filter(|mask| *mask <= 0o777).map(Self)
+    fn parse(text: &str, rules: &Rules) -> Option<Self> {
+        rules.octal(text).map(Self)
     }
 
     fn render(&self, _: &Rules) -> Vec<String> {
@@ -107,10 +108,25 @@ impl OptionValue for Umask {
         "MASK".into()
     }
 
-    fn expected(_: &Rules) -> String {
-        "octal digits up to 777".into()
+    fn expected(rules: &Rules) -> String {
+        format!("octal digits up to {:o}, such as 027", rules.max)
     }
 }
+
+/// Octal digits, or nothing, which unsets.
+const OCTAL: Option<&str> = Some("^((0o)?[0-7]+)?$");
+
+impl Rules {
+    /// A number in octal, with or without `0o` in front.
+    fn octal(&self, text: &str) -> Option<u32> {
+        let octal = text.strip_prefix("0o").unwrap_or(text);
+        let number = digits(octal).and_then(|_| u32::from_str_radix(octal, 8).ok());
+        number.filter(|number| (self.min..=self.max).contains(&u64::from(*number)))
+    }
+}
+
+/// A path, or nothing, which unsets.
+const FROM_THE_ROOT: Option<&str> = Some("^(/|$)");
 
 /// The path of a URL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +134,7 @@ pub struct UrlPath(pub String);
 
 impl OptionValue for UrlPath {
     const SHAPE: Shape = Shape::Text;
+    const PATTERN: Option<&'static str> = FROM_THE_ROOT;
 
     fn parse(text: &str, _: &Rules) -> Option<Self> {
         text.starts_with('/').then(|| Self(text.to_owned()))
@@ -142,9 +159,10 @@ pub struct PathPrefix(pub String);
 
 impl OptionValue for PathPrefix {
     const SHAPE: Shape = Shape::Text;
+    const PATTERN: Option<&'static str> = FROM_THE_ROOT;
 
     fn parse(text: &str, _: &Rules) -> Option<Self> {
-        Some(Self(text.trim_end_matches('/').to_owned()))
+        text.starts_with('/').then(|| Self(text.trim_end_matches('/').to_owned()))
     }
 
     fn render(&self, _: &Rules) -> Vec<String> {
@@ -156,7 +174,7 @@ impl OptionValue for PathPrefix {
     }
 
     fn expected(_: &Rules) -> String {
-        "a path".into()
+        "a path that begins with /".into()
     }
 }
 
@@ -173,20 +191,26 @@ mod tests {
             assert_eq!(Bind::parse(text, &ANY).map(|bind| bind.to_string()).as_deref(), Some(text));
         }
         assert_eq!(Bind::parse(":80", &ANY), Some(Bind::Tcp { host: "0.0.0.0".into(), port: 80 }));
-        for wrong in ["", "80", "a:b", "a:65536", "unix:", "fd://2", "fd://x"] {
+        for wrong in ["", "80", "a:b", "a:65536", "a:+80", "unix:", "fd://2", "fd://+3", "fd://x"] {
             assert_eq!(Bind::parse(wrong, &ANY), None, "{wrong}");
         }
     }
 
     #[test]
     fn modes_masks_and_paths() {
-        assert_eq!(FileMode::parse("0660", &ANY), Some(FileMode(0o660)));
-        assert_eq!(FileMode::parse("0o660", &ANY), Some(FileMode(0o660)));
-        assert_eq!(FileMode::parse("432", &ANY), Some(FileMode(0o660)));
-        assert_eq!(FileMode::parse("010000", &ANY), None);
-        assert_eq!(Umask::parse("027", &ANY), Some(Umask(0o27)));
-        assert_eq!(Umask::parse("1000", &ANY), None);
+        let modes = Rules { max: 0o7777, ..ANY };
+        for text in ["660", "0660", "0o660"] {
+            assert_eq!(FileMode::parse(text, &modes), Some(FileMode(0o660)), "{text}");
+        }
+        for wrong in ["", "010000", "668", "+660", "0o0o660", "0o", "0x10"] {
+            assert_eq!(FileMode::parse(wrong, &modes), None, "{wrong}");
+        }
+        let masks = Rules { max: 0o777, ..ANY };
+        assert_eq!(Umask::parse("027", &masks), Some(Umask(0o27)));
+        assert_eq!(Umask::parse("1000", &masks), None);
         assert_eq!(UrlPath::parse("health", &ANY), None);
         assert_eq!(PathPrefix::parse("/api/", &ANY), Some(PathPrefix("/api".into())));
+        assert_eq!(PathPrefix::parse("/", &ANY), Some(PathPrefix::default()));
+        assert_eq!(PathPrefix::parse("api", &ANY), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Sizes, parts and counts.
 
-use crate::{OptionValue, Rules, Shape, Unit};
+use crate::{OptionValue, Rules, Shape, Unit, value::digits};
 use serde::{Deserialize, Serialize};
 
 /// A number of bytes, written as a number or with a unit: `65536`, `64KiB`, `1GiB`.
@@ -43,11 +43,12 @@ impl Unit {
 
 impl OptionValue for ByteSize {
     const SHAPE: Shape = Shape::NumberOrText;
+    const PATTERN: Option<&'static str> = Some("^[0-9]+([KMGT]iB)?$");
 
     fn parse(text: &str, rules: &Rules) -> Option<Self> {
         let suffix = SIZES.iter().find_map(|(name, shift)| Some((text.strip_suffix(name)?, 1 << shift)));
         let (number, unit) = suffix.unwrap_or((text, rules.unit.bytes()));
-        let bytes = number.parse::<u64>().ok()?.checked_mul(unit)?;
+        let bytes = digits(number)?.checked_mul(unit)?;
         let least = rules.min.saturating_mul(rules.unit.bytes());
         let most = rules.max.saturating_mul(rules.unit.bytes());
         (least..=most).contains(&bytes).then_some(Self(bytes))
@@ -110,6 +111,7 @@ pub enum WorkerCount {
 
 impl OptionValue for WorkerCount {
     const SHAPE: Shape = Shape::NumberOrText;
+    const PATTERN: Option<&'static str> = Some("^(auto|[0-9]+)$");
 
     fn parse(text: &str, rules: &Rules) -> Option<Self> {
         if text == "auto" { Some(Self::Auto) } else { u16::parse(text, rules).map(Self::Fixed) }
@@ -141,7 +143,7 @@ mod tests {
         let bytes = Rules { min: 1, max: 1 << 30, unit: Unit::Base };
         assert_eq!(ByteSize::parse("65536", &bytes), Some(ByteSize::kib(64)));
         assert_eq!(ByteSize::parse("64KiB", &bytes), Some(ByteSize::kib(64)));
-        for wrong in ["", "0", "2GiB", "1.5MiB", "1 KiB", "KiB", "-1", "99999999999999TiB"] {
+        for wrong in ["", "0", "2GiB", "1.5MiB", "1 KiB", "KiB", "-1", "+1", "99999999999999TiB"] {
             assert_eq!(ByteSize::parse(wrong, &bytes), None, "{wrong}");
         }
         let mebibytes = Rules { min: 1, max: 1 << 32, unit: Unit::Mebibytes };
@@ -156,6 +158,7 @@ mod tests {
         assert_eq!(WorkerCount::parse("auto", &rules), Some(WorkerCount::Auto));
         assert_eq!(WorkerCount::parse("8", &rules), Some(WorkerCount::Fixed(8)));
         assert_eq!(WorkerCount::parse("1025", &rules), None);
+        assert_eq!(WorkerCount::parse("+3", &rules), None);
         assert_eq!(WorkerCount::expected(&rules), "auto, or a whole number from 1 to 1024");
         assert_eq!(Percent::parse("10", &Rules { min: 0, max: 100, unit: Unit::Base }), Some(Percent(10)));
         assert!((Percent(10).fraction() - 0.1).abs() < 1e-9);

@@ -12,6 +12,9 @@ pub trait OptionValue: Sized {
     /// How it is spelled.
     const SHAPE: Shape;
 
+    /// What a text of it looks like, as a regular expression (ECMA 262); ranges, and that it is not empty, are left to [`Self::parse`].
+    const PATTERN: Option<&'static str> = None;
+
     /// Parses one text; `None` if it is invalid.
     fn parse(text: &str, rules: &Rules) -> Option<Self>;
 
@@ -131,13 +134,19 @@ whole_numbers!(u8, u16, u32, u64, usize);
 impl Rules {
     /// A whole number in the range.
     pub(crate) fn number(&self, text: &str) -> Option<u64> {
-        text.parse().ok().filter(|number| (self.min..=self.max).contains(number))
+        digits(text).filter(|number| (self.min..=self.max).contains(number))
     }
+}
+
+/// A whole number of digits alone: no sign.
+pub(crate) fn digits(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 /// An option that may be unset.
 impl<T: OptionValue> OptionValue for Option<T> {
     const SHAPE: Shape = T::SHAPE;
+    const PATTERN: Option<&'static str> = T::PATTERN;
 
     fn parse(text: &str, rules: &Rules) -> Option<Self> {
         T::parse_optional(text, rules)
@@ -159,6 +168,7 @@ impl<T: OptionValue> OptionValue for Option<T> {
 /// An option that may be given several times.
 impl<T: OptionValue> OptionValue for Vec<T> {
     const SHAPE: Shape = Shape::List;
+    const PATTERN: Option<&'static str> = T::PATTERN;
 
     fn parse(text: &str, rules: &Rules) -> Option<Self> {
         T::parse(text, rules).map(|value| vec![value])

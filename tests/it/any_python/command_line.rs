@@ -2,7 +2,7 @@
 
 use crate::support::refused;
 use hostler_testkit::{Server, hostler, root};
-use std::process::Command;
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, process::Command};
 
 #[test]
 fn wrong_options_and_values_are_usage_errors() {
@@ -33,18 +33,42 @@ fn wrong_values_elsewhere_are_configuration_errors() {
 }
 
 #[test]
+fn variables_that_are_no_options_are_logged_and_those_of_kubernetes_are_not() {
+    let server = Server::app("asgi_app:app")
+        .env("HOSTLER_WROKERS", "3")
+        .env("HOSTLER_PORT", "tcp://10.0.0.1:80")
+        .env("HOSTLER_SERVICE_HOST", "10.0.0.1")
+        .start();
+    server.wait_for("did you mean HOSTLER_WORKERS?", 1);
+    assert_eq!(server.log().matches("unknown environment variable").count(), 1, "{}", server.log());
+}
+
+#[test]
+fn a_variable_that_is_not_text_is_an_error() {
+    let value = OsStr::from_bytes(b"3\xff");
+    let output = Command::new(hostler()).arg("a:b").env("HOSTLER_WORKERS", value).output().unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("the environment variable HOSTLER_WORKERS is not UTF-8"), "{text}");
+}
+
+#[test]
+fn print_config_has_the_status_that_the_start_would_have() {
+    for (args, code) in [(&["a:b"][..], 0), (&["a:b", "--http", "2"], 2), (&[], 2)] {
+        let output = Command::new(hostler()).args(args).arg("--print-config").output().unwrap();
+        let listing = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(listing.contains("workers-lifetime "), "{listing}");
+        assert_eq!((output.status.code(), output.stderr.is_empty()), (Some(code), code == 0), "{args:?}");
+    }
+}
+
+#[test]
 fn contradictory_limits_are_refused() {
     let app = || Server::app("supervised:app");
-    let refused = [
-        app().option("max-requests", 10).option("max-requests-jitter", 10),
-        app().option("max-requests-jitter", 5),
-        app().option("graceful-timeout", 5).option("workers-kill-timeout", 6),
-    ];
-    for builder in refused {
-        let (code, log) = builder.fail();
-        assert_eq!(code, Some(2), "{log}");
-        assert!(log.contains("contradict each other"), "{log}");
-    }
+    let (two, alone) = ("contradict each other", "it varies --max-requests, which is not set");
+    refused(app().option("max-requests", 10).option("max-requests-jitter", 10), 2, &[two]);
+    refused(app().option("max-requests-jitter", 5), 2, &[alone]);
+    refused(app().option("graceful-timeout", 5).option("workers-kill-timeout", 6), 2, &[two]);
 }
 
 #[test]

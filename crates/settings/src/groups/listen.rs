@@ -19,8 +19,8 @@ settings! {
         /// The path of a Unix socket to listen on, instead of host and port.
         #[option("uds", default = None, example("/run/shop/hostler.sock"), reload(OnReload::Kept))]
         pub uds: Option<PathBuf>,
-        /// The mode of the Unix socket, in octal if it starts with 0.
-        #[option("uds-permissions", default = None, example("0660"), reload(OnReload::Kept))]
+        /// The mode of the Unix socket, in octal.
+        #[option("uds-permissions", default = None, example("0660"), range(0, 0o7777), reload(OnReload::Kept))]
         pub uds_permissions: Option<FileMode>,
         /// Connections that may wait to be accepted, per listener.
         #[option("backlog", default = 1024, range(128, 65_535), reload(OnReload::Kept))]

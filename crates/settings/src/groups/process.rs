@@ -20,7 +20,7 @@ settings! {
         #[option("group", default = None, example("www-data"))]
         pub group: Option<String>,
         /// The file mode creation mask of workers, in octal.
-        #[option("umask", default = None, example("027"))]
+        #[option("umask", default = None, example("027"), range(0, 0o777))]
         pub umask: Option<Umask>,
     }
 }

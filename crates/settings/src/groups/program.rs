@@ -10,7 +10,8 @@ settings! {
         /// A TOML file with any of these options.
         #[option("config", default = None)]
         pub config: Option<PathBuf>,
-        /// Print every option, its value and where it was set, and exit.
+        /// Print every option, its value and where it was set, for reading (it is no TOML), and exit: with 0 if the
+        /// configuration can be used, otherwise as the start would.
         #[option("print-config", default = false, argv_only)]
         pub print_config: bool,
         /// Print completions for a shell and exit.
