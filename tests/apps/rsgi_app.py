@@ -172,6 +172,17 @@ async def on_watch_stream(scope, protocol, headers=TEXT):
         tell("sending raised ProtocolClosed")
 
 
+async def on_late_stream(scope, protocol):
+    """Begins a stream when its client is gone."""
+    tell("waits for the end of its client")
+    await protocol.client_disconnect()
+    transport = protocol.response_stream(200, TEXT)
+    try:
+        await transport.send_str("late")
+    except ProtocolClosed:
+        tell("sending late raised ProtocolClosed")
+
+
 async def on_ws_echo(scope, protocol):
     assert scope.proto == "ws" and scope.method == "GET"
     transport = await protocol.accept()

@@ -2,7 +2,13 @@
 
 use super::websocket::{close_of, connect, try_connect};
 use hostler_testkit::{Builder, LIMIT, Server};
-use nix::sys::signal::Signal;
+use nix::{
+    libc,
+    sys::{
+        signal::Signal,
+        socket::{setsockopt, sockopt},
+    },
+};
 use serde_json::{Value, json};
 use std::{fs, time::Instant};
 use tungstenite::Message;
@@ -172,6 +178,20 @@ fn a_stream_whose_request_still_arrives_learns_of_a_drain_after_it() {
     server.wait_for("the stream ends", 1);
     drop(conn);
     assert!(server.wait_exit().success());
+}
+
+#[test]
+fn a_stream_to_a_client_that_is_gone_is_begun_in_silence() {
+    let server = serve();
+    let mut conn = server.connect();
+    conn.send("GET /late_stream HTTP/1.1\r\nhost: t\r\n\r\n");
+    server.wait_for("waits for the end of its client", 1);
+    let stream = conn.into_stream();
+    setsockopt(&stream, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 }).unwrap();
+    drop(stream);
+    server.wait_for("sending late raised ProtocolClosed", 1);
+    assert!(!server.log().contains("Traceback"), "{}", server.log());
+    server.stop();
 }
 
 #[test]

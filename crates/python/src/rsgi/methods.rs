@@ -128,14 +128,18 @@ impl HttpProtocol {
         headers: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, StreamTransport>> {
         let (py, this) = (slf.py(), slf.get());
-        let connection = this.connection(py);
-        if !this.is_open(py) {
-            return Err(connection.shared.errors.wrong(py, "the request has a response already"));
+        // To a client that is gone, the transport's methods raise.
+        let gone = this.is_gone(py);
+        if !gone && !this.is_open(py) {
+            let errors = &this.connection(py).shared.errors;
+            return Err(errors.wrong(py, "the request has a response already"));
         }
         let head = head(status, headers)?;
         let sender = BodySender::new(&head, this.head_request);
-        let body = sender.body(Box::new(slf.clone().unbind()));
-        this.respond(py, response(head, body), Phase::Streaming(sender.stream()));
+        if !gone {
+            let body = sender.body(Box::new(slf.clone().unbind()));
+            this.respond(py, response(head, body), Phase::Streaming(sender.stream()));
+        }
         Bound::new(py, StreamTransport::new(sender, slf.clone().unbind()))
     }
 }
