@@ -35,9 +35,35 @@ async def on_flood(receive, send):
     try:
         while True:
             await send({"type": "websocket.send", "bytes": bytes(65536)})
-    except (OSError, RuntimeError):
-        # The one is raised in a `send` that waited, the other in one after the end.
+    except OSError:
         tell(f"flooding ended, {(await receive())['code']}")
+
+
+async def on_stuff(receive, send):
+    """Sends until a message has waited for its client for a second, and tells what became of that one."""
+    while True:
+        sending = asyncio.ensure_future(send({"type": "websocket.send", "bytes": bytes(4000)}))
+        if not (await asyncio.wait([sending], timeout=1))[0]:
+            break
+    tell("stuffed")
+    try:
+        await sending
+    except OSError as error:
+        tell(f"a message was not sent: {error}")
+
+
+async def on_tick(receive, send):
+    """Sends without end to a client that reads, and receives nothing."""
+    try:
+        while True:
+            await send({"type": "websocket.send", "text": "tick"})
+            await asyncio.sleep(0.01)
+    except Exception as error:
+        tell(f"ticking ended, {isinstance(error, OSError)}")
+        try:
+            await send({"type": "websocket.close"})
+        except Exception as error:
+            tell(f"closing ended, {isinstance(error, OSError)}")
 
 
 async def on_after(receive, send):

@@ -64,6 +64,22 @@ async def on_misdeny(scope, receive, send):
     await send({"type": "websocket.http.response.body", "body": scope["query_string"]})
 
 
+async def on_patient(scope, receive, send):
+    """Waits for its client before it accepts."""
+    await receive()
+    print("waits", file=sys.stderr, flush=True)
+    print(f"left {(await receive())['code']}", file=sys.stderr, flush=True)
+
+
+async def on_undecided(scope, receive, send):
+    """Takes long to accept."""
+    try:
+        await asyncio.get_running_loop().create_future()
+    except asyncio.CancelledError:
+        print("the handshake was cancelled", file=sys.stderr, flush=True)
+        raise
+
+
 async def on_raise(scope, receive, send):
     await accept(receive, send)
     await receive()

@@ -51,6 +51,14 @@ impl BackgroundTasks {
     }
 }
 
+impl BackgroundTasks {
+    /// Whether the worker ends its connections: it drains, or stops at once.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.connections.phase().is_drain()
+    }
+}
+
 /// A background task that runs, until this is dropped.
 pub struct BackgroundTask {
     tasks: BackgroundTasks,

@@ -7,7 +7,7 @@ use crate::{
     call::{Listeners, Notice, Origin, bind},
     exchange::{self, Application},
     request::RequestMeta,
-    websocket::{Handshake, Session},
+    websocket::{Handshake, Pending, Session},
 };
 use hostler_http::{ConnectionInfo, Link, RequestBody};
 use hyper::{Method, Request, Version};
@@ -21,16 +21,23 @@ pub(crate) struct Connection {
     scopes: ScopeTemplate,
     /// Its suspended requests.
     requests: Listeners,
+    handshake: Pending,
 }
 
 impl Connection {
     pub(super) fn new(py: Python<'_>, shared: Rc<Shared>, info: ConnectionInfo, link: Link) -> Self {
         let scopes = ScopeTemplate::new(py, &shared, &RequestMeta::of(info));
-        Self { shared, link, scopes, requests: Listeners::default() }
+        Self { shared, link, scopes, requests: Listeners::default(), handshake: Pending::default() }
+    }
+
+    /// The client sends no more. Whether its request is to be handled all the same.
+    pub(super) fn client_half_closed(&self, py: Python<'_>) -> bool {
+        self.notify(py, Notice::ClientHalfClosed);
+        !self.handshake.is_pending(py)
     }
 
     /// Tells its suspended requests.
-    pub(super) fn notify(&self, py: Python<'_>, notice: Notice) {
+    fn notify(&self, py: Python<'_>, notice: Notice) {
         self.requests.notify(py, notice);
     }
 }
@@ -81,6 +88,7 @@ impl exchange::Connection for Connection {
         let (receive, send) = (bind::<_, Receive>(&socket)?, bind::<_, Send>(&socket)?);
         let args = [scope.as_any(), &receive, &send];
         let origin = || Origin::of(&request, &self.link.background);
+        self.handshake.set(&session);
         self.shared.application.start(&socket, args, origin)?;
         Ok(session)
     }

@@ -32,7 +32,6 @@ mod shared;
 mod websocket;
 
 use crate::{
-    call::Notice,
     exchange::{Application, ResponseFuture},
     response::ResponseBody,
     websocket::Sockets,
@@ -79,10 +78,10 @@ impl App for AsgiApp {
         response.cancel();
     }
 
-    /// `receive` gives a disconnect; the application may still respond: a half-closed client still reads.
+    /// `receive` gives a disconnect; the application may still respond: a half-closed client still reads. A handshake is
+    /// given up.
     fn client_half_closed(&self, connection: &Rc<Connection>) -> bool {
-        Python::attach(|py| connection.notify(py, Notice::ClientHalfClosed));
-        true
+        Python::attach(|py| connection.client_half_closed(py))
     }
 
     fn end_streams(&self, which: Streams) {

@@ -63,8 +63,10 @@ impl<C: Connection> ResponseFuture<C> {
 
     /// Cancels the application's task; the server responds in its place.
     pub(crate) fn cancel(&mut self) {
-        if let Stage::Called(call) = &self.0 {
-            Python::attach(|py| call.get().cancel(py));
+        match &self.0 {
+            Stage::Called(call) => Python::attach(|py| call.get().cancel(py)),
+            Stage::Handshake(session) => Python::attach(|py| session.cancel(py)),
+            Stage::New(..) | Stage::Refused(_) | Stage::Over => {}
         }
     }
 }

@@ -44,6 +44,7 @@ impl exchange::Connection for Connection {
     ) -> PyResult<Rc<Session>> {
         let interface = Rc::clone(&self.shared);
         let session = Session::new(self.application().for_sockets(), interface, &self.link, handshake);
+        self.handshake.set(&session);
         let head = request.map(drop);
         let origin = Origin::of(&head, &self.link.background);
         let scope = Bound::new(py, Scope::new(self.scheme.websocket(), head, Rc::clone(self)))?;

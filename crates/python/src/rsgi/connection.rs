@@ -4,6 +4,7 @@ use super::shared::Shared;
 use crate::{
     call::{Listeners, Notice},
     request::RequestMeta,
+    websocket::Pending,
 };
 use hostler_http::{ConnectionInfo, Link, PeerAddress, Scheme};
 use pyo3::Python;
@@ -18,6 +19,7 @@ pub(crate) struct Connection {
     pub(super) link: Link,
     /// Its suspended requests.
     pub(super) requests: Listeners,
+    pub(super) handshake: Pending,
     /// The client half-closed, or is gone.
     finished: Cell<bool>,
 }
@@ -35,6 +37,7 @@ impl Connection {
             client: text(&meta.client).into(),
             link,
             requests: Listeners::default(),
+            handshake: Pending::default(),
             finished: Cell::new(false),
         }
     }
@@ -44,10 +47,11 @@ impl Connection {
         self.finished.get()
     }
 
-    /// The client half-closed.
-    pub(super) fn client_half_closed(&self, py: Python<'_>) {
+    /// The client sends no more. Whether its request is to be handled all the same.
+    pub(super) fn client_half_closed(&self, py: Python<'_>) -> bool {
         self.finished.set(true);
         self.requests.notify(py, Notice::ClientHalfClosed);
+        !self.handshake.is_pending(py)
     }
 }
 

@@ -82,9 +82,9 @@ impl App for RsgiApp {
     }
 
     /// `client_disconnect()` is finished; the application may still respond: a half-closed client still reads.
+    /// A handshake is given up.
     fn client_half_closed(&self, connection: &Rc<OpenConnection>) -> bool {
-        Python::attach(|py| connection.0.client_half_closed(py));
-        true
+        Python::attach(|py| connection.0.client_half_closed(py))
     }
 
     fn end_streams(&self, which: Streams) {

@@ -1,6 +1,6 @@
 //! The response that accepts a handshake (RFC 6455 §4.2.2).
 
-use super::{NotSent, Session, driver, session::Phase};
+use super::{NotSent, Session, driver, session::{Closer, Phase}};
 use crate::response::{Head, ResponseBody, status_alone};
 use hostler_settings::Compression;
 use hostler_websocket::{Agreement, DeflateOptions};
@@ -49,7 +49,7 @@ impl Session {
     pub(crate) fn may_be_answered(&self, py: Python<'_>) -> Result<(), NotSent> {
         self.state.with(py, |state| match state.phase {
             Phase::Connecting => Ok(()),
-            Phase::Closed { by_us: false, .. } => Err(NotSent::ClientGone),
+            Phase::Closed { by: Closer::Client, .. } => Err(NotSent::ClientGone),
             Phase::Open { .. } | Phase::Closed { .. } => Err(NotSent::AlreadyAccepted),
         })
     }

@@ -126,13 +126,19 @@ impl Driver {
         if self.output.capacity() > KEEP {
             self.output = Vec::new();
         }
-        self.session.take_outgoing(py, &mut self.output);
+        // Nothing follows a close frame (RFC 6455 §5.5.1); ours, if we closed first, may be still to come.
+        if self.closing || !self.answered {
+            self.session.take_outgoing(py, &mut self.output);
+        }
     }
 
     /// Takes what the client has sent, as far as the session has room for it. Ready without an end when there is
     /// something to write.
     fn poll_read(&mut self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<Option<End>> {
-        while self.output.len() - self.written < MAX_OUTPUT && (self.closing || self.session.has_room(py)) {
+        while !self.answered
+            && self.output.len() - self.written < MAX_OUTPUT
+            && (self.closing || self.session.has_room(py))
+        {
             self.keepalive.on_reading();
             match self.reader.next(&mut self.input) {
                 Ok(None) => {
@@ -219,6 +225,21 @@ impl Driver {
         let _ = self.stream.shutdown().await;
     }
 
+    /// Whether there is something to be sent at the end: a close frame, unless there was one.
+    fn write_end(&mut self, end: &End) -> bool {
+        let all_written = self.written == self.output.len();
+        let close = match end {
+            // A client that reads nothing would not read this.
+            End::Silent if all_written && !self.answered => (1011, "ping timeout"),
+            End::Gone | End::Silent => return false,
+            End::Failed(code) => (*code, ""),
+        };
+        if !self.closing {
+            write_close(&mut self.output, close.0, close.1);
+        }
+        true
+    }
+
     /// Tells the client what it did wrong, if it did, and the session that it is over.
     async fn finish(mut self, end: End) {
         let code = match end {
@@ -226,12 +247,7 @@ impl Driver {
             End::Silent => 1011,
             End::Failed(code) => code,
         };
-        if let End::Failed(code) = end
-            && !self.closing
-        {
-            write_close(&mut self.output, code, "");
-        }
-        let flush = matches!(end, End::Failed(_));
+        let flush = self.write_end(&end);
         Python::attach(|py| self.session.closed(py, code, String::new()));
         // A client that does not read is not waited for.
         if timeout(CLOSE_LIMIT, self.flush_and_close(flush)).await.is_err() {

@@ -57,10 +57,11 @@ impl Handshake {
         let malformed = Refusal(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing or malformed");
         let accept = accept.ok_or(malformed)?;
         let texts = |name| headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-        let offered = texts(SEC_WEBSOCKET_PROTOCOL).flat_map(|value| value.split(','));
+        // A list may have empty elements (RFC 9110 §5.6.1.2).
+        let offered = texts(SEC_WEBSOCKET_PROTOCOL).flat_map(|value| value.split(',')).map(str::trim);
         Ok(Self {
             accept,
-            subprotocols: offered.map(|name| name.trim().to_owned()).collect(),
+            subprotocols: offered.filter(|name| !name.is_empty()).map(str::to_owned).collect(),
             extensions: texts(SEC_WEBSOCKET_EXTENSIONS).map(str::to_owned).collect(),
         })
     }

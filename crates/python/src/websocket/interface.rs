@@ -27,7 +27,7 @@ pub(crate) enum NotSent {
     AlreadyAccepted,
     /// The application itself has closed.
     ClosedByUs,
-    /// The client has closed, or is gone.
+    /// The client has closed or is gone, or the server has closed.
     ClientGone,
     /// Python failed.
     Failed(PyErr),

@@ -1,6 +1,6 @@
 //! What the application sends and receives.
 
-use super::{ABNORMAL, NotSent, Received, Session, session::Phase};
+use super::{ABNORMAL, NotSent, Received, Session, session::{Closer, Phase}};
 use hostler_eventloop::{Finished, Source, WaitQueue, Waiting};
 use hostler_websocket::{Opcode, is_sendable_close_code, write_frame};
 use pyo3::prelude::*;
@@ -44,7 +44,8 @@ impl Session {
             Phase::Open { .. } => Ok(()),
             closed => Err(closed.not_sent()),
         })?;
-        self.end_by_us(py, if is_sendable_close_code(code) { code } else { 1000 }, reason);
+        let code = if is_sendable_close_code(code) { code } else { 1000 };
+        self.end_by_us(py, Closer::Application, code, reason);
         Ok(())
     }
 
@@ -66,8 +67,8 @@ impl Phase {
     /// Why nothing can be sent now.
     fn not_sent(&self) -> NotSent {
         match self {
-            Self::Closed { by_us: false, .. } => NotSent::ClientGone,
-            Self::Closed { .. } => NotSent::ClosedByUs,
+            Self::Closed { by: Closer::Application, .. } => NotSent::ClosedByUs,
+            Self::Closed { by: Closer::Server | Closer::Client, .. } => NotSent::ClientGone,
             Self::Connecting | Self::Open { .. } => NotSent::NotAccepted,
         }
     }

@@ -11,6 +11,7 @@
 //! | `inbox` | messages of the client that wait for the application |
 //! | `driver` | moving frames between session and connection |
 //! | `keepalive` | pings, and how long a client may be silent |
+//! | `pending` | the handshake that a connection waits for the response to |
 //! | `sockets` | the open WebSockets of a worker |
 //! | `interface` | the trait by which a session knows its interface |
 
@@ -21,12 +22,14 @@ mod inbox;
 mod interface;
 mod keepalive;
 mod messages;
+mod pending;
 mod session;
 mod sockets;
 
 pub(crate) use handshake::{Handshake, asks_for_websocket};
 pub(crate) use inbox::Received;
 pub(crate) use interface::{Interface, NotSent};
+pub(crate) use pending::Pending;
 pub(crate) use session::Session;
 pub(crate) use sockets::Sockets;
 

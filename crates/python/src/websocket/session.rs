@@ -19,10 +19,10 @@ use crate::{
 };
 use bytes::Bytes;
 use hostler_eventloop::{GilCell, Tasks, WaitQueue, reject, resolve};
-use hostler_http::{Link, Upgrades};
+use hostler_http::{BackgroundTasks, Link, Upgrades};
 use hostler_websocket::{Deflater, write_close};
 use hyper::{Response, StatusCode};
-use pyo3::prelude::*;
+use pyo3::{exceptions::asyncio::CancelledError, prelude::*};
 use std::{
     rc::Rc,
     task::{Context, Poll, Waker},
@@ -36,6 +36,7 @@ pub(crate) struct Session {
     pub(super) sockets: Rc<Sockets>,
     pub(super) tasks: Rc<Tasks>,
     pub(super) upgrades: Upgrades,
+    background: BackgroundTasks,
     pub(super) handshake: Handshake,
     pub(super) interface: Rc<dyn Interface>,
 }
@@ -64,8 +65,17 @@ pub(super) enum Phase {
     Closed {
         code: u16,
         reason: String,
-        by_us: bool,
+        by: Closer,
     },
+}
+
+/// Which side ended a session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Closer {
+    Application,
+    /// The server, which restarts.
+    Server,
+    Client,
 }
 
 /// How far a session has come.
@@ -99,6 +109,7 @@ impl Session {
             sockets: Rc::clone(sockets),
             tasks: Rc::clone(tasks),
             upgrades: link.upgrades.clone(),
+            background: link.background.clone(),
             handshake,
             interface,
         })
@@ -136,7 +147,12 @@ impl Session {
         let stage = self.stage(py);
         match stage {
             Stage::Connecting => self.refuse(py, status_alone(StatusCode::INTERNAL_SERVER_ERROR)),
-            Stage::Open => self.end_by_us(py, if error.is_some() { 1011 } else { 1000 }, String::new()),
+            // The application is cancelled when the worker stops without a drain.
+            Stage::Open if self.is_cut(py, error.as_ref()) => return self.restart(py),
+            Stage::Open => {
+                let code = if error.is_some() { 1011 } else { 1000 };
+                self.end_by_us(py, Closer::Application, code, String::new());
+            }
             Stage::Closed => {}
         }
         let name = self.interface.name();
@@ -151,6 +167,25 @@ impl Session {
             }
             (None, _) => {}
         }
+    }
+
+    /// Whether the application ended because the worker stops.
+    fn is_cut(&self, py: Python<'_>, error: Option<&PyErr>) -> bool {
+        self.background.is_draining() && error.is_some_and(|error| error.is_instance_of::<CancelledError>(py))
+    }
+
+    /// Cancels the application's task; the server responds to the handshake in its place.
+    pub(crate) fn cancel(&self, py: Python<'_>) {
+        self.abandoned(py);
+        let cancel = self.state.with(py, |state| state.task.as_ref().map(|task| task.canceller(py)));
+        if let Some(cancel) = cancel {
+            cancel();
+        }
+    }
+
+    /// Whether the handshake has no response yet.
+    pub(crate) fn is_connecting(&self, py: Python<'_>) -> bool {
+        self.stage(py) == Stage::Connecting
     }
 
     fn stage(&self, py: Python<'_>) -> Stage {
@@ -172,11 +207,11 @@ impl Session {
         if let Some(waiting) = waiting {
             waiting.wake();
         }
-        self.end(py, Phase::Closed { code: ABNORMAL, reason: String::new(), by_us: true });
+        self.end(py, Phase::Closed { code: ABNORMAL, reason: String::new(), by: Closer::Application });
     }
 
     /// Sends a close frame; nothing follows it.
-    pub(super) fn end_by_us(&self, py: Python<'_>, code: u16, reason: String) {
+    pub(super) fn end_by_us(&self, py: Python<'_>, by: Closer, code: u16, reason: String) {
         let driver = self.state.with(py, |state| {
             write_close(&mut state.outgoing, code, &reason);
             state.driver.take()
@@ -184,7 +219,7 @@ impl Session {
         if let Some(driver) = driver {
             driver.wake();
         }
-        self.end(py, Phase::Closed { code, reason, by_us: true });
+        self.end(py, Phase::Closed { code, reason, by });
     }
 
     /// Nothing more comes: tells those that wait.
@@ -210,7 +245,7 @@ impl Restart for Session {
     /// RFC 6455 §7.4.1, IANA registry: 1012.
     fn restart(&self, py: Python<'_>) {
         if self.stage(py) == Stage::Open {
-            self.end_by_us(py, 1012, "the server restarts".into());
+            self.end_by_us(py, Closer::Server, 1012, "the server restarts".into());
         }
     }
 }
@@ -229,9 +264,10 @@ impl Session {
         self.state.with(py, |state| !state.inbox.is_full())
     }
 
-    /// Whether the application is done with the connection.
+    /// Whether our close frame is on its way.
     pub(super) fn is_closed_by_us(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| matches!(state.phase, Phase::Closed { by_us: true, .. }))
+        let by_us = |by| matches!(by, Closer::Application | Closer::Server);
+        self.state.with(py, |state| matches!(state.phase, Phase::Closed { by, .. } if by_us(by)))
     }
 
     /// Takes the frames that wait for the client, in exchange for an empty buffer.
@@ -257,6 +293,6 @@ impl Session {
 
     /// The client closed, or is gone.
     pub(super) fn closed(&self, py: Python<'_>, code: u16, reason: String) {
-        self.end(py, Phase::Closed { code, reason, by_us: false });
+        self.end(py, Phase::Closed { code, reason, by: Closer::Client });
     }
 }

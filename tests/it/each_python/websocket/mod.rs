@@ -1,5 +1,6 @@
 //! WebSockets, with tungstenite as the client and bytes of the tests' own where it would not send them.
 
+mod endings;
 mod pressure;
 mod protocol;
 

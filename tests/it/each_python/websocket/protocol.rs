@@ -41,6 +41,10 @@ fn subprotocols_and_close_codes_of_the_application_arrive() {
     assert_eq!(close_of(&mut socket), (4001, "done".into()));
     server.wait_for("then {'type': 'websocket.disconnect', 'code': 4001, 'reason': 'done'}", 1);
     drop(socket);
+    // A list may have empty elements.
+    let (socket, response) = try_connect(&server, "/subprotocol", Some("chat,, superchat,")).unwrap();
+    assert_eq!(response.headers()[SEC_WEBSOCKET_PROTOCOL], "superchat");
+    drop(socket);
     server.stop();
 }
 
