@@ -1,6 +1,9 @@
 //! The response that accepts a handshake (RFC 6455 §4.2.2).
 
-use super::{NotSent, Session, driver, session::{Closer, Phase}};
+use super::{
+    NotSent, Session, driver,
+    session::{Closer, Phase},
+};
 use crate::response::{Head, ResponseBody, status_alone};
 use hostler_settings::Compression;
 use hostler_websocket::{Agreement, DeflateOptions};

@@ -1,6 +1,9 @@
 //! What the application sends and receives.
 
-use super::{ABNORMAL, NotSent, Received, Session, session::{Closer, Phase}};
+use super::{
+    ABNORMAL, NotSent, Received, Session,
+    session::{Closer, Phase},
+};
 use hostler_eventloop::{Finished, Source, WaitQueue, Waiting};
 use hostler_websocket::{Opcode, is_sendable_close_code, write_frame};
 use pyo3::prelude::*;
