@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
-use tracing::debug;
+use tracing::{debug, warn};
 
 /// How long to wait before a lost mold is replaced, and how long one may take to exit at the end.
 pub(crate) const MOLD_PAUSE: Duration = Duration::from_secs(1);
@@ -17,6 +17,8 @@ pub(crate) const MOLD_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct GenerationEntry {
     pub(crate) spec: GenerationSpec,
     pub(crate) mold: MoldState,
+    /// Whether it was told that `--request-timeout` cannot end its requests.
+    unlimited_told: bool,
 }
 
 /// Where a generation stands with its mold.
@@ -30,6 +32,18 @@ pub(crate) enum MoldState {
 }
 
 impl GenerationEntry {
+    /// Logs once that a worker with so many threads for application calls cannot end them for `--request-timeout`:
+    /// with one, the call blocks the thread that would respond.
+    pub(crate) fn tell_unlimited(&mut self, threads: Option<usize>) {
+        let limit = self.spec.settings.options.http.request_timeout;
+        if threads != Some(1) || limit.is_none() || std::mem::replace(&mut self.unlimited_told, true) {
+            return;
+        }
+        warn!(
+            "--request-timeout does not end WSGI requests with one blocking thread: use --blocking-threads 2 or more"
+        );
+    }
+
     /// Its mold, if it runs.
     pub(crate) fn mold(&self) -> Option<&Mold> {
         if let MoldState::Running(mold) = &self.mold { Some(mold) } else { None }
@@ -63,7 +77,7 @@ impl Molds {
             Spawner::Mold(_) => MoldState::Due(Instant::now()),
             Spawner::Native(_) => MoldState::None,
         };
-        self.entries.insert(generation, GenerationEntry { spec, mold });
+        self.entries.insert(generation, GenerationEntry { spec, mold, unlimited_told: false });
     }
 
     pub(crate) fn get(&self, generation: Generation) -> Option<&GenerationEntry> {

@@ -193,6 +193,9 @@ impl Master {
                         "worker ready"
                     );
                     self.tell_concurrency(concurrent_calls);
+                    if let Some(entry) = self.molds.get_mut(generation) {
+                        entry.tell_unlimited(concurrent_calls);
+                    }
                     events.push_back(Event::Ready(id));
                 }
                 FromWorker::ReachedRequestLimit => {

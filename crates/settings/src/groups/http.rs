@@ -29,7 +29,8 @@ settings! {
         /// How long a client may read nothing of its response before the connection is reset; 0 disables it.
         #[option("write-timeout", default = Some(Duration::from_secs(30)), range(0, 86_400))]
         pub write_timeout: Option<Duration>,
-        /// How long a request may take until its response begins, before it is cancelled and the response is 504.
+        /// How long a request may take until its response begins, before it is cancelled and the response is 504; WSGI
+        /// needs --blocking-threads 2 or more for it.
         #[option("request-timeout", default = None, example("30s"), range(0, 86_400))]
         pub request_timeout: Option<Duration>,
         /// Keep connections open between requests.

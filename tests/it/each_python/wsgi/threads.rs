@@ -2,6 +2,7 @@
 
 use super::{adverse_app, reset, send_expecting, send_get, wsgi_app};
 use hostler_testkit::{Builder, Conn, Server, proc, wait_until};
+use nix::sys::signal::Signal;
 use std::{
     fs,
     time::{Duration, Instant},
@@ -114,4 +115,31 @@ fn a_thread_that_takes_too_long_is_interrupted_and_its_client_gets_504() {
     }
     conns.iter_mut().for_each(|conn| assert_eq!(conn.reply().unwrap().text(), "slow answer"));
     server.stop();
+}
+
+#[test]
+fn a_request_timeout_that_one_thread_cannot_keep_is_told_at_start_and_reload() {
+    const TOLD: &str = "--request-timeout does not end WSGI requests with one blocking thread";
+    let server = Server::app("wsgi_app:app").option("workers", 2).option("request-timeout", "5").start();
+    server.wait_for(TOLD, 1);
+    server.signal(Signal::SIGHUP);
+    server.wait_for("reloaded", 1);
+    server.wait_for(TOLD, 2);
+    assert_eq!(end(&server).matches(TOLD).count(), 2, "{}", server.log());
+    let silent = [
+        Server::app("wsgi_app:app").option("request-timeout", "5").option("blocking-threads", 2),
+        Server::app("asgi_app:app").option("request-timeout", "5"),
+        Server::app("wsgi_app:app"),
+    ];
+    for builder in silent {
+        let server = builder.start();
+        assert!(!end(&server).contains(TOLD), "{}", server.log());
+    }
+}
+
+/// The whole log of a server that is told to stop.
+fn end(server: &Server) -> String {
+    server.signal(Signal::SIGTERM);
+    server.wait_for("INFO stopped", 1);
+    server.log()
 }
