@@ -1,6 +1,11 @@
 //! Values from all sources, and where each was set: command line before environment before file before default.
 
-use crate::{environment::Environment, file, reading::Reading, source::Source};
+use crate::{
+    environment::{Environment, UnknownVariable},
+    file,
+    reading::Reading,
+    source::Source,
+};
 use hostler_settings::{Declaration, Effect, Program, Settings, Shape};
 use hostler_wire::Failure;
 use std::{collections::BTreeMap, fmt::Write as _};
@@ -98,14 +103,17 @@ impl Layers {
         .collect()
     }
 
-    /// All options, for `--print-config`.
-    pub(crate) fn listing(&self) -> String {
+    /// All options and the variables that are none, for `--print-config`.
+    pub(crate) fn listing(&self, unknown: &[UnknownVariable]) -> String {
         let mut listing = String::new();
         for option in Settings::options().filter(|option| !option.argv_only) {
             let given = self.given.get(option.name).map(|given| given.texts.clone());
             let text = given.unwrap_or_else(|| option.default()).join(" ");
             let later = if option.effect == Effect::Later { ", not yet in effect" } else { "" };
             let _ = writeln!(listing, "{:38} {text:24} # {}{later}", option.name, self.source(option));
+        }
+        for UnknownVariable { name, hint } in unknown {
+            let _ = writeln!(listing, "# environment variable {name} has no effect: {hint}");
         }
         listing
     }

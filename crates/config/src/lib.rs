@@ -4,7 +4,7 @@
 //! before default), remembers where each value came from, and checks it by its declaration, so that an error says what
 //! is wrong, where it was set, and what is accepted.
 //!
-//! Files: `command` the command line, `environment` and `file` two of the sources, `layers` all of them, `config` what follows from values together and on this
+//! Files: `command` the command line, `environment` and `file` two of the sources, `layers` all of them, `names` what a misspelt name may mean, `config` what follows from values together and on this
 //! system, `reference`, `schema` and `pages` what is printed from the declarations.
 //!
 //! Not here: reading argv or the environment (both are handed in), and acting on values.
@@ -65,8 +65,9 @@ pub fn parse(
     if let Some(text) = printed(&layers).map_err(|error| Source::Argv.failure(error.to_string()))? {
         return Ok(Outcome::Print(text));
     }
-    let listing = layers.settings.program.print_config.then(|| layers.listing());
-    match (listing, Config::from_layers(layers, environment.unknown())) {
+    let unknown = environment.unknown();
+    let listing = layers.settings.program.print_config.then(|| layers.listing(&unknown));
+    match (listing, Config::from_layers(layers, unknown)) {
         (Some(text), Ok(_)) => Ok(Outcome::Print(text)),
         (Some(text), Err(failure)) => Ok(Outcome::Refused(text, failure)),
         (None, config) => Ok(Outcome::Run(Box::new(config?))),

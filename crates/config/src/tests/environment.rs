@@ -1,6 +1,6 @@
 //! Variables of the environment: names, texts that are none, and those that are not for the server.
 
-use super::{config, failure, outcome};
+use super::{config, failure, outcome, printed};
 use crate::{Outcome, Reading, UnknownVariable, parse};
 use hostler_settings::WorkerCount;
 use hostler_wire::{ExitStatus, Failure};
@@ -55,6 +55,8 @@ fn unknown_variables_are_told_with_a_suggestion() {
     ] {
         assert_eq!(unknown(name), [(name.to_owned(), hint.to_owned())]);
     }
+    let listing = printed(&["a:b", "--print-config"], &[("HOSTLER_WROKERS", "3")]);
+    assert!(listing.ends_with("HOSTLER_WROKERS has no effect: did you mean HOSTLER_WORKERS?\n"), "{listing}");
     for ours in [
         "HOSTLER_UPGRADE",
         "HOSTLER_WORKER",
