@@ -4,8 +4,9 @@
 //! before default), remembers where each value came from, and checks it by its declaration, so that an error says what
 //! is wrong, where it was set, and what is accepted.
 //!
-//! Files: `command` the command line, `environment` and `file` two of the sources, `layers` all of them, `names` what a misspelt name may mean, `config` what follows from values together and on this
-//! system, `reference`, `schema` and `pages` what is printed from the declarations.
+//! Files: `command` the command line, `environment` and `file` two of the sources, `layers` all of them, `names` what a
+//! misspelt name may mean, `config` what follows from values together and on this system, `reference`, `schema` and
+//! `pages` what is printed from the declarations.
 //!
 //! Not here: reading argv or the environment (both are handed in), and acting on values.
 
