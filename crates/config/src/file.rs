@@ -17,11 +17,20 @@ use toml::{
 /// What the file that `--config` names sets.
 pub(crate) fn layer(file: &Given, reading: Reading) -> Result<Vec<Given>, Failure> {
     let path = file.texts.last().map_or("", String::as_str);
+    let text = reading.text(Path::new(path)).map_err(|error| unusable(path, error.to_string()))?;
+    from_text(path, &text)
+}
+
+fn unusable(path: &str, cause: String) -> Failure {
     let source = Source::File(path.to_owned());
-    let wrong =
-        |cause: String| source.failure(format!("cannot use the configuration file `{path}`")).because(cause);
-    let text = reading.text(Path::new(path)).map_err(|error| wrong(error.to_string()))?;
-    let table = DeTable::parse(&text).map_err(|error| wrong(error.to_string()))?.into_inner();
+    source.failure(format!("cannot use the configuration file `{path}`")).because(cause)
+}
+
+/// What the text of a file sets.
+pub(crate) fn from_text(path: &str, text: &str) -> Result<Vec<Given>, Failure> {
+    let source = Source::File(path.to_owned());
+    let wrong = |cause: String| unusable(path, cause);
+    let table = DeTable::parse(text).map_err(|error| wrong(error.to_string()))?.into_inner();
     let (mut layer, mut seen) = (Vec::new(), BTreeMap::new());
     for (key, value) in &table {
         let key = key.get_ref();
@@ -33,8 +42,7 @@ pub(crate) fn layer(file: &Given, reading: Reading) -> Result<Vec<Given>, Failur
         if let Some(other) = seen.insert(option.name, key) {
             return Err(wrong(format!("`{other}` and `{key}` are two names of one option")));
         }
-        let texts =
-            texts(option, value.get_ref()).ok_or_else(|| wrong_type(&source, option, value, &text))?;
+        let texts = texts(option, value.get_ref()).ok_or_else(|| wrong_type(&source, option, value, text))?;
         layer.push(Given { option, texts, source: source.clone() });
     }
     Ok(layer)

@@ -121,7 +121,7 @@ impl Layers {
 
 impl Given {
     /// Sets the option to this value.
-    fn apply(&self, settings: &mut Settings) -> Result<(), Failure> {
+    pub(crate) fn apply(&self, settings: &mut Settings) -> Result<(), Failure> {
         let last = self.texts.last().map_or("", String::as_str);
         if let Effect::Refused(instead) = self.option.effect
             && (self.option.shape != Shape::Flag || last != "false")

@@ -1,13 +1,8 @@
 //! The schema accepts what the program accepts from a TOML file.
 
-use super::{file, printed};
-use crate::{
-    Reading,
-    environment::Environment,
-    layers::{Given, Layers},
-    source::Source,
-};
-use hostler_settings::Program;
+use super::printed;
+use crate::file::from_text;
+use hostler_settings::Settings;
 use regex_lite::Regex;
 use serde_json::{Map, Value, json};
 
@@ -114,10 +109,8 @@ fn toml(name: &str, value: &Value) -> String {
 }
 
 fn program_takes(name: &str, value: &Value) -> bool {
-    let file = file(&format!("{name} = {}\n", toml(name, value)));
-    let texts = vec![file.path().to_str().unwrap().to_owned()];
-    let given = Given { option: Program::config(), texts, source: Source::Argv };
-    Layers::collect(vec![given], &Environment::new([]), Reading::First).is_ok()
+    let layer = from_text("", &format!("{name} = {}\n", toml(name, value)));
+    layer.is_ok_and(|layer| layer.iter().all(|given| given.apply(&mut Settings::default()).is_ok()))
 }
 
 fn properties() -> (Map<String, Value>, Map<String, Value>) {
