@@ -1,4 +1,7 @@
-"""Attributes that are no applications."""
+"""Attributes that are no applications, and applications of unusual kinds."""
+
+import asyncio
+import types
 
 number = 5
 
@@ -41,3 +44,35 @@ async def crashing_early(scope, receive, send):
 async def without_lifespan(scope, receive, send):
     assert scope["type"] == "http"
     await crashing_early(scope, receive, send)
+
+
+class Awaitable:
+    def __init__(self, coroutine):
+        self.coroutine = coroutine
+
+    def __await__(self):
+        return self.coroutine.__await__()
+
+
+async def _respond(scope, receive, send):
+    assert scope["type"] == "http"
+    await asyncio.sleep(0)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"awaited"})
+
+
+def future(scope, receive, send):
+    return asyncio.ensure_future(_respond(scope, receive, send))
+
+
+def awaitable(scope, receive, send):
+    return Awaitable(_respond(scope, receive, send))
+
+
+@types.coroutine
+def generator(scope, receive, send):
+    yield from _respond(scope, receive, send).__await__()
+
+
+def synchronous(scope, receive, send):
+    return None

@@ -11,7 +11,7 @@
 //! | `runtime.rs`, `slot.rs`, `gil/` | the tokio runtime, where it is kept, and the GIL around its wait |
 //! | `engine.rs` | the runtime beside another loop |
 //! | `transport/` | stream sockets |
-//! | `task.rs`, `finished.rs`, `waiting.rs`, `wait_queue.rs`, `future.rs` | coroutines, and what they await |
+//! | `task.rs`, `awaitable.rs`, `finished.rs`, `waiting.rs`, `wait_queue.rs`, `future.rs` | coroutines, and what they await |
 //! | `calls.rs` | calls into Python on the hot path |
 //! | `observer.rs`, `descriptors.rs`, `forked.rs` | what the program around the loop is told, and tells |
 //! | `python.rs`, `python/hostler/_loop.py` | the Python half |
@@ -23,6 +23,7 @@
 compile_error!("the event loop guards its state by the GIL, which a free-threaded Python does not have");
 
 mod alarm;
+mod awaitable;
 mod callbacks;
 mod calls;
 mod clock;

@@ -32,7 +32,8 @@ fn native(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     Ok(module)
 }
 
-fn run(py: Python<'_>, source: &str, name: &str, globals: &Bound<'_, PyDict>) -> PyResult<()> {
+/// Runs Python code of ours, whose frames are shown under `name`.
+pub(crate) fn run(py: Python<'_>, source: &str, name: &str, globals: &Bound<'_, PyDict>) -> PyResult<()> {
     let builtins = py.import("builtins")?;
     let code = builtins.getattr("compile")?.call1((source, format!("<{name}>"), "exec"))?;
     globals.set_item("__builtins__", &builtins)?;

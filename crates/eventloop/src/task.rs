@@ -1,6 +1,7 @@
 //! Starting an application's coroutine as an asyncio task whose first step runs at once.
 
 use crate::{
+    awaitable::coroutine_of,
     callbacks,
     calls::{call_with, call_with_names},
     core::LoopCore,
@@ -9,6 +10,7 @@ use crate::{
     future::resolve,
 };
 use pyo3::{
+    exceptions::PyTypeError,
     intern,
     prelude::*,
     types::{PyBool, PyCFunction, PyString, PyTuple},
@@ -107,7 +109,7 @@ impl Tasks {
         Ok(future)
     }
 
-    /// Calls a coroutine function and runs the coroutine until it is suspended for the first time. If it is, what
+    /// Calls a function that returns an awaitable, and runs that until it is suspended for the first time. If it is, what
     /// `done` returns is called with the task when that ends.
     ///
     /// To be called from a task of the runtime or a callback of the loop. Before CPython 3.12 it may not be called
@@ -122,7 +124,7 @@ impl Tasks {
         done: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
     ) -> PyResult<Started<'py>> {
         let py = app.py();
-        let started = call_with(app, args).and_then(|coroutine| self.step(&coroutine));
+        let started = call_with(app, args).and_then(|awaitable| self.begin(&awaitable));
         match exit_if_forked_with(py, started, task_error) {
             Ok(task) if task.call_method0(intern!(py, "done"))?.is_truthy()? => {
                 Ok(Started::Done(task_error(&task)))
@@ -137,6 +139,17 @@ impl Tasks {
                 }
                 Ok(Started::Done(Some(error)))
             }
+        }
+    }
+
+    /// Makes an awaitable a task and runs its first step.
+    fn begin<'py>(&self, awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        match self.step(awaitable) {
+            // asyncio says so of what is no coroutine, which is rare.
+            Err(error) if error.is_instance_of::<PyTypeError>(awaitable.py()) => {
+                coroutine_of(awaitable)?.map_or(Err(error), |coroutine| self.step(&coroutine))
+            }
+            stepped => stepped,
         }
     }
 

@@ -92,3 +92,18 @@ fn requests_see_the_lifespans_context_and_not_each_others() {
     }
     server.stop();
 }
+
+#[test]
+fn an_application_may_return_any_awaitable() {
+    for app in ["future", "awaitable", "generator"] {
+        let server = Server::app(&format!("odd:{app}")).option("workers", 1).start();
+        for _ in 0..2 {
+            assert_eq!(server.connect().get("/").text(), "awaited", "{app}");
+        }
+        server.stop();
+    }
+    let server = Server::app("odd:synchronous").option("workers", 1).start();
+    assert_eq!(server.connect().get("/").status, 500);
+    server.wait_for("TypeError: a coroutine was expected, got None", 1);
+    server.stop();
+}
