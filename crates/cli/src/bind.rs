@@ -6,6 +6,7 @@ use hostler_settings::{Accept, Bind};
 use hostler_sys::{own_file::OwnFile, socket};
 use hostler_wire::{ExitStatus, Failure, ListenerInfo, MAX_LISTENING_SOCKETS};
 use std::{io, os::fd::OwnedFd, path::Path};
+use tracing::warn;
 
 /// The listeners of this server.
 #[derive(Default)]
@@ -19,21 +20,15 @@ pub(crate) struct Bound {
 pub(crate) fn all(config: &Config, predecessor: Option<&mut Predecessor>) -> Result<Bound, Failure> {
     let mut bound = Bound::default();
     let mut wanted = config.settings.listen.addresses();
-    if !config.binds_chosen && predecessor.is_none() {
-        let passed = activated();
-        if !passed.is_empty() {
-            wanted = passed.into_iter().map(Bind::Descriptor).collect();
-        }
-    }
-    let mut inherited = Vec::new();
-    if let Some(predecessor) = predecessor {
-        bound.inherit(predecessor, &mut wanted);
-        inherited.append(&mut predecessor.owned_files);
+    match predecessor {
+        Some(predecessor) => bound.inherit(predecessor, &mut wanted, config)?,
+        None => use_activated(&mut wanted, config),
     }
     for bind in &wanted {
         if let Err(failure) = bound.add(bind, config) {
             bound.unmake();
-            return Err(failure);
+            let twice = bound.listeners.iter().any(|bound| bound.spec == bind.to_string());
+            return Err(if twice { failure.hint("this address is given twice") } else { failure });
         }
     }
     let sockets: usize = bound.listeners.iter().map(|listener| listener.sockets.len()).sum();
@@ -44,8 +39,21 @@ pub(crate) fn all(config: &Config, predecessor: Option<&mut Predecessor>) -> Res
             .because(format!("no more than {MAX_LISTENING_SOCKETS} can be passed to workers"))
             .hint("use --accept shared, which needs one per address"));
     }
-    bound.files.append(&mut inherited);
     Ok(bound)
+}
+
+/// Without configured addresses those that systemd passed are listened on.
+fn use_activated(wanted: &mut Vec<Bind>, config: &Config) {
+    let mut passed: Vec<Bind> = activated().into_iter().map(Bind::Descriptor).collect();
+    if !config.binds_chosen && !passed.is_empty() {
+        *wanted = passed;
+        return;
+    }
+    passed.retain(|socket| !wanted.contains(socket));
+    if !passed.is_empty() {
+        let sockets = passed.iter().map(Bind::to_string).collect::<Vec<_>>().join(", ");
+        warn!(sockets, "passed sockets are not listened on: other addresses are configured");
+    }
 }
 
 /// The sockets that systemd passed to this process (sd_listen_fds(3)).
@@ -57,19 +65,34 @@ fn activated() -> Vec<i32> {
 }
 
 impl Bound {
-    /// Takes over the predecessor's listeners: those of the wanted addresses, or those that a service manager passed to it,
-    /// which have no configured address.
-    fn inherit(&mut self, predecessor: &mut Predecessor, wanted: &mut Vec<Bind>) {
+    /// Takes over the predecessor's listeners: those of the wanted addresses, or, if none are configured, those that a
+    /// service manager passed to it.
+    fn inherit(
+        &mut self,
+        predecessor: &mut Predecessor,
+        wanted: &mut Vec<Bind>,
+        config: &Config,
+    ) -> Result<(), Failure> {
+        let passed = if config.binds_chosen { Vec::new() } else { predecessor.take_activated() };
+        if !passed.is_empty() {
+            wanted.clear();
+        }
+        self.listeners.extend(passed.into_iter().map(|(spec, info, sockets)| Listening {
+            spec,
+            info,
+            sockets,
+        }));
         wanted.retain(|bind| match predecessor.take_listener(&bind.to_string()) {
             Some((info, sockets)) => {
+                tell_kept_sockets(&info, sockets.len(), config);
                 self.listeners.push(Listening { spec: bind.to_string(), info, sockets });
                 false
             }
             None => true,
         });
-        for (spec, info, sockets) in predecessor.take_activated() {
-            wanted.clear();
-            self.listeners.push(Listening { spec, info, sockets });
+        match wanted.iter().find(|bind| matches!(bind, Bind::Descriptor(_))) {
+            Some(bind) => Err(not_passed(bind)),
+            None => Ok(()),
         }
     }
 
@@ -130,13 +153,22 @@ fn tcp(host: &str, port: u16, backlog: i32, count: u16) -> Result<(ListenerInfo,
 fn descriptor(number: i32, backlog: i32) -> Result<(ListenerInfo, OwnedFd), Failure> {
     let shown = format!("fd://{number}");
     let (socket, info) = socket::adopt(number, backlog).map_err(|error| refused(&shown, &error, 0))?;
-    match &info {
-        ListenerInfo::Tcp(address) => hostler_sys::logging::listening(address),
-        ListenerInfo::Unix(path) => {
-            hostler_sys::logging::listening(&format!("unix:{}", path.display()));
-        }
-    }
+    hostler_sys::logging::listening(&info);
     Ok((info, socket))
+}
+
+/// Connections wait in the queues of the old server's sockets: an upgrade changes neither their number nor how they share.
+fn tell_kept_sockets(info: &ListenerInfo, sockets: usize, config: &Config) {
+    let wanted = sockets_per_listener(config);
+    if matches!(info, ListenerInfo::Tcp(_)) && (sockets > 1) != (wanted > 1) {
+        warn!(address = %info, sockets, wanted, "--accept takes effect with a start: the sockets of the old server are kept");
+    }
+}
+
+fn not_passed(bind: &Bind) -> Failure {
+    Failure::new(ExitStatus::Failed, format!("cannot listen on {bind}"))
+        .because("the server that is to be replaced does not have this socket")
+        .hint("a socket is passed at a start only: stop the server, and start it with the socket")
 }
 
 fn unresolved(address: &str, error: &io::Error) -> Failure {

@@ -5,10 +5,15 @@ use tracing::warn;
 
 /// Logs which changed options wait for an upgrade or a start.
 pub(crate) fn tell_changes(before: &Settings, now: &Settings) {
-    let changed = now.changed(before).into_iter().filter(|option| option.reload == OnReload::Kept);
-    let options: Vec<_> = changed.map(|option| option.name).collect();
-    if !options.is_empty() {
-        let options = options.join(", ");
+    let changed = |reload| {
+        let options = now.changed(before).into_iter().filter(|option| option.reload == reload);
+        Some(options.map(|option| option.name).collect::<Vec<_>>().join(", "))
+            .filter(|names| !names.is_empty())
+    };
+    if let Some(options) = changed(OnReload::Kept) {
         warn!(options, "changed options take effect with an upgrade (SIGUSR2) or a start");
+    }
+    if let Some(options) = changed(OnReload::Start) {
+        warn!(options, "changed options take effect with a start");
     }
 }

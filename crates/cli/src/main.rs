@@ -12,6 +12,7 @@ use hostler_master::{
 };
 use hostler_settings::{EventLoop, Settings};
 use hostler_sys::{
+    disposition,
     logging::{self, Destination},
     pid_file,
 };
@@ -20,6 +21,7 @@ use std::{ffi::OsString, path::Path, process::ExitCode};
 use tracing::{info, warn};
 
 fn main() -> ExitCode {
+    disposition::for_program();
     hostler_sys::title::init();
     // There is nowhere to report a failure of this; go on without a log.
     let _ = logging::open(Destination::StandardError);
@@ -41,8 +43,7 @@ fn main() -> ExitCode {
 
 /// Prints why the server did not start; returns the exit status.
 fn report(failure: &Failure) -> ExitStatus {
-    let causes: Vec<&str> = failure.cause.as_deref().into_iter().collect();
-    hostler_master::report::print(&failure.message, &causes, failure.hint.as_deref(), None);
+    hostler_master::report::print(failure, None);
     failure.status
 }
 
@@ -103,6 +104,7 @@ fn reread(
         Err(failure) => return Err(failure),
     };
     let spawner = Spawner::Mold(mold(&config, Reading::Again)?);
+    report_settings(&config);
     lasting::tell_changes(before, &config.settings);
     Ok(generation_spec(&config, listeners, spawner))
 }
@@ -201,7 +203,10 @@ fn print(text: &str) -> ExitStatus {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // The reader closed the pipe, as `head` does.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => ExitStatus::Failed,
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            let failure = Failure::new(ExitStatus::Failed, "cannot write to standard output");
+            report(&failure.because(error.to_string()))
+        }
         Ok(()) | Err(_) => ExitStatus::Clean,
     }
 }

@@ -6,6 +6,7 @@ use hostler_settings::{
     Supervision, WorkerCount,
 };
 use hostler_wire::{Failure, Identity, MAX_LISTENING_SOCKETS};
+use std::io;
 
 /// Everything that was configured and is in effect.
 #[derive(Debug)]
@@ -30,8 +31,11 @@ impl Config {
         refuse_what_is_not_served(&layers)?;
         refuse_contradictions(&layers)?;
         let identity = identity(&layers)?;
-        let addresses = [Listen::bind(), Listen::uds(), Listen::host(), Listen::port()];
-        let binds_chosen = addresses.into_iter().any(|option| layers.is_set(option));
+        let listen = &layers.settings.listen;
+        // An empty list or path is none.
+        let binds_chosen = !listen.bind.is_empty()
+            || listen.uds.is_some()
+            || [Listen::host(), Listen::port()].into_iter().any(|option| layers.is_set(option));
         let not_yet_in_effect = layers.not_in_effect();
         let mut settings = layers.settings;
         let limits = &mut settings.supervision;
@@ -113,8 +117,8 @@ fn identity(layers: &Layers) -> Result<Identity, Failure> {
     let process = &layers.settings.process;
     let mut identity = Identity { umask: process.umask.map(|mask| mask.0), ..Identity::default() };
     if let Some(text) = &process.user {
-        let account = hostler_sys::identity::find_user(text).map_err(|_| {
-            let wrong = layers.invalid(Process::user()).because("there is no such user");
+        let account = hostler_sys::identity::find_user(text).map_err(|error| {
+            let wrong = layers.invalid(Process::user()).because(no_such("user", &error));
             wrong.hint("name a user of /etc/passwd, or a number")
         })?;
         identity.user = Some((account.user, account.name));
@@ -122,8 +126,8 @@ fn identity(layers: &Layers) -> Result<Identity, Failure> {
         identity.group = Some(account.group);
     }
     if let Some(text) = &process.group {
-        identity.group = Some(hostler_sys::identity::find_group(text).map_err(|_| {
-            let wrong = layers.invalid(Process::group()).because("there is no such group");
+        identity.group = Some(hostler_sys::identity::find_group(text).map_err(|error| {
+            let wrong = layers.invalid(Process::group()).because(no_such("group", &error));
             wrong.hint("name a group of /etc/group, or a number")
         })?);
     }
@@ -133,4 +137,11 @@ fn identity(layers: &Layers) -> Result<Identity, Failure> {
         return Err(wrong.hint("start the server as root, or leave the option out"));
     }
     Ok(identity)
+}
+
+fn no_such(what: &str, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::InvalidInput => format!("this number stands for no {what}"),
+        _ => format!("there is no such {what}"),
+    }
 }

@@ -30,7 +30,8 @@ A duration is a number of seconds (`90`, `1.5`), milliseconds (`500ms`), or unit
 *refused* stop the start with an error that says what to do instead.
 
 *Reload*: what SIGHUP makes of a change. *yes*: the new generation has it; *workers*: its workers do,
-the master goes on as it started; *no*: it takes an upgrade (SIGUSR2) or a start.
+the master goes on as it started; *no*: it takes an upgrade (SIGUSR2) or a start; *start*: it
+takes a start, as an upgrade keeps the sockets with the connections that wait in them.
 ";
 
 const SAMPLE_INTRODUCTION: &str = "\
@@ -61,6 +62,7 @@ fn row(text: &mut String, option: &Declaration) {
         (Effect::Now, OnReload::Applied) => ("yes", "yes"),
         (Effect::Now, OnReload::Workers) => ("yes", "workers"),
         (Effect::Now, OnReload::Kept) => ("yes", "no"),
+        (Effect::Now, OnReload::Start) => ("yes", "start"),
     };
     let value = option.value_name().replace('|', " \\| ");
     let (names, default, help) = (names(option), default(option), option.help());

@@ -13,6 +13,7 @@ use std::{
     collections::VecDeque,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
 };
 use tracing::{debug, info, warn};
 
@@ -23,9 +24,11 @@ pub struct Predecessor {
     handover: Option<(OwnedFd, OwnedFd)>,
     listeners: Vec<(String, ListenerInfo, Vec<OwnedFd>)>,
     /// Files that it created and leaves to its successor.
-    pub owned_files: Vec<OwnFile>,
+    pub(crate) owned_files: Vec<OwnFile>,
     /// This server is the service.
     took_over: bool,
+    /// The files that only it needed are removed.
+    tidied: bool,
 }
 
 impl Predecessor {
@@ -56,7 +59,7 @@ impl Predecessor {
         let owned_files =
             owned_files.map(|(path, numbers)| OwnFile::new(path, Inode::from_numbers(numbers))).collect();
         let (channel, handover) = (Some(channel), Some(handover));
-        Ok(Some(Self { channel, handover, listeners, owned_files, took_over: false }))
+        Ok(Some(Self { channel, handover, listeners, owned_files, took_over: false, tidied: false }))
     }
 
     /// Its sockets for this address, as it was written in the configuration.
@@ -83,11 +86,21 @@ impl Predecessor {
         Ok(())
     }
 
-    /// Reports that this server serves.
+    /// Reports that this server serves. What was not taken of the old one's addresses is closed here: nothing would accept
+    /// there. The old one has them open until it exits, so that it can take the service back.
     pub(crate) fn take_over(&mut self) {
         info!("this server serves; the old one exits");
         self.took_over = true;
         self.tell(FromSuccessor::Serves);
+        for (_, address, _) in self.listeners.drain(..) {
+            info!(%address, "no longer listened on");
+        }
+    }
+
+    /// Whether the files are to be removed now that only the old server needed, which is gone. True once.
+    fn leaves_files(&mut self) -> bool {
+        let gone = self.took_over && self.channel.is_none();
+        gone && !std::mem::replace(&mut self.tidied, true)
     }
 
     /// Whether it is still the service, and goes on without this one.
@@ -139,6 +152,24 @@ fn understood(left: serde_json::Value) -> io::Result<Inheritance> {
 }
 
 impl Master {
+    /// Removes the files of the server before this one that this one does not have, once that one is gone: sockets of
+    /// addresses and a pid file that the configuration no longer names.
+    pub(crate) fn tidy_after_predecessor(&mut self) {
+        if !self.plan.predecessor.as_mut().is_some_and(Predecessor::leaves_files) {
+            return;
+        }
+        let Self { plan, resources, .. } = self;
+        let used = |path: &Path| plan.pid_file.as_deref() == Some(path) || resources.listens_on(path);
+        for file in plan.owned_files.extract_if(.., |file| !used(file.path())) {
+            let path = file.path().display();
+            match file.remove() {
+                Ok(true) => info!(%path, "a file of the old server was removed"),
+                Ok(false) => {}
+                Err(error) => warn!(%path, %error, "cannot remove a file that the server created"),
+            }
+        }
+    }
+
     /// The old server passes an order to stop on.
     pub(crate) fn receive_from_predecessor(&mut self, events: &mut VecDeque<Event>) {
         let Some(predecessor) = &mut self.plan.predecessor else { return };

@@ -2,6 +2,7 @@
 
 use hostler_wire::Failure;
 use std::fmt::Write as _;
+use tracing::error;
 
 /// What was reported of the start: one thing, once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,15 +35,17 @@ pub fn text(message: &str, causes: &[&str], hint: Option<&str>, note: Option<&st
 }
 
 /// Writes to the log, whatever its level is: the server does not start.
-pub fn print(message: &str, causes: &[&str], hint: Option<&str>, note: Option<&str>) {
-    hostler_sys::logging::write_last_words(&text(message, causes, hint, note));
+pub fn print(failure: &Failure, note: Option<&str>) {
+    let Failure { message, cause, hint, .. } = failure;
+    let (causes, hint): (Vec<&str>, _) = (cause.as_deref().into_iter().collect(), hint.as_deref());
+    let event = || error!(cause, hint, note, "{message}");
+    hostler_sys::logging::write_last_words(&text(message, &causes, hint, note), event);
 }
 
 pub(crate) fn print_boot_failure(failure: &Failure) {
-    let causes: Vec<&str> = failure.cause.as_deref().into_iter().collect();
     let note =
         format!("nothing was serving yet, so the server stopped (exit code {})", failure.status.code());
-    print(&failure.message, &causes, failure.hint.as_deref(), Some(&note));
+    print(failure, Some(&note));
 }
 
 #[cfg(test)]

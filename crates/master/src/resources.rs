@@ -1,12 +1,15 @@
 //! What processes of this server share: scoreboard, handover channel, listening sockets; and which role is given which.
 
 use crate::{Listening, Predecessor};
-use hostler_sys::{board::Board, bundle::Bundle, channel::Channel};
-use hostler_wire::{Descriptor, Role};
+use hostler_settings::Listen;
+use hostler_sys::{board::Board, bundle::Bundle, channel::Channel, own_file::OwnFile, socket};
+use hostler_wire::{Descriptor, ListenerInfo, Role};
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
 };
+use tracing::warn;
 
 /// What is shared. It is open here until the end, so that no accept queue and no connection on its way dies with a worker.
 pub(crate) struct Resources {
@@ -33,6 +36,31 @@ impl Resources {
     pub(crate) fn close(&mut self) {
         self.listeners.clear();
         self.handover = None;
+    }
+
+    /// Whether a Unix socket of this path is listened on.
+    pub(crate) fn listens_on(&self, path: &Path) -> bool {
+        self.listeners
+            .iter()
+            .any(|listener| matches!(&listener.info, ListenerInfo::Unix(ours) if ours == path))
+    }
+
+    /// Applies to sockets that a predecessor left what may differ in this server's configuration: the length of their queues,
+    /// and the mode of those that are files.
+    pub(crate) fn configure_inherited(&self, listen: &Listen, files: &[OwnFile]) {
+        for listener in &self.listeners {
+            for socket in &listener.sockets {
+                if let Err(error) = socket::set_backlog(socket, i32::from(listen.backlog)) {
+                    warn!(address = %listener.info, %error, "cannot apply --backlog");
+                }
+            }
+        }
+        let Some(mode) = listen.uds_permissions else { return };
+        for file in files.iter().filter(|file| self.listens_on(file.path())) {
+            if let Err(error) = file.set_mode(mode.0) {
+                warn!(path = %file.path().display(), %error, "cannot apply --uds-permissions");
+            }
+        }
     }
 
     /// What processes of a role are given.

@@ -17,7 +17,7 @@ use crate::{
 };
 use hostler_arbiter::{Arbiter, Event, Group};
 use hostler_sys::{disposition, logging, process, signal::SignalPipe, title};
-use hostler_wire::{ExitStatus, Generation};
+use hostler_wire::{ExitStatus, Failure, Generation};
 use nix::{
     libc::SIGKILL,
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -43,7 +43,8 @@ pub(crate) fn run(plan: Plan) -> ExitStatus {
             status
         }
         Err(error) => {
-            report::print("the master could not start", &[&error.to_string()], None, None);
+            let failure = Failure::new(ExitStatus::Failed, "the master could not start");
+            report::print(&failure.because(error.to_string()), None);
             ExitStatus::Failed
         }
     }
@@ -95,7 +96,8 @@ impl Master {
         title::set(name, title::Role::Master, settings.title());
         let listeners = std::mem::take(&mut plan.listeners);
         let resources = Resources::new(listeners, plan.predecessor.as_mut())?;
-        if let Some(predecessor) = &plan.predecessor {
+        if let Some(predecessor) = &mut plan.predecessor {
+            plan.owned_files.append(&mut predecessor.owned_files);
             predecessor.begin()?;
         }
         let mut jitter = Jitter::new();
@@ -171,7 +173,10 @@ impl Master {
         let begins = self.announcer.update(&self.arbiter, requests, &mut self.plan.owned_files);
         if let Some(predecessor) = self.plan.predecessor.as_mut().filter(|_| begins) {
             predecessor.take_over();
+            let listen = &self.plan.spec.settings.options.listen;
+            self.resources.configure_inherited(listen, &self.plan.owned_files);
         }
+        self.tidy_after_predecessor();
     }
 
     fn start_due_molds(&mut self, events: &mut VecDeque<Event>) {

@@ -61,8 +61,8 @@ impl Master {
         let spec = match spec {
             Ok(spec) => spec,
             Err(failure) => {
-                let cause = failure.cause.as_deref().unwrap_or_default();
-                error!(cause, "not reloaded: {}; the running workers keep serving", failure.message);
+                let (cause, hint) = (failure.cause.as_deref(), failure.hint.as_deref());
+                error!(cause, hint, "not reloaded: {}; the running workers keep serving", failure.message);
                 if !self.arbiter.is_reloading() {
                     self.announcer.reload_ended(&self.arbiter);
                 }

@@ -58,6 +58,8 @@ pub enum OnReload {
     Workers,
     /// Nothing: it takes effect with an upgrade or a start.
     Kept,
+    /// Nothing, and an upgrade does not apply it either.
+    Start,
 }
 
 /// Which values an option takes.

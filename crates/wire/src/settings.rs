@@ -2,7 +2,7 @@
 
 use hostler_settings::Settings;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 /// All that a worker needs to know. Below the command line nothing reads argv or the environment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -54,4 +54,13 @@ pub enum ListenerInfo {
     Tcp(std::net::SocketAddr),
     /// A Unix socket and its path.
     Unix(PathBuf),
+}
+
+impl fmt::Display for ListenerInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }

@@ -8,6 +8,9 @@ use std::{
     process::Command,
 };
 
+/// As systemd passes one socket.
+const PASSED: [&str; 4] = ["sh", "-c", "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"", "sh"];
+
 #[test]
 fn a_port_in_use_is_refused() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -88,7 +91,7 @@ fn a_socket_of_systemd_is_served_and_not_inherited() {
     let address = listener.local_addr().unwrap();
     let server = Server::app("supervised:app")
         .option("workers", 1)
-        .wrapped(&["sh", "-c", "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"", "sh"])
+        .wrapped(&PASSED)
         .descriptor(listener.try_clone().unwrap())
         .start();
     assert_eq!(server.address, Some(address));
@@ -101,12 +104,46 @@ fn a_socket_of_systemd_is_served_and_not_inherited() {
 }
 
 #[test]
+fn a_socket_of_systemd_is_served_although_the_file_has_empty_addresses() {
+    for empty in ["bind = []\n", "uds = ''\n"] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let file = directory("empty-addresses").join("config");
+        fs::write(&file, empty).unwrap();
+        let app = Server::app("supervised:app").option("workers", 1).option("config", file.display());
+        let server = app.wrapped(&PASSED).descriptor(listener.try_clone().unwrap()).start();
+        assert_eq!(server.address, listener.local_addr().ok(), "{empty}");
+        server.stop();
+    }
+}
+
+#[test]
+fn a_socket_of_systemd_that_is_not_served_is_logged() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let app = Server::app("supervised:app").option("workers", 1).option("port", 0);
+    let server = app.wrapped(&PASSED).descriptor(listener.try_clone().unwrap()).start();
+    let told = "passed sockets are not listened on: other addresses are configured sockets=\"fd://3\"";
+    assert!(server.log().contains(told), "{}", server.log());
+    assert_ne!(server.address, listener.local_addr().ok());
+    server.stop();
+}
+
+#[test]
+fn an_address_that_is_given_twice_is_refused_as_such() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let socket = directory("twice").join("s.sock");
+    for address in [free.to_string(), format!("unix:{}", socket.display())] {
+        let app = Server::app("supervised:app").option("bind", &address);
+        let (code, log) = app.option("bind", &address).fail();
+        assert_eq!(code, Some(1), "{log}");
+        assert!(log.contains("hint: this address is given twice"), "{log}");
+        assert!(!socket.exists());
+    }
+}
+
+#[test]
 fn a_descriptor_that_is_no_socket_is_refused() {
     let file = fs::File::open("/dev/null").unwrap();
-    let (code, log) = Server::app("supervised:app")
-        .wrapped(&["sh", "-c", "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"", "sh"])
-        .descriptor(file)
-        .fail();
+    let (code, log) = Server::app("supervised:app").wrapped(&PASSED).descriptor(file).fail();
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("cannot listen on fd://3") && log.contains("not a socket"), "{log}");
 }

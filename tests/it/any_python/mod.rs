@@ -11,6 +11,7 @@ mod documents;
 mod handover;
 mod heartbeat;
 mod http;
+mod inherited_signals;
 mod listeners;
 mod logs;
 mod master;

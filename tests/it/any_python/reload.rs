@@ -201,3 +201,23 @@ fn a_reload_into_another_version_of_hostler_fails_and_tells_what_to_do() {
     assert_eq!(server.connect().get("/pid").status, 200);
     server.stop();
 }
+
+#[test]
+fn a_reload_tells_what_a_start_tells_of_its_options() {
+    let file = directory("told-at-reload").join("config");
+    fs::write(&file, "").unwrap();
+    let app = Server::app("supervised:app").option("workers", 1).option("port", 0);
+    let server = app.option("config", file.display()).start();
+    fs::write(&file, "access-log = true\nloop = 'rloop'\n").unwrap();
+    server.signal(Signal::SIGHUP);
+    server.wait_for("not yet in effect: --access-log", 1);
+    server.wait_for("hostler's own event loop is used instead", 1);
+    server.wait_for(" reloaded", 1);
+    fs::write(&file, "worker = 2\n").unwrap();
+    server.signal(Signal::SIGHUP);
+    server.wait_for("not reloaded: ", 1);
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains("not reloaded: ")).unwrap();
+    assert!(line.contains("did you mean") && line.contains("workers"), "{line}");
+    server.stop();
+}

@@ -27,7 +27,7 @@ settings! {
         pub backlog: u16,
         /// shared: one queue of connections for all workers, from which the least busy takes; per-worker: one queue for
         /// each worker (SO_REUSEPORT), filled by the kernel without regard to load, from which siblings help out.
-        #[option("accept", default = Accept::Shared, reload(OnReload::Kept))]
+        #[option("accept", default = Accept::Shared, reload(OnReload::Start))]
         pub accept: Accept,
     }
 }

@@ -1,9 +1,16 @@
 //! Files that a server creates in shared directories, and removes: only if they are still the ones it created.
 
+use nix::{
+    fcntl::{OFlag, open},
+    sys::stat::Mode,
+};
 use std::{
     fs::{self, File, Metadata},
     io,
-    os::unix::fs::MetadataExt,
+    os::{
+        fd::AsRawFd,
+        unix::fs::{MetadataExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -76,6 +83,21 @@ impl OwnFile {
     #[must_use]
     pub fn inode(&self) -> Inode {
         self.inode
+    }
+
+    /// Changes its mode, unless it was replaced by another file.
+    ///
+    /// # Errors
+    /// The kernel's (open(2), chmod(2)).
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = File::from(open(&self.path, flags, Mode::empty())?);
+        if Inode::from(&file.metadata()?) != self.inode {
+            return Ok(());
+        }
+        // By the descriptor: the name may be given to another file meanwhile, and fchmod(2) takes no socket.
+        let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
+        fs::set_permissions(opened, fs::Permissions::from_mode(mode))
     }
 
     /// Removes it, unless it was replaced by another file; whether it was removed.

@@ -13,12 +13,19 @@ use std::{
     io,
     os::fd::OwnedFd,
     path::Path,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 use target::Target;
-use tracing::Level;
+use tracing::{Level, Subscriber, level_filters::LevelFilter};
+use tracing_subscriber::fmt::{
+    SubscriberBuilder,
+    format::{DefaultFields, Format},
+};
 
 static SINK: Sink = Sink::new();
+/// Whether lines are JSON objects.
+static JSON: AtomicBool = AtomicBool::new(false);
 
 /// How long the message of a server that cannot start waits for its reader.
 const FATAL_LIMIT: Duration = Duration::from_secs(1);
@@ -50,6 +57,7 @@ pub fn open(destination: Destination<'_>) -> io::Result<()> {
 
 /// Starts logging in this process. A second call, after a fork, has no effect.
 pub fn init(settings: &Log) {
+    JSON.store(settings.format == LogFormat::Json, Relaxed);
     if !settings.enabled {
         return;
     }
@@ -59,17 +67,24 @@ pub fn init(settings: &Log) {
         LogLevel::Warning => Level::WARN,
         LogLevel::Error | LogLevel::Critical => Level::ERROR,
     };
-    let lines = tracing_subscriber::fmt()
-        .with_writer(|| LineWriter)
+    let _ = match settings.format {
+        LogFormat::Text => tracing::subscriber::set_global_default(lines(level).finish()),
+        LogFormat::Json => tracing::subscriber::set_global_default(json_lines(level)),
+    };
+}
+
+fn lines(level: Level) -> SubscriberBuilder<DefaultFields, Format, LevelFilter, fn() -> LineWriter> {
+    tracing_subscriber::fmt()
+        .with_writer((|| LineWriter) as fn() -> LineWriter)
         // It would print its own errors, and panic if that fails.
         .log_internal_errors(false)
         .with_max_level(level)
         .with_ansi(false)
-        .with_target(false);
-    let _ = match settings.format {
-        LogFormat::Text => tracing::subscriber::set_global_default(lines.finish()),
-        LogFormat::Json => tracing::subscriber::set_global_default(lines.json().flatten_event(true).finish()),
-    };
+        .with_target(false)
+}
+
+fn json_lines(level: Level) -> impl Subscriber + Send + Sync {
+    lines(level).json().flatten_event(true).finish()
 }
 
 /// Logs panics; Rust's own message would block on standard error.
@@ -112,15 +127,20 @@ pub fn write_text(text: &str) {
     SINK.write(text.as_bytes());
 }
 
-/// Writes why the server cannot start, whatever the log settings are. Waits for the reader for a second at most.
-pub fn write_last_words(text: &str) {
+/// Writes why the server cannot start, whatever the log settings are: as text, or, where lines are JSON objects, by logging
+/// an event. Waits for the reader for a second at most.
+pub fn write_last_words(text: &str, event: impl Fn()) {
+    let write = || match JSON.load(Relaxed) {
+        true => tracing::subscriber::with_default(json_lines(Level::ERROR), &event),
+        false => write_text(text),
+    };
     let limit = Instant::now() + FATAL_LIMIT;
     let before = SINK.take_lost();
-    SINK.write(text.as_bytes());
+    write();
     while SINK.has_lost() && Instant::now() < limit {
         std::thread::sleep(Duration::from_millis(10));
         SINK.put_lost(0);
-        SINK.write(text.as_bytes());
+        write();
     }
     SINK.put_lost(before);
 }

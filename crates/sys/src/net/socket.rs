@@ -136,6 +136,14 @@ pub fn adopt(descriptor: RawFd, backlog: i32) -> io::Result<(OwnedFd, ListenerIn
     Ok((socket.into(), address))
 }
 
+/// Changes how many connections may wait to be accepted from a listening socket.
+///
+/// # Errors
+/// The kernel's (listen(2)).
+pub fn set_backlog(listener: &OwnedFd, backlog: i32) -> io::Result<()> {
+    socket2::SockRef::from(listener).listen(backlog)
+}
+
 /// The address that a listening socket is bound to.
 ///
 /// # Errors

@@ -32,12 +32,12 @@ impl From<User> for Account {
 /// Finds a user by name or number.
 ///
 /// # Errors
-/// `NotFound`, or the system's.
+/// `NotFound`, `InvalidInput` for a number that no user can have, or the system's.
 pub fn find_user(text: &str) -> io::Result<Account> {
     if let Some(user) = User::from_name(text)? {
         return Ok(user.into());
     }
-    let number: u32 = text.parse().map_err(|_| io::ErrorKind::NotFound)?;
+    let number = number(text)?;
     // A number need not have a name: containers run as any.
     let nameless = Account { user: number, group: number, name: String::new(), home: None };
     Ok(User::from_uid(Uid::from_raw(number))?.map_or(nameless, Account::from))
@@ -46,12 +46,21 @@ pub fn find_user(text: &str) -> io::Result<Account> {
 /// Finds a group by name or number.
 ///
 /// # Errors
-/// `NotFound`, or the system's.
+/// As [`find_user`].
 pub fn find_group(text: &str) -> io::Result<u32> {
     if let Some(group) = Group::from_name(text)? {
         return Ok(group.gid.as_raw());
     }
-    Ok(text.parse().map_err(|_| io::ErrorKind::NotFound)?)
+    number(text)
+}
+
+/// The number of a user or a group. The greatest is −1, which means "unchanged" to the kernel (setresuid(2)).
+fn number(text: &str) -> io::Result<u32> {
+    match text.parse() {
+        Ok(u32::MAX) => Err(io::ErrorKind::InvalidInput.into()),
+        Ok(number) => Ok(number),
+        Err(_) => Err(io::ErrorKind::NotFound.into()),
+    }
 }
 
 /// Whether this process may change its user.
@@ -147,6 +156,7 @@ fn groups_of(user: &str, group: u32) -> io::Result<Vec<Gid>> {
 mod tests {
     use super::{find_group, find_user, groups_of};
     use nix::unistd::Gid;
+    use std::io::ErrorKind;
 
     #[test]
     fn users_are_found_by_name_and_number_and_numbers_need_no_name() {
@@ -155,8 +165,11 @@ mod tests {
         assert_eq!(find_user("0").unwrap(), root);
         let nameless = find_user("4000000").unwrap();
         assert_eq!((nameless.group, nameless.home), (4_000_000, None));
-        assert!(find_user("no such user").is_err());
+        assert_eq!(find_user("no such user").unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(find_group("root").unwrap(), 0);
+        for unchanged in [find_user("4294967295").map(drop), find_group("4294967295").map(drop)] {
+            assert_eq!(unchanged.unwrap_err().kind(), ErrorKind::InvalidInput);
+        }
     }
 
     #[test]

@@ -58,10 +58,23 @@ pub fn not_ignored(command: &mut Command) {
     unsafe { command.pre_exec(hook) };
 }
 
-/// For the master: the file size limit and closed pipes are errors to be handled.
+/// For a program before it does anything else: nothing of what the process that started it had ignored or blocked. With
+/// SIGCHLD ignored it could not wait for the programs that it starts. SIGHUP stays ignored, as nohup(1) means it, until it
+/// has a handler.
+pub fn for_program() {
+    let hangup_ignored = action(libc::SIGHUP) == Some(libc::SIG_IGN);
+    crate::signal::default_actions();
+    if hangup_ignored {
+        crate::signal::ignore(libc::SIGHUP);
+    }
+    unblock();
+}
+
+/// For the master: the file size limit and closed pipes are errors to be handled, and no signal is blocked. Handlers stay.
 pub fn for_master() {
     crate::signal::ignore(libc::SIGPIPE);
     crate::signal::ignore(libc::SIGXFSZ);
+    unblock();
 }
 
 fn unblock() {
@@ -79,11 +92,16 @@ fn set_no_effect(signal: libc::c_int) {
 
 /// Whether a signal has the handler that does nothing.
 fn has_no_effect(signal: libc::c_int) -> bool {
+    action(signal) == Some(nothing as *const () as usize)
+}
+
+/// The address of a signal's handler, or what stands for the default action and for none.
+fn action(signal: libc::c_int) -> Option<usize> {
     // SAFETY: all zeroes is a valid sigaction.
     let mut action: libc::sigaction = unsafe { mem::zeroed() };
     // SAFETY: the pointer is to a live value; nothing is changed.
     let asked = unsafe { libc::sigaction(signal, ptr::null(), &raw mut action) };
-    asked == 0 && action.sa_sigaction == nothing as *const () as usize
+    (asked == 0).then_some(action.sa_sigaction)
 }
 
 extern "C" fn nothing(signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {

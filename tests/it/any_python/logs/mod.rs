@@ -2,6 +2,7 @@
 //! terminal hold up neither a stop, nor a reload, nor the replacement of a dead worker.
 
 mod files;
+mod json;
 mod standard_error;
 
 use hostler_testkit::{Builder, Server, get_unix, wait_until};

@@ -1,5 +1,6 @@
 //! Upgrades (SIGUSR2): another server takes the sockets over.
 
+mod addresses;
 mod crashes;
 mod stops;
 
