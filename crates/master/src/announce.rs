@@ -30,9 +30,11 @@ enum State {
     Serving,
 }
 
-/// How many HTTP workers serve, and how many there are to be.
+/// How many HTTP workers serve, and how many there are to be. Those that a reload replaces serve on for a while; they count
+/// only where their successors do not serve yet.
 fn workers(arbiter: &Arbiter) -> (usize, usize) {
-    (arbiter.serving(GroupId::HTTP), usize::from(arbiter.slots(GroupId::HTTP)))
+    let slots = usize::from(arbiter.slots(GroupId::HTTP));
+    (arbiter.serving(GroupId::HTTP).min(slots), slots)
 }
 
 impl Announcer {

@@ -126,6 +126,8 @@ impl Master {
     fn serve(&mut self) -> ExitStatus {
         loop {
             if let Some(status) = self.turn() {
+                // A stop without workers is over in the turn in which it began.
+                self.announce();
                 return status;
             }
         }

@@ -76,6 +76,8 @@ fn users_groups_and_masks_that_do_not_exist_are_refused() {
     for (option, value, text) in [
         ("user", "nobody-of-that-name", "there is no such user"),
         ("group", "nobody-of-that-name", "there is no such group"),
+        ("user", "4294967295", "this number stands for no user"),
+        ("group", "4294967295", "this number stands for no group"),
         ("umask", "999", "octal"),
     ] {
         let (code, log) = Server::app("supervised:app").option(option, value).fail();
@@ -153,4 +155,13 @@ fn output_to_a_closed_pipe_is_no_error() {
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "whole\n");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = Command::new(hostler()).arg("--print-sample").stdout(full).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("cannot write to standard output") && text.contains("No space left"), "{text}");
 }

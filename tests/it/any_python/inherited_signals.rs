@@ -1,6 +1,6 @@
 //! A server whose parent ignores or blocks signals, as shells, other supervisors and programs of any language do.
 
-use hostler_testkit::{Server, python};
+use hostler_testkit::{Server, python, root};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -34,4 +34,15 @@ fn signals_that_the_parent_ignores_or_blocks_are_heard() {
         kill(Pid::from_raw(successor), Signal::SIGTERM).unwrap();
         server.wait_empty();
     }
+}
+
+#[test]
+fn a_native_service_hears_signals_that_its_parent_blocks() {
+    let parent = parent("signal.pthread_sigmask(signal.SIG_BLOCK, all)");
+    let parent: Vec<&str> = parent.iter().map(String::as_str).collect();
+    let program = root().join("target/release/axum-hello");
+    let server = Server::program(program).wrapped(&parent).start();
+    kill(Pid::from_raw(server.workers()[0]), Signal::SIGKILL).unwrap();
+    server.wait_for("worker ready", 3);
+    server.stop();
 }

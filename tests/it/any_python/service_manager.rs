@@ -24,7 +24,8 @@ fn systemd_is_notified_of_readiness_reload_health_and_stop() {
     server.signal(Signal::SIGHUP);
     let said = receive(&manager, "RELOADING=1");
     assert!(said.contains("MONOTONIC_USEC="), "{said}");
-    receive(&manager, "READY=1");
+    let said = receive(&manager, "READY=1");
+    assert!(!said.contains("3 of 2") && !said.contains("4 of 2"), "{said}");
     server.signal(Signal::SIGUSR2);
     receive(&manager, "MAINPID=");
     let mut server = server;
@@ -39,6 +40,19 @@ fn systemd_is_notified_of_readiness_reload_health_and_stop() {
     kill(Pid::from_raw(successor), Signal::SIGTERM).unwrap();
     receive(&manager, "STOPPING=1");
     server.wait_empty();
+}
+
+#[test]
+fn a_stop_without_workers_is_notified() {
+    let path = directory("no-workers").join("notify.sock");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    let app = Server::app("supervised:app").option("workers", 1);
+    let server = app.env("NOTIFY_SOCKET", path.to_str().unwrap()).start();
+    receive(&manager, "READY=1");
+    server.signal(Signal::SIGWINCH);
+    server.wait_for("worker exited", 1);
+    server.stop();
+    receive(&manager, "STOPPING=1");
 }
 
 #[test]
