@@ -1,6 +1,7 @@
 """Attributes that are no applications, and applications of unusual kinds."""
 
 import asyncio
+import logging
 import types
 
 number = 5
@@ -76,3 +77,14 @@ def generator(scope, receive, send):
 
 def synchronous(scope, receive, send):
     return None
+
+
+async def failing_late(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        raise RuntimeError("the database does not close")
+    logging.getLogger("shop").warning("sold out")
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"served"})

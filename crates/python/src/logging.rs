@@ -1,6 +1,7 @@
 //! Errors of applications, in the form that Python users know.
 
 use pyo3::prelude::*;
+use tracing::Level;
 
 /// Logs an exception of the application with its traceback.
 pub(crate) fn application_error(py: Python<'_>, what: &str, error: &PyErr) {
@@ -34,8 +35,14 @@ pub(crate) fn traceback(py: Python<'_>, error: &PyErr) -> String {
     format().unwrap_or_else(|_| error.to_string())
 }
 
-/// Writes a line that Python's logging has formatted to the server's log.
+/// Writes a record that Python's logging has formatted to the server's log. `level` is one of Python's numbers.
 #[pyfunction]
-pub(crate) fn write_log(text: &str) {
-    hostler_sys::logging::write_text(text);
+pub(crate) fn write_log(level: i64, logger: &str, text: &str) {
+    let level = match level {
+        40.. => Level::ERROR,
+        30.. => Level::WARN,
+        20.. => Level::INFO,
+        _ => Level::DEBUG,
+    };
+    hostler_sys::logging::write_record(level, logger, text);
 }

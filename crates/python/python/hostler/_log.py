@@ -1,7 +1,7 @@
 """Logging of the server's Python half, and of applications that do not configure it, without blocking.
 
 Python's handler of last resort writes to `sys.stderr`, and a write to a full pipe blocks. This one writes to the
-server's log, in Python's format. An application that configures logging or replaces `sys.stderr` gets what it
+server's log: in Python's format, or as the JSON lines that the server writes. An application that configures logging or replaces `sys.stderr` gets what it
 configured.
 """
 
@@ -21,7 +21,7 @@ class _Handler(logging.Handler):
         if sys.stderr is not self._stderr:
             return self._replaced.handle(record)
         try:
-            write_log(self.format(record) + "\n")
+            write_log(record.levelno, record.name, self.format(record))
         except Exception:
             # There is no other place to report this.
             pass

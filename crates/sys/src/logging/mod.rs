@@ -122,8 +122,20 @@ pub fn descriptor() -> Option<OwnedFd> {
     SINK.copy()
 }
 
-/// Writes a text that is formatted already, as one entry, even if it has several lines.
-pub fn write_text(text: &str) {
+/// Writes a record of another logger, which has formatted it, as one entry, even if it has several lines.
+pub fn write_record(level: Level, logger: &str, text: &str) {
+    if !JSON.load(Relaxed) {
+        return write_text(&format!("{text}\n"));
+    }
+    match level {
+        Level::ERROR => tracing::error!(logger, "{text}"),
+        Level::WARN => tracing::warn!(logger, "{text}"),
+        Level::INFO => tracing::info!(logger, "{text}"),
+        _ => tracing::debug!(logger, "{text}"),
+    }
+}
+
+fn write_text(text: &str) {
     SINK.write(text.as_bytes());
 }
 
