@@ -20,7 +20,20 @@ def plan(path, query):
         return pattern(int(asked["n"])), int(asked.get("pieces", 1))
     if path == "/block":
         time.sleep(float(asked["s"]))
+    if path == "/await":
+        return wait_for(asked["file"]), 1
     return {"/pid": str(os.getpid()).encode()}.get(path, path.encode()), 1
+
+
+def wait_for(file):
+    """Blocks the thread until there is the file."""
+    os.write(2, f"awaits {file}\n".encode())
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        time.sleep(0.005)
+        if os.path.exists(file):
+            return b"found"
+    return b"not found"
 
 
 def split(body, pieces):

@@ -1,7 +1,11 @@
 //! What the tests of several files need and what knows the applications of `tests/apps`. What knows the server itself, its
 //! processes and its log is the crate `hostler_testkit`.
 
-use hostler_testkit::{Builder, Load, Outcome, Server, directory, hostler, python, root};
+use hostler_testkit::{Builder, Conn, Load, Outcome, Server, directory, hostler, python, root};
+use nix::{
+    libc,
+    sys::socket::{setsockopt, sockopt},
+};
 use std::{
     fs,
     io::Write,
@@ -111,6 +115,12 @@ pub(crate) fn connections(interface: &str) -> Builder {
 
 pub(crate) fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: t\r\n\r\n")
+}
+
+/// Closes with a reset.
+pub(crate) fn reset(conn: Conn) {
+    let stream = conn.into_stream();
+    setsockopt(&stream, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 }).unwrap();
 }
 
 /// Whether these are the bytes that `/bytes` answers with.

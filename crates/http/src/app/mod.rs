@@ -20,7 +20,7 @@ pub trait App: 'static {
     /// A connection was accepted, and any handshake is done.
     fn connect(&self, info: ConnectionInfo, link: Link) -> Self::Connection;
 
-    /// Handles one request of a connection.
+    /// Handles one request of a connection. The work begins when the future is polled, which may be later.
     fn call(&self, connection: &Rc<Self::Connection>, request: Request<RequestBody>) -> Self::ResponseFuture;
 
     /// The response took too long and is dropped after this: the handler should stop.

@@ -5,6 +5,7 @@
 use super::{
     state::{ConnState, Event, WaitsFor},
     table::StateId,
+    turn::PollTime,
 };
 use crate::{
     connections::{Connections, Phase},
@@ -15,7 +16,10 @@ use crate::{
         record::RequestRecord,
     },
 };
-use hostler_sys::stream::Disconnect;
+use hostler_sys::{
+    clock,
+    stream::{Disconnect, disconnects},
+};
 use std::{
     cell::{Cell, RefCell},
     os::fd::RawFd,
@@ -38,6 +42,8 @@ pub(crate) struct ConnectionHandle {
     pub(crate) body: Arc<BodyReport>,
     /// The last request, in flight until the kernel has its response.
     request: RefCell<Option<RequestRecord>>,
+    /// How long requests have kept the loop in this poll of the task.
+    pub(crate) poll_time: PollTime,
     /// Earlier requests whose responses the kernel does not have yet.
     unsent: RefCell<Vec<RequestRecord>>,
     disconnect: Cell<Option<Disconnect>>,
@@ -78,6 +84,7 @@ impl ConnectionHandle {
             framing: RefCell::default(),
             body: Arc::default(),
             request: RefCell::default(),
+            poll_time: PollTime::default(),
             unsent: RefCell::default(),
             disconnect: Cell::default(),
             blocked: Cell::default(),
@@ -152,11 +159,24 @@ impl ConnectionHandle {
         }
     }
 
-    /// A request is in flight from now on.
-    pub(crate) fn begin(&self, request: RequestRecord) {
+    /// A request is in flight from now on. Whether the loop is to turn before its application is called.
+    pub(crate) fn begin(&self, request: RequestRecord) -> bool {
+        let waits = self.poll_time.is_used_up(request.began_nanos);
         if let Some(unsent) = self.request.replace(Some(request)) {
             self.unsent.borrow_mut().push(unsent);
         }
+        waits
+    }
+
+    /// The loop has turned before the request's application is called. Whether the client is still there: it may have
+    /// pipelined many requests and left, and each of them may take long.
+    pub(crate) fn has_turned(&self) -> bool {
+        self.poll_time.is_used_up(clock::now());
+        let broken = disconnects(&[self.descriptor]) == [Some(Disconnect::Broken)];
+        if broken {
+            self.disconnected(Disconnect::Broken);
+        }
+        !broken
     }
 
     /// The response to the request begins with this status.

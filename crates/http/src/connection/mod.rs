@@ -4,7 +4,7 @@
 //! protocol have it ([`upgrade`]), and closes it ([`closing`]). The state is kept by [`state`], a pure state machine
 //! ([`table`] is its form in one byte); what the socket, hyper and the request's body report goes through
 //! [`handle::ConnectionHandle`]. [`service`] is what hyper calls for each request, and [`response`] what it is given.
-//! [`disconnect`] finds out that clients disconnect.
+//! [`disconnect`] finds out that clients disconnect. [`turn`] has the loop turn between pipelined requests that are slow.
 
 mod closing;
 mod disconnect;
@@ -16,6 +16,7 @@ mod service;
 mod state;
 mod table;
 mod task;
+mod turn;
 pub(crate) mod upgrade;
 
 pub(crate) use disconnect::DisconnectWatcher;

@@ -28,10 +28,11 @@ use hyper::{
 use std::{
     future::Future,
     net::SocketAddr,
-    pin::Pin,
+    pin::{Pin, pin},
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
+use tokio::task::yield_now;
 use tracing::warn;
 
 /// A time limit that was exceeded: the response, and the log line.
@@ -89,7 +90,7 @@ impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {
             return ResponseFuture(Stage::Refused(refusal, Some(exchange)));
         }
         let server = &self.server;
-        self.handle.begin(server.load.begin(request.method(), request.uri(), self.peer));
+        let waits_for_turn = self.handle.begin(server.load.begin(request.method(), request.uri(), self.peer));
         let timer = server.request_timeout.map(|limit| {
             let timer = Timer::new(limit);
             request.extensions_mut().insert(timer.deadline());
@@ -100,6 +101,7 @@ impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {
             response: server.app.call(&self.connection, request),
             timer,
             exchange: Some(exchange),
+            waits_for_turn,
         }))
     }
 }
@@ -119,6 +121,8 @@ struct Called<A: App> {
     timer: Option<Timer>,
     /// Until there is a response.
     exchange: Option<ExchangeGuard>,
+    /// The loop is to turn before the application is called.
+    waits_for_turn: bool,
 }
 
 impl<A: App<Body: Unpin>> Future for ResponseFuture<A> {
@@ -136,6 +140,9 @@ impl<A: App<Body: Unpin>> Future for ResponseFuture<A> {
 
 impl<A: App<Body: Unpin>> Called<A> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<HttpResponse<A>, Aborted>> {
+        if self.waits_for_turn {
+            ready!(self.poll_turn(cx));
+        }
         match Pin::new(&mut self.response).poll(cx) {
             Poll::Ready(response) => Poll::Ready(self.responded(response)),
             Poll::Pending if self.is_body_overdue() => Poll::Ready(Ok(self.expire(&BODY_TIMEOUT))),
@@ -144,6 +151,27 @@ impl<A: App<Body: Unpin>> Called<A> {
             }
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// Ready once the loop has turned, if the client is still there; otherwise the connection's task ends.
+    #[cold]
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(exchange) = &self.exchange else { return Poll::Ready(()) };
+        if exchange.handle().poll_time.is_running() {
+            // The first poll registers the task with the runtime, which wakes it when it has polled sockets and timers;
+            // being woken by another task would do no harm.
+            return pin!(yield_now()).poll(cx);
+        }
+        if !exchange.handle().has_turned() {
+            return Poll::Pending;
+        }
+        self.waits_for_turn = false;
+        if let Some(timer) = &self.timer {
+            timer.restart();
+        }
+        // The application may block this thread, as in `Load::begin`.
+        hostler_sys::attendant::wake();
+        Poll::Ready(())
     }
 
     fn is_body_overdue(&self) -> bool {

@@ -168,6 +168,7 @@ where
         let SocketOwner::Http(connection) = &mut self.owner else { return Poll::Ready(()) };
         let handle = &self.service.handle;
         handle.sync_body();
+        handle.poll_time.restart();
         let awaits_hyper = handle.id().awaits_hyper();
         let Poll::Ready(ended) = connection.poll(cx) else {
             // hyper knew that the body was abandoned, and has nothing left to write: it would have ended the connection.

@@ -51,6 +51,11 @@ impl Timer {
         Self { sleep: Box::pin(sleep_until(deadline.due())), deadline }
     }
 
+    /// Gives the application, which was not called yet, its time from now on.
+    pub(crate) fn restart(&self) {
+        self.deadline.extend(Duration::from_millis(self.deadline.due_ms.load(Relaxed)));
+    }
+
     pub(crate) fn deadline(&self) -> Deadline {
         self.deadline.clone()
     }

@@ -9,7 +9,7 @@ pub(crate) struct RequestRecord {
     /// Where the page shows it, if there was room.
     slot: Option<usize>,
     /// On the monotonic clock.
-    began_nanos: u64,
+    pub(crate) began_nanos: u64,
     /// The status of the response; 0 until there is one.
     pub(crate) status: u16,
 }

@@ -8,11 +8,8 @@ mod pieces;
 mod slow_clients;
 mod threads;
 
+use crate::support::reset;
 use hostler_testkit::{Builder, Conn, Server};
-use nix::{
-    libc,
-    sys::socket::{setsockopt, sockopt},
-};
 use std::{fs, path::PathBuf};
 use tempfile::TempDir;
 
@@ -84,10 +81,4 @@ fn read_until(conn: &mut Conn, text: &str) {
 fn wait_for_state(server: &Server, what: &str, value: &str) {
     let has_value = || server.connect().get(&format!("/state?{what}")).text() == value;
     server.wait_until(&format!("{value} {what}"), has_value);
-}
-
-/// Closes with a reset.
-fn reset(conn: Conn) {
-    let stream = conn.into_stream();
-    setsockopt(&stream, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 }).unwrap();
 }
