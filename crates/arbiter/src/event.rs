@@ -31,6 +31,8 @@ pub enum Event {
     Beat(WorkerId),
     /// The worker reached one of its limits.
     Recycle(WorkerId, RecycleReason),
+    /// The server stops, and the worker has accepted what waited: it accepts only if it is told to.
+    AcceptsNoMore(WorkerId),
     /// The worker's process ended.
     Exited(WorkerId),
     /// Whether memory allows a worker and its successor at the same time.
@@ -120,6 +122,13 @@ pub enum Action {
     TookBack,
     /// The processes of this slot are in a crash loop; the next attempt is made after this wait.
     CrashLoop(SlotId, Duration),
+    /// No worker accepts any more: have the kernel take no new connections, unless the sockets are another server's, too. What
+    /// waits can still be accepted.
+    RefuseConnections,
+    /// Tell the worker to accept what waits, for the last time.
+    AcceptLast(WorkerId),
+    /// Nothing waits any more: end the listening sockets, unless they are another server's, too.
+    EndListening,
     /// No process is left: exit with this status.
     Exit(ExitStatus),
 }

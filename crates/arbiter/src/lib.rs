@@ -79,6 +79,15 @@ enum Phase {
     Over,
 }
 
+/// What becomes of the listening sockets when the server stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listening {
+    Open,
+    /// They take no new connections; what waits is accepted.
+    Refusing,
+    Ended,
+}
+
 /// The state of the fleet.
 #[derive(Clone, Debug)]
 pub struct Arbiter {
@@ -95,6 +104,7 @@ pub struct Arbiter {
     successor: Option<Successor>,
     headroom: bool,
     phase: Phase,
+    listening: Listening,
     ever_served: bool,
     /// As PID 1 it cannot exit before the server that took over: the kernel would kill all processes of the namespace.
     is_pid1: bool,
@@ -115,6 +125,7 @@ impl Arbiter {
             successor: None,
             headroom: true,
             phase: Phase::Running,
+            listening: Listening::Open,
             ever_served: false,
             is_pid1: false,
         }
@@ -203,6 +214,7 @@ impl Arbiter {
             Event::Reload(generation, groups) => self.begin_reload(generation, groups, now, actions),
             Event::ReloadFailed(generation) => self.abandon_reload(generation, now, actions),
             Event::Spawned(id) => self.spawned(id, now, actions),
+            Event::AcceptsNoMore(id) => self.accepts_no_more(id),
             Event::SpawnFailed(id) | Event::Exited(id) => self.exited(id, now, actions),
             Event::Ready(id) => self.ready(id, now),
             Event::BootFailed(id, status) => self.boot_failed(id, status, now, actions),

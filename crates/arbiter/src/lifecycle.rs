@@ -30,7 +30,8 @@ impl Arbiter {
         // What the master makes itself it has made or not at once.
         let give_up_at = (group.launch == Launch::Mold).then_some(now + SPAWN_LIMIT);
         let state = State::Spawning { give_up_at };
-        self.workers.insert(id, Worker { slot, generation, group, state, dismissed: false });
+        self.workers
+            .insert(id, Worker { slot, generation, group, state, dismissed: false, accepts_no_more: false });
         actions.push(Action::Spawn(id, slot, generation));
     }
 

@@ -47,6 +47,7 @@ impl Arbiter {
             self.begin_replacements(now, actions);
         }
         self.drain_in_order(now, actions);
+        self.end_listening(actions);
         self.exit_when_empty(actions);
     }
 

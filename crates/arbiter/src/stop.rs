@@ -1,7 +1,7 @@
 //! The end of a process's service, and of the server's.
 
 use crate::{
-    Action, Arbiter, DrainReason, KillCause, OnReload, Phase, Stop, Time,
+    Action, Arbiter, DrainReason, KillCause, Listening, OnReload, Phase, Stop, Time,
     worker::{KILL_MARGIN, QUICK_LIMIT, State, Worker},
 };
 use hostler_wire::{ExitStatus, WorkerId};
@@ -163,6 +163,39 @@ impl Arbiter {
     /// Whether the process exists, or may still be made: not every mold that was asked for one can fork any more.
     fn is_or_will_be(&self, worker: &Worker) -> bool {
         !worker.awaits_mold() || self.can_spawn.contains(&worker.generation)
+    }
+
+    pub(crate) fn accepts_no_more(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.accepts_no_more = true;
+        }
+    }
+
+    /// When the service ends, has the listening sockets ended, in two steps so that no client that has connected is reset: once
+    /// all workers have accepted what waited, new connections are refused; then what came in between is accepted.
+    pub(crate) fn end_listening(&mut self, actions: &mut Vec<Action>) {
+        let Phase::Stopping { quickly, reason: DrainReason::Stop, .. } = self.phase else { return };
+        // A successor has the sockets, too.
+        if self.successor.is_some() || self.listening == Listening::Ended {
+            return;
+        }
+        if self.listening == Listening::Open && !quickly && !self.is_accepted() {
+            self.listening = Listening::Refusing;
+            actions.push(Action::RefuseConnections);
+            for (id, worker) in self.workers.iter_mut().filter(|(_, worker)| worker.accepts_no_more) {
+                worker.accepts_no_more = false;
+                actions.push(Action::AcceptLast(*id));
+            }
+        }
+        if quickly || !self.is_accepted() {
+            self.listening = Listening::Ended;
+            actions.push(Action::EndListening);
+        }
+    }
+
+    /// Whether a worker may accept connections.
+    fn is_accepted(&self) -> bool {
+        self.workers.values().any(Worker::may_accept)
     }
 
     /// The time that all groups, one after another, have to stop.

@@ -1,6 +1,6 @@
 //! A process as the rules see it.
 
-use crate::{Group, Launch, Liveness, Time};
+use crate::{Group, Launch, Liveness, Stop, Time};
 pub(crate) use hostler_wire::timing::KILL_MARGIN;
 use hostler_wire::{Generation, SlotId, WorkerId};
 use std::time::Duration;
@@ -78,6 +78,8 @@ pub(crate) struct Worker {
     pub(crate) state: State,
     /// It was told to exit before its message came that it serves: if it does, it may finish what it accepted.
     pub(crate) dismissed: bool,
+    /// The server stops, and it has accepted what waited.
+    pub(crate) accepts_no_more: bool,
 }
 
 impl Worker {
@@ -101,6 +103,11 @@ impl Worker {
     pub(crate) fn was_told_to_exit(&self) -> bool {
         let (State::Draining { cause, .. } | State::Killed { cause }) = self.state else { return false };
         matches!(cause, KillCause::GracefulTimeout | KillCause::QuickStop)
+    }
+
+    /// May accept connections: it exists, and has not said otherwise.
+    pub(crate) fn may_accept(&self) -> bool {
+        self.group.stop == Stop::Drain && !self.is_spawning() && !self.accepts_no_more
     }
 
     /// Serves or is on the way to it.

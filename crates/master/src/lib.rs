@@ -12,7 +12,7 @@
 //! - One thread, no tokio, no Python: so that `fork` is sound and application code cannot hurt it.
 //! - Nothing blocks except the wait at the top of the loop.
 //! - A worker is forgotten when `waitpid` returned it, never because it was sent a signal.
-//! - Listening sockets stay open here until the end, so no accept queue dies with a worker.
+//! - Listening sockets stay open here, so no accept queue dies with a worker; a stop ends them when all have accepted.
 //!
 //! Not here: accepting connections. If the master dies, workers see their channel close and drain.
 
@@ -82,7 +82,15 @@ pub struct Listening {
     pub sockets: Vec<OwnedFd>,
 }
 
+/// What the addresses of sockets begin with that a service manager passed to the server.
+const PASSED: &str = "fd://";
+
 impl Listening {
+    /// Whether a service manager passed it to the server, and keeps it when that stops.
+    pub(crate) fn is_passed(&self) -> bool {
+        self.spec.starts_with(PASSED)
+    }
+
     /// How workers are told of it.
     #[must_use]
     pub fn settings(&self) -> ListenerSettings {

@@ -1,6 +1,6 @@
 //! What goes out: the arbiter's actions as system calls.
 
-use crate::{companion::Running, molds::GenerationEntry, run::Master, stacks};
+use crate::{companion::Running, molds::GenerationEntry, resources::Resources, run::Master, stacks};
 use hostler_arbiter::{Action, DrainReason, Event, KillCause, RecycleReason};
 use hostler_sys::{board, proc, process};
 use hostler_wire::{ExitStatus, Failure, Generation, GroupId, SlotId, ToWorker, WorkerId};
@@ -44,6 +44,9 @@ impl Master {
             Action::HandedOver => self.handed_over(),
             Action::TookBack => self.took_back(events),
             Action::CrashLoop(slot, wait) => self.report_crash_loop(slot, wait),
+            Action::RefuseConnections => self.end_sockets(Resources::refuse_connections),
+            Action::AcceptLast(id) => self.fleet.tell(id, &ToWorker::AcceptLast),
+            Action::EndListening => self.end_sockets(Resources::end_listening),
             Action::Exit(_) => {}
         }
     }

@@ -1,6 +1,6 @@
 //! The old server, which started this one as its successor: what is inherited from it, and the messages to it.
 
-use crate::{run::Master, upgrade};
+use crate::{PASSED, run::Master, upgrade};
 use hostler_arbiter::Event;
 use hostler_sys::{
     bundle::Bundle,
@@ -71,7 +71,7 @@ impl Predecessor {
 
     /// Its sockets that a service manager had passed to it.
     pub fn take_activated(&mut self) -> Vec<(String, ListenerInfo, Vec<OwnedFd>)> {
-        self.listeners.extract_if(.., |(spec, ..)| spec.starts_with("fd://")).collect()
+        self.listeners.extract_if(.., |(spec, ..)| spec.starts_with(PASSED)).collect()
     }
 
     pub(crate) fn take_handover(&mut self) -> Option<(OwnedFd, OwnedFd)> {

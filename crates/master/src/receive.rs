@@ -202,6 +202,10 @@ impl Master {
                     info!(worker = slot.index, pid, "worker reached its maximum number of requests");
                     events.push_back(Event::Recycle(id, RecycleReason::MaxRequests));
                 }
+                FromWorker::AcceptsNoMore => {
+                    debug!(worker = slot.index, pid, "worker accepts no more");
+                    events.push_back(Event::AcceptsNoMore(id));
+                }
                 FromWorker::Draining => info!(worker = slot.index, pid, "worker draining"),
                 FromWorker::Failed(failure) => self.boot_failed(id, &failure, events),
             }

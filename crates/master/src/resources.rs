@@ -9,7 +9,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
 };
-use tracing::warn;
+use tracing::{debug, warn};
 
 /// What is shared. It is open here until the end, so that no accept queue and no connection on its way dies with a worker.
 pub(crate) struct Resources {
@@ -30,6 +30,24 @@ impl Resources {
             }
         };
         Ok(Self { board: Board::create()?, handover: Some(handover), listeners })
+    }
+
+    /// Has the kernel take no new connections; those that wait can be accepted.
+    pub(crate) fn refuse_connections(&self) {
+        self.each_socket("cannot refuse new connections", socket::refuse_connections);
+    }
+
+    /// Ends listening, although workers and molds may have the sockets open: clients are refused from now on.
+    pub(crate) fn end_listening(&self) {
+        self.each_socket("cannot end a listening socket", socket::end_listening);
+    }
+
+    /// For each listening socket but a service manager's: what waits there is for the server that it starts next.
+    fn each_socket(&self, failure: &str, act: impl Fn(&OwnedFd) -> io::Result<()>) {
+        let own = self.listeners.iter().filter(|listener| !listener.is_passed());
+        for error in own.flat_map(|listener| &listener.sockets).filter_map(|socket| act(socket).err()) {
+            debug!(%error, "{failure}");
+        }
     }
 
     /// Closes them in a process that was forked from the master: it has copies of what its role is given.

@@ -236,8 +236,7 @@ impl Master {
         let mut molds: BTreeSet<i32> = self.molds.pids().collect();
         self.molds = Molds::default();
         self.await_molds(&mut molds);
-        let predecessor_serves = self.plan.predecessor.as_mut().is_some_and(Predecessor::serves);
-        if !self.arbiter.is_replaced() && !predecessor_serves {
+        if self.is_the_service() {
             for file in &self.plan.owned_files {
                 if let Err(error) = file.remove() {
                     warn!(path = %file.path().display(), %error, "cannot remove a file that the server created");
@@ -246,6 +245,18 @@ impl Master {
         }
         let totals = self.fleet.totals();
         info!(requests = totals.requests, errors = totals.statuses[5], "stopped");
+    }
+
+    /// A step to the end of the listening sockets, if they end with this server.
+    pub(crate) fn end_sockets(&mut self, step: impl FnOnce(&Resources)) {
+        if self.is_the_service() {
+            step(&self.resources);
+        }
+    }
+
+    /// Whether no other server goes on with what this one has: its sockets, and its files.
+    fn is_the_service(&mut self) -> bool {
+        !self.arbiter.is_replaced() && !self.plan.predecessor.as_mut().is_some_and(Predecessor::serves)
     }
 
     fn await_molds(&self, molds: &mut BTreeSet<i32>) {

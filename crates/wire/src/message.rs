@@ -73,6 +73,8 @@ pub enum ToWorker {
         /// Other workers keep serving: hand idle connections over to them.
         hand_over: bool,
     },
+    /// The kernel takes no new connections from now on: accept what waits, for the last time.
+    AcceptLast,
     /// Exit at once.
     Quit,
     /// Log to the descriptors that come with the message from now on: standard error, and that for log lines.
@@ -91,8 +93,10 @@ pub enum FromWorker {
     },
     /// It has served its maximum number of requests.
     ReachedRequestLimit,
-    /// It accepts no more and finishes what it has.
+    /// It was told to drain, and finishes what it has.
     Draining,
+    /// The server stops, and this worker has accepted what waited. It accepts once more if it is told to soon.
+    AcceptsNoMore,
     /// It could not boot and exits with the code of this failure.
     Failed(Failure),
 }

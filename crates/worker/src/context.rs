@@ -77,7 +77,7 @@ impl WorkerContext {
                 Ok(Some((ToWorker::Boot, _))) => return true,
                 Ok(Some((ToWorker::ReopenLog, logs))) => hostler_sys::logging::write_to_descriptors(logs),
                 // For workers that serve.
-                Ok(Some((ToWorker::LameDuck, _))) => {}
+                Ok(Some((ToWorker::LameDuck | ToWorker::AcceptLast, _))) => {}
                 Ok(Some((ToWorker::Drain { .. } | ToWorker::Quit, _)) | None) => return false,
                 Err(error) => {
                     tracing::debug!(%error, "cannot read the master's message to boot");

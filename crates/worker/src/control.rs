@@ -21,6 +21,8 @@ pub enum Order {
         /// Idle connections go to other workers; otherwise the server stops.
         hand_over: bool,
     },
+    /// The kernel takes no new connections: accept what waits, for the last time.
+    AcceptLast,
     /// SIGTERM, from somebody else: the same, but whether others serve on is unknown.
     Terminate,
     /// Exit now.
@@ -36,6 +38,7 @@ impl Order {
             Self::LameDuck => "lame duck",
             Self::Drain { hand_over: true } => "drain and hand over idle connections",
             Self::Drain { hand_over: false } => "drain",
+            Self::AcceptLast => "accept for the last time",
             Self::Terminate => "SIGTERM",
             Self::Quit => "exit at once",
             Self::Orphaned => "the master is gone",
@@ -97,6 +100,7 @@ impl Control {
                 // Received before the worker came here.
                 Ok(Some((ToWorker::Boot, _))) => {}
                 Ok(Some((ToWorker::LameDuck, _))) => return Poll::Ready(Order::LameDuck),
+                Ok(Some((ToWorker::AcceptLast, _))) => return Poll::Ready(Order::AcceptLast),
                 Ok(Some((ToWorker::Drain { hand_over }, _))) => {
                     return Poll::Ready(Order::Drain { hand_over });
                 }

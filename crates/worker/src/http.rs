@@ -51,7 +51,14 @@ impl<A: App<Body: Unpin>> Service for HttpService<A> {
         acceptor.start();
         let overdue = acceptor.overdue();
         hostler_sys::attendant::add(OVERDUE, move |_| overdue.send());
-        Ok(Http { acceptor, connections, handover, load, others: watch::Sender::new(Others::Unknown) })
+        Ok(Http {
+            acceptor,
+            connections,
+            handover,
+            load,
+            others: watch::Sender::new(Others::Unknown),
+            last: watch::Sender::new(false),
+        })
     }
 }
 
@@ -74,6 +81,8 @@ pub struct Http<A: App> {
     load: Load,
     /// What they do once this worker drains.
     others: watch::Sender<Others>,
+    /// The kernel takes no new connections.
+    last: watch::Sender<bool>,
 }
 
 impl<A: App<Body: Unpin>> Running for Http<A> {
@@ -85,9 +94,9 @@ impl<A: App<Body: Unpin>> Running for Http<A> {
         self.connections.lame_duck();
     }
 
-    async fn drain(&self, others: Others, grace: Duration) {
+    async fn drain(&self, others: Others, grace: Duration, accepts_no_more: impl Fn()) {
         self.others.send_replace(others);
-        let mut finished = std::pin::pin!(self.finish(others));
+        let mut finished = std::pin::pin!(self.finish(others, accepts_no_more));
         if timeout(patience(grace), &mut finished).await.is_err() {
             self.acceptor.app().end_streams(Streams::All);
             finished.await;
@@ -99,6 +108,10 @@ impl<A: App<Body: Unpin>> Running for Http<A> {
         self.connections.drain();
         self.connections.close_idle();
         self.acceptor.app().end_streams(Streams::Endless);
+    }
+
+    fn accept_last(&self) {
+        self.last.send_replace(true);
     }
 
     async fn cut(&self, cause: Cut) {
@@ -150,40 +163,68 @@ impl<A: App<Body: Unpin>> Http<A> {
         hostler_sys::board::describe(&requests)
     }
 
-    async fn finish(&self, others: Others) {
+    async fn finish(&self, others: Others, accepts_no_more: impl Fn()) {
         match others {
-            Others::GoOn => self.finish_beside_others().await,
-            Others::Stop | Others::Unknown => self.finish_alone().await,
+            Others::GoOn => self.finish_beside_others(accepts_no_more).await,
+            Others::Stop | Others::Unknown => self.finish_alone(accepts_no_more).await,
         }
     }
 
     /// Finishes while other workers serve on: idle connections go to them.
-    async fn finish_beside_others(&self) {
+    async fn finish_beside_others(&self, accepts_no_more: impl Fn()) {
         self.connections.hand_over();
-        self.connections.all_ended().await;
+        tokio::select! {
+            () = self.connections.all_ended() => {}
+            () = self.leave_queues_to_others(accepts_no_more) => {}
+        }
         self.handover.flushed().await;
     }
 
     /// Finishes when nobody is known to serve on: idle connections are closed.
-    async fn finish_alone(&self) {
+    async fn finish_alone(&self, accepts_no_more: impl Fn()) {
         self.connections.drain();
         // A deploy does not wait for them.
         self.acceptor.app().end_streams(Streams::Endless);
         self.accept_rest().await;
         let began = Instant::now();
-        if timeout(IDLE_GRACE, self.connections.all_ended()).await.is_ok() {
-            return;
+        if timeout(IDLE_GRACE, self.connections.all_ended()).await.is_err() {
+            debug!(after_seconds = began.elapsed().as_secs_f64(), "idle connections are closed");
+            self.connections.close_idle();
         }
-        debug!(after_seconds = began.elapsed().as_secs_f64(), "idle connections are closed");
-        self.connections.close_idle();
         tokio::select! {
             biased;
             () = self.server_stops() => {}
             () = self.connections.all_ended() => return,
         }
-        // A client that connected meanwhile would not be served.
-        self.accept_rest().await;
+        self.leave_queues(accepts_no_more).await;
         self.connections.all_ended().await;
+    }
+
+    /// Accepts nothing when the server stops, either: of the time that this worker has, much may be over.
+    async fn leave_queues_to_others(&self, accepts_no_more: impl Fn()) {
+        self.server_stops().await;
+        accepts_no_more();
+        self.told_last().await;
+        accepts_no_more();
+        std::future::pending().await
+    }
+
+    /// Accepts what waits, and once more when the kernel takes no new connections: a client that connected meanwhile would not
+    /// be served.
+    async fn leave_queues(&self, accepts_no_more: impl Fn()) {
+        self.accept_rest().await;
+        accepts_no_more();
+        let ended = async {
+            // The others may be blocked.
+            tokio::time::sleep(IDLE_GRACE).await;
+            self.connections.all_ended().await;
+        };
+        tokio::select! {
+            () = self.told_last() => {}
+            () = ended => return,
+        }
+        self.accept_rest().await;
+        accepts_no_more();
     }
 
     /// Accepts what waits. What other workers hand over goes to those that serve on, if there may be any.
@@ -192,6 +233,11 @@ impl<A: App<Body: Unpin>> Http<A> {
         if *self.others.borrow() == Others::Stop {
             self.acceptor.empty_handover().await;
         }
+    }
+
+    /// Waits until the kernel takes no new connections.
+    async fn told_last(&self) {
+        let _ = self.last.subscribe().wait_for(|last| *last).await;
     }
 
     async fn server_stops(&self) {

@@ -69,6 +69,8 @@ impl<R: Running> Worker<R> {
             };
             match order {
                 Order::LameDuck => self.running.lame_duck(),
+                // It follows an order to drain.
+                Order::AcceptLast => {}
                 order => return order,
             }
         }
@@ -97,10 +99,11 @@ impl<R: Running> Worker<R> {
             Order::Drain { hand_over: false } => (graceful, Others::Stop),
             Order::Terminate => (graceful, Others::Unknown),
             Order::Orphaned => (timing::ORPHAN_GRACE.min(graceful), Others::Unknown),
-            Order::Quit | Order::LameDuck => return Err(Cut::AtOnce),
+            Order::Quit | Order::LameDuck | Order::AcceptLast => return Err(Cut::AtOnce),
         };
+        let accepts_no_more = || self.control.tell(&FromWorker::AcceptsNoMore);
         tokio::select! {
-            () = self.running.drain(others, grace) => Ok(()),
+            () = self.running.drain(others, grace, accepts_no_more) => Ok(()),
             () = sleep(grace) => Err(Cut::GraceOver),
             order = self.second_order(order) => Err(Cut::Told(order.name())),
         }
@@ -119,6 +122,7 @@ impl<R: Running> Worker<R> {
                 // The channel of a dead master reads end-of-file again and again.
                 (_, Order::Orphaned) => std::future::pending().await,
                 (_, Order::Drain { hand_over: false }) => self.running.others_stop(),
+                (_, Order::AcceptLast) => self.running.accept_last(),
                 (_, Order::Drain { .. } | Order::Terminate | Order::LameDuck) => {}
             }
         }

@@ -38,10 +38,14 @@ pub trait Running {
     fn lame_duck(&self);
 
     /// Takes nothing new, and returns when all that is in flight is finished. It is dropped when the grace period is over.
-    fn drain(&self, others: Others, grace: Duration) -> impl Future<Output = ()>;
+    /// When the others stop as well, `accepts_no_more` is called whenever what waited was accepted.
+    fn drain(&self, others: Others, grace: Duration, accepts_no_more: impl Fn()) -> impl Future<Output = ()>;
 
     /// The other workers are stopping as well; comes while [`Running::drain`] runs.
     fn others_stop(&self);
+
+    /// The kernel takes no new connections: accept what waits, for the last time; comes while [`Running::drain`] runs.
+    fn accept_last(&self);
 
     /// Gives up what is in flight, and reports it.
     fn cut(&self, cause: Cut) -> impl Future<Output = ()>;

@@ -8,6 +8,7 @@ mod balance;
 mod command_line;
 mod companions;
 mod documents;
+mod end_of_listening;
 mod handover;
 mod heartbeat;
 mod http;

@@ -91,7 +91,9 @@ fn a_stop_during_an_upgrade_stops_both() {
         assert_eq!(arbiter.step(Event::HandOver, secs(2)), [], "it is too late to take over");
         assert_eq!(arbiter.step(Event::Exited(ONE), secs(2)), [], "the successor lives");
         let ended = Event::SuccessorEnded { clean: true };
-        assert_eq!(arbiter.step(ended, secs(3)), [Action::Exit(ExitStatus::Clean)]);
+        let refused = if quickly { vec![] } else { vec![Action::RefuseConnections] };
+        let ended_at_last = [Action::EndListening, Action::Exit(ExitStatus::Clean)];
+        assert_eq!(arbiter.step(ended, secs(3)), [refused, ended_at_last.to_vec()].concat());
     }
 }
 
@@ -105,7 +107,7 @@ fn a_successor_that_does_not_stop_is_killed() {
     assert_eq!(arbiter.step(Event::Tick, due), [Action::KillSuccessor]);
     assert_eq!(arbiter.next_deadline(), None);
     let ended = Event::SuccessorEnded { clean: false };
-    assert_eq!(arbiter.step(ended, due), [Action::Exit(ExitStatus::Clean)]);
+    assert_eq!(arbiter.step(ended, due), [Action::EndListening, Action::Exit(ExitStatus::Clean)]);
 }
 
 #[test]
@@ -162,7 +164,7 @@ fn pid_1_takes_back_after_its_drain_too() {
     assert_eq!(arbiter.step(Event::StopGracefully, secs(4)), stop(false));
     assert_eq!(arbiter.step(Event::StopGracefully, secs(5)), stop(true));
     let left = arbiter.step(Event::SuccessorEnded { clean: false }, secs(6));
-    assert_eq!(left, [Action::Exit(ExitStatus::Clean)]);
+    assert_eq!(left, [Action::EndListening, Action::Exit(ExitStatus::Clean)]);
 }
 
 #[test]
@@ -227,7 +229,7 @@ fn a_mold_that_does_not_become_ready_is_given_up() {
     let mut first = arbiter(policy);
     let _ = first.step(Event::Preparing(FIRST), secs(0));
     assert_eq!(first.next_deadline(), Some(secs(60)));
-    let expected = [Action::GiveUp(FIRST), Action::Exit(ExitStatus::Boot)];
+    let expected = [Action::GiveUp(FIRST), Action::EndListening, Action::Exit(ExitStatus::Boot)];
     assert_eq!(first.step(Event::Tick, secs(60)), expected);
 
     let mut arbiter = serving(Policy::new(1));
@@ -257,7 +259,8 @@ fn a_mold_that_does_not_fork_is_given_up() {
 fn a_stop_does_not_wait_for_a_mold_that_does_not_fork() {
     let mut arbiter = arbiter(Policy::new(1));
     let _ = arbiter.step(Event::CanSpawn(FIRST), secs(0));
-    assert_eq!(arbiter.step(Event::StopGracefully, secs(1)), []);
+    let nobody_accepts = [Action::RefuseConnections, Action::EndListening];
+    assert_eq!(arbiter.step(Event::StopGracefully, secs(1)), nobody_accepts);
     assert_eq!(arbiter.step(Event::Tick, secs(2)), [Action::GiveUp(FIRST)]);
     let expected = [Action::Exit(ExitStatus::Clean)];
     assert_eq!(arbiter.step(Event::CannotSpawn(FIRST), secs(2)), expected);

@@ -1,13 +1,12 @@
 //! Groups beside the HTTP workers.
 
 use super::{
-    Action, Arbiter, DrainReason, Event, FIRST, Group, KillCause, NEXT, ONE, Policy, TWO, Time, drain, http,
-    secs,
+    Action, Arbiter, DrainReason, Event, FIRST, Group, KillCause, NEXT, ONE, Policy, THREE, TWO, Time, drain,
+    http, secs,
 };
 use hostler_wire::{ExitStatus, Generation, GroupId, SlotId, WorkerId};
 
 const PROGRAMS: GroupId = GroupId(1);
-const THREE: WorkerId = WorkerId(3);
 
 fn program(count: u16) -> Group {
     Group::program(PROGRAMS, Policy { graceful_timeout: secs(5), ..Policy::new(count) })
@@ -125,7 +124,10 @@ fn groups_stop_in_their_order() {
     let mut arbiter = both();
     assert_eq!(arbiter.step(Event::StopGracefully, secs(10)), [drain(TWO, DrainReason::Stop, false)]);
     assert_eq!(arbiter.step(Event::Tick, secs(20)), []);
-    assert_eq!(arbiter.step(Event::Exited(TWO), secs(30)), [term(ONE, DrainReason::Stop)]);
+    assert_eq!(
+        arbiter.step(Event::Exited(TWO), secs(30)),
+        [term(ONE, DrainReason::Stop), Action::RefuseConnections, Action::EndListening]
+    );
     assert_eq!(arbiter.next_deadline(), Some(secs(36)), "its own graceful timeout, from then on");
     assert_eq!(arbiter.step(Event::Tick, secs(36)), [Action::Kill(ONE, KillCause::GracefulTimeout)]);
     assert_eq!(arbiter.step(Event::Exited(ONE), secs(36)), [Action::Exit(ExitStatus::Clean)]);
@@ -134,7 +136,7 @@ fn groups_stop_in_their_order() {
 #[test]
 fn a_quick_stop_stops_all_groups_at_once() {
     let mut arbiter = both();
-    let expected = [term(ONE, DrainReason::Stop), Action::Quit(TWO)];
+    let expected = [term(ONE, DrainReason::Stop), Action::Quit(TWO), Action::EndListening];
     assert_eq!(arbiter.step(Event::StopQuickly, secs(10)), expected);
     let killed = [Action::Kill(ONE, KillCause::QuickStop), Action::Kill(TWO, KillCause::QuickStop)];
     assert_eq!(arbiter.step(Event::Tick, secs(11)), killed);
@@ -145,7 +147,10 @@ fn a_program_that_dies_while_others_drain_is_not_started_again() {
     let mut arbiter = both();
     let _ = arbiter.step(Event::StopGracefully, secs(10));
     assert_eq!(arbiter.step(Event::Exited(ONE), secs(11)), []);
-    assert_eq!(arbiter.step(Event::Exited(TWO), secs(12)), [Action::Exit(ExitStatus::Clean)]);
+    assert_eq!(
+        arbiter.step(Event::Exited(TWO), secs(12)),
+        [Action::RefuseConnections, Action::EndListening, Action::Exit(ExitStatus::Clean)]
+    );
 }
 
 #[test]

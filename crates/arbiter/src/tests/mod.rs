@@ -2,6 +2,7 @@
 
 mod generations;
 mod groups;
+mod listening;
 mod storms;
 mod world;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 const ONE: WorkerId = WorkerId(1);
 const TWO: WorkerId = WorkerId(2);
+const THREE: WorkerId = WorkerId(3);
 const FIRST: Generation = Generation(0);
 const NEXT: Generation = Generation(1);
 
@@ -160,7 +162,7 @@ fn a_boot_failure_before_anything_served_stops_everything_with_its_status() {
     let _ = arbiter.step(Event::Spawned(ONE), secs(0));
     let _ = arbiter.step(Event::Spawned(TWO), secs(0));
     let failed = Event::BootFailed(ONE, ExitStatus::AppImport);
-    assert_eq!(arbiter.step(failed, secs(1)), [Action::Quit(ONE), Action::Quit(TWO)]);
+    assert_eq!(arbiter.step(failed, secs(1)), [Action::Quit(ONE), Action::Quit(TWO), Action::EndListening]);
     assert_eq!(arbiter.step(Event::Exited(ONE), secs(1)), []);
     assert_eq!(arbiter.step(Event::Exited(TWO), secs(1)), [Action::Exit(ExitStatus::AppImport)]);
 }
@@ -180,14 +182,17 @@ fn a_drain_that_takes_too_long_ends_in_a_kill() {
     assert_eq!(arbiter.step(Event::StopGracefully, secs(10)), [drain(ONE, DrainReason::Stop, false)]);
     assert_eq!(arbiter.step(Event::Tick, secs(40)), []);
     assert_eq!(arbiter.step(Event::Tick, secs(41)), [Action::Kill(ONE, KillCause::GracefulTimeout)]);
-    assert_eq!(arbiter.step(Event::Exited(ONE), secs(41)), [Action::Exit(ExitStatus::Clean)]);
+    assert_eq!(
+        arbiter.step(Event::Exited(ONE), secs(41)),
+        [Action::RefuseConnections, Action::EndListening, Action::Exit(ExitStatus::Clean)]
+    );
 }
 
 #[test]
 fn a_second_request_to_stop_is_a_quick_one() {
     let mut arbiter = serving(Policy::new(1));
     let _ = arbiter.step(Event::StopGracefully, secs(10));
-    assert_eq!(arbiter.step(Event::StopGracefully, secs(11)), [Action::Quit(ONE)]);
+    assert_eq!(arbiter.step(Event::StopGracefully, secs(11)), [Action::Quit(ONE), Action::EndListening]);
     assert_eq!(arbiter.step(Event::StopQuickly, secs(11)), []);
     assert_eq!(arbiter.step(Event::Tick, secs(12)), [Action::Kill(ONE, KillCause::QuickStop)]);
 }
@@ -204,7 +209,8 @@ fn with_a_drain_delay_workers_serve_on_for_a_while() {
 fn a_worker_that_appears_during_a_stop_is_told_too() {
     let mut arbiter = arbiter(Policy::new(1));
     let _ = arbiter.step(Event::CanSpawn(FIRST), secs(0));
-    assert_eq!(arbiter.step(Event::StopGracefully, secs(0)), []);
+    let nobody_accepts = [Action::RefuseConnections, Action::EndListening];
+    assert_eq!(arbiter.step(Event::StopGracefully, secs(0)), nobody_accepts);
     assert_eq!(arbiter.step(Event::Spawned(ONE), secs(1)), [Action::Quit(ONE)]);
 }
 

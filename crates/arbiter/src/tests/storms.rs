@@ -43,6 +43,7 @@ fn paths(groups: &[Group]) -> Vec<Vec<Event>> {
         up.to_vec(),
         then(&[Event::StopGracefully]),
         then(&[Event::StopGracefully, Event::Tick]),
+        then(&[Event::StopGracefully, Event::Tick, Event::AcceptsNoMore(ONE)]),
         then(&[Event::StopQuickly, Event::Tick]),
         then(&[Event::Recycle(ONE, RecycleReason::Memory), Event::Spawned(TWO)]),
         then(&[Event::Recycle(ONE, RecycleReason::Memory), Event::Spawned(TWO), Event::Ready(TWO)]),
@@ -105,7 +106,7 @@ fn every_event(groups: &[Group], workers: u32) -> Vec<Event> {
     events
 }
 
-fn events_of(id: WorkerId) -> [Event; 7] {
+fn events_of(id: WorkerId) -> [Event; 8] {
     [
         Event::Spawned(id),
         Event::SpawnFailed(id),
@@ -113,6 +114,7 @@ fn events_of(id: WorkerId) -> [Event; 7] {
         Event::BootFailed(id, ExitStatus::Boot),
         Event::Beat(id),
         Event::Recycle(id, RecycleReason::MaxRequests),
+        Event::AcceptsNoMore(id),
         Event::Exited(id),
     ]
 }

@@ -19,6 +19,7 @@ struct Process {
     generation: Generation,
     group: Group,
     real: Real,
+    accepts: bool,
 }
 
 /// The fleet and what is true of the processes it asked for.
@@ -32,6 +33,7 @@ pub(super) struct World {
     /// It was forked just now.
     newborn: Option<WorkerId>,
     told_to_stop: bool,
+    listens: bool,
     over: bool,
 }
 
@@ -45,6 +47,7 @@ impl World {
             successor: None,
             newborn: None,
             told_to_stop: false,
+            listens: true,
             over: false,
         }
     }
@@ -73,6 +76,14 @@ impl World {
             Event::Exited(id) => {
                 let exists = self.is(*id, &[Real::Booting, Real::Serving, Real::Told]);
                 exists && self.workers.remove(id).is_some()
+            }
+            Event::AcceptsNoMore(id) => {
+                let told = self.is(*id, &[Real::Told]);
+                let process = self.workers.get_mut(id).filter(|process| process.group.stop == Stop::Drain);
+                process.filter(|_| told).is_some_and(|process| {
+                    process.accepts = false;
+                    true
+                })
             }
             Event::CannotSpawn(lost) => {
                 self.workers.retain(|_, process| process.generation != *lost || !awaits_mold(process));
@@ -190,6 +201,15 @@ impl World {
             Action::TookBack => {
                 assert!(!self.told_to_stop && self.successor.is_none(), "the service is over or another's");
             }
+            Action::RefuseConnections => self.check_no_one_accepts(),
+            Action::AcceptLast(worker) => {
+                self.process(worker, Stop::Drain);
+                self.workers.get_mut(&worker).expect("it exists").accepts = true;
+            }
+            Action::EndListening => {
+                self.check_no_one_accepts();
+                self.listens = false;
+            }
             Action::Exit(_) => self.check_exit(),
         }
     }
@@ -204,7 +224,7 @@ impl World {
             .values()
             .filter(|its| its.slot == slot && its.generation == generation && its.real != Real::Told);
         assert!(rivals.count() <= 1, "a slot is filled three times");
-        let process = Process { slot, generation, group, real: Real::Wanted };
+        let process = Process { slot, generation, group, real: Real::Wanted, accepts: true };
         assert!(self.workers.insert(id, process).is_none(), "a used id");
     }
 
@@ -250,7 +270,21 @@ impl World {
         assert!(self.becomes(id, &exists, Real::Told), "a process that does not exist is told {action:?}");
     }
 
+    fn check_no_one_accepts(&self) {
+        assert!(self.listens, "listening is ended a second time");
+        assert!(self.successor.is_none(), "the successor's sockets are ended");
+        let quickly = matches!(self.arbiter.phase, Phase::Stopping { quickly: true, .. });
+        let exists = |process: &Process| process.real != Real::Wanted && process.group.stop == Stop::Drain;
+        let accepted = self.workers.values().any(|process| exists(process) && process.accepts);
+        assert!(self.arbiter.is_stopping() && (quickly || !accepted), "a worker may still accept");
+    }
+
     fn check_exit(&mut self) {
+        assert_eq!(
+            self.listens,
+            self.arbiter.is_replaced(),
+            "sockets end with their last server, and only then"
+        );
         let left = self.successor.is_some() && !self.arbiter.is_replaced();
         assert!(!left, "the successor is left behind");
         let left = self.workers.values().any(|process| !awaits_mold(process));

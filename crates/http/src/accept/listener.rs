@@ -45,6 +45,11 @@ impl Listener {
         }
     }
 
+    /// As [`Listener::accept`], also when the runtime does not know yet that a connection waits.
+    pub(super) fn accept_now(&self) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+        socket::accept(self.socket.get_ref().as_fd())
+    }
+
     pub(super) fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
         self.socket.try_io(Interest::READABLE, |socket| socket::accept(socket.as_fd()))
     }

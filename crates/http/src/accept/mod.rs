@@ -103,7 +103,7 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
     /// Accepts what waits in the queues although the drain began, when no other worker will.
     pub async fn empty_queues(&self) {
         for (index, listener) in self.listeners.iter().enumerate() {
-            while let Ok((socket, peer)) = listener.accept() {
+            while let Ok((socket, peer)) = listener.accept_now() {
                 self.open(index, socket, peer, Bytes::new());
                 tokio::task::yield_now().await;
             }

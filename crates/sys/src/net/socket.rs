@@ -2,7 +2,7 @@
 
 use crate::files::own_file::{Inode, OwnFile};
 use hostler_wire::ListenerInfo;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockFilter, Socket, Type};
 use std::{
     ffi::{OsStr, OsString},
     io,
@@ -169,6 +169,42 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAdd
     let ((), peer) = unsafe { SockAddr::try_init(|storage, length| take(storage.cast(), length)) }?;
     // SAFETY: it is new and has no other owner.
     Ok((unsafe { OwnedFd::from_raw_fd(descriptor) }, peer.as_socket()))
+}
+
+/// Has the kernel take no new connections, in all processes that have the listening socket open. Those that wait in the queue
+/// can be accepted, TCP handshakes that have begun end well, and later ones are not answered: their clients try again, and
+/// find what is there then.
+///
+/// # Errors
+/// The kernel's (shutdown(2), setsockopt(2)).
+pub fn refuse_connections(socket: &OwnedFd) -> io::Result<()> {
+    const SYN: u32 = 0x02;
+    const SYN_OR_ACK: u32 = 0x12;
+    const FLAGS_OF_TCP: u32 = 13;
+    let step = |code: u32, jump_if_not, operand| {
+        SockFilter::new(u16::try_from(code).unwrap_or_default(), 0, jump_if_not, operand)
+    };
+    let socket = socket2::SockRef::from(socket);
+    if socket.domain()? == Domain::UNIX {
+        return socket.shutdown(std::net::Shutdown::Both);
+    }
+    // Drops segments that open a connection (bpf(4)).
+    socket.attach_filter(&[
+        step(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, FLAGS_OF_TCP),
+        step(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, SYN_OR_ACK),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, SYN),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0),
+        step(libc::BPF_RET | libc::BPF_K, 0, u32::MAX),
+    ])
+}
+
+/// Ends listening, in all processes that have the socket open: from now on the kernel refuses connections. Those that wait in
+/// the queue are reset.
+///
+/// # Errors
+/// The kernel's (shutdown(2)).
+pub fn end_listening(socket: &OwnedFd) -> io::Result<()> {
+    socket2::SockRef::from(socket).shutdown(std::net::Shutdown::Both)
 }
 
 /// Sends a datagram to a Unix socket, by its path or, after `@`, its abstract name (unix(7)). Never blocks.
