@@ -171,11 +171,12 @@ if "hostler" in sys.argv[2] and os.path.exists("DIR/updated"):
     settings, descriptors, _, _ = socket.recv_fds(control, 1 << 20, 32)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     socket.send_fds(ours, [settings.replace(b'"options"', b'"choices"')], descriptors)
-    if os.fork() == 0:
+    # The process that the master knows passes the answers on: its exit comes after them.
+    if os.fork() != 0:
         theirs.close()
         while reply := ours.recv(1 << 20):
             control.send(reply)
-        os._exit(0)
+        os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
     os.dup2(theirs.fileno(), 3)
 os.execv("PYTHON", ["PYTHON"] + sys.argv[1:])
 "#;
