@@ -162,10 +162,12 @@ fn pages(server: &Server) -> io::Result<Vec<Glance>> {
     Ok(pages)
 }
 
-/// Waits until no worker drains or boots, and restores the number of workers.
+/// Waits until no worker drains or boots, and restores the number of workers. A slot may wait for a new mold: what it has lost
+/// comes by itself, and would be one too many if it was added.
 pub(crate) fn restore_workers(server: &Server, workers: usize) {
     wait_for(SETTLES, || {
-        let serving = pages(server).is_ok_and(|used| !used.is_empty() && used.iter().all(|page| page.serves));
+        let serving =
+            pages(server).is_ok_and(|used| used.len() == workers && used.iter().all(|page| page.serves));
         serving && server.with_role(Role::Master).len() == 1
     });
     let Some(master) = server.master() else { return };
