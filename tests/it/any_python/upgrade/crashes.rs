@@ -151,7 +151,7 @@ fn when_the_successor_crashes_as_the_draining_server_ends_that_takes_the_service
     let worker = server.workers()[0];
     let mut long = long_request(&server, 4);
     let successor = upgrade(&server);
-    server.wait_for("upgraded: the new server serves", 1);
+    server.wait_for("worker draining", 1);
     // The old server learns of both ends at once.
     signal(server.master(), Signal::SIGSTOP);
     assert_eq!(long.reply().unwrap().text(), "waited");
