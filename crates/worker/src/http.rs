@@ -119,10 +119,7 @@ impl<A: App<Body: Unpin>> Running for Http<A> {
             // The application's shutdown may take a while, and clients that connect meanwhile would be cut.
             Cut::AtOnce => self.connections.drain(),
             Cut::GraceOver => self.report_cut(),
-            Cut::Told(order) => {
-                let (open, requests) = (self.open(), self.in_flight());
-                warn!(order, open, requests, "told to exit at once: requests in flight are cut");
-            }
+            Cut::Told(order) => self.report_told(order),
         }
         if let Some(work) = self.connections.cancel_background() {
             warn!(work, "background work that outlived its response is cancelled");
@@ -152,6 +149,16 @@ impl<A: App<Body: Unpin>> Http<A> {
             );
         } else if open > 0 {
             warn!(open, requests, "graceful timeout: requests in flight are cut");
+        }
+    }
+
+    /// Reports what ends with an order to exit at once that came during the drain.
+    fn report_told(&self, order: &str) {
+        let (open, requests) = (self.open(), self.in_flight());
+        if requests.is_empty() {
+            info!(order, open, "told to exit at once: no request is in flight");
+        } else {
+            warn!(order, open, requests, "told to exit at once: requests in flight are cut");
         }
     }
 

@@ -119,6 +119,19 @@ fn a_cut_request_is_named() {
 }
 
 #[test]
+fn a_second_order_cuts_nothing_where_nothing_is_in_flight() {
+    let server = Server::app("background_app:app").option("workers", 1).start();
+    // Work after the response, which is no request any more.
+    assert_eq!(server.connect().get("/work?seconds=600&name=long").status, 200);
+    for (signal, log) in [(Signal::SIGTERM, "worker draining"), (Signal::SIGINT, "no request is in flight")] {
+        server.signal(signal);
+        server.wait_for(log, 1);
+    }
+    server.wait_empty();
+    assert!(!server.log().contains("are cut"), "{}", server.log());
+}
+
+#[test]
 fn a_failed_shutdown_is_logged_although_the_application_silenced_other_loggers() {
     let server = Server::app("blocking:app").option("workers", 1).env("FAIL", "shutdown").start();
     assert_eq!(server.connect().get("/quiet").text(), "configured");
