@@ -18,6 +18,9 @@ use std::{
 /// The interval at which connections are attributed to workers.
 const LOOK: Duration = Duration::from_millis(150);
 
+/// How often to look when all clients have ended: a connection is closed before its worker is gone.
+const LAST_LOOKS: u32 = 3;
+
 /// What happened in a round, with times in milliseconds.
 #[derive(Default)]
 pub(crate) struct World(Mutex<History>);
@@ -69,9 +72,11 @@ impl World {
         self.0.lock().expect("no thread panics").clone()
     }
 
-    /// Attributes connections to workers until told to stop.
+    /// Attributes connections to workers until told to stop, and then sees the last workers go.
     pub(crate) fn watch(&self, server: &Server, clock: Clock, ends: &AtomicBool) {
-        while !ends.load(Relaxed) {
+        let mut last_looks = LAST_LOOKS;
+        while last_looks > 0 {
+            last_looks -= u32::from(ends.load(Relaxed));
             let workers = server.with_role(Role::Worker);
             let owners = proc::owners(server.addresses.tcp, &workers);
             let now = clock.now();
