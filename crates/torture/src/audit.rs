@@ -14,6 +14,8 @@ use std::{collections::BTreeMap, fs, io, os::unix::fs::FileExt, time::Duration};
 
 /// How long workers may drain, be replaced and forget their clients.
 const SETTLES: Duration = Duration::from_secs(20);
+/// How long a mold and a worker may take to boot.
+const BOOTS: Duration = Duration::from_secs(4);
 /// How much a process may have grown, in KiB.
 const MASTER_GROWS: u64 = 2 << 10;
 const OTHERS_GROW: u64 = 128 << 10;
@@ -162,14 +164,15 @@ fn pages(server: &Server) -> io::Result<Vec<Glance>> {
     Ok(pages)
 }
 
-/// Waits until no worker drains or boots, and restores the number of workers. A slot may wait for a new mold: what it has lost
-/// comes by itself, and would be one too many if it was added.
+/// Waits until no worker drains or boots, and restores the number of workers.
 pub(crate) fn restore_workers(server: &Server, workers: usize) {
-    wait_for(SETTLES, || {
-        let serving =
-            pages(server).is_ok_and(|used| used.len() == workers && used.iter().all(|page| page.serves));
-        serving && server.with_role(Role::Master).len() == 1
-    });
+    let serving = || {
+        let pages = pages(server).ok().filter(|_| server.with_role(Role::Master).len() == 1)?;
+        pages.iter().all(|page| page.serves).then_some(pages.len())
+    };
+    wait_for(SETTLES, || serving().is_some_and(|count| count > 0));
+    // One that waits for a new mold comes by itself, and would be one too many if it was added.
+    wait_for(BOOTS, || serving() == Some(workers));
     let Some(master) = server.master() else { return };
     let now = server.with_role(Role::Worker).len();
     let signal = if now > workers { Signal::SIGTTOU } else { Signal::SIGTTIN };
