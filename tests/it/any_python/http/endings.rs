@@ -147,9 +147,13 @@ fn a_connection_that_is_accepted_at_the_end_of_a_drain_has_time_for_a_request() 
         long.send("GET /wait/2 HTTP/1.1\r\nhost: t\r\n\r\n");
         // Answered only when the first one is begun, for there is one worker.
         assert_eq!(server.connect().get("/pid").status, 200);
+        let mut probe = server.connect();
+        assert_eq!(probe.get("/pid").status, 200);
         let signalled = Instant::now();
         server.signal(Signal::SIGTERM);
         server.wait_for("draining order=", 1);
+        // What waited at the signal was accepted before this is answered; it has no time beyond the half second.
+        assert_eq!(probe.get("/pid").status, 200);
         let mut late = server.connect();
         server.wait_for("idle connections are closed", 1);
         late.send("GET /pid HTTP/1.1\r\nhost: t\r\n\r\n");

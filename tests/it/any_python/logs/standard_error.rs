@@ -40,6 +40,8 @@ fn an_unread_log_does_no_harm_and_lost_lines_are_counted() {
     let first: i32 = get_unix(&socket, "/pid").unwrap().parse().unwrap();
     kill(Pid::from_raw(first), Signal::SIGKILL).unwrap();
     wait_until("replaced", || server.processes().len() == 4 && !server.processes().contains(&first));
+    // The lines that the killed one lost are forgotten with it.
+    assert_eq!(get_unix(&socket, "/log/3000").unwrap(), "logged");
     // The log is read again: each process reports once how many lines were lost, without another event.
     let mut text = String::new();
     let mut read = |text: &mut String| {
