@@ -63,9 +63,9 @@ def on_upload(environ, start_response):
     try:
         size = len(environ["wsgi.input"].read())
     except OSError as error:
-        print("upload broken:", error, file=sys.stderr, flush=True)
+        sys.stderr.write(f"upload broken: {error}\n")
         raise
-    print("upload of", size, file=sys.stderr, flush=True)
+    sys.stderr.write(f"upload of {size}\n")
     start_response("200 OK", [])
     return [b"stored"]
 

@@ -49,7 +49,7 @@ fn a_body_that_breaks_off_is_an_error_for_its_reader_and_frees_the_thread() {
 
 /// An application would store a part of a file as the whole.
 #[test]
-fn a_body_that_is_cut_with_its_worker_is_an_error_for_its_reader() {
+fn a_body_that_is_cut_with_its_worker_is_not_whole_for_its_reader() {
     let server = adverse_app(2).option("graceful-timeout", 1).start();
     let mut whole = server.connect();
     send_expecting(&mut whole, "/upload", 5);
@@ -60,9 +60,10 @@ fn a_body_that_is_cut_with_its_worker_is_an_error_for_its_reader() {
     send_expecting(&mut cut, "/upload", 500_000);
     assert_eq!(cut.exactly(25).unwrap(), b"HTTP/1.1 100 Continue\r\n\r\n");
     server.signal(Signal::SIGTERM);
-    server.wait_for("upload broken: the request's body is incomplete", 1);
-    server.wait_empty();
+    server.wait_for("stopped requests=", 1);
+    // The process may have exited before its thread could say that the upload is broken.
     assert_eq!(server.log().matches("upload of").count(), 1, "{}", server.log());
+    server.wait_empty();
 }
 
 #[test]
