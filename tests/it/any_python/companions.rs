@@ -63,8 +63,8 @@ fn a_reload_keeps_companions_and_a_stop_ends_them_after_the_workers() {
 
 #[test]
 fn a_companion_that_ignores_sigterm_is_killed() {
-    let server = beside("trap '' TERM; while :; do sleep 0.1; done").start();
-    pid(&server, 1);
+    let server = beside("trap '' TERM; echo ignores SIGTERM >&2; while :; do sleep 0.1; done").start();
+    server.wait_for("ignores SIGTERM", 1);
     server.signal(Signal::SIGINT);
     server.wait_for("companion killed", 1);
     server.wait_empty();
