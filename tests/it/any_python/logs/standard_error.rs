@@ -108,6 +108,8 @@ fn a_background_process_may_log_to_a_terminal_that_would_stop_it() {
                 group = os.getpgrp()\n\
                 child = os.fork()\n\
                 if child == 0:\n    signal = __import__('signal'); signal.signal(signal.SIGTTOU, signal.SIG_IGN)\n    \
+                # PR_SET_PDEATHSIG: it ends with the server, which the wrapper becomes.\n    \
+                __import__('ctypes').CDLL(None).prctl(1, signal.SIGKILL)\n    \
                 os.setpgid(0, 0); os.tcsetpgrp(3, os.getpid()); signal.pause()\n\
                 os.waitid(os.P_PID, child, os.WNOHANG | os.WEXITED)\n\
                 while os.tcgetpgrp(3) == group: pass\n\
