@@ -179,7 +179,7 @@ impl Arbiter {
         if self.successor.is_some() || self.listening == Listening::Ended {
             return;
         }
-        if self.listening == Listening::Open && !quickly && !self.is_accepted() {
+        if self.listening == Listening::Open && !quickly && !self.any_may_accept() {
             self.listening = Listening::Refusing;
             actions.push(Action::RefuseConnections);
             for (id, worker) in self.workers.iter_mut().filter(|(_, worker)| worker.accepts_no_more) {
@@ -187,14 +187,14 @@ impl Arbiter {
                 actions.push(Action::AcceptLast(*id));
             }
         }
-        if quickly || !self.is_accepted() {
+        if quickly || !self.any_may_accept() {
             self.listening = Listening::Ended;
             actions.push(Action::EndListening);
         }
     }
 
     /// Whether a worker may accept connections.
-    fn is_accepted(&self) -> bool {
+    fn any_may_accept(&self) -> bool {
         self.workers.values().any(Worker::may_accept)
     }
 

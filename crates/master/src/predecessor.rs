@@ -1,6 +1,10 @@
 //! The old server, which started this one as its successor: what is inherited from it, and the messages to it.
 
-use crate::{PASSED, run::Master, upgrade};
+use crate::{
+    PASSED,
+    run::{self, Master},
+    upgrade,
+};
 use hostler_arbiter::Event;
 use hostler_sys::{
     bundle::Bundle,
@@ -161,11 +165,8 @@ impl Master {
         let Self { plan, resources, .. } = self;
         let used = |path: &Path| plan.pid_file.as_deref() == Some(path) || resources.listens_on(path);
         for file in plan.owned_files.extract_if(.., |file| !used(file.path())) {
-            let path = file.path().display();
-            match file.remove() {
-                Ok(true) => info!(%path, "a file of the old server was removed"),
-                Ok(false) => {}
-                Err(error) => warn!(%path, %error, "cannot remove a file that the server created"),
+            if run::remove(&file) {
+                info!(path = %file.path().display(), "a file of the old server was removed");
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::{
     watch::Watch,
 };
 use hostler_arbiter::{Arbiter, Event, Group};
-use hostler_sys::{disposition, logging, process, signal::SignalPipe, title};
+use hostler_sys::{disposition, logging, own_file::OwnFile, process, signal::SignalPipe, title};
 use hostler_wire::{ExitStatus, Failure, Generation};
 use nix::{
     libc::SIGKILL,
@@ -34,6 +34,14 @@ use tracing::{info, warn};
 const TELL_LOST: Duration = Duration::from_secs(1);
 /// How long a turn lasts in which nothing can be waited for.
 const POLL_FAILED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Removes a file that the server created; whether it was still there and is gone.
+pub(crate) fn remove(file: &OwnFile) -> bool {
+    file.remove().unwrap_or_else(|error| {
+        warn!(path = %file.path().display(), %error, "cannot remove a file that the server created");
+        false
+    })
+}
 
 pub(crate) fn run(plan: Plan) -> ExitStatus {
     match Master::new(plan) {
@@ -238,9 +246,7 @@ impl Master {
         self.await_molds(&mut molds);
         if self.is_the_service() {
             for file in &self.plan.owned_files {
-                if let Err(error) = file.remove() {
-                    warn!(path = %file.path().display(), %error, "cannot remove a file that the server created");
-                }
+                remove(file);
             }
         }
         let totals = self.fleet.totals();
