@@ -4,26 +4,37 @@ use bytes::Bytes;
 use hostler::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use hyper::header::{CONTENT_LENGTH, HeaderValue};
+use hyper::{
+    StatusCode,
+    header::{CONNECTION, CONTENT_LENGTH, HeaderValue, UPGRADE},
+    upgrade::Upgraded,
+};
+use hyper_util::rt::TokioIo;
 use std::{
     collections::HashMap,
     convert::Infallible,
     env, fs,
     future::Future,
-    io::Write,
+    io::{self, Write},
     pin::Pin,
     process::{self, ExitCode},
     task::{Context, Poll, ready},
     thread,
     time::Duration,
 };
-use tokio::time::{Sleep, sleep};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Sleep, sleep},
+};
 
-/// `torture_native ADDRESS WORKERS GRACE_SECONDS STALL_SECONDS PID_FILE NAME`
+/// What a client is told in place of the rest when the worker ends.
+const FAREWELL: &[u8] = b"\0bye";
+
+/// `torture_native ADDRESS WORKERS GRACE_SECONDS STALL_SECONDS PID_FILE NAME FILES [CERTIFICATE_AND_KEY]`
 fn main() -> Result<ExitCode, hostler::Error> {
     let args: Vec<String> = env::args().collect();
     let number = |at: usize| args[at].parse::<u64>().expect("a number");
-    hostler::Server::new()
+    let server = hostler::Server::new()
         .bind(&args[1])
         .workers(u16::try_from(number(2)).expect("few workers"))
         .graceful_timeout(Duration::from_secs(number(3)))
@@ -31,7 +42,12 @@ fn main() -> Result<ExitCode, hostler::Error> {
         .respawn_interval(Duration::ZERO)
         .pid_file(&args[5])
         .process_name(&args[6])
-        .serve(|| tower::service_fn(response))
+        .static_files("/s", &args[7]);
+    let server = match args.get(8) {
+        Some(pem) => server.tls(pem, pem),
+        None => server,
+    };
+    server.serve(|| tower::service_fn(response))
 }
 
 /// A request, as its query describes it.
@@ -71,6 +87,9 @@ fn cut(block: &[u8], at: usize, size: usize) -> Bytes {
 
 async fn response(request: Request) -> Result<Response<Pieces>, Infallible> {
     let ask = Ask::of(&request);
+    if request.headers().contains_key(UPGRADE) && ask.0.contains_key("echo") {
+        return Ok(upgraded(ask, request).await);
+    }
     let mut got = 0;
     if ask.get("early") == 0 {
         match read(&ask, request).await {
@@ -98,10 +117,84 @@ async fn response(request: Request) -> Result<Response<Pieces>, Infallible> {
     Ok(response)
 }
 
+/// Lets another protocol follow a request.
+async fn upgraded(ask: Ask, mut request: Request) -> Response<Pieces> {
+    let upgrade = hyper::upgrade::on(&mut request);
+    if ask.get("early") == 1 {
+        drop(request);
+    } else if read(&ask, request).await.is_none() {
+        return broken();
+    }
+    tokio::spawn(async move {
+        if let Ok(bytes) = upgrade.await {
+            let mut speaker = Speaker { ask, bytes: TokioIo::new(bytes) };
+            // Either side may be gone.
+            let _ = speaker.speak().await;
+        }
+    });
+    let mut response = Response::new(Pieces::new(Ask(HashMap::new()), true));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    response.headers_mut().insert(UPGRADE, HeaderValue::from_static("torture"));
+    response
+}
+
+/// Echoes what the client says, up to a number of bytes, and says something that it does not wait for.
+struct Speaker {
+    ask: Ask,
+    bytes: TokioIo<Upgraded>,
+}
+
+impl Speaker {
+    async fn speak(&mut self) -> io::Result<()> {
+        let (number, echoed) = (self.ask.get("n"), self.ask.get("echo"));
+        let said: Vec<u8> = (0..256).flat_map(|index| format!("s{number}.{index};").into_bytes()).collect();
+        let (mut at, mut block) = (0, vec![0; 16 << 10]);
+        while at < echoed {
+            let count = tokio::select! {
+                read = self.bytes.read(&mut block) => read?,
+                () = hostler::worker_ends() => return self.bytes.write_all(FAREWELL).await,
+            };
+            if count == 0 {
+                return Ok(());
+            }
+            if block[..count] != cut(&said, at, count) {
+                let text = String::from_utf8_lossy(&block[..count.min(60)]).into_owned();
+                violation(&format!("request {number}: wrong bytes after its upgrade from {at} on: {text:?}"));
+            }
+            if !self.say(&block[..count.min(echoed - at)]).await? {
+                return Ok(());
+            }
+            at += count;
+        }
+        let down = cut(&down_block(number), 0, self.ask.get("down"));
+        self.say(&down).await.map(drop)
+    }
+
+    /// Says this, or a part of it and a farewell; whether all.
+    async fn say(&mut self, text: &[u8]) -> io::Result<bool> {
+        let mut said = 0;
+        while said < text.len() {
+            tokio::select! {
+                written = self.bytes.write(&text[said..]) => said += written?,
+                () = hostler::worker_ends() => {
+                    self.bytes.write_all(FAREWELL).await?;
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn down_block(number: usize) -> Vec<u8> {
+    (0..256).flat_map(|index| format!("d{number}.{index};").into_bytes()).collect()
+}
+
 /// The response to a request whose client broke off; it is not sent, or is a 400.
 fn broken() -> Response<Pieces> {
     let mut response = Response::new(Pieces::new(Ask(HashMap::new()), true));
-    *response.status_mut() = hyper::StatusCode::BAD_REQUEST;
+    *response.status_mut() = StatusCode::BAD_REQUEST;
     response
 }
 
@@ -145,7 +238,7 @@ impl Pieces {
     fn new(ask: Ask, declared: bool) -> Self {
         let (number, down) = (ask.get("n"), ask.get("down"));
         Self {
-            block: (0..256).flat_map(|index| format!("d{number}.{index};").into_bytes()).collect(),
+            block: down_block(number),
             down,
             declared,
             piece: down.div_ceil(ask.get("pieces").max(1)).max(1),

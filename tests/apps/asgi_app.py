@@ -1,6 +1,7 @@
 """What the ASGI tests ask for, without a framework."""
 
 import asyncio
+import contextlib
 import contextvars
 import json
 import os
@@ -143,6 +144,10 @@ async def on_badheader(scope, receive, send):
 
 async def on_badname(scope, receive, send):
     await answer(send, b"x", headers=[(b"x evil\r\n", b"a")])
+
+
+async def on_status(scope, receive, send):
+    await answer(send, b"", status=int(scope["query_string"]))
 
 
 async def on_nocontent(scope, receive, send):
@@ -341,7 +346,16 @@ async def on_stubborn(scope, receive, send):
     print("stubborn:", await refused(send, START), file=sys.stderr, flush=True)
 
 
+async def on_immortal(scope, receive, send):
+    """Ignores all cancellations."""
+    print("lives on", file=sys.stderr, flush=True)
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+
 async def on_never(scope, receive, send):
+    print("never responds", file=sys.stderr, flush=True)
     await asyncio.get_running_loop().create_future()
 
 
@@ -354,3 +368,76 @@ async def on_context(scope, receive, send):
         await asyncio.sleep(0.01)
         found += f" {OF_REQUEST.get()}"
     await answer(send, found.encode())
+
+
+async def on_text(scope, receive, send):
+    """A text of the length that the query asks for, with a validator; of the type that the path ends in."""
+    kind = scope["path"].removeprefix("/text").strip("/") or "text/plain"
+    body = (b"0123456789abcdef" * 4096)[: int(scope["query_string"])]
+    headers = [(b"content-type", kind.encode()), (b"etag", b'"strong"'), (b"content-length", b"%d" % len(body))]
+    await answer(send, b"" if scope["method"] == "HEAD" else body, headers=headers)
+
+
+async def on_unsized(scope, receive, send):
+    """The same in one piece whose length is not announced, also to HEAD."""
+    body = (b"0123456789abcdef" * 4096)[: int(scope["query_string"])]
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def on_not_modified(scope, receive, send):
+    await send({"type": "http.response.start", "status": 304, "headers": [(b"etag", b'"strong"')]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def on_text_file(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.pathsend", "path": scope["query_string"].decode()})
+
+
+async def on_large_noise(scope, receive, send):
+    """16 MiB that do not become smaller, in one piece."""
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % (16 << 20))]
+    await answer(send, os.urandom(16 << 20), headers=headers)
+
+
+async def on_encoded(scope, receive, send):
+    headers = [(b"content-type", b"text/plain"), (b"content-encoding", b"gzip")]
+    await answer(send, b"as it is" * 1000, headers=headers)
+
+
+async def on_ticks(scope, receive, send):
+    """A piece at a time, each once the file that the query names exists."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"tick one,", "more_body": True})
+    while not os.path.exists(scope["query_string"].decode()):
+        await asyncio.sleep(0.01)
+    await send({"type": "http.response.body", "body": b" tick two"})
+
+
+async def on_noise(scope, receive, send):
+    """Sends 100 MB that do not become smaller; counts how much the server took."""
+    SEEN["sent"] = 0
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    for _ in range(1600):
+        await send({"type": "http.response.body", "body": os.urandom(65536), "more_body": True})
+        SEEN["sent"] += 65536
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def on_raise_text(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+    await asyncio.sleep(0)
+    raise RuntimeError("raised in a compressed response")
+
+
+async def on_bulk(scope, receive, send):
+    """One piece of the length that the query asks for."""
+    length = int(scope["query_string"])
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % length)]
+    await answer(send, bytes(length), headers=headers)
+
+
+async def on_exit(scope, receive, send):
+    os._exit(7)

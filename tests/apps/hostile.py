@@ -8,6 +8,9 @@ import signal
 import subprocess
 import sys
 
+# Two pages of memory.
+SCOREBOARD_PAGE = 8192
+
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
@@ -58,7 +61,7 @@ def on_overwrite(argument):
     for line in lines:
         start, end = (int(part, 16) for part in line.split()[0].split("-"))
         if libc.mprotect(ctypes.c_void_p(start), ctypes.c_size_t(end - start), 3) == 0:
-            writable += (end - start) // 4096
+            writable += (end - start) // SCOREBOARD_PAGE
     return writable
 
 

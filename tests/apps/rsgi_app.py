@@ -144,6 +144,19 @@ async def on_short(scope, protocol):
     await transport.send_str("too short")
 
 
+async def on_long(scope, protocol):
+    transport = protocol.response_stream(200, [("content-length", "2")])
+    await transport.send_str("too long")
+
+
+async def on_long_ignored(scope, protocol):
+    transport = protocol.response_stream(200, [("content-length", "2")])
+    try:
+        await transport.send_str("too long")
+    except ProtocolError:
+        pass
+
+
 async def on_watch(scope, protocol):
     tell("watching")
     await protocol.client_disconnect()
@@ -184,7 +197,7 @@ async def on_late_stream(scope, protocol):
 
 
 async def on_ws_echo(scope, protocol):
-    assert scope.proto == "ws" and scope.method == "GET"
+    assert scope.proto == "ws" and scope.method == ("CONNECT" if scope.http_version == "2" else "GET")
     transport = await protocol.accept()
     while True:
         message = await transport.receive()

@@ -57,6 +57,24 @@ def on_write(environ, start_response):
     return [b"and returned"]
 
 
+def on_write_and_list(environ, start_response):
+    write = start_response("200 OK", [("content-length", "4")])
+    write(b"one ")
+    return [b"", b"more"]
+
+
+def on_write_and_yield(environ, start_response):
+    write = start_response("200 OK", [("content-length", "4")])
+    write(b"one ")
+    yield b"more"
+
+
+def on_write_raise(environ, start_response):
+    write = start_response("200 OK", [("content-type", "text/plain")])
+    write(b"written ")
+    raise RuntimeError("raised after write() on purpose")
+
+
 class Closing:
     def __init__(self, pieces):
         self.pieces = iter(pieces)
@@ -92,6 +110,15 @@ def on_closing(environ, start_response):
 def on_closing_raise(environ, start_response):
     start_response("200 OK", [("content-type", "text/plain")])
     return Closing([b"one ", RuntimeError("raised late on purpose")])
+
+
+def on_close_raise(environ, start_response):
+    class Raises(Closing):
+        def close(self):
+            raise RuntimeError("close() raised on purpose")
+
+    start_response("200 OK", [("content-type", "text/plain")])
+    return Raises([b"one ", b"two"])
 
 
 def on_closed(environ, start_response):
@@ -159,6 +186,11 @@ def on_file(environ, start_response):
     headers += [("content-length", "99")] if environ["QUERY_STRING"].endswith("&long") else []
     start_response("200 OK", headers)
     return environ["wsgi.file_wrapper"](file, 4096)
+
+
+def on_text_file(environ, start_response):
+    start_response("200 OK", [("content-type", "text/plain")])
+    return environ["wsgi.file_wrapper"](open(environ["QUERY_STRING"], "rb"))
 
 
 def on_nofile(environ, start_response):

@@ -4,6 +4,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod access_file;
 mod any_python;
+mod browser;
 mod each_python;
+mod front;
+mod http2_client;
+mod http2_frames;
 mod support;
+mod tls_support;

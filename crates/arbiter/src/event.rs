@@ -122,7 +122,7 @@ pub enum Action {
     TookBack,
     /// The processes of this slot are in a crash loop; the next attempt is made after this wait.
     CrashLoop(SlotId, Duration),
-    /// No worker accepts any more: have the kernel take no new connections, unless the sockets are another server's, too. What
+    /// A worker has accepted what waited, or none accepts any more: have the kernel take no new connections, unless the sockets are another server's, too. What
     /// waits can still be accepted.
     RefuseConnections,
     /// Tell the worker to accept what waits, for the last time.

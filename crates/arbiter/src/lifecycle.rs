@@ -4,7 +4,7 @@ use crate::{
     Action, Arbiter, DrainReason, Launch, Phase, Readiness, RecycleReason, Time,
     policy::{backoff, unit_random},
     upgrade::Successor,
-    worker::{KILL_MARGIN, KillCause, SPAWN_LIMIT, State, Worker},
+    worker::{KILL_MARGIN, KillCause, Queues, SPAWN_LIMIT, State, Worker},
 };
 use hostler_wire::{ExitStatus, Generation, GroupId, SlotId, WorkerId};
 use std::time::Duration;
@@ -30,8 +30,8 @@ impl Arbiter {
         // What the master makes itself it has made or not at once.
         let give_up_at = (group.launch == Launch::Mold).then_some(now + SPAWN_LIMIT);
         let state = State::Spawning { give_up_at };
-        self.workers
-            .insert(id, Worker { slot, generation, group, state, dismissed: false, accepts_no_more: false });
+        let queues = Queues::Accepts;
+        self.workers.insert(id, Worker { slot, generation, group, state, dismissed: false, queues });
         actions.push(Action::Spawn(id, slot, generation));
     }
 

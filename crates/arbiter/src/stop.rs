@@ -2,7 +2,8 @@
 
 use crate::{
     Action, Arbiter, DrainReason, KillCause, Listening, OnReload, Phase, Stop, Time,
-    worker::{KILL_MARGIN, QUICK_LIMIT, State, Worker},
+    upgrade::Successor,
+    worker::{KILL_MARGIN, QUICK_LIMIT, Queues, State, Worker},
 };
 use hostler_wire::{ExitStatus, WorkerId};
 use std::time::Duration;
@@ -13,6 +14,9 @@ impl Arbiter {
         let hand_over = self.is_taken_over(id, reason);
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let kill_at = now + worker.group.policy.graceful_timeout + KILL_MARGIN;
+        if hand_over && worker.may_serve_on() {
+            worker.queues = Queues::LeavesToOthers;
+        }
         match (worker.state, worker.group.stop) {
             (State::Booting { .. } | State::Serving { .. }, Stop::Signal) => {
                 worker.state = State::Draining { kill_at, cause: KillCause::GracefulTimeout };
@@ -167,35 +171,64 @@ impl Arbiter {
 
     pub(crate) fn accepts_no_more(&mut self, id: WorkerId) {
         if let Some(worker) = self.workers.get_mut(&id) {
-            worker.accepts_no_more = true;
+            worker.queues = match worker.queues {
+                Queues::Accepts => Queues::Emptied,
+                Queues::AcceptsLast => Queues::EmptiedLast,
+                queues => queues,
+            };
         }
     }
 
     /// When the service ends, has the listening sockets ended, in two steps so that no client that has connected is reset: once
-    /// all workers have accepted what waited, new connections are refused; then what came in between is accepted.
+    /// a worker has accepted what waited, new connections are refused; then what came in between is accepted. One worker can
+    /// accept all of it: those that hang or still boot are not waited for.
     pub(crate) fn end_listening(&mut self, actions: &mut Vec<Action>) {
         let Phase::Stopping { quickly, reason: DrainReason::Stop, .. } = self.phase else { return };
-        // A successor has the sockets, too.
-        if self.successor.is_some() || self.listening == Listening::Ended {
+        if self.is_listening_anothers() {
             return;
         }
-        if self.listening == Listening::Open && !quickly && !self.any_may_accept() {
+        if self.listening == Listening::Open && !quickly && self.may_refuse() {
             self.listening = Listening::Refusing;
             actions.push(Action::RefuseConnections);
-            for (id, worker) in self.workers.iter_mut().filter(|(_, worker)| worker.accepts_no_more) {
-                worker.accepts_no_more = false;
-                actions.push(Action::AcceptLast(*id));
-            }
         }
-        if quickly || !self.any_may_accept() {
+        if self.listening != Listening::Open && !quickly {
+            self.accept_last(actions);
+        }
+        let at_once = quickly && self.successor.is_none();
+        if self.listening != Listening::Ended
+            && (at_once || self.any_has(Queues::EmptiedLast) || !self.any_may_accept())
+        {
             self.listening = Listening::Ended;
             actions.push(Action::EndListening);
         }
     }
 
-    /// Whether a worker may accept connections.
+    /// Whether the sockets are a successor's, too, that goes on with them.
+    fn is_listening_anothers(&self) -> bool {
+        !matches!(self.successor, None | Some(Successor::Stopping { .. }))
+    }
+
+    /// Whether a worker has accepted what waited, and all that serve were told to drain; or none can accept.
+    fn may_refuse(&self) -> bool {
+        let all_told = !self.workers.values().any(Worker::may_serve_on);
+        all_told && self.any_has(Queues::Emptied) || !self.any_may_accept()
+    }
+
+    /// Tells those that have accepted what waited to do so once more. Those that do it after listening has ended need not wait.
+    fn accept_last(&mut self, actions: &mut Vec<Action>) {
+        for (id, worker) in self.workers.iter_mut().filter(|(_, worker)| worker.queues == Queues::Emptied) {
+            worker.queues = Queues::AcceptsLast;
+            actions.push(Action::AcceptLast(*id));
+        }
+    }
+
+    fn any_has(&self, queues: Queues) -> bool {
+        self.workers.values().any(|worker| worker.queues == queues)
+    }
+
+    /// Whether a worker may accept connections, be it a successor's.
     fn any_may_accept(&self) -> bool {
-        self.workers.values().any(Worker::may_accept)
+        self.successor.is_some() || self.workers.values().any(Worker::may_accept)
     }
 
     /// The time that all groups, one after another, have to stop.

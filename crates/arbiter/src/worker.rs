@@ -78,8 +78,22 @@ pub(crate) struct Worker {
     pub(crate) state: State,
     /// It was told to exit before its message came that it serves: if it does, it may finish what it accepted.
     pub(crate) dismissed: bool,
-    /// The server stops, and it has accepted what waited.
-    pub(crate) accepts_no_more: bool,
+    pub(crate) queues: Queues,
+}
+
+/// What a worker does about connections that wait to be accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Queues {
+    /// Accepts them.
+    Accepts,
+    /// Drains, and leaves them to the workers that serve on.
+    LeavesToOthers,
+    /// Drains, and has accepted what waited then.
+    Emptied,
+    /// Was told to accept for the last time.
+    AcceptsLast,
+    /// Has accepted for the last time.
+    EmptiedLast,
 }
 
 impl Worker {
@@ -105,9 +119,15 @@ impl Worker {
         matches!(cause, KillCause::GracefulTimeout | KillCause::QuickStop)
     }
 
-    /// May accept connections: it exists, and has not said otherwise.
+    /// May accept connections, now or for the last time.
     pub(crate) fn may_accept(&self) -> bool {
-        self.group.stop == Stop::Drain && !self.is_spawning() && !self.accepts_no_more
+        let accepts = !matches!(self.queues, Queues::LeavesToOthers | Queues::EmptiedLast);
+        self.group.stop == Stop::Drain && !self.is_spawning() && accepts
+    }
+
+    /// May serve, and was not told to drain.
+    pub(crate) fn may_serve_on(&self) -> bool {
+        self.group.stop == Stop::Drain && self.is_incumbent() && !self.is_spawning()
     }
 
     /// Serves or is on the way to it.

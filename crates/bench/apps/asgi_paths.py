@@ -6,6 +6,7 @@ import os
 OK = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
 HELLO = {"type": "http.response.body", "body": b"Hello, world!"}
 CHUNK = b"x" * 16384
+WHOLE = b"x" * 1_000_000
 ECHO_PORT = int(os.environ.get("ECHO_PORT", "0"))
 
 _connections = []
@@ -48,6 +49,13 @@ async def stream(receive, send):
     for _ in range(64):
         await send({"type": "http.response.body", "body": CHUNK, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
+
+
+@_http
+async def whole_1m(receive, send):
+    """1 MB in one piece."""
+    await send(OK)
+    await send({"type": "http.response.body", "body": WHOLE})
 
 
 @_http

@@ -2,10 +2,19 @@
 
 use hostler_config::Config;
 use hostler_master::{Listening, Predecessor};
-use hostler_settings::{Accept, Bind};
-use hostler_sys::{own_file::OwnFile, socket};
+use hostler_settings::{Accept, Bind, Tls};
+use hostler_sys::{
+    identity::{find_group, find_user},
+    own_file::OwnFile,
+    socket::{self, Access, Families},
+};
 use hostler_wire::{ExitStatus, Failure, ListenerInfo, MAX_LISTENING_SOCKETS};
-use std::{io, os::fd::OwnedFd, path::Path};
+use std::{
+    io,
+    net::SocketAddr,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    path::Path,
+};
 use tracing::warn;
 
 /// The listeners of this server.
@@ -19,17 +28,30 @@ pub(crate) struct Bound {
 /// Binds the configured addresses, except those whose sockets are inherited from a predecessor.
 pub(crate) fn all(config: &Config, predecessor: Option<&mut Predecessor>) -> Result<Bound, Failure> {
     let mut bound = Bound::default();
-    let mut wanted = config.settings.listen.addresses();
+    let mut wanted = addresses(config);
     match predecessor {
         Some(predecessor) => bound.inherit(predecessor, &mut wanted, config)?,
         None => use_activated(&mut wanted, config),
     }
     for bind in &wanted {
-        if let Err(failure) = bound.add(bind, config) {
+        let before = bound.listeners.iter().find_map(|before| overlap(&before.spec, &bind.to_string()));
+        let added = match (bind, &before) {
+            // The kernel would allow it, but it cannot be served with TLS and without.
+            (Bind::Descriptor(_), Some(_)) => {
+                Err(cannot_listen(&bind.to_string(), &io::ErrorKind::AddrInUse.into()))
+            }
+            _ => bound.add(bind, config),
+        };
+        if let Err(failure) = added {
             bound.unmake();
-            let twice = bound.listeners.iter().any(|bound| bound.spec == bind.to_string());
-            return Err(if twice { failure.hint("this address is given twice") } else { failure });
+            return Err(match before {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            });
         }
+    }
+    for listener in &mut bound.listeners {
+        listener.tls = is_tls(&listener.spec, &config.settings.tls);
     }
     let sockets: usize = bound.listeners.iter().map(|listener| listener.sockets.len()).sum();
     if sockets > MAX_LISTENING_SOCKETS {
@@ -40,6 +62,36 @@ pub(crate) fn all(config: &Config, predecessor: Option<&mut Predecessor>) -> Res
             .hint("use --accept shared, which needs one per address"));
     }
     Ok(bound)
+}
+
+/// What an address has to do with one that is listened on already, if that may be why it cannot be.
+fn overlap(before: &str, address: &str) -> Option<String> {
+    if before == address {
+        return Some("this address is given twice".into());
+    }
+    let (first, second): (SocketAddr, SocketAddr) = (before.parse().ok()?, address.parse().ok()?);
+    let includes = first.ip().is_unspecified() || second.ip().is_unspecified();
+    let message = || format!("{before} is given as well, and one of the two includes the other");
+    (includes && first.port() == second.port() && first.port() != 0).then(message)
+}
+
+/// What is to be listened on: with `--ssl-bind` that, and other addresses only if they were chosen.
+fn addresses(config: &Config) -> Vec<Bind> {
+    let tls = &config.settings.tls.bind;
+    let mut wanted = match tls.is_empty() || config.plain_binds_chosen {
+        true => config.settings.listen.addresses(),
+        false => Vec::new(),
+    };
+    wanted.extend_from_slice(tls);
+    wanted
+}
+
+/// Whether an address is served over TLS.
+fn is_tls(spec: &str, tls: &Tls) -> bool {
+    match tls.bind.is_empty() {
+        true => !tls.certificate.is_empty(),
+        false => tls.bind.iter().any(|bind| bind.to_string() == spec),
+    }
 }
 
 /// Without configured addresses those that systemd passed are listened on.
@@ -81,14 +133,18 @@ impl Bound {
             spec,
             info,
             sockets,
+            tls: false,
         }));
-        wanted.retain(|bind| match predecessor.take_listener(&bind.to_string()) {
-            Some((info, sockets)) => {
+        let access = access(config)?;
+        wanted.retain(|bind| {
+            let (spec, before) = (bind.to_string(), self.listeners.len());
+            // A name has as many as it had addresses.
+            while let Some((info, sockets)) = predecessor.take_listener(&spec) {
                 tell_kept_sockets(&info, sockets.len(), config);
-                self.listeners.push(Listening { spec: bind.to_string(), info, sockets });
-                false
+                tell_access(&info, access);
+                self.listeners.push(Listening { spec: spec.clone(), info, sockets, tls: false });
             }
-            None => true,
+            self.listeners.len() == before
         });
         match wanted.iter().find(|bind| matches!(bind, Bind::Descriptor(_))) {
             Some(bind) => Err(not_passed(bind)),
@@ -104,31 +160,80 @@ impl Bound {
     }
 
     fn add(&mut self, bind: &Bind, config: &Config) -> Result<(), Failure> {
-        let spec = bind.to_string();
-        let (info, sockets) = match bind {
-            Bind::Tcp { host, port } => tcp(host, *port, backlog(config), sockets_per_listener(config))?,
+        let bound = match bind {
+            Bind::Tcp { host, port } => tcp(host, port.unwrap_or(config.settings.listen.port), config)?,
             Bind::Unix(path) => single(self.unix(path, config)?),
             Bind::Descriptor(number) => single(descriptor(*number, backlog(config))?),
         };
-        self.listeners.push(Listening { spec, info, sockets });
+        let spec = bind.to_string();
+        let listening = |(info, sockets)| Listening { spec: spec.clone(), info, sockets, tls: false };
+        self.listeners.extend(bound.into_iter().map(listening));
         Ok(())
     }
 
     fn unix(&mut self, path: &Path, config: &Config) -> Result<(ListenerInfo, OwnedFd), Failure> {
         let shown = format!("unix:{}", path.display());
+        let access = access(config)?;
+        if let Some(name) = path.as_os_str().as_bytes().strip_prefix(b"@") {
+            let socket =
+                socket::bind_abstract(name, backlog(config)).map_err(|error| refused(&shown, &error, 0))?;
+            hostler_sys::logging::listening(&shown);
+            if access != Access::default() {
+                warn!(
+                    address = shown,
+                    "an abstract Unix socket has no owner and no mode: every process of this machine can connect"
+                );
+            }
+            return Ok((ListenerInfo::Unix(path.to_owned()), socket));
+        }
         // Absolute, because --working-dir changes the directory of workers.
         let path = std::path::absolute(path).map_err(|error| refused(&shown, &error, 0))?;
-        let mode = config.settings.listen.uds_permissions.map(|mode| mode.0);
-        let (socket, made) =
-            socket::bind_unix(&path, mode, backlog(config)).map_err(|error| refused(&shown, &error, 0))?;
+        let bound = socket::bind_unix(&path, access, backlog(config));
+        let (socket, made) = bound.map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied if access.user.or(access.group).is_some() => {
+                refused(&shown, &error, 0)
+                    .hint("--uds-owner needs root, and --uds-group a group of this user")
+            }
+            _ => refused(&shown, &error, 0),
+        })?;
         hostler_sys::logging::listening(&shown);
         self.files.push(made);
         Ok((ListenerInfo::Unix(path), socket))
     }
 }
 
-fn single((info, socket): (ListenerInfo, OwnedFd)) -> (ListenerInfo, Vec<OwnedFd>) {
-    (info, vec![socket])
+type Listeners = Vec<(ListenerInfo, Vec<OwnedFd>)>;
+
+fn single((info, socket): (ListenerInfo, OwnedFd)) -> Listeners {
+    vec![(info, vec![socket])]
+}
+
+/// Mode, owner and group of Unix sockets.
+fn access(config: &Config) -> Result<Access, Failure> {
+    let listen = &config.settings.listen;
+    let unknown = |option: &str, text: &str| {
+        Failure::new(ExitStatus::Config, format!("invalid value '{text}' for --{option}"))
+            .because("there is no such user or group")
+            .hint("name one of /etc/passwd or /etc/group, or a number")
+    };
+    let user = listen
+        .uds_owner
+        .as_deref()
+        .map(|text| find_user(text).map(|account| account.user).map_err(|_| unknown("uds-owner", text)));
+    let group =
+        listen.uds_group.as_deref().map(|text| find_group(text).map_err(|_| unknown("uds-group", text)));
+    let mode = listen.uds_permissions.map(|mode| mode.0);
+    Ok(Access { mode, user: user.transpose()?, group: group.transpose()? })
+}
+
+/// Sets mode, owner and group of a socket of the old server.
+fn tell_access(info: &ListenerInfo, access: Access) {
+    if let ListenerInfo::Unix(path) = info
+        && path.is_absolute()
+        && let Err(error) = access.apply(path)
+    {
+        warn!(address = %info, %error, "the owner or mode of a Unix socket cannot be changed");
+    }
 }
 
 /// One socket for all workers, or one for each.
@@ -143,11 +248,56 @@ fn backlog(config: &Config) -> i32 {
     i32::from(config.settings.listen.backlog)
 }
 
-fn tcp(host: &str, port: u16, backlog: i32, count: u16) -> Result<(ListenerInfo, Vec<OwnedFd>), Failure> {
-    let shown = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    let address = socket::resolve((host, port)).map_err(|error| unresolved(&shown, &error))?;
-    let bound = socket::listen_tcp(address, backlog, count).map_err(|error| refused(&shown, &error, port))?;
-    Ok((ListenerInfo::Tcp(bound.0), bound.1))
+/// All addresses of a host.
+fn tcp(host: &str, port: u16, config: &Config) -> Result<Listeners, Failure> {
+    let shown = Bind::Tcp { host: host.to_owned(), port: Some(port) }.to_string();
+    let addresses = socket::resolve_all((host, port)).map_err(|error| unresolved(&shown, &error))?;
+    let mut attempts = 1..=PORT_ATTEMPTS;
+    loop {
+        let more = attempts.next().is_some() && port == 0 && addresses.len() > 1;
+        match each_address(&addresses, config) {
+            // The port that the system chose for one address is taken at another.
+            Err(error) if more && error.kind() == io::ErrorKind::AddrInUse => {}
+            bound => return bound.map_err(|error| refused(&shown, &error, port)),
+        }
+    }
+}
+
+/// How often the system is asked for a port that is free at all addresses of a name.
+const PORT_ATTEMPTS: usize = 20;
+
+/// Those of a name that this machine does not have are left out, unless it has none of them.
+fn each_address(addresses: &[SocketAddr], config: &Config) -> io::Result<Listeners> {
+    let (mut bound, mut missing): (Listeners, _) = (Vec::new(), None);
+    for address in addresses {
+        let mut address = *address;
+        if let (0, Some((ListenerInfo::Tcp(first), _))) = (address.port(), bound.first()) {
+            address.set_port(first.port());
+        }
+        match socket::listen_tcp(
+            address,
+            backlog(config),
+            sockets_per_listener(config),
+            families(address, config),
+        ) {
+            Ok((address, sockets)) => bound.push((ListenerInfo::Tcp(address), sockets)),
+            Err(error) if socket::is_not_ours(&error) => missing = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match missing {
+        Some(error) if bound.is_empty() => Err(error),
+        _ => Ok(bound),
+    }
+}
+
+/// A socket on `[::]` leaves IPv4 to one on 0.0.0.0 with the same port.
+fn families(address: SocketAddr, config: &Config) -> Families {
+    let all = addresses(config);
+    let beside = all.iter().any(
+        |bind| matches!(bind, Bind::Tcp { host, port } if host == "0.0.0.0" && *port == Some(address.port())),
+    );
+    if address.ip().is_unspecified() && beside { Families::V6Only } else { Families::Default }
 }
 
 fn descriptor(number: i32, backlog: i32) -> Result<(ListenerInfo, OwnedFd), Failure> {
@@ -172,8 +322,7 @@ fn not_passed(bind: &Bind) -> Failure {
 }
 
 fn unresolved(address: &str, error: &io::Error) -> Failure {
-    cannot_listen(address, error)
-        .hint("--host takes an address of this machine or a name that resolves to one")
+    cannot_listen(address, error).hint("use an address of this machine, or a name that resolves to one")
 }
 
 fn refused(address: &str, error: &io::Error, port: u16) -> Failure {

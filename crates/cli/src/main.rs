@@ -3,12 +3,19 @@
 #![forbid(unsafe_code)]
 
 mod bind;
+mod directories;
 mod lasting;
+mod link;
+mod migrate;
+mod peer;
 mod python;
+mod scripts;
+mod tls;
 
 use hostler_config::{Config, Outcome, Reading};
 use hostler_master::{
-    CommandLine, GenerationSpec, Listening, MoldCommand, Plan, Predecessor, Spawner, UPGRADE_VARIABLE,
+    CommandLine, GenerationSpec, Listening, MoldCommand, Plan, Predecessor, Spawner, TlsSource,
+    UPGRADE_VARIABLE,
 };
 use hostler_settings::{EventLoop, Settings};
 use hostler_sys::{
@@ -27,18 +34,36 @@ fn main() -> ExitCode {
     let _ = logging::open(Destination::StandardError);
     logging::tell_panics();
     let args: Vec<OsString> = std::env::args_os().collect();
+    if let Some(text) = command(&args) {
+        let status = text.map_or_else(|failure| report(&failure), |text| print(&text));
+        return ExitCode::from(status.code());
+    }
     // A copy for reloads: the process title is written over the original.
     let given = args.clone();
-    let status = match hostler_config::parse(args, std::env::vars_os(), reading()) {
-        Ok(Outcome::Print(text)) => print(&text),
-        Ok(Outcome::Refused(text, failure)) => {
-            print(&text);
-            report(&failure)
-        }
-        Ok(Outcome::Run(config)) => run(&config, given).unwrap_or_else(|failure| report(&failure)),
-        Err(failure) => report(&failure),
-    };
+    let status =
+        match hostler_config::parse(args, std::env::vars_os(), reading(), &scripts::Scripts(reading())) {
+            Ok(Outcome::Print(text)) => print(&text),
+            Ok(Outcome::Refused(text, failure)) => {
+                print(&text);
+                report(&failure)
+            }
+            Ok(Outcome::Run(config)) => run(&config, given).unwrap_or_else(|failure| report(&failure)),
+            Err(failure) => report(&failure),
+        };
     ExitCode::from(status.code())
+}
+
+/// What a command prints that starts no server, if it is one.
+fn command(args: &[OsString]) -> Option<Result<String, Failure>> {
+    if let Some(directory) = link::asked(args) {
+        return Some(link::make(directory));
+    }
+    migrate::asked(args).map(migrate::run)
+}
+
+/// Whether the first argument is this command. Under a peer's name there is none.
+fn is_command(args: &[OsString], name: &str) -> bool {
+    args.get(1).is_some_and(|first| first == name) && !matches!(hostler_peers::asked(args), Some(Ok(_)))
 }
 
 /// Prints why the server did not start; returns the exit status.
@@ -58,35 +83,46 @@ fn upgrades() -> bool {
 
 fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
     open_log(config)?;
+    open_access_log(config)?;
     logging::init(&config.settings.log);
     report_settings(config);
     check_pid_file(config)?;
+    directories::check(config)?;
     let before = config.settings.clone();
     let mut predecessor = Predecessor::find().map_err(lost_predecessor)?;
+    let certificates = tls::load(config, reading())?;
     let spawner = Spawner::Mold(mold(config, reading())?);
     let bound = bind::all(config, predecessor.as_mut())?;
     let listeners: Vec<ListenerSettings> = bound.listeners.iter().map(Listening::settings).collect();
+    tls::tell(&listeners, certificates.as_ref());
+    let peer = hostler_peers::asked(&args).and_then(Result::ok);
     let plan = Plan {
-        spec: generation_spec(config, &listeners, spawner),
+        spec: generation_spec(config, &listeners, spawner, certificates),
         reload: Some(Box::new(move || reread(&args, &listeners, &before))),
         listeners: bound.listeners,
         owned_files: bound.files,
         log_file: config.settings.log.file.clone(),
+        access_log: config.settings.log.access_destination().map(Path::to_owned),
         pid_file: config.settings.process.pid_file.clone(),
-        command_line: CommandLine::own(),
+        command_line: CommandLine::own().map(peer::kept(peer)),
         predecessor,
     };
     Ok(hostler_master::run(plan))
 }
 
 /// What a generation of this configuration is made of.
-fn generation_spec(config: &Config, listeners: &[ListenerSettings], spawner: Spawner) -> GenerationSpec {
-    let settings = WorkerSettings {
-        options: config.settings.clone(),
-        listeners: listeners.to_vec(),
-        identity: config.identity.clone(),
-    };
-    GenerationSpec::new(settings, spawner)
+fn generation_spec(
+    config: &Config,
+    listeners: &[ListenerSettings],
+    spawner: Spawner,
+    tls: Option<TlsSource>,
+) -> GenerationSpec {
+    let mut options = config.settings.clone();
+    // Workers are given the key itself.
+    options.tls.keyfile_password = None;
+    let settings =
+        WorkerSettings { options, listeners: listeners.to_vec(), identity: config.identity.clone() };
+    GenerationSpec { tls, ..GenerationSpec::new(settings, spawner) }
 }
 
 /// Reads the configuration again, for a reload. Listeners stay as they are.
@@ -95,7 +131,12 @@ fn reread(
     listeners: &[ListenerSettings],
     before: &Settings,
 ) -> Result<GenerationSpec, Failure> {
-    let config = match hostler_config::parse(args.to_vec(), std::env::vars_os(), Reading::Again) {
+    let config = match hostler_config::parse(
+        args.to_vec(),
+        std::env::vars_os(),
+        Reading::Again,
+        &scripts::Scripts(Reading::Again),
+    ) {
         Ok(Outcome::Run(config)) => config,
         Ok(Outcome::Print(_) | Outcome::Refused(..)) => {
             let message = "the configuration says to print something, not to serve";
@@ -103,10 +144,12 @@ fn reread(
         }
         Err(failure) => return Err(failure),
     };
+    directories::check(&config)?;
+    let certificates = tls::load_again(&config, listeners)?;
     let spawner = Spawner::Mold(mold(&config, Reading::Again)?);
     report_settings(&config);
     lasting::tell_changes(before, &config.settings);
-    Ok(generation_spec(&config, listeners, spawner))
+    Ok(generation_spec(&config, listeners, spawner, certificates))
 }
 
 /// Opens `--log-file`.
@@ -116,6 +159,16 @@ fn open_log(config: &Config) -> Result<(), Failure> {
         Failure::new(ExitStatus::Config, format!("cannot write the log to `{}`", path.display()))
             .because(error.to_string())
             .hint("--log-file names a file in a directory that the server may write to")
+    })
+}
+
+/// Opens `--access-logfile`, or standard output for it.
+fn open_access_log(config: &Config) -> Result<(), Failure> {
+    let Some(path) = config.settings.log.access_destination() else { return Ok(()) };
+    logging::access::open(path).and_then(logging::access::write_to).map_err(|error| {
+        Failure::new(ExitStatus::Config, format!("cannot write the access log to `{}`", path.display()))
+            .because(error.to_string())
+            .hint("--access-logfile names a file in a directory that the server may write to, or is `-` for standard output")
     })
 }
 
@@ -145,8 +198,9 @@ fn lost_predecessor(error: std::io::Error) -> Failure {
         .hint(format!("{UPGRADE_VARIABLE} is set by hostler itself, on SIGUSR2; unset it"))
 }
 
-/// Logs options that do not do what they say.
+/// Logs options that do not do what they say, and what a peer's became.
 fn report_settings(config: &Config) {
+    config.peer.as_ref().map(peer::report);
     if !config.not_yet_in_effect.is_empty() {
         warn!("not yet in effect: {}", config.not_yet_in_effect.join(", "));
     }
@@ -185,8 +239,12 @@ fn env_files(config: &Config, reading: Reading) -> Result<Vec<(OsString, OsStrin
     let mut variables = Vec::new();
     for path in &config.settings.app.env_files {
         let pairs = read_env_file(path, reading)?;
-        variables.extend(pairs.into_iter().map(|(key, value)| (key.into(), value.into())));
+        // Those of the environment take precedence, as with Granian and Uvicorn.
+        let new = pairs.into_iter().filter(|(key, _)| std::env::var_os(key).is_none());
+        variables.extend(new.map(|(key, value)| (key.into(), value.into())));
     }
+    let own = config.settings.app.env.iter();
+    variables.extend(own.map(|variable| (variable.name.as_str().into(), variable.value.as_str().into())));
     Ok(variables)
 }
 

@@ -16,6 +16,8 @@ const PROBE: &str = "import json, sys, sysconfig; print(json.dumps({\
     'executable': sys.executable, 'major': sys.version_info[0], 'minor': sys.version_info[1], \
     'version': sys.version.split()[0], 'implementation': sys.implementation.name, \
     'free_threaded': bool(sysconfig.get_config_var('Py_GIL_DISABLED'))}))";
+/// `python -m hostler` and `hostler.run` say here which Python they are.
+const LAUNCHED_BY: &str = "HOSTLER_LAUNCHED_BY";
 /// Stands in every extension, before the Python it was built for and the version of hostler.
 const MARKER: &[u8] = b"hostler-extension-for:";
 /// How long an interpreter may take to describe itself: at a reload the master blocks on it.
@@ -29,10 +31,13 @@ pub(crate) struct Python {
     pub(crate) version: String,
     /// `cpython-313`.
     tag: String,
+    /// The directory that it is in, as it says itself: `program` may be a name on PATH.
+    directory: PathBuf,
 }
 
 #[derive(Deserialize)]
 struct Answer {
+    executable: PathBuf,
     major: u32,
     minor: u32,
     version: String,
@@ -40,13 +45,17 @@ struct Answer {
     free_threaded: bool,
 }
 
-/// `--python`, else the active virtual environment's, else `python3` on PATH.
+/// `--python`, else the one that launched the program, else that of the virtual environment that the program is installed in,
+/// else the active virtual environment's, else `python3` on PATH.
 pub(crate) fn choose(asked: Option<&Path>, identity: &Identity) -> Result<Python, Failure> {
-    let program = match (asked, env::var_os("VIRTUAL_ENV")) {
-        (Some(asked), _) => asked.to_owned(),
-        (None, Some(venv)) => Path::new(&venv).join("bin/python"),
-        (None, None) => PathBuf::from("python3"),
-    };
+    let active = || env::var_os("VIRTUAL_ENV").map(|venv| Path::new(&venv).join("bin/python"));
+    let launched_by = || env::var_os(LAUNCHED_BY).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let program = asked
+        .map(Path::to_owned)
+        .or_else(launched_by)
+        .or_else(|| beside(&program_directory()))
+        .or_else(active);
+    let program = program.unwrap_or_else(|| PathBuf::from("python3"));
     let answer = ask(&program, identity)?;
     let refusal = if answer.implementation != "cpython" {
         Some(format!("it is {} {}, and only CPython is supported", answer.implementation, answer.version))
@@ -63,8 +72,21 @@ pub(crate) fn choose(asked: Option<&Path>, identity: &Identity) -> Result<Python
             program,
             version: answer.version,
             tag: format!("cpython-{}{}", answer.major, answer.minor),
+            directory: answer.executable.parent().map(Path::to_owned).unwrap_or_default(),
         }),
     }
+}
+
+/// The interpreter of the virtual environment whose programs are in this directory.
+fn beside(scripts: &Path) -> Option<PathBuf> {
+    let python = scripts.join("python");
+    (scripts.join("../pyvenv.cfg").exists() && python.exists()).then_some(python)
+}
+
+/// Where this program is: behind symbolic links, as those of pipx to its environments.
+fn program_directory() -> PathBuf {
+    let here = env::current_exe().and_then(fs::canonicalize).unwrap_or_default();
+    here.parent().unwrap_or(Path::new(".")).to_owned()
 }
 
 fn ask(program: &Path, identity: &Identity) -> Result<Answer, Failure> {
@@ -94,12 +116,12 @@ fn unusable(program: &Path, cause: String) -> Failure {
         .hint("name a CPython from 3.10 on with --python, or activate a virtual environment that has one")
 }
 
-/// The extension for this Python: beside the program, where cargo puts it, or installed.
+/// The extension for this Python: beside the program, where cargo puts it, or installed with the package of this program or
+/// this Python.
 pub(crate) fn extension_for(python: &Python) -> Result<PathBuf, Failure> {
-    let here = env::current_exe().and_then(fs::canonicalize).unwrap_or_default();
-    let here = here.parent().unwrap_or(Path::new(".")).to_owned();
+    let here = program_directory();
     let mut found = Vec::new();
-    for path in candidates(&here) {
+    for path in candidates(&here, &python.directory) {
         let Some(built_for) = fs::File::open(&path).ok().and_then(built_for) else { continue };
         let version = env!("CARGO_PKG_VERSION");
         if [python.tag.as_str(), "abi3"].iter().any(|tag| built_for == format!("{tag}/{version}")) {
@@ -111,19 +133,35 @@ pub(crate) fn extension_for(python: &Python) -> Result<PathBuf, Failure> {
     let program = python.program.display();
     let message = format!("there is no hostler extension for Python {} (`{program}`)", python.version);
     Err(Failure::new(ExitStatus::Config, message).because(cause).hint(format!(
-        "build it: PYO3_PYTHON={program} cargo build --release; or name another Python with --python"
+        "install it: {program} -m pip install hostler; in a checkout, build it: PYO3_PYTHON={program} cargo build \
+         --release; or name another Python with --python"
     )))
 }
 
-fn candidates(here: &Path) -> Vec<PathBuf> {
+fn candidates(here: &Path, python: &Path) -> Vec<PathBuf> {
     let mut paths = vec![here.join("libhostler_python.so")];
-    for directory in [here.join("extensions"), here.join("../lib/hostler")] {
-        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-        paths.extend(
-            entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|so| so == "so")),
-        );
+    let own = [here.join("extensions"), here.join("../lib/hostler")];
+    let installed = [here, python].into_iter().filter(|scripts| scripts.is_absolute()).flat_map(packages);
+    for directory in own.into_iter().chain(installed) {
+        paths.extend(entries(&directory).filter(|path| path.extension().is_some_and(|so| so == "so")));
     }
     paths
+}
+
+/// Where installers put the package `hostler` if they put its programs here: `lib/python3.13/site-packages`, on Debian
+/// also `dist-packages`, on Fedora `lib64`.
+fn packages(scripts: &Path) -> Vec<PathBuf> {
+    let libraries = ["../lib", "../lib64"].into_iter().flat_map(|name| entries(&scripts.join(name)));
+    let pythons = libraries.filter(|path| {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("python3"))
+    });
+    pythons
+        .flat_map(|python| ["site-packages", "dist-packages"].map(|kind| python.join(kind).join("hostler")))
+        .collect()
+}
+
+fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
 /// The Python that an extension was built for. The file is searched in blocks: the master does this at each reload, and

@@ -4,7 +4,7 @@ use crate::{layers::Given, source::Source};
 use clap::{
     Arg, ArgAction, ArgMatches, Command,
     builder::{PossibleValuesParser, ValueHint},
-    error::ErrorKind,
+    error::{ContextKind, ContextValue, ErrorKind},
 };
 use hostler_settings::{Application, Declaration, Effect, Settings, Shape};
 use hostler_wire::Failure;
@@ -17,9 +17,11 @@ pub(crate) enum Parsed {
 
 /// The positional argument, which is `--app`.
 const POSITIONAL: &str = "APP";
+const HELP_ALL: &str = "help-all";
 
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, Failure> {
     match command().try_get_matches_from(args) {
+        Ok(matches) if matches.get_flag(HELP_ALL) => Ok(Parsed::Print(whole().render_help().to_string())),
         Ok(matches) => Ok(Parsed::Given(given(&matches))),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Parsed::Print(error.to_string()))
@@ -35,7 +37,16 @@ fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Serves a Python application from supervised worker processes")
         .max_term_width(100)
-        .arg(positional);
+        .disable_help_flag(true)
+        .arg(positional)
+        .arg(Arg::new("help").short('h').long("help").action(ArgAction::HelpShort).help("Print help on common options"))
+        .arg(Arg::new(HELP_ALL).long(HELP_ALL).action(ArgAction::SetTrue).help("Print help on all options"))
+        .after_help(
+            "Each option can be set in the environment (HOSTLER_WORKERS=4) and in a TOML file, too.\n\
+             `hostler --help-all` describes all options, `hostler --print-config` prints the values in effect.\n\
+             `hostler as gunicorn|uvicorn|granian|hypercorn …` reads the command line of that server, and `--explain` behind it says what \
+             it becomes; `hostler link DIR` makes links of their names; `hostler migrate FILE` turns their files into hostler's.",
+        );
     for option in Settings::options() {
         command = command.arg(argument(option));
         if option.has_negation() {
@@ -45,9 +56,18 @@ fn command() -> Command {
     command
 }
 
+/// The command line with every option in its help.
+fn whole() -> Command {
+    let shown = Settings::options().filter(|option| !option.hidden);
+    let command = shown.fold(command(), |command, option| {
+        command.mut_arg(option.name, |argument| argument.hide_short_help(false))
+    });
+    command.after_help(None)
+}
+
 /// The command line as man page and completions show it: with possible values, and which values are paths.
 pub(crate) fn described() -> Command {
-    Settings::options().fold(command(), |command, option| {
+    Settings::options().fold(whole(), |command, option| {
         command.mut_arg(option.name, |argument| match option.shape {
             Shape::Choice(names) | Shape::OptionalChoice { names, .. } => {
                 argument.value_parser(PossibleValuesParser::new(names)).hide_possible_values(true)
@@ -60,7 +80,7 @@ pub(crate) fn described() -> Command {
 
 fn argument(option: &'static Declaration) -> Arg {
     let mut argument = Arg::new(option.name).long(option.name).help(help(option));
-    argument = argument.hide(option.hidden).help_heading(option.heading);
+    argument = argument.hide(option.hidden).hide_short_help(!option.common).help_heading(option.heading);
     for alias in option.aliases {
         argument = argument.visible_alias(*alias);
     }
@@ -144,6 +164,12 @@ fn usage(error: &clap::Error) -> Failure {
     let text = error.to_string();
     let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
     let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
-    let hint = tip.map_or_else(|| "`hostler --help` lists all options".to_owned(), str::to_owned);
+    let unknown = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(name)) if error.kind() == ErrorKind::UnknownArgument => Some(name),
+        _ => None,
+    };
+    let foreign = unknown.and_then(|name| hostler_peers::foreign(name));
+    let hint = foreign.or_else(|| tip.map(str::to_owned));
+    let hint = hint.unwrap_or_else(|| "`hostler --help-all` lists all options".to_owned());
     Source::Argv.failure(message).hint(hint)
 }

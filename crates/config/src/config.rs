@@ -2,11 +2,14 @@
 
 use crate::{environment::UnknownVariable, layers::Layers};
 use hostler_settings::{
-    Accept, Application, Http, HttpVersion, Interface, Listen, Process, Runtime, RuntimeMode, Settings,
-    Supervision, WorkerCount,
+    Accept, Application, Bind, Declaration, Http, Interface, Limits, Listen, Log, Process, Runtime,
+    RuntimeMode, Settings, Supervision, WorkerCount,
 };
 use hostler_wire::{Failure, Identity, MAX_LISTENING_SOCKETS};
-use std::io;
+use std::{io, time::Duration};
+
+/// Beats of the heart come late on a busy machine.
+const LEAST_STALL_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Everything that was configured and is in effect.
 #[derive(Debug)]
@@ -15,38 +18,57 @@ pub struct Config {
     pub settings: Settings,
     /// Whether an address was set; otherwise sockets that a service manager passed take precedence over the default.
     pub binds_chosen: bool,
+    /// Whether an address was set that is none of `--ssl-bind`.
+    pub plain_binds_chosen: bool,
     /// The user that the application runs as.
     pub identity: Identity,
     /// Options that were set and have no effect yet, as `--name value (source)`.
     pub not_yet_in_effect: Vec<String>,
     /// Environment variables that look like options and are none.
     pub unknown_variables: Vec<UnknownVariable>,
+    /// The command line of a peer that all of this was made from.
+    pub peer: Option<hostler_peers::Translation>,
 }
 
 impl Config {
     pub(crate) fn from_layers(
-        layers: Layers,
+        mut layers: Layers,
         unknown_variables: Vec<UnknownVariable>,
     ) -> Result<Self, Failure> {
         refuse_what_is_not_served(&layers)?;
         refuse_contradictions(&layers)?;
+        crate::static_files::settle(&mut layers)?;
+        check_access_log(&layers)?;
+        crate::request_id::check(&layers)?;
         let identity = identity(&layers)?;
         let listen = &layers.settings.listen;
         // An empty list or path is none.
-        let binds_chosen = !listen.bind.is_empty()
+        let plain_binds_chosen = !listen.bind.is_empty()
             || listen.uds.is_some()
-            || [Listen::host(), Listen::port()].into_iter().any(|option| layers.is_set(option));
+            || [Listen::host(), Listen::port()].into_iter().any(|option| layers.is_chosen(option));
+        let binds_chosen = plain_binds_chosen || !layers.settings.tls.bind.is_empty();
         let not_yet_in_effect = layers.not_in_effect();
+        let access_chosen = layers.is_set(Log::access());
         let mut settings = layers.settings;
+        // As Gunicorn has it: a file for the access log turns it on.
+        settings.log.access |= settings.log.access_file.is_some() && !access_chosen;
         let limits = &mut settings.supervision;
         // Two names of one limit.
         limits.graceful_timeout = limits.workers_kill_timeout.unwrap_or(limits.graceful_timeout);
-        Ok(Self { settings, binds_chosen, identity, not_yet_in_effect, unknown_variables })
+        Ok(Self {
+            settings,
+            binds_chosen,
+            plain_binds_chosen,
+            identity,
+            not_yet_in_effect,
+            unknown_variables,
+            peer: None,
+        })
     }
 }
 
 fn refuse_what_is_not_served(layers: &Layers) -> Result<(), Failure> {
-    let Settings { app, http, runtime, supervision, listen, .. } = &layers.settings;
+    let Settings { app, runtime, supervision, listen, .. } = &layers.settings;
     if app.target.is_none() {
         return Err(layers
             .source(Application::target())
@@ -54,15 +76,21 @@ fn refuse_what_is_not_served(layers: &Layers) -> Result<(), Failure> {
             .hint("name it as module:attribute, for example `hostler shop.main:app`"));
     }
     let one_thread = "a worker has one thread, so that no request waits for a lock";
-    let scale = "use --workers to use more processors";
+    let scale = "use --workers to use more processors, or --blocking-threads (Gunicorn's --threads) for WSGI";
     let threads = matches!(runtime.mode, RuntimeMode::MultiThread | RuntimeMode::Runtime);
+    let few = supervision.stall_timeout.is_some_and(|limit| limit < LEAST_STALL_TIMEOUT);
+    let (beats, stall_hint) =
+        ("workers that do nothing would be killed", "use 100ms or more, or 0 to disable it");
+    let empty = layers.is_set(Listen::host()) && layers.text(Listen::host()).is_empty();
+    let (no_host, hosts) =
+        ("it is empty", "use 0.0.0.0 for all addresses of IPv4, :: for all, or leave it out");
     let many = matches!(supervision.workers, WorkerCount::Fixed(count) if usize::from(count) > MAX_LISTENING_SOCKETS);
-    let proxy = "use --http 1, and terminate HTTP/2 at a proxy";
     let (sockets, fewer) =
         ("so many sockets cannot be passed to workers", "use --accept shared, or fewer workers");
     let (always, omit) = ("dead workers are always replaced", "leave the option out");
     let rules = [
-        (http.version == HttpVersion::Two, Http::version(), "HTTP/2 is not served yet", proxy),
+        (empty, Listen::host(), no_host, hosts),
+        (few, Supervision::stall_timeout(), beats, stall_hint),
         (runtime.threads > 1, Runtime::threads(), one_thread, scale),
         (threads, Runtime::mode(), one_thread, scale),
         (listen.accept == Accept::PerWorker && many, Listen::accept(), sockets, fewer),
@@ -70,6 +98,23 @@ fn refuse_what_is_not_served(layers: &Layers) -> Result<(), Failure> {
     ];
     match rules.into_iter().find(|(refused, ..)| *refused) {
         Some((_, option, cause, hint)) => Err(layers.unusable(option).because(cause).hint(hint)),
+        None => Ok(()),
+    }
+}
+
+/// The access log's format, and the paths that are not in it.
+fn check_access_log(layers: &Layers) -> Result<(), Failure> {
+    let log = &layers.settings.log;
+    if let Some(format) = &log.access_format
+        && let Err(error) = hostler_access::Format::parse(format)
+    {
+        return Err(layers.invalid(Log::access_format()).because(error.cause).hint(error.hint));
+    }
+    match log.access_exclude.iter().find(|path| !path.starts_with('/') && *path != "*") {
+        Some(path) => Err(layers
+            .invalid(Log::access_exclude())
+            .because(format!("`{path}` is no path"))
+            .hint("a path begins with `/`, and `*` at its end stands for any rest: `/static/*`")),
         None => Ok(()),
     }
 }
@@ -85,10 +130,15 @@ fn refuse_contradictions(layers: &Layers) -> Result<(), Failure> {
         let failure = layers.unusable(jitter).because("it varies --max-requests, which is not set");
         return Err(failure.hint("set --max-requests as well"));
     }
+    let (line, head) = (Limits::request_line(), Http::max_buffer());
+    let line_beyond_head = layers.is_set(line)
+        && layers.is_set(head)
+        && layers.settings.limits.request_line > layers.settings.http.max_buffer;
     let two_values = layers.is_set(graceful)
         && limits.workers_kill_timeout.is_some_and(|kill| kill != limits.graceful_timeout);
     let rules = [
         (too_much, jitter, requests, "jitter must leave at least one request"),
+        (line_beyond_head, line, head, "the request line is a part of the head, which is in this buffer"),
         (two_values, kill, graceful, "they are two names of one limit"),
         (
             is_killed_while_it_serves(layers),
@@ -97,10 +147,29 @@ fn refuse_contradictions(layers: &Layers) -> Result<(), Failure> {
             "with one blocking thread a request blocks the event loop: its worker would be killed first",
         ),
     ];
-    match rules.into_iter().find(|(contradict, ..)| *contradict) {
+    match address_rules(layers).into_iter().chain(rules).find(|(contradict, ..)| *contradict) {
         Some((_, a, b, cause)) => Err(layers.contradiction(a, b).because(cause)),
         None => Ok(()),
     }
+}
+
+/// Whether these contradict each other, and why.
+type Rule = (bool, &'static Declaration, &'static Declaration, &'static str);
+
+/// Addresses that make each other ineffective; those of lower layers are replaced before.
+fn address_rules(layers: &Layers) -> [Rule; 4] {
+    let (host, port, bind, uds) = (Listen::host(), Listen::port(), Listen::bind(), Listen::uds());
+    let listen = &layers.settings.listen;
+    let (binds, unix) = (!listen.bind.is_empty(), listen.uds.is_some());
+    let needs_port = listen.bind.iter().any(Bind::has_no_port);
+    let (has_host, has_port) = (layers.is_set(host), layers.is_set(port) && !needs_port);
+    let in_place = "it is listened on in place of host and port";
+    [
+        (binds && has_host, bind, host, in_place),
+        (binds && has_port, bind, port, in_place),
+        (unix && has_host, uds, host, in_place),
+        (unix && has_port, uds, port, in_place),
+    ]
 }
 
 /// Whether a WSGI request may take longer than its worker may be blocked.

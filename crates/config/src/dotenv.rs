@@ -6,6 +6,8 @@
 /// For a line that is neither empty nor a comment nor an assignment.
 pub fn parse(text: &str) -> Result<Vec<(String, String)>, String> {
     let mut variables = Vec::new();
+    // Some editors begin a file with it.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -60,6 +62,11 @@ mod tests {
         let pairs = parse(text).unwrap();
         let values: Vec<&str> = pairs.iter().map(|(_, value)| value.as_str()).collect();
         assert_eq!(values, ["1", "two words", "a#b", "x\ny", ""]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_name() {
+        assert_eq!(parse("\u{feff}A=1").unwrap(), [("A".to_owned(), "1".to_owned())]);
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! The environment: variables that set options, and those that look as if they did.
 
 use crate::{layers::Given, names, source::Source};
-use hostler_settings::{Declaration, Settings, Shape};
+use hostler_settings::{Declaration, Settings, Shape, switch};
 use hostler_wire::Failure;
 use std::{collections::BTreeMap, ffi::OsString};
 
 const PREFIX: &str = "HOSTLER_";
+/// Where platforms say that a container is to listen.
+pub(crate) const PORT: &str = "PORT";
 /// Without the prefix: what the server sets itself, and what its tests are told.
-const NO_OPTIONS: [&str; 5] = ["UPGRADE", "WORKER", "GENERATION", "BIN", "EXTENSION"];
+const NO_OPTIONS: [&str; 6] = ["UPGRADE", "WORKER", "GENERATION", "BIN", "EXTENSION", "LAUNCHED_BY"];
 const TESTS: &str = "TEST_";
 
 /// The variables that concern the server.
@@ -27,7 +29,11 @@ impl Environment {
         let common: Vec<_> = Settings::options().filter_map(|option| option.common_env).collect();
         let named = variables.into_iter().map(|(name, value)| (name.to_string_lossy().into_owned(), value));
         let ours = named.filter(|(name, value)| {
-            (name.starts_with(PREFIX) || common.contains(&name.as_str())) && !is_service_link(name, value)
+            let concerns = name.starts_with(PREFIX)
+                || name == PORT
+                || common.contains(&name.as_str())
+                || hostler_peers::peer_of_variable(name).is_some();
+            concerns && !is_service_link(name, value)
         });
         Self(ours.collect())
     }
@@ -47,10 +53,19 @@ impl Environment {
                 _ => found = Some((name, text)),
             }
         }
-        if let (None, Some(common)) = (&found, option.common_env) {
-            found = self.text(common)?.map(|text| (common.to_owned(), text));
-        }
-        Ok(found.map(|(name, text)| Given { option, texts: split(option, &text), source: Source::Env(name) }))
+        Ok(found.map(|(name, text)| from_variable(option, name, &text)))
+    }
+
+    /// What variables that other programs use as well set of these options.
+    pub(crate) fn common(
+        &self,
+        options: impl Iterator<Item = &'static Declaration>,
+    ) -> Result<Vec<Given>, Failure> {
+        let named = options.filter_map(|option| Some((option, option.common_env?)));
+        let given = named.map(|(option, name)| {
+            Ok(self.text(name)?.map(|text| from_variable(option, name.to_owned(), &text)))
+        });
+        given.filter_map(Result::transpose).collect()
     }
 
     /// The text of a variable; `None` for an empty one.
@@ -60,6 +75,22 @@ impl Environment {
             let wrong = Source::Env(name.to_owned());
             wrong.failure(format!("the environment variable {name} is not UTF-8"))
         })
+    }
+
+    /// `PORT`, as a port to listen on at all addresses of IPv4, as Gunicorn has it.
+    pub(crate) fn port(&self) -> Result<Option<String>, Failure> {
+        self.text(PORT)
+    }
+
+    /// Options of peers, which hostler's own command line does not ask for: one warning.
+    pub(crate) fn of_peers(&self) -> Option<UnknownVariable> {
+        let set = self.0.iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name);
+        let found: Vec<_> =
+            set.filter_map(|name| Some((name, hostler_peers::peer_of_variable(name)?))).collect();
+        let (_, first) = found.first()?;
+        let name = found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+        let hint = format!("`hostler as {} …` reads it; otherwise unset it, or use HOSTLER_…", first.name());
+        Some(UnknownVariable { name, hint })
     }
 
     /// Variables that have no effect although they look as if they had.
@@ -85,7 +116,7 @@ fn hint(rest: &str) -> Option<String> {
     }
     let similar = names::similar(&name, Settings::options().filter(|option| !option.argv_only));
     Some(similar.map_or_else(
-        || "`hostler --help` lists all options".into(),
+        || "`hostler --help-all` lists all options".into(),
         |known| format!("did you mean {PREFIX}{}?", known.to_ascii_uppercase().replace('-', "_")),
     ))
 }
@@ -106,12 +137,16 @@ fn is_service_link(name: &str, value: &OsString) -> bool {
         || name.ends_with("_PORT") && address().is_some_and(|(kind, _)| protocol(kind))
 }
 
-/// Lists are separated by commas in the environment.
+fn from_variable(option: &'static Declaration, name: String, text: &str) -> Given {
+    Given { option, texts: split(option, text), source: Source::Env(name) }
+}
+
+/// Lists are separated by commas in the environment, and switches have many words.
 fn split(option: &Declaration, text: &str) -> Vec<String> {
-    if option.shape == Shape::List {
-        text.split(',').map(|part| part.trim().to_owned()).collect()
-    } else {
-        vec![text.to_owned()]
+    match (option.shape, switch(text)) {
+        (Shape::List, _) => text.split(',').map(|part| part.trim().to_owned()).collect(),
+        (Shape::Flag | Shape::OptionalChoice { .. }, Some(on)) => vec![on.to_string()],
+        _ => vec![text.to_owned()],
     }
 }
 

@@ -7,45 +7,85 @@ use crate::{
     source::Source,
 };
 use hostler_settings::{Declaration, Shape};
-use hostler_wire::Failure;
+use hostler_wire::{ExitStatus, Failure};
+use serde_json::Value;
 use std::{collections::BTreeMap, path::Path};
 use toml::{
     Spanned,
     de::{DeInteger, DeTable, DeValue},
 };
 
+/// What a file sets, and what is wrong with the rest.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    pub(crate) given: Vec<Given>,
+    pub(crate) mistakes: Vec<Failure>,
+}
+
 /// What the file that `--config` names sets.
-pub(crate) fn layer(file: &Given, reading: Reading) -> Result<Vec<Given>, Failure> {
+pub(crate) fn layer(file: &Given, reading: Reading) -> Result<Contents, Failure> {
     let path = file.texts.last().map_or("", String::as_str);
     let text = reading.text(Path::new(path)).map_err(|error| unusable(path, error.to_string()))?;
     from_text(path, &text)
 }
 
 fn unusable(path: &str, cause: String) -> Failure {
-    let source = Source::File(path.to_owned());
-    source.failure(format!("cannot use the configuration file `{path}`")).because(cause)
+    Failure::new(ExitStatus::Config, format!("cannot use the configuration file `{path}`")).because(cause)
 }
 
-/// What the text of a file sets.
-pub(crate) fn from_text(path: &str, text: &str) -> Result<Vec<Given>, Failure> {
-    let source = Source::File(path.to_owned());
-    let wrong = |cause: String| unusable(path, cause);
-    let table = DeTable::parse(text).map_err(|error| wrong(error.to_string()))?.into_inner();
-    let (mut layer, mut seen) = (Vec::new(), BTreeMap::new());
-    for (key, value) in &table {
-        let key = key.get_ref();
-        let name = key.replace('_', "-");
-        let Some(option) = in_files().find(|option| option.is_called(&name)) else {
-            let hint = names::hint(&name, in_files());
-            return Err(wrong(format!("there is no option `{key}`")).hint(hint));
-        };
-        if let Some(other) = seen.insert(option.name, key) {
-            return Err(wrong(format!("`{other}` and `{key}` are two names of one option")));
+/// What the text of a file sets; an error if it is no TOML.
+pub(crate) fn from_text(path: &str, text: &str) -> Result<Contents, Failure> {
+    let table = DeTable::parse(text).map_err(|error| unusable(path, error.to_string()))?.into_inner();
+    let mut pairs: Vec<_> = table.iter().collect();
+    pairs.sort_by_key(|(key, _)| key.span().start);
+    let (mut contents, mut seen) = (Contents::default(), BTreeMap::new());
+    for (key, value) in pairs {
+        let line = text.get(..key.span().start).unwrap_or_default().matches('\n').count() + 1;
+        match pair((path, line), key.get_ref(), value, text, &mut seen) {
+            Ok(given) => contents.given.push(given),
+            Err(mistake) => contents.mistakes.push(mistake),
         }
-        let texts = texts(option, value.get_ref()).ok_or_else(|| wrong_type(&source, option, value, text))?;
-        layer.push(Given { option, texts, source: source.clone() });
     }
-    Ok(layer)
+    Ok(contents)
+}
+
+/// What one line sets. `seen` are the options that lines before it set, with the names that they had there.
+fn pair<'a>(
+    (path, line): (&str, usize),
+    key: &'a str,
+    value: &Spanned<DeValue<'_>>,
+    text: &str,
+    seen: &mut BTreeMap<&'static str, &'a str>,
+) -> Result<Given, Failure> {
+    let wrong = |cause: String| unusable(path, format!("line {line}: {cause}"));
+    let name = key.replace('_', "-");
+    let option = in_files().find(|option| option.is_called(&name));
+    if option.is_none_or(|option| option.table.is_none()) && is_section(value, text) {
+        let wrong = wrong(format!("`{key}` is a section, and the file has none"));
+        return Err(wrong.hint("write each option by itself, as `workers = 2`"));
+    }
+    let option = option.ok_or_else(|| wrong(format!("there is no option `{key}`")).hint(hint(&name)))?;
+    if let Some(other) = seen.insert(option.name, key) {
+        return Err(wrong(format!("`{other}` and `{key}` are two names of one option")));
+    }
+    let source = Source::File { path: path.to_owned(), line };
+    let texts = texts(option, value.get_ref()).ok_or_else(|| wrong_type(&source, option, value, text))?;
+    Ok(Given { option, texts, source })
+}
+
+/// Whether it is a table of `[name]` or `name.key = …`, and none in braces.
+fn is_section(value: &Spanned<DeValue<'_>>, file: &str) -> bool {
+    let in_braces = file.get(value.span()).is_some_and(|text| text.starts_with('{'));
+    matches!(value.get_ref(), DeValue::Table(_)) && !in_braces
+}
+
+/// What may have been meant by a name.
+fn hint(name: &str) -> String {
+    let positive = name.strip_prefix("no-").and_then(|name| in_files().find(|option| option.is_called(name)));
+    match positive.filter(|option| option.has_negation()) {
+        Some(option) => format!("write `{} = false`", option.name),
+        None => names::hint(name, in_files()),
+    }
 }
 
 /// A value as text; `None` for one of a type that the option does not have.
@@ -66,14 +106,44 @@ fn texts(option: &Declaration, value: &DeValue<'_>) -> Option<Vec<String>> {
         (Shape::Number | Shape::NumberOrText | Shape::Duration, DeValue::Float(number)) => {
             number.as_str().parse::<f64>().ok()?.to_string()
         }
-        (Shape::List, DeValue::Array(items)) => return items.iter().map(item).collect(),
+        (Shape::List, DeValue::Table(table)) if option.table.is_some() => json(table)?.to_string(),
+        (Shape::List, DeValue::Array(items)) => {
+            return items.iter().map(|value| item(option, value)).collect();
+        }
         _ => return None,
     };
     Some(vec![text])
 }
 
-fn item(item: &Spanned<DeValue<'_>>) -> Option<String> {
-    item.get_ref().as_str().map(str::to_owned)
+fn item(option: &Declaration, item: &Spanned<DeValue<'_>>) -> Option<String> {
+    match item.get_ref() {
+        DeValue::Table(table) if option.table.is_some() => Some(json(table)?.to_string()),
+        value => value.as_str().map(str::to_owned),
+    }
+}
+
+/// A table as JSON; its names with dashes.
+fn json(table: &DeTable<'_>) -> Option<Value> {
+    let pairs = table.iter().map(|(key, value)| {
+        let value = match value.get_ref() {
+            DeValue::Table(table) => headers(table)?,
+            DeValue::String(text) => Value::from(text.to_string()),
+            DeValue::Boolean(flag) => Value::from(*flag),
+            DeValue::Integer(number) => Value::from(whole(number).parse::<i64>().ok()?),
+            DeValue::Float(number) => Value::from(number.as_str().parse::<f64>().ok()?),
+            DeValue::Array(_) | DeValue::Datetime(_) => return None,
+        };
+        Some((key.get_ref().replace('_', "-"), value))
+    });
+    Some(Value::Object(pairs.collect::<Option<_>>()?))
+}
+
+/// A table within a table: names as they are, and texts.
+fn headers(table: &DeTable<'_>) -> Option<Value> {
+    let pairs = table
+        .iter()
+        .map(|(key, value)| Some((key.get_ref().to_string(), Value::from(value.get_ref().as_str()?))));
+    Some(Value::Object(pairs.collect::<Option<_>>()?))
 }
 
 fn whole(number: &DeInteger<'_>) -> String {

@@ -1,12 +1,14 @@
-//! Values from all sources, and where each was set: command line before environment before file before default.
+//! Values from all sources, and where each was set: command line before environment before file before the variables that
+//! other programs use as well (`WEB_CONCURRENCY`) before default.
 
 use crate::{
-    environment::{Environment, UnknownVariable},
+    addresses::Addresses,
+    environment::{Environment, PORT, UnknownVariable},
     file,
     reading::Reading,
     source::Source,
 };
-use hostler_settings::{Declaration, Effect, Program, Settings, Shape};
+use hostler_settings::{Declaration, Effect, Listen, Program, Settings, Shape};
 use hostler_wire::Failure;
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -15,6 +17,9 @@ use std::{collections::BTreeMap, fmt::Write as _};
 pub(crate) struct Layers {
     pub(crate) settings: Settings,
     given: BTreeMap<&'static str, Given>,
+    addresses: Addresses,
+    /// Addresses that a higher layer replaces, and where they were set.
+    replaced: BTreeMap<&'static str, Source>,
 }
 
 /// The value that a source gives an option.
@@ -25,29 +30,90 @@ pub(crate) struct Given {
     pub(crate) source: Source,
 }
 
+/// What was given besides hostler's own environment and file, in the order of precedence.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    /// The command line.
+    pub(crate) argv: Vec<Given>,
+    /// The environment and files of the peer whose command line it is.
+    pub(crate) below_environment: Vec<Given>,
+    /// What that peer does by itself.
+    pub(crate) defaults: Vec<Given>,
+    /// Whether `PORT` says where to listen if nothing else does.
+    pub(crate) port: bool,
+}
+
+impl Sources {
+    /// hostler's own command line.
+    pub(crate) fn own(argv: Vec<Given>) -> Self {
+        Self { argv, port: true, ..Self::default() }
+    }
+}
+
 impl Layers {
     /// Adds environment and file to what the command line gave.
     pub(crate) fn collect(
-        argv: Vec<Given>,
+        sources: Sources,
         environment: &Environment,
         reading: Reading,
     ) -> Result<Self, Failure> {
-        let mut layers = Self { settings: Settings::default(), given: BTreeMap::new() };
-        layers.add(argv);
+        let mut layers = Self {
+            settings: Settings::default(),
+            given: BTreeMap::new(),
+            addresses: Addresses::default(),
+            replaced: BTreeMap::new(),
+        };
+        layers.add(sources.argv);
         layers.add(environment.layer()?);
+        layers.add(sources.below_environment);
+        let mut mistakes = Vec::new();
         if let Some(file) = layers.given.get(Program::config().name).cloned() {
-            layers.add(file::layer(&file, reading)?);
+            let contents = file::layer(&file, reading)?;
+            layers.add(contents.given);
+            mistakes = contents.mistakes;
         }
-        for given in layers.given.values() {
-            given.apply(&mut layers.settings)?;
+        layers.add(sources.defaults);
+        let unset: Vec<_> = Settings::options().filter(|option| !layers.is_set(option)).collect();
+        layers.add(environment.common(unset.into_iter())?);
+        if sources.port {
+            layers.add_port(environment)?;
         }
-        Ok(layers)
+        let values = layers.given.values();
+        mistakes.extend(values.filter_map(|given| given.apply(&mut layers.settings).err()));
+        together(mistakes).map_or(Ok(layers), Err)
+    }
+
+    /// Adds `PORT`: the port, unless there is one, and with it all addresses of IPv4, unless there is a host.
+    fn add_port(&mut self, environment: &Environment) -> Result<(), Failure> {
+        let Some(port) = environment.port()? else { return Ok(()) };
+        let source = Source::Env(PORT.into());
+        let given = |option, text: &str| Given { option, texts: vec![text.into()], source: source.clone() };
+        let mut layer = vec![given(Listen::port(), &port)];
+        if !self.is_set(Listen::host()) && !self.is_set(Listen::port()) {
+            layer.push(given(Listen::host(), "0.0.0.0"));
+        }
+        self.add(layer);
+        Ok(())
+    }
+
+    /// Whether the user chose it for this server: `PORT` is there for any program.
+    pub(crate) fn is_chosen(&self, option: &Declaration) -> bool {
+        self.is_set(option) && *self.source(option) != Source::Env(PORT.into())
     }
 
     /// Adds a layer below those added before, which take precedence.
     fn add(&mut self, layer: Vec<Given>) {
+        let above = self.addresses;
         for given in layer {
-            self.given.entry(given.option.name).or_insert(given);
+            let name = given.option.name;
+            let is_replaced = above.replace(given.option);
+            let in_effect = !is_replaced && !self.given.contains_key(name);
+            self.addresses.add(&given, in_effect);
+            if in_effect {
+                self.given.insert(name, given);
+            } else if is_replaced {
+                self.replaced.entry(name).or_insert(given.source);
+            }
         }
     }
 
@@ -79,14 +145,22 @@ impl Layers {
 
     /// An error for values of which only one can be.
     pub(crate) fn contradiction(&self, a: &Declaration, b: &Declaration) -> Failure {
-        let (source, a, b) = (self.source(a), self.written(a), self.written(b));
-        source.failure(format!("{a} and {b} contradict each other ({source})"))
+        let (source, other) = (self.source(a), self.source(b));
+        let (a, b) = (self.written(a), self.written(b));
+        source.failure(if source == other {
+            format!("{a} and {b} contradict each other ({source})")
+        } else {
+            format!("{a} ({source}) and {b} ({other}) contradict each other")
+        })
     }
 
     /// As it would be on the command line.
     fn written(&self, option: &Declaration) -> String {
+        if let Some(written) = self.source(option).written() {
+            return written;
+        }
         let texts = self.given.get(option.name).map(|given| given.texts.join(" ")).unwrap_or_default();
-        match (option.shape, texts.as_str()) {
+        match (option.shape, option.shown(&texts)) {
             (Shape::Flag, "true") => format!("--{}", option.name),
             (Shape::Flag, _) => format!("--no-{}", option.name),
             (_, text) => format!("--{} {text}", option.name),
@@ -109,14 +183,33 @@ impl Layers {
         for option in Settings::options().filter(|option| !option.argv_only) {
             let given = self.given.get(option.name).map(|given| given.texts.clone());
             let text = given.unwrap_or_else(|| option.default()).join(" ");
+            let text = option.shown(&text);
             let later = if option.effect == Effect::Later { ", not yet in effect" } else { "" };
-            let _ = writeln!(listing, "{:38} {text:24} # {}{later}", option.name, self.source(option));
+            let _ = write!(listing, "{:38} {text:24} # {}{later}", option.name, self.source(option));
+            if let (Source::Default, Some(source)) = (self.source(option), self.replaced.get(option.name)) {
+                let _ = write!(listing, ": other addresses replace that of {source}");
+            }
+            listing.push('\n');
         }
         for UnknownVariable { name, hint } in unknown {
             let _ = writeln!(listing, "# environment variable {name} has no effect: {hint}");
         }
         listing
     }
+}
+
+/// All mistakes as one failure, so that they can be mended at once.
+fn together(mut mistakes: Vec<Failure>) -> Option<Failure> {
+    if mistakes.len() < 2 {
+        return mistakes.pop();
+    }
+    let mut message = format!("the configuration has {} mistakes", mistakes.len());
+    for Failure { message: wrong, cause, hint, .. } in &mistakes {
+        let parts = [Some(wrong), cause.as_ref(), hint.as_ref()];
+        let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
+        let _ = write!(message, "\n  {}", parts.join(": "));
+    }
+    Some(Failure::new(mistakes.first()?.status, message))
 }
 
 impl Given {
@@ -128,6 +221,10 @@ impl Given {
         {
             let message = format!("--{} cannot be used ({})", self.option.name, self.source);
             return Err(self.source.failure(message).because(instead));
+        }
+        if let Some(text) = self.texts.iter().find(|text| text.contains('\0')) {
+            let wrong = self.source.invalid(self.option, &text.replace('\0', "\\0"));
+            return Err(wrong.because("it contains a NUL"));
         }
         // Empty text means unset.
         if matches!(self.option.shape, Shape::Text | Shape::Octal) && last.is_empty() {

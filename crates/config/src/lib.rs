@@ -5,13 +5,14 @@
 //! is wrong, where it was set, and what is accepted.
 //!
 //! Files: `command` the command line, `environment` and `file` two of the sources, `layers` all of them, `names` what a
-//! misspelt name may mean, `config` what follows from values together and on this system, `reference`, `schema` and
-//! `pages` what is printed from the declarations.
+//! misspelt name may mean, `addresses` which layer says where to listen, `config` what follows from values together and on this system, `reference`, `schema` and
+//! `pages` what is printed from the declarations, `peers` the command lines of other servers.
 //!
 //! Not here: reading argv or the environment (both are handed in), and acting on values.
 
 #![forbid(unsafe_code)]
 
+mod addresses;
 mod command;
 mod config;
 mod dotenv;
@@ -20,10 +21,13 @@ mod file;
 mod layers;
 mod names;
 mod pages;
+mod peers;
 mod reading;
 mod reference;
+mod request_id;
 mod schema;
 mod source;
+mod static_files;
 #[cfg(test)]
 mod tests;
 
@@ -48,12 +52,28 @@ pub enum Outcome {
     Refused(String, Failure),
 }
 
-/// Reads the command line (with the program's name first) and the environment.
+/// Reads the command line (with the program's name first) and the environment; or those of a peer, after `as` or if the
+/// program has its name; `files` reads files of settings that peers have.
 ///
 /// # Errors
 /// For an unknown option, a value that an option does not take, options that exclude each other, or a file that cannot be read.
 pub fn parse(
     args: impl IntoIterator<Item = OsString>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+    reading: Reading,
+    files: &dyn hostler_peers::Files,
+) -> Result<Outcome, Failure> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    match hostler_peers::asked(&args) {
+        Some(Ok(asked)) => peers::parse(asked, variables.into_iter().collect(), reading, files),
+        Some(Err(name)) => Err(no_peer(&name)),
+        None => own(args, variables, reading),
+    }
+}
+
+/// hostler's own command line.
+fn own(
+    args: Vec<OsString>,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
     reading: Reading,
 ) -> Result<Outcome, Failure> {
@@ -62,17 +82,39 @@ pub fn parse(
         command::Parsed::Print(text) => return Ok(Outcome::Print(text)),
     };
     let environment = Environment::new(variables);
-    let layers = layers::Layers::collect(given, &environment, reading)?;
+    let layers = layers::Layers::collect(layers::Sources::own(given), &environment, reading)?;
     if let Some(text) = printed(&layers).map_err(|error| Source::Argv.failure(error.to_string()))? {
         return Ok(Outcome::Print(text));
     }
-    let unknown = environment.unknown();
+    let unknown = environment.unknown().into_iter().chain(environment.of_peers());
+    outcome(layers, unknown.collect())
+}
+
+fn no_peer(name: &str) -> Failure {
+    let names: Vec<_> = hostler_peers::Peer::ALL.into_iter().map(hostler_peers::Peer::name).collect();
+    let message = match name {
+        "" => "`hostler as` needs the name of a server".to_owned(),
+        name => format!("`hostler as {name}`: there is no such server"),
+    };
+    Source::Argv.failure(message).hint(format!("it is one of {}", names.join(", ")))
+}
+
+/// What is done with the configuration.
+fn outcome(layers: layers::Layers, unknown: Vec<UnknownVariable>) -> Result<Outcome, Failure> {
     let listing = layers.settings.program.print_config.then(|| layers.listing(&unknown));
     match (listing, Config::from_layers(layers, unknown)) {
         (Some(text), Ok(_)) => Ok(Outcome::Print(text)),
         (Some(text), Err(failure)) => Ok(Outcome::Refused(text, failure)),
         (None, config) => Ok(Outcome::Run(Box::new(config?))),
     }
+}
+
+/// A file of TOML as JSON.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_toml(text: &str) -> Result<serde_json::Map<String, serde_json::Value>, String> {
+    toml::from_str(text).map_err(|error| error.to_string())
 }
 
 /// The text that was asked for, if one was that does not depend on the configuration.
@@ -86,6 +128,8 @@ fn printed(layers: &layers::Layers) -> io::Result<Option<String>> {
         schema::schema()
     } else if program.print_reference {
         reference::markdown()
+    } else if program.print_peers {
+        hostler_peers::markdown()
     } else if program.print_sample {
         reference::sample()
     } else {

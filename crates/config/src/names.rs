@@ -8,7 +8,7 @@ const SIMILAR: f64 = 0.8;
 /// "did you mean …?", for a name on the command line or in a file.
 pub(crate) fn hint(name: &str, options: impl Iterator<Item = &'static Declaration>) -> String {
     similar(name, options).map_or_else(
-        || "`hostler --help` lists all options".into(),
+        || "`hostler --help-all` lists all options".into(),
         |known| format!("did you mean `{known}`?"),
     )
 }

@@ -6,12 +6,18 @@ use hostler_settings::Shell;
 use std::io;
 
 /// What stands below the options in the man page.
-const AFTER_OPTIONS: [(&str, &str); 3] = [
+const AFTER_OPTIONS: [(&str, &str); 4] = [
+    (
+        "OTHER SERVERS",
+        "hostler as gunicorn|uvicorn|granian|hypercorn ... reads the command line and the environment of that server; --explain \
+         behind the name says what becomes of each option. hostler link DIR makes links of their names to hostler. hostler \
+         migrate FILE prints a TOML file for a gunicorn.conf.py, a file of Hypercorn's, or an INI file of uWSGI's.",
+    ),
     (
         "ENVIRONMENT",
-        "Each option can be set by HOSTLER_ and its name in capitals, such as HOSTLER_WORKERS. WEB_CONCURRENCY sets \
-         the number of workers where nothing else does. The command line wins over the environment, and the \
-         environment over the file that --config names.",
+        "Each option can be set by HOSTLER_ and its name in capitals, such as HOSTLER_WORKERS. The command line \
+         wins over the environment, and the environment over the file that --config names. Where none of them sets \
+         the number of workers or the trusted proxies, WEB_CONCURRENCY and FORWARDED_ALLOW_IPS do.",
     ),
     (
         "SIGNALS",

@@ -11,20 +11,29 @@ Printed by `hostler --print-reference`; do not edit.
 
 Each option can be given on the command line, as an environment variable (`HOSTLER_` and its name in
 capitals), and in the TOML file that `--config` names. The command line wins over the environment,
-the environment over the file. `WEB_CONCURRENCY` sets `workers` where nothing else does.
+the environment over the file. Where none of them sets `workers`, `WEB_CONCURRENCY` does, and in the same way
+`FORWARDED_ALLOW_IPS` sets `forwarded-allow-ips`. Where there is no port either, `PORT` is the port, and without a host the server listens
+on all addresses of IPv4; sockets that systemd passes take precedence over it. Variables that are options of other servers
+(`UVICORN_…`, `GRANIAN_…`, `GUNICORN_CMD_ARGS`) are a warning: `hostler as uvicorn …` reads them (COMING_FROM.md).
 `hostler --print-config` prints every value and where it was set.
 
-In the environment lists are separated by commas, and an empty variable is none. A variable with `HOSTLER_` in front that
+In the environment lists are separated by commas, flags are 1/0, on/off, yes/no or true/false, and an empty variable is none. A variable with `HOSTLER_` in front that
 is no option is logged and otherwise ignored; what Kubernetes sets in containers for a service called hostler
 (`HOSTLER_SERVICE_HOST`, `HOSTLER_PORT=tcp://…`) is ignored altogether.
 
+Of `bind`, `uds`, `ssl-bind`, `host` and `port` the highest source that sets one says where to listen: what lower ones say of it
+is replaced, but for `host` and `port`, which complete each other (`--port 9000` keeps the file's `host`), and for the `port` of a
+`bind` without one. Within what is left, `host` and `port` beside a `bind` or `uds` that needs neither are refused.
+`--print-config` shows what is replaced.
+
 In TOML a text is in quotes, numbers and flags (`true`, `false`) are not, a list is a text or an array of texts. An option is left
-out to unset it; `false` unsets flags only. Names have dashes or underscores. A mode in octal is `\"027\"` or `0o27`; `27`
+out to unset it; `false` unsets flags only. Names have dashes or underscores, and
+there are no sections. A mode in octal is `\"027\"` or `0o27`; `27`
 would be decimal, and is refused.
 
 A duration is a number of seconds (`90`, `1.5`), milliseconds (`500ms`), or units in this order:
 `1d2h3m4s`; where MILLISECONDS stands, a number without a unit, whole or not, counts these. A size is a number of bytes
-(where MIB stands, of mebibytes) or has a unit: `64KiB`, `16MiB`, `1GiB`.
+(where MIB stands, of mebibytes) or has a unit, a power of 1024: `64k`, `512MB`, `1GiB`.
 
 *In effect*: options marked *later* are checked and reported as not yet in effect; those marked
 *refused* stop the start with an error that says what to do instead.

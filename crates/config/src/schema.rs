@@ -38,7 +38,8 @@ fn property(option: &Declaration) -> Value {
     if let Some(value) = default.last()
         && !matches!(option.effect, Effect::Refused(_))
     {
-        schema.insert("default".into(), default_value(option, value));
+        let value = if option.shape == Shape::List { json!(default) } else { default_value(option, value) };
+        schema.insert("default".into(), value);
     }
     Value::Object(schema)
 }
@@ -69,7 +70,10 @@ fn values(option: &Declaration) -> Map<String, Value> {
         Shape::NumberOrText => json!({ "anyOf": [number("integer"), text(option, 1)] }),
         Shape::Duration => json!({ "anyOf": [number("number"), text(option, 1)] }),
         Shape::List => {
-            let item = text(option, 0);
+            let mut item = text(option, 0);
+            if let Some(Ok(table)) = option.table.map(serde_json::from_str::<Value>) {
+                item = json!({ "anyOf": [item, table] });
+            }
             json!({ "anyOf": [item, { "type": "array", "items": item }] })
         }
     };

@@ -1,5 +1,6 @@
 //! Where a value was set, and the errors that say so.
 
+use hostler_peers::{Origin, Place};
 use hostler_settings::Declaration;
 use hostler_wire::{ExitStatus, Failure};
 use std::fmt;
@@ -12,7 +13,14 @@ pub(crate) enum Source {
     /// In this environment variable.
     Env(String),
     /// In this file.
-    File(String),
+    File {
+        /// Its path.
+        path: String,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// In a command line, an environment or a file of a peer.
+    Peer(Origin),
     /// Nowhere: it is the default.
     Default,
 }
@@ -22,7 +30,8 @@ impl fmt::Display for Source {
         match self {
             Self::Argv => f.write_str("command line"),
             Self::Env(name) => write!(f, "environment variable {name}"),
-            Self::File(path) => write!(f, "file {path}"),
+            Self::File { path, line } => write!(f, "file {path}, line {line}"),
+            Self::Peer(origin) => write!(f, "{} of {}", origin.place, origin.peer.name()),
             Self::Default => f.write_str("default"),
         }
     }
@@ -33,13 +42,29 @@ impl Source {
     pub(crate) fn failure(&self, message: impl Into<String>) -> Failure {
         let status = match self {
             Self::Argv | Self::Default => ExitStatus::Usage,
-            Self::Env(_) | Self::File(_) => ExitStatus::Config,
+            Self::Peer(origin) if origin.place == Place::Argv => ExitStatus::Usage,
+            Self::Env(_) | Self::File { .. } | Self::Peer(_) => ExitStatus::Config,
         };
         Failure::new(status, message)
     }
 
     /// A value that the option does not take.
     pub(crate) fn invalid(&self, option: &Declaration, text: &str) -> Failure {
+        if let Self::Peer(Origin { name, value, place, .. }) = self
+            && *place != Place::Default
+        {
+            let text = option.shown(value);
+            return self.failure(format!("invalid value '{text}' for {name} ({self})"));
+        }
+        let text = option.shown(text);
         self.failure(format!("invalid value '{text}' for --{} ({self})", option.name))
+    }
+
+    /// As a user wrote it who wrote it for a peer.
+    pub(crate) fn written(&self) -> Option<String> {
+        match self {
+            Self::Peer(origin) if origin.place != Place::Default => Some(origin.shown()),
+            Self::Peer(_) | Self::Argv | Self::Env(_) | Self::File { .. } | Self::Default => None,
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! From sources to settings, without a server.
 
+mod addresses;
 mod environment;
 mod file;
+mod peers;
 mod schema;
 
 use crate::{Config, Outcome, Reading, parse};
@@ -14,7 +16,7 @@ type Variables<'a> = &'a [(&'a str, &'a str)];
 fn outcome(args: &[&str], variables: Variables<'_>) -> Result<Outcome, Failure> {
     let args = ["hostler"].iter().chain(args).map(OsString::from);
     let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    parse(args, variables, Reading::First)
+    parse(args, variables, Reading::First, &hostler_peers::NoFiles)
 }
 
 fn config(args: &[&str], variables: Variables<'_>) -> Config {
@@ -82,9 +84,21 @@ fn argv_wins_over_the_environment_and_that_over_the_file() {
 
     let listing = printed(&["a:b", &config_option, "--print-config"], &[("HOSTLER_BACKLOG", "600")]);
     let line = |name: &str| listing.lines().find(|line| line.starts_with(name)).unwrap();
-    assert!(line("workers ").ends_with(&format!("# file {}", file.path().display())), "{listing}");
+    assert!(line("workers ").ends_with(&format!("# file {}, line 1", file.path().display())), "{listing}");
     assert!(line("backlog ").ends_with("# environment variable HOSTLER_BACKLOG"), "{listing}");
     assert!(line("port ").ends_with("# default"), "{listing}");
+}
+
+#[test]
+fn passwords_are_not_printed() {
+    let argv = ["a:b", "--print-config", "--ssl-keyfile-password", "from-argv"];
+    let listings =
+        [printed(&argv, &[]), printed(&argv[..2], &[("HOSTLER_SSL_KEYFILE_PASSWORD", "from-env")])];
+    for listing in listings {
+        let line = listing.lines().find(|line| line.starts_with("ssl-keyfile-password")).unwrap();
+        assert!(line.contains("(not shown)") && !listing.contains("from-"), "{line}");
+    }
+    assert!(!printed(&argv[..2], &[]).contains("(not shown)"));
 }
 
 #[test]
@@ -118,6 +132,19 @@ fn other_names_set_the_same() {
 }
 
 #[test]
+fn variables_of_other_programs_set_what_nothing_else_sets() {
+    let file = file("workers = 3\nforwarded-allow-ips = \"10.0.0.1\"\n");
+    let common: Variables<'_> = &[("WEB_CONCURRENCY", "7"), ("FORWARDED_ALLOW_IPS", "*")];
+    let set = config(&["--config", file.path().to_str().unwrap()], common).settings;
+    let expected = config(&["-w3", "--forwarded-allow-ips", "10.0.0.1"], &[]).settings;
+    assert_eq!((set.supervision, set.proxy), (expected.supervision, expected.proxy));
+    let everyone = config(&["--forwarded-allow-ips", "*"], &[]).settings.proxy;
+    assert_eq!(config(&[], common).settings.proxy, everyone);
+    // One that is not asked is not checked.
+    config(&["-w3"], &[("WEB_CONCURRENCY", "many")]);
+}
+
+#[test]
 fn units() {
     let settings = config(&["--workers-max-rss", "300", "--slow-callback", "0"], &[]).settings;
     assert_eq!(settings.supervision.max_memory, Some(ByteSize::mib(300)));
@@ -138,9 +165,9 @@ fn an_error_says_what_where_and_what_is_accepted() {
     assert_eq!(wrong.message, "invalid value 'many' for --workers (command line)");
     assert_eq!(wrong.cause.as_deref(), Some("it must be auto, or a whole number from 1 to 1024"));
 
-    let wrong = failure(&[], &[("HOSTLER_BIND", "nowhere")]);
+    let wrong = failure(&[], &[("HOSTLER_BIND", "no where")]);
     assert_eq!(wrong.status, ExitStatus::Config);
-    assert_eq!(wrong.message, "invalid value 'nowhere' for --bind (environment variable HOSTLER_BIND)");
+    assert_eq!(wrong.message, "invalid value 'no where' for --bind (environment variable HOSTLER_BIND)");
     assert!(wrong.cause.unwrap().contains("HOST:PORT"));
 
     let wrong = failure(&["--wrokers", "2"], &[]);
@@ -149,16 +176,59 @@ fn an_error_says_what_where_and_what_is_accepted() {
     let file = file("worker = 2\n");
     let wrong = failure(&["--config", &file.path().display().to_string()], &[]);
     assert_eq!(wrong.status, ExitStatus::Config);
-    assert_eq!(wrong.cause.as_deref(), Some("there is no option `worker`"));
+    assert_eq!(wrong.cause.as_deref(), Some("line 1: there is no option `worker`"));
     assert_eq!(wrong.hint.as_deref(), Some("did you mean `workers`?"));
 }
 
 #[test]
+fn an_error_of_values_from_two_places_names_both() {
+    let file = file("\nworkers-kill-timeout = 60\n");
+    let path = file.path().to_str().unwrap();
+    let wrong = failure(&["--config", path, "--graceful-timeout", "10"], &[]);
+    let kill = format!("--workers-kill-timeout 60 (file {path}, line 2)");
+    assert_eq!(
+        wrong.message,
+        format!("{kill} and --graceful-timeout 10 (command line) contradict each other")
+    );
+}
+
+#[test]
+fn what_kills_idle_workers_or_is_no_text_of_the_system_is_refused() {
+    for few in ["0.001", "99ms"] {
+        let wrong = failure(&["--stall-timeout", few], &[]);
+        assert_eq!(wrong.message, format!("--stall-timeout {few} cannot be used (command line)"));
+    }
+    assert_eq!(config(&["--stall-timeout", "0"], &[]).settings.supervision.stall_timeout, None);
+    config(&["--stall-timeout", "100ms"], &[]);
+    let wrong = failure(&["--working-dir", "/a\0b"], &[]);
+    assert_eq!(wrong.message, "invalid value '/a\\0b' for --working-dir (command line)");
+    assert_eq!(wrong.cause.as_deref(), Some("it contains a NUL"));
+    assert!(failure(&["--host", ""], &[]).hint.unwrap().contains("0.0.0.0"));
+    for table in [
+        r#"route = "/a\u0000", path = "/tmp""#,
+        r#"route = "/a", path = "/tmp\u0000""#,
+        r#"route = "/a", path = "/tmp", index = "i\u0000""#,
+        r#"route = "/a", path = "/tmp", fallback = "i\u0000""#,
+    ] {
+        let file = file(&format!("static-mount = [{{ {table} }}]"));
+        let wrong = failure(&["--config", file.path().to_str().unwrap()], &[]);
+        assert_eq!(wrong.cause.as_deref(), Some("it contains a NUL"), "{table}");
+        assert!(!wrong.message.contains('\0'), "{}", wrong.message);
+    }
+}
+
+#[test]
+fn secrets_are_not_shown_in_errors() {
+    let wrong = failure(&["--ssl-keyfile-password", "hunter\0"], &[]);
+    assert_eq!(wrong.message, "invalid value '(not shown)' for --ssl-keyfile-password (command line)");
+}
+
+#[test]
 fn what_is_not_served_is_refused_or_reported() {
-    assert_eq!(failure(&["--ssl-ca", "x"], &[]).message, "--ssl-ca cannot be used (command line)");
+    assert_eq!(failure(&["--metrics"], &[]).message, "--metrics cannot be used (command line)");
     let respawn = failure(&["--no-respawn-failed-workers"], &[]);
     assert_eq!(respawn.message, "--no-respawn-failed-workers cannot be used (command line)");
-    assert!(failure(&["--http", "2"], &[]).cause.unwrap().contains("HTTP/2"));
+    assert!(failure(&["--runtime-threads", "2"], &[]).cause.unwrap().contains("one thread"));
     let found = config(&["--reload", "--no-opt"], &[]);
     assert_eq!(found.not_yet_in_effect, ["--no-opt (command line)", "--reload (command line)"]);
 }
@@ -166,7 +236,7 @@ fn what_is_not_served_is_refused_or_reported() {
 #[test]
 fn print_config_ends_as_the_start_would() {
     for args in [
-        &["a:b", "--http", "2"][..],
+        &["a:b", "--runtime-threads", "2"][..],
         &["a:b", "--user", "nobody-of-that-name"],
         &["a:b", "--max-requests-jitter", "5"],
         &[],
@@ -213,4 +283,21 @@ fn every_line_of_the_sample_can_be_used() {
         used += 1;
     }
     assert!(used > 50, "{used}");
+}
+
+#[test]
+fn the_short_help_has_what_is_common_and_the_long_one_everything() {
+    let (short, all) = (printed(&["--help"], &[]), printed(&["--help-all"], &[]));
+    assert_eq!(printed(&["-h"], &[]), short);
+    for option in Settings::options().filter(|option| !option.hidden) {
+        let line = format!("--{}", option.name);
+        // "-w, --workers <N|auto>  Worker processes …"
+        let is_in = |help: &str| {
+            let mut names = help.lines().map(|line| line.trim().split("  ").next().unwrap_or_default());
+            names.any(|names| names.split([' ', '[', '=']).any(|name| name == line) && names.starts_with('-'))
+        };
+        assert!(is_in(&all), "{line}");
+        assert_eq!(is_in(&short), option.common, "{line}");
+    }
+    assert!(short.lines().count() < 100, "{short}");
 }

@@ -75,6 +75,7 @@
 //! | an address, the log | `serve` returns an [`Error`] |
 //! | a worker cannot start: a panic in the closure, no memory | the master logs it and exits with code 3 if it was starting; afterwards it tries again, with growing delays |
 //! | a service returns an error | it is logged, and the connection is closed without a response |
+//! | a body fails, or is not as long as its Content-Length says | it is logged, and the connection is closed before the response is whole, in HTTP/2 its stream is reset; where the head shows it already, there is no response |
 //! | a service panics | the connection is closed without a response; the worker keeps serving |
 //! | a service takes longer than [`Server::request_timeout`] | its future is dropped, the response is a 504 |
 //!
@@ -83,8 +84,46 @@
 //!
 //! # What is served
 //!
-//! HTTP/1.1 and HTTP/1.0 over TCP, checked strictly by RFC 9112, with keep-alive, pipelining, streams in both directions
-//! and `Expect: 100-continue`. Terminate TLS and HTTP/2 at a proxy. Linux only.
+//! HTTP/1.1, HTTP/1.0 and HTTP/2 over TCP and TLS, checked strictly by RFC 9112 and RFC 9113, with keep-alive, pipelining,
+//! streams in both directions and `Expect: 100-continue`. Linux only.
+//!
+//! # WebSockets, and other protocols that follow a request
+//!
+//! axum's `WebSocketUpgrade` works as it does under `axum::serve`, and so does `hyper::upgrade::on`: a request that asks for
+//! another protocol (`Upgrade` in HTTP/1.1, extended CONNECT for WebSockets in HTTP/2, RFC 8441) has hyper's `OnUpgrade` among its
+//! extensions, which is ready when the response has been sent, a 101 in HTTP/1.1, one of success in HTTP/2. Take both with
+//! `axum::routing::any`. What is read and written may be so by any thread.
+//!
+//! ```rust,standalone_crate
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/client.rs"));
+//! use axum::{Router, extract::ws::{WebSocket, WebSocketUpgrade}, routing::any};
+//! use std::process::ExitCode;
+//!
+//! async fn echo(mut socket: WebSocket) {
+//!     loop {
+//!         tokio::select! {
+//!             Some(Ok(message)) = socket.recv() => if socket.send(message).await.is_err() { break },
+//!             () = hostler::worker_ends() => break,
+//!             else => break,
+//!         }
+//!     }
+//! }
+//!
+//! fn main() -> Result<ExitCode, hostler::Error> {
+//!     let address = "127.0.0.1:8000";
+//! #   let address = client::expects("/", "hello");
+//!     hostler::Server::new().bind(address).serve(|| {
+//!         Router::new()
+//!             .route("/echo", any(async |upgrade: WebSocketUpgrade| upgrade.on_upgrade(echo)))
+//! #           .route("/", any(async || "hello"))
+//!     })
+//! }
+//! ```
+//!
+//! Such a connection has no time limit but that a client which reads nothing for 30 s is closed. It has its line in the access log
+//! when it ends. A worker that stops or is replaced waits for it: [`worker_ends`] tells the service when it should say goodbye. A
+//! service that does not has the end of its input five seconds later, and can write no more; when [`Server::graceful_timeout`]
+//! is over, the connection is cut.
 //!
 //! The crate has no features. The crates `hostler-*` are its parts, whose interfaces may change with any version.
 //!
@@ -94,8 +133,11 @@
 
 mod server;
 
-pub use hostler_http::{ConnectionInfo, PeerAddress, RequestBody, Scheme};
-pub use hostler_settings::LogLevel;
+pub use hostler_http::{
+    BodyError, ClientCertificate, ConnectionInfo, Forwarded, PeerAddress, RequestBody, Scheme, TlsInfo,
+    TlsProtocol, worker_ends,
+};
+pub use hostler_settings::{LogFormat, LogLevel, ProxyProtocol};
 pub use server::{Error, Server};
 
 /// A request as a service gets it. Its extensions hold a [`ConnectionInfo`].

@@ -4,16 +4,27 @@ use crate::Request;
 use bytes::Bytes;
 use hostler_master::{
     CommandLine, Companion, GenerationSpec, Listening, NativeWorkerContext, Plan, Predecessor, Spawner,
+    TlsSource,
 };
-use hostler_settings::{Bind, ByteSize, LogLevel, Settings, WorkerCount};
+use hostler_settings::{
+    Bind, ByteSize, Commas, LogFormat, LogLevel, OptionValue, Peer, ProxyProtocol, Rules, Settings,
+    StaticMount, Unit, WorkerCount,
+};
 use hostler_sys::{
-    logging::{self, Destination},
+    beneath,
+    logging::{self, Destination, access},
     socket, title,
 };
 use hostler_wire::{GroupId, Identity, ListenerInfo, WorkerSettings};
 use hostler_worker::WorkerContext;
 use std::{
-    error::Error as StdError, io, os::fd::OwnedFd, path::PathBuf, process::ExitCode, rc::Rc, time::Duration,
+    error::Error as StdError,
+    io,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    process::ExitCode,
+    rc::Rc,
+    time::{Duration, SystemTime},
 };
 use tower::Service;
 
@@ -28,6 +39,36 @@ pub enum Error {
     Log {
         /// The error of dup(2).
         source: io::Error,
+    },
+    /// The access log cannot be opened.
+    #[error("cannot write the access log to {}", path.display())]
+    AccessLog {
+        /// The file.
+        path: PathBuf,
+        /// The error of open(2).
+        source: io::Error,
+    },
+    /// A directory of static files cannot be entered.
+    #[error("cannot serve files of {path}")]
+    StaticFiles {
+        /// As it was given to [`Server::static_files`].
+        path: PathBuf,
+        /// The error of open(2).
+        source: io::Error,
+    },
+    /// A certificate or a key cannot be used.
+    #[error("{what}: {}", cause.as_deref().unwrap_or("unknown"))]
+    Tls {
+        /// Which file.
+        what: String,
+        /// What is wrong with it.
+        cause: Option<String>,
+    },
+    /// What was given as the address of a proxy is none.
+    #[error("{peer} is no proxy: addresses, networks such as 10.0.0.0/8, unix: and * are")]
+    Proxy {
+        /// As it was given to [`Server::forwarded_allow_ips`] or [`Server::proxy_protocol`].
+        peer: String,
     },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
@@ -62,6 +103,8 @@ pub struct Server {
     addresses: Vec<String>,
     options: Settings,
     companions: Vec<Companion>,
+    /// The first proxy that is none.
+    bad_proxy: Option<String>,
 }
 
 impl Server {
@@ -156,6 +199,51 @@ impl Server {
         self
     }
 
+    /// Serves the files of a directory beneath this path, before the service is asked: `.static_files("/static", "dist")`. May be
+    /// called several times, and the longest path that matches wins. At `/` the service gets what has no file. Files are served as by
+    /// the program `hostler` with its defaults: conditions, ranges, encoded files beside them.
+    #[must_use]
+    pub fn static_files(mut self, route: impl Into<String>, directory: impl Into<PathBuf>) -> Self {
+        self.options.static_files.mounts.push(StaticMount::new(route.into(), directory.into()));
+        self
+    }
+
+    /// Serves all addresses over TLS, with the certificate and the key in these files (PEM). May be called several times: clients
+    /// get the certificate for the host that they ask for, or the first. Files that change are read again, and sessions are
+    /// resumed at any worker, as by the program `hostler`.
+    #[must_use]
+    pub fn tls(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.options.tls.certificate.push(certificate.into());
+        self.options.tls.keyfile.push(key.into());
+        self
+    }
+
+    /// Believes what these proxies say of their clients in `X-Forwarded-…` and `Forwarded`: addresses, networks such as
+    /// `10.0.0.0/8`, `unix:` for the clients of Unix sockets, `*` for everyone, separated by commas; without this call, those of
+    /// this machine. What was said of a request is its [`Forwarded`](crate::Forwarded) and in its `ConnectionInfo`.
+    #[must_use]
+    pub fn forwarded_allow_ips(mut self, peers: &str) -> Self {
+        self.options.proxy.trusted = self.peers(peers);
+        self
+    }
+
+    /// Each connection of these peers, written as for [`Server::forwarded_allow_ips`], begins with the header of the PROXY
+    /// protocol in this form; one without it is closed. Other peers send none.
+    #[must_use]
+    pub fn proxy_protocol(mut self, version: ProxyProtocol, peers: &str) -> Self {
+        self.options.proxy.protocol = version;
+        self.options.proxy.senders = self.peers(peers);
+        self
+    }
+
+    fn peers(&mut self, text: &str) -> Commas<Peer> {
+        let rules = Rules { min: 0, max: 0, unit: Unit::Base };
+        Commas::read(&[text.to_owned()], &rules).unwrap_or_else(|bad| {
+            self.bad_proxy.get_or_insert(bad.0);
+            Commas(Vec::new())
+        })
+    }
+
     /// A file for the process id of the master, written when all workers serve, and removed at the end; none by default.
     #[must_use]
     pub fn pid_file(mut self, path: impl Into<PathBuf>) -> Self {
@@ -177,10 +265,50 @@ impl Server {
         self
     }
 
+    /// How lines of the log are written: as text, the default, or each as one JSON object. A JSON log makes the access log
+    /// JSON, too, unless that has a format of its own.
+    #[must_use]
+    pub fn log_format(mut self, format: LogFormat) -> Self {
+        self.options.log.format = format;
+        self
+    }
+
     /// Disables logging.
     #[must_use]
     pub fn no_log(mut self) -> Self {
         self.options.log.enabled = false;
+        self
+    }
+
+    /// Appends a line for each request to this file, `-` for standard output, when its response is complete; SIGUSR1 reopens
+    /// the file. There is none by default.
+    #[must_use]
+    pub fn access_log(mut self, file: impl Into<PathBuf>) -> Self {
+        self.options.log.access = true;
+        self.options.log.access_file = Some(file.into());
+        self
+    }
+
+    /// The format of these lines: `common`, `combined` (the default), `json`, or a text with `%(name)s`, as with
+    /// `--access-log-fmt`.
+    #[must_use]
+    pub fn access_log_format(mut self, format: impl Into<String>) -> Self {
+        self.options.log.access_format = Some(format.into());
+        self
+    }
+
+    /// Compresses responses of text and the like with zstd, gzip or brotli, as clients prefer, unless the service has done so; by
+    /// default none is. As with `--compress`: from 1 KiB on, neither event streams nor ranges.
+    #[must_use]
+    pub fn compress(mut self) -> Self {
+        self.options.compress.enabled = true;
+        self
+    }
+
+    /// How hard to try, from 1 (fast) to 9 (small), as with `--compress-level`; 3 for zstd, 4 for brotli and 5 for gzip by default.
+    #[must_use]
+    pub fn compress_level(mut self, level: u8) -> Self {
+        self.options.compress.level = Some(level.clamp(1, 9));
         self
     }
 
@@ -222,9 +350,18 @@ impl Server {
             return Err(Error::Log { source: error });
         }
         logging::init(&self.options.log);
+        self.open_access_log()?;
+        for mount in &self.options.static_files.mounts {
+            beneath::check(&mount.path)
+                .map_err(|source| Error::StaticFiles { path: mount.path.clone(), source })?;
+        }
+        if let Some(peer) = self.bad_proxy {
+            return Err(Error::Proxy { peer });
+        }
         if self.addresses.is_empty() {
             self.addresses.extend(self.options.listen.addresses().iter().map(Bind::to_string));
         }
+        let tls = self.certificates()?;
         let mut predecessor =
             Predecessor::find().map_err(|source| Error::Bind { address: "(inherited)".into(), source })?;
         let mut listeners = Vec::new();
@@ -234,7 +371,7 @@ impl Server {
                 Some(inherited) => inherited,
                 None => listen(address, self.options.listen.backlog)?,
             };
-            listeners.push(Listening { spec: address.clone(), info, sockets });
+            listeners.push(Listening { spec: address.clone(), info, sockets, tls: tls.is_some() });
         }
         let worker = move |context: NativeWorkerContext| match adopt(context) {
             Ok(context) => hostler_worker::native::run(context, &make).code(),
@@ -246,17 +383,36 @@ impl Server {
         let plan = Plan {
             spec: GenerationSpec {
                 companions: self.companions.clone(),
+                tls,
                 ..GenerationSpec::new(self.settings(&listeners), Spawner::Native(Rc::new(worker)))
             },
             listeners,
             reload: None,
             owned_files: Vec::new(),
             log_file: None,
+            access_log: self.options.log.access_destination().map(std::path::Path::to_owned),
             pid_file: self.options.process.pid_file.clone(),
             command_line: CommandLine::own(),
             predecessor,
         };
         Ok(ExitCode::from(hostler_master::run(plan).code()))
+    }
+
+    fn open_access_log(&self) -> Result<(), Error> {
+        let Some(path) = self.options.log.access_destination() else { return Ok(()) };
+        access::open(path)
+            .and_then(access::write_to)
+            .map_err(|source| Error::AccessLog { path: path.to_owned(), source })
+    }
+
+    fn certificates(&self) -> Result<Option<TlsSource>, Error> {
+        let options = self.options.tls.clone();
+        let loaded = hostler_tls::load(&options, SystemTime::now(), &|path| std::fs::read(path))
+            .map_err(|failure| Error::Tls { what: failure.message, cause: failure.cause })?;
+        Ok(loaded.map(|loaded| {
+            loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            TlsSource { options, loaded }
+        }))
     }
 
     fn settings(&self, listeners: &[Listening]) -> WorkerSettings {
@@ -274,7 +430,8 @@ fn adopt(context: NativeWorkerContext) -> io::Result<WorkerContext> {
 }
 
 fn listen(address: &str, backlog: u16) -> Result<(ListenerInfo, Vec<OwnedFd>), Error> {
-    let bound = socket::resolve(address).and_then(|first| socket::listen_tcp(first, i32::from(backlog), 1));
+    let bound = socket::resolve(address)
+        .and_then(|first| socket::listen_tcp(first, i32::from(backlog), 1, socket::Families::Default));
     match bound {
         Ok((address, sockets)) => Ok((ListenerInfo::Tcp(address), sockets)),
         Err(source) => Err(Error::Bind { address: address.to_owned(), source }),

@@ -1,6 +1,11 @@
 //! The open connections of a worker, and the phase of the worker, by which they end.
 
-use crate::{connection::ConnectionHandle, request::background::Running};
+use crate::{
+    connection::ConnectionHandle,
+    limits::{self, connections::FullReports, request::RequestLimits},
+    request::{background::Running, refusal::RefusalReports},
+};
+use hostler_settings::{Http, Limits};
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
@@ -54,16 +59,33 @@ pub(crate) struct Shared {
     watchers: RefCell<Vec<Waker>>,
     /// What applications still run after their responses.
     pub(crate) background: RefCell<Running>,
+    /// How many may be open.
+    max_open: usize,
+    reports_full: FullReports,
+    limits: RequestLimits,
+    refusals: RefusalReports,
 }
 
 impl Default for Connections {
     fn default() -> Self {
+        Self::new(&Http::default(), &Limits::default())
+    }
+}
+
+impl Connections {
+    /// No connections yet, with these limits for the requests of each.
+    #[must_use]
+    pub fn new(http: &Http, limits: &Limits) -> Self {
         Self(Rc::new(Shared {
             phase: Cell::new(Phase::Serving),
             next_id: Cell::new(0),
             open: RefCell::default(),
             watchers: RefCell::default(),
             background: RefCell::default(),
+            max_open: limits::connections::most(limits),
+            reports_full: FullReports::default(),
+            limits: RequestLimits::new(http, limits),
+            refusals: RefusalReports::default(),
         }))
     }
 }
@@ -89,6 +111,11 @@ impl Connections {
         self.enter(Phase::Closing);
     }
 
+    /// The worker exits: has the access log tell of the requests in flight, which are cut.
+    pub fn cut(&self) {
+        self.each(ConnectionHandle::cut);
+    }
+
     /// How many connections are open.
     #[must_use]
     pub fn open(&self) -> usize {
@@ -103,6 +130,27 @@ impl Connections {
     /// Waits until the drain begins.
     pub async fn drain_began(&self) {
         self.watch(|shared| shared.phase.get().is_drain()).await;
+    }
+
+    /// Whether as many connections are open as may be (`--backpressure`).
+    pub(crate) fn is_full(&self) -> bool {
+        self.open() >= self.0.max_open
+    }
+
+    /// Waits until another connection may be accepted.
+    pub(crate) async fn have_room(&self) {
+        if self.is_full() {
+            self.0.reports_full.tell(self.0.max_open);
+            self.watch(|shared| shared.open.borrow().len() < shared.max_open).await;
+        }
+    }
+
+    pub(crate) fn limits(&self) -> &RequestLimits {
+        &self.0.limits
+    }
+
+    pub(crate) fn refusals(&self) -> &RefusalReports {
+        &self.0.refusals
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -160,9 +208,10 @@ pub(crate) struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        let was_full = self.connections.is_full();
         let ended = self.connections.0.open.borrow_mut().remove(&self.id);
         drop(ended);
-        if self.connections.phase().is_drain() {
+        if was_full || self.connections.phase().is_drain() {
             self.connections.wake_watchers();
         }
     }

@@ -1,6 +1,12 @@
 //! What this worker has to do, on its page of the scoreboard: connections, requests, and the request limit.
 
-use crate::{accept::gate::Gate, request::record::RequestRecord};
+use crate::{
+    accept::gate::Gate,
+    compress::Compression,
+    log::{AccessLog, facts::Began},
+    request::{id::RequestIds, record::RequestRecord},
+};
+use hostler_settings::{Compress, Log, Tracing};
 use hostler_sys::clock;
 use hostler_wire::{Page, SiblingPage};
 use hyper::{Method, Uri};
@@ -10,6 +16,19 @@ use std::{
     rc::Rc,
     task::{Poll, Waker},
 };
+
+/// What is the same for all requests of this worker.
+#[derive(Clone, Copy, Debug)]
+pub struct Features<'a> {
+    /// The worker's number.
+    pub worker: u16,
+    /// The log.
+    pub log: &'a Log,
+    /// Ids of requests.
+    pub tracing: &'a Tracing,
+    /// Compressed responses.
+    pub compress: &'a Compress,
+}
 
 /// This worker's load; cheap to clone, for one thread.
 #[derive(Clone)]
@@ -22,6 +41,15 @@ struct Shared {
     /// The worker is to be recycled after this many requests.
     request_limit: Option<u64>,
     at_limit: RefCell<Option<Waker>>,
+    /// Requests have ids in headers, lines in the access log, or compressed responses.
+    has_extras: bool,
+    access_log: Option<&'static AccessLog>,
+    compression: Option<&'static Compression>,
+    ids: RequestIds,
+    /// When the last request began.
+    current: Cell<u64>,
+    /// The page has a place for it.
+    has_place: Cell<bool>,
 }
 
 impl Load {
@@ -32,10 +60,28 @@ impl Load {
         pages: &'static [SiblingPage],
         number: u16,
         request_limit: Option<u64>,
+        features: Features<'_>,
     ) -> Self {
+        let ids = RequestIds::new(features.tracing);
+        own.set_seed(ids.seed());
+        let compression = Compression::new(features.compress);
+        crate::log::facts::set_worker(&ids, features.worker);
+        let access_log = AccessLog::new(features.log, features.worker, ids.clone());
         let (requests, at_limit) = (Cell::new(0), RefCell::default());
         let gate = Gate::new(own, pages, number);
-        Self(Rc::new(Shared { page: own, gate, requests, request_limit, at_limit }))
+        Self(Rc::new(Shared {
+            page: own,
+            gate,
+            requests,
+            request_limit,
+            at_limit,
+            has_extras: ids.identify() || access_log.is_some() || compression.is_some(),
+            access_log,
+            compression,
+            ids,
+            current: Cell::new(0),
+            has_place: Cell::new(false),
+        }))
     }
 
     /// Waits until this worker has begun as many requests as its limit.
@@ -63,9 +109,61 @@ impl Load {
         self.0.page
     }
 
+    /// Writes the access log, if there is one; never returns.
+    pub async fn write_access_log(self) {
+        match self.0.access_log {
+            Some(log) => log.run_writer().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether requests have ids in headers, lines in the access log, or compressed responses.
+    #[inline]
+    pub(crate) fn has_extras(&self) -> bool {
+        self.0.has_extras
+    }
+
+    /// The access log, if there is one.
+    pub(crate) fn access_log(&self) -> Option<&'static AccessLog> {
+        self.0.access_log
+    }
+
+    /// How responses are compressed, if they are.
+    pub(crate) fn compression(&self) -> Option<&'static Compression> {
+        self.0.compression
+    }
+
+    /// The request that began last; when the application is called for it, this is that one.
+    pub(crate) fn current(&self) -> Began {
+        Began(self.0.current.get())
+    }
+
+    /// Whether the page shows all of this method and path of that request.
+    pub(crate) fn shows_current(&self, method: &Method, path: &str) -> bool {
+        self.0.has_place.get() && Page::shows_whole(method.as_str(), path)
+    }
+
+    /// How requests get their ids.
+    #[must_use]
+    pub fn ids(&self) -> &RequestIds {
+        &self.0.ids
+    }
+
     /// Whether connections are this worker's to accept.
     pub(crate) fn gate(&self) -> &Gate {
         &self.0.gate
+    }
+
+    /// Records that a request began that is not for the application, and so does not count for the request limit.
+    pub(crate) fn begin_without_application(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        peer: Option<SocketAddr>,
+    ) -> RequestRecord {
+        let now = clock::now();
+        let slot = self.0.page.request_began(now, method.as_str(), uri.path(), peer);
+        RequestRecord::new(self.0.page, method, slot, now)
     }
 
     /// Records that a request began.
@@ -75,6 +173,8 @@ impl Load {
         // The application may block this thread.
         hostler_sys::attendant::wake();
         let slot = shared.page.request_began(now, method.as_str(), uri.path(), peer);
+        shared.current.set(now);
+        shared.has_place.set(slot.is_some());
         let count = shared.requests.get() + 1;
         shared.requests.set(count);
         if shared.request_limit == Some(count)
@@ -82,7 +182,7 @@ impl Load {
         {
             waker.wake();
         }
-        RequestRecord::new(shared.page, slot, now)
+        RequestRecord::new(shared.page, method, slot, now)
     }
 
     /// Counts a connection on the page until the value is dropped.

@@ -55,6 +55,8 @@ impl Announcer {
         if arbiter.is_stopping() {
             self.retry_at = None;
             self.notifier.stopping();
+            let (serving, slots) = workers(arbiter);
+            self.notifier.extend(serving, slots);
             return false;
         }
         if self.retry_at.is_some_and(|due| Instant::now() >= due) {
@@ -66,9 +68,10 @@ impl Announcer {
             self.write_pid_file(owned_files);
             self.notifier.take_over();
         }
-        if self.state == State::Serving {
-            let (serving, slots) = workers(arbiter);
-            self.notifier.alive(serving, slots, requests);
+        let (serving, slots) = workers(arbiter);
+        match self.state {
+            State::Starting => self.notifier.extend(serving, slots),
+            State::Serving => self.notifier.alive(serving, slots, requests),
         }
         begins
     }

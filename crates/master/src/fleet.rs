@@ -19,8 +19,8 @@ pub(crate) struct Worker {
 /// The last samples of a worker.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Samples {
-    /// Its last heartbeat.
-    pub(crate) beat_at: u64,
+    /// The progress of its loop ([`Page::progress`]).
+    pub(crate) progress: [u64; 3],
     /// Where it stood when its boot had taken too long.
     pub(crate) hung_at: Option<String>,
     /// Measurements of memory in a row that were over the limit.

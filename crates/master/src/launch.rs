@@ -72,10 +72,12 @@ impl Master {
         let Some(entry) = self.molds.get(generation) else {
             return Err(io::Error::other("there is no such generation"));
         };
+        let certificates = self.certificates.file(generation, entry.tls())?;
         match &entry.spec.spawner {
             Spawner::Mold(_) => {
                 let mold = entry.mold().ok_or_else(|| io::Error::other("there is no mold"))?;
                 let bundle = Bundle::default()
+                    .with_any(Descriptor::Certificates, certificates.map(AsFd::as_fd))
                     .with(Descriptor::Channel, theirs.as_fd())
                     .with(Descriptor::Stacks, stacks.as_fd())
                     .with(Descriptor::OwnPage, self.resources.board.for_writing());
@@ -115,6 +117,10 @@ impl Master {
         let descriptors = self
             .resources
             .of_role(assignment.role)
+            .with_any(
+                Descriptor::Certificates,
+                self.certificates.file(assignment.generation, entry.tls())?.map(AsFd::as_fd),
+            )
             .with(Descriptor::Channel, theirs.as_fd())
             .with(Descriptor::Stacks, stacks.as_fd())
             .with(Descriptor::OwnPage, self.resources.board.for_writing())
@@ -129,7 +135,7 @@ impl Master {
         let pages = self.resources.board.pages();
         let (fleet, signals, files) = (&mut self.fleet, &mut self.signals, &mut self.plan.owned_files);
         let (predecessor, upgrade) = (&mut self.plan.predecessor, &mut self.upgrade);
-        let resources = &mut self.resources;
+        let (resources, certificates) = (&mut self.resources, &mut self.certificates);
         // Never the master's, not even before the child has its own: upgrades tell masters from workers by it.
         let short_name = title::Borrowed::new(&proc::pending_fork_name(master_pid));
         let pid = native::fork(
@@ -137,8 +143,9 @@ impl Master {
                 let none = crate::fleet::Fleet::new(pages);
                 let silent = SignalPipe::new(&[]).map(|none| std::mem::replace(signals, none));
                 let others = (channel.take(), predecessor.take(), std::mem::take(upgrade));
+                let keys = certificates.give_up();
                 resources.close();
-                (std::mem::replace(fleet, none), silent, std::mem::take(files), others)
+                (std::mem::replace(fleet, none), silent, std::mem::take(files), others, keys)
             },
             || {
                 title::set(name.as_deref(), role, "native");

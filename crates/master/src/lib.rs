@@ -6,7 +6,7 @@
 //!
 //! Files: `run` the loop, `receive` what comes in, `perform` what goes out, `signals`, `molds` one for each
 //! generation, `fleet` the workers' processes, `watch` the scoreboard, `stacks` what a stuck worker wrote, `upgrade`
-//! the server that takes over from this one, `predecessor` the one that this one takes over from, `notify` systemd.
+//! the server that takes over from this one, `certificates` those of TLS, `predecessor` the one that this one takes over from, `notify` systemd.
 //!
 //! Invariants
 //! - One thread, no tokio, no Python: so that `fork` is sound and application code cannot hurt it.
@@ -19,6 +19,7 @@
 #![deny(unsafe_code)]
 
 mod announce;
+mod certificates;
 mod children;
 mod companion;
 mod fleet;
@@ -39,6 +40,7 @@ mod stacks;
 mod upgrade;
 mod watch;
 
+pub use certificates::TlsSource;
 pub use companion::Companion;
 pub use mold::MoldCommand;
 pub use native::NativeWorkerContext;
@@ -64,6 +66,8 @@ pub struct Plan {
     pub owned_files: Vec<OwnFile>,
     /// Where log lines are appended to, if not to standard error; opened again on SIGUSR1.
     pub log_file: Option<PathBuf>,
+    /// Where the access log goes, if there is one; opened again on SIGUSR1 if it is a file.
+    pub access_log: Option<PathBuf>,
     /// Where the process id stands while the server serves.
     pub pid_file: Option<PathBuf>,
     /// How to start another server like this one, for an upgrade.
@@ -80,6 +84,8 @@ pub struct Listening {
     pub info: ListenerInfo,
     /// The socket, or one for each slot.
     pub sockets: Vec<OwnedFd>,
+    /// Whether its connections begin with a TLS handshake.
+    pub tls: bool,
 }
 
 /// What the addresses of sockets begin with that a service manager passed to the server.
@@ -94,7 +100,7 @@ impl Listening {
     /// How workers are told of it.
     #[must_use]
     pub fn settings(&self) -> ListenerSettings {
-        ListenerSettings { info: self.info.clone(), sockets: self.sockets.len() }
+        ListenerSettings { info: self.info.clone(), sockets: self.sockets.len(), tls: self.tls }
     }
 }
 
@@ -109,6 +115,8 @@ pub struct GenerationSpec {
     pub workers: u16,
     /// Programs that run beside the workers.
     pub companions: Vec<Companion>,
+    /// Certificates and keys; `None` without TLS.
+    pub tls: Option<TlsSource>,
 }
 
 impl GenerationSpec {
@@ -116,7 +124,7 @@ impl GenerationSpec {
     #[must_use]
     pub fn new(settings: WorkerSettings, spawner: Spawner) -> Self {
         let workers = worker_count(settings.options.supervision.workers);
-        Self { settings, spawner, workers, companions: Vec::new() }
+        Self { settings, spawner, workers, companions: Vec::new(), tls: None }
     }
 
     /// Deadlines, and when workers are recycled.

@@ -68,7 +68,9 @@ impl Mold {
         // What was passed is closed here with the command; else the mold's death would go unnoticed.
         drop(process);
         let log = logging::descriptor().map_or_else(|| io::stderr().as_fd().try_clone_to_owned(), Ok)?;
-        let bundle = shared.with(Descriptor::Log, log.as_fd());
+        let access_log = logging::access::descriptor();
+        let mut bundle = shared.with(Descriptor::Log, log.as_fd());
+        access_log.iter().for_each(|lines| bundle.add(Descriptor::AccessLog, lines.as_fd()));
         let setup = ToMold::Setup { settings: Box::new(settings.clone()), descriptors: bundle.names() };
         ours.send(&setup, &bundle.descriptors())?;
         ours.set_nonblocking(true)?;

@@ -14,6 +14,9 @@ use tracing::debug;
 
 /// How often to try again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often a service manager is asked for more time, and for how much: one request may be late.
+const EXTENSION: Duration = Duration::from_secs(10);
+const EXTENDED_BY: Duration = Duration::from_secs(30);
 /// More than this has not happened since the service manager read last, or it will not read any more.
 const MAX_UNSENT: usize = 64;
 
@@ -25,6 +28,8 @@ pub(crate) struct Notifier {
     /// How often the service manager wants a sign of life.
     watchdog: Option<Duration>,
     signed: Instant,
+    /// When more time was asked for, to start or to stop.
+    extended: Option<Instant>,
     state: State,
     status: String,
 }
@@ -48,6 +53,7 @@ impl Notifier {
             unsent: VecDeque::new(),
             watchdog,
             signed: Instant::now(),
+            extended: None,
             state: if replaces { State::Elsewhere } else { State::Starting },
             status: String::new(),
         }
@@ -56,7 +62,24 @@ impl Notifier {
     /// When the next sign of life is due, or something is to be sent again.
     pub(crate) fn next(&self) -> Option<Instant> {
         let retry = (!self.unsent.is_empty()).then(|| Instant::now() + RETRY);
-        self.next_sign().into_iter().chain(retry).min()
+        self.next_sign().into_iter().chain(self.next_extension()).chain(retry).min()
+    }
+
+    fn next_extension(&self) -> Option<Instant> {
+        let waits = matches!(self.state, State::Starting | State::Stopping) && self.socket.is_some();
+        waits.then(|| self.extended.map_or_else(Instant::now, |asked| asked + EXTENSION))
+    }
+
+    /// Asks for more time while a start or a stop is under way: `--boot-timeout` and `--graceful-timeout` bound them.
+    pub(crate) fn extend(&mut self, serving: usize, slots: usize) {
+        if self.next_extension().is_none_or(|due| Instant::now() < due) {
+            return;
+        }
+        self.extended = Some(Instant::now());
+        let doing = if self.state == State::Starting { "starting" } else { "stopping" };
+        let status = format!("{doing}: {serving} of {slots} workers serve");
+        let micros = u32::try_from(EXTENDED_BY.as_micros()).unwrap_or(u32::MAX);
+        self.mention(&[NotifyState::ExtendTimeoutUsec(micros), NotifyState::Status(&status)]);
     }
 
     fn next_sign(&self) -> Option<Instant> {

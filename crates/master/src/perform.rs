@@ -2,7 +2,7 @@
 
 use crate::{companion::Running, molds::GenerationEntry, resources::Resources, run::Master, stacks};
 use hostler_arbiter::{Action, DrainReason, Event, KillCause, RecycleReason};
-use hostler_sys::{board, proc, process};
+use hostler_sys::{board, facts, proc, process};
 use hostler_wire::{ExitStatus, Failure, Generation, GroupId, SlotId, ToWorker, WorkerId};
 use nix::libc::{SIGKILL, SIGTERM};
 use std::{collections::VecDeque, time::Duration};
@@ -98,7 +98,8 @@ impl Master {
         let Some(worker) = self.fleet.get(id) else { return };
         let Some(pid) = worker.pid else { return };
         let page = self.fleet.page(&worker.assignment);
-        let requests = board::describe(&page.requests_in_flight());
+        let in_flight = page.requests_in_flight();
+        let requests = board::describe(&in_flight);
         let (at, stacks) = stacks::read(&worker.stacks);
         let state = proc::state(pid);
         // The stacks last: they are many lines.
@@ -108,11 +109,14 @@ impl Master {
             reason = name_of_cause(cause),
             state,
             in_flight = page.in_flight(),
+            sessions = page.open_sessions(),
             requests,
             at = at.as_deref(),
             %stacks,
             "worker is stuck: it is replaced and terminated"
         );
+        facts::tell_of_each(page, pid, &in_flight, "request in a worker that is stuck");
+        facts::tell_of_each(page, pid, &page.sessions(), "session in a worker that is stuck");
         self.signal(pid, SIGTERM);
         if let Some(worker) = self.fleet.get_mut(id).filter(|_| cause == KillCause::BootTimeout) {
             worker.samples.hung_at = Some(at.unwrap_or_else(|| "an unknown place".into()));
@@ -131,6 +135,7 @@ impl Master {
             worker = worker.assignment.slot.index,
             pid,
             reason = name_of_cause(cause),
+            state = proc::state(pid),
             requests,
             "worker killed"
         );

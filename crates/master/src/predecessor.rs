@@ -29,6 +29,8 @@ pub struct Predecessor {
     listeners: Vec<(String, ListenerInfo, Vec<OwnedFd>)>,
     /// Files that it created and leaves to its successor.
     pub(crate) owned_files: Vec<OwnFile>,
+    /// The keys with which TLS sessions are resumed.
+    pub(crate) tickets: Option<Vec<u8>>,
     /// This server is the service.
     took_over: bool,
     /// The files that only it needed are removed.
@@ -47,7 +49,7 @@ impl Predecessor {
         let channel = Channel::from(process::take_descriptor(upgrade::DESCRIPTOR)?);
         let (left, descriptors) =
             channel.recv::<serde_json::Value>()?.ok_or_else(|| invalid("the old server sent nothing"))?;
-        let Inheritance { descriptors: names, listeners, owned_files, .. } = understood(left)?;
+        let Inheritance { descriptors: names, listeners, owned_files, tickets, .. } = understood(left)?;
         let mut bundle = Bundle::received(names, descriptors)?;
         let handover = (bundle.take(Descriptor::HandoverReceiver)?, bundle.take(Descriptor::HandoverSender)?);
         let sockets = bundle.take_all(Descriptor::Listener);
@@ -63,7 +65,7 @@ impl Predecessor {
         let owned_files =
             owned_files.map(|(path, numbers)| OwnFile::new(path, Inode::from_numbers(numbers))).collect();
         let (channel, handover) = (Some(channel), Some(handover));
-        Ok(Some(Self { channel, handover, listeners, owned_files, took_over: false, tidied: false }))
+        Ok(Some(Self { channel, handover, listeners, owned_files, tickets, took_over: false, tidied: false }))
     }
 
     /// Its sockets for this address, as it was written in the configuration.

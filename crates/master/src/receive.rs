@@ -10,7 +10,7 @@ use crate::{
 };
 use hostler_arbiter::{Event, RecycleReason};
 use hostler_sys::{
-    proc,
+    facts, proc,
     process::{self, WaitStatus},
 };
 use hostler_wire::{ExitStatus, Failure, FromMold, FromWorker, Generation, GroupId, ToWorker, WorkerId};
@@ -90,8 +90,9 @@ impl Master {
         self.receive_from_worker(id, events);
         let Some(worker) = self.fleet.get(id) else { return };
         let slot = worker.assignment.slot;
-        let requests =
-            hostler_sys::board::describe(&self.fleet.page(&worker.assignment).requests_in_flight());
+        let page = self.fleet.page(&worker.assignment);
+        let (in_flight, sessions) = (page.requests_in_flight(), page.sessions());
+        let requests = hostler_sys::board::describe(&in_flight);
         let crash = stacks::of_crash(status, &worker.stacks);
         let hung_at = self.fleet.remove(id).and_then(|worker| worker.samples.hung_at);
         if status == WaitStatus::Exited(0) && requests.is_empty() {
@@ -100,6 +101,11 @@ impl Master {
             error!(worker = slot.index, pid, %status, requests, at, %stacks, "worker crashed");
         } else {
             warn!(worker = slot.index, pid, %status, requests, "worker exited");
+        }
+        // A worker that was told to exit has told of its requests itself, unless it had to be killed.
+        if !self.arbiter.was_told_to_exit(id) || matches!(status, WaitStatus::Signaled { .. }) {
+            facts::tell_of_each(page, pid, &in_flight, "request lost: its worker has exited");
+            facts::tell_of_each(page, pid, &sessions, "session lost: its worker has exited");
         }
         let planned = self.arbiter.is_stopping() || self.arbiter.was_told_to_exit(id);
         if !self.arbiter.ever_served() && !planned {

@@ -108,7 +108,11 @@ impl Resources {
                     sockets.for_each(|socket| bundle.add(*name, socket.as_fd()));
                 }
                 // Each process has its own, or its mold's.
-                Descriptor::Log | Descriptor::Channel | Descriptor::Stacks => {}
+                Descriptor::Log
+                | Descriptor::AccessLog
+                | Descriptor::Channel
+                | Descriptor::Stacks
+                | Descriptor::Certificates => {}
             }
         }
         bundle

@@ -3,6 +3,7 @@
 use crate::{
     Plan,
     announce::Announcer,
+    certificates::Certificates,
     children::{Child, Children},
     companion::Companions,
     fleet::Fleet,
@@ -72,6 +73,7 @@ pub(crate) struct Master {
     pub(crate) companions: Companions,
     pub(crate) children: Children,
     watch: Watch,
+    pub(crate) certificates: Certificates,
     pub(crate) jitter: Jitter,
     pub(crate) announcer: Announcer,
     pub(crate) upgrade: Upgrade,
@@ -122,6 +124,7 @@ impl Master {
             molds,
             last_generation: Generation(0),
             watch: Watch::new(),
+            certificates: Certificates::new(plan.predecessor.as_mut().and_then(|old| old.tickets.take())),
             jitter,
             announcer: Announcer::new(plan.predecessor.is_some(), plan.pid_file.clone()),
             upgrade: Upgrade::default(),
@@ -165,6 +168,7 @@ impl Master {
         events.extend(self.upgrade.receive());
         self.receive_from_predecessor(&mut events);
         self.molds.kill_overdue();
+        self.renew_certificates();
         events.push_back(Event::Tick);
         let status = self.dispatch_all(&mut events);
         self.forward_signals_as_pid1();
@@ -179,7 +183,7 @@ impl Master {
 
     /// Announces what has changed, to the server before this one as well.
     fn announce(&mut self) {
-        let requests = self.fleet.totals().requests;
+        let requests = self.fleet.totals().requests();
         let begins = self.announcer.update(&self.arbiter, requests, &mut self.plan.owned_files);
         if let Some(predecessor) = self.plan.predecessor.as_mut().filter(|_| begins) {
             predecessor.take_over();
@@ -235,7 +239,8 @@ impl Master {
         let molds = self.molds.due().filter(|_| !self.arbiter.is_stopping());
         let lost = logging::has_lost().then(|| Instant::now() + TELL_LOST);
         let sample = self.watch.next(&self.arbiter, &self.molds);
-        let others = [molds, lost, self.molds.next_kill(), sample, self.announcer.next()];
+        let others =
+            [molds, lost, self.molds.next_kill(), sample, self.announcer.next(), self.certificates.next()];
         arbiter.into_iter().chain(others.into_iter().flatten()).min()
     }
 
@@ -250,7 +255,7 @@ impl Master {
             }
         }
         let totals = self.fleet.totals();
-        info!(requests = totals.requests, errors = totals.statuses[5], "stopped");
+        info!(requests = totals.requests(), errors = totals.of_class(5), "stopped");
     }
 
     /// A step to the end of the listening sockets, if they end with this server.

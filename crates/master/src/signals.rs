@@ -2,10 +2,10 @@
 
 use crate::run::Master;
 use hostler_arbiter::Event;
-use hostler_sys::logging::target::Target;
+use hostler_sys::logging::{access, target::Target};
 use hostler_wire::{Generation, GroupId, ToMold, ToWorker};
 use nix::libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
-use std::collections::VecDeque;
+use std::{collections::VecDeque, os::fd::AsFd};
 use tracing::{error, info, warn};
 
 /// What the master listens to.
@@ -26,7 +26,7 @@ impl Master {
             }
             SIGHUP | SIGUSR1 | SIGUSR2 | SIGTTIN | SIGTTOU | SIGWINCH if self.forward_signal(signal) => {}
             SIGHUP => self.reload(events),
-            SIGUSR1 => self.reopen_log(),
+            SIGUSR1 => self.reopen_logs(),
             SIGUSR2 => self.upgrade(events),
             SIGTTIN => self.scale(self.workers().saturating_add(1), "SIGTTIN", events),
             SIGTTOU => self.scale(self.workers().max(2) - 1, "SIGTTOU", events),
@@ -87,11 +87,20 @@ impl Master {
         if configured == self.plan.spec.workers && workers > 0 { workers } else { configured }
     }
 
-    /// Opens the log file again, after it was renamed.
-    pub(crate) fn reopen_log(&mut self) {
-        let Some(path) = &self.plan.log_file else {
+    /// Opens log files again, after they were renamed.
+    pub(crate) fn reopen_logs(&mut self) {
+        let access_file = self.plan.access_log.as_ref().is_some_and(|path| path.as_os_str() != "-");
+        if self.plan.log_file.is_none() && !access_file {
             return info!(signal = "SIGUSR1", "there is no log file to reopen; see --log-file");
-        };
+        }
+        self.reopen_log();
+        if access_file {
+            self.reopen_access_log();
+        }
+    }
+
+    fn reopen_log(&mut self) {
+        let Some(path) = &self.plan.log_file else { return };
         let target = match Target::open(path) {
             Ok(target) => target,
             Err(error) => return warn!(path = %path.display(), %error, "cannot reopen the log file"),
@@ -108,6 +117,27 @@ impl Master {
         match hostler_sys::logging::write_to(target) {
             Ok(()) => info!(path = %path.display(), "log file reopened"),
             Err(error) => warn!(path = %path.display(), %error, "cannot reopen the log file"),
+        }
+    }
+
+    fn reopen_access_log(&mut self) {
+        let Some(path) = &self.plan.access_log else { return };
+        let lines = match access::open(path) {
+            Ok(lines) => lines,
+            Err(error) => return warn!(path = %path.display(), %error, "cannot reopen the access log"),
+        };
+        for (_, mold) in self.molds.running() {
+            if let Err(error) = mold.channel.send(&ToMold::ReopenAccessLog, &[lines.as_fd()]) {
+                warn!(%error, "cannot send to the mold");
+            }
+        }
+        let workers: Vec<_> = self.fleet.all().map(|(id, _)| id).collect();
+        for id in workers {
+            self.fleet.tell_with(id, &ToWorker::ReopenAccessLog, &[lines.as_fd()]);
+        }
+        match access::write_to(lines) {
+            Ok(()) => info!(path = %path.display(), "access log reopened"),
+            Err(error) => warn!(path = %path.display(), %error, "cannot reopen the access log"),
         }
     }
 }

@@ -109,13 +109,19 @@ impl Upgrade {
     }
 
     /// Starts the successor and sends it what it inherits; its process id.
-    pub(crate) fn begin(&mut self, plan: &Plan, resources: &Resources) -> io::Result<i32> {
+    pub(crate) fn begin(
+        &mut self,
+        plan: &Plan,
+        resources: &Resources,
+        tickets: Option<Vec<u8>>,
+    ) -> io::Result<i32> {
         let unknown = || io::Error::other("the path of the program is not known");
         let line = plan.command_line.as_ref().ok_or_else(unknown)?;
         let (ours, theirs) = Channel::pair()?;
         // Before there is a process: what waits in the channel is not lost.
         let bundle = resources.inheritance();
-        ours.send(&inheritance(plan, resources, bundle.names()), &bundle.descriptors())?;
+        let left = Inheritance { tickets, ..inheritance(plan, resources, bundle.names()) };
+        ours.send(&left, &bundle.descriptors())?;
         ours.set_nonblocking(true)?;
         let mut command = Command::new(&line.program);
         command.args(&line.args).env(VARIABLE, "1").env_remove(WATCHDOG_OWNER).stdin(Stdio::null());
@@ -202,6 +208,7 @@ fn inheritance(plan: &Plan, resources: &Resources, descriptors: Vec<Descriptor>)
         descriptors,
         listeners: listeners.collect(),
         owned_files: files.map(|file| (file.path().to_owned(), file.inode().numbers())).collect(),
+        tickets: None,
     }
 }
 
@@ -211,7 +218,7 @@ impl Master {
         if !self.arbiter.can_upgrade() {
             return warn!("not upgraded: an upgrade or a stop is already in progress");
         }
-        match self.upgrade.begin(&self.plan, &self.resources) {
+        match self.upgrade.begin(&self.plan, &self.resources, self.certificates.tickets()) {
             Ok(pid) => {
                 info!(pid, "upgrading: new server started");
                 self.children.add(pid, Child::Successor);

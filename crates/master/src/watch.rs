@@ -79,9 +79,9 @@ fn suspended(late: Duration) -> Option<Event> {
 fn sample_heartbeats(arbiter: &Arbiter, fleet: &mut Fleet) -> Vec<Event> {
     let has_beaten = |id: &WorkerId| {
         let Some(worker) = fleet.get(*id) else { return false };
-        let beat_at = fleet.page(&worker.assignment).beat_at();
+        let progress = fleet.page(&worker.assignment).progress();
         let Some(worker) = fleet.get_mut(*id) else { return false };
-        std::mem::replace(&mut worker.samples.beat_at, beat_at) != beat_at
+        std::mem::replace(&mut worker.samples.progress, progress) != progress
     };
     arbiter.watched().filter(has_beaten).map(Event::Beat).collect()
 }

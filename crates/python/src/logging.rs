@@ -1,5 +1,6 @@
 //! Errors of applications, in the form that Python users know.
 
+use hostler_http::RequestFacts;
 use pyo3::prelude::*;
 use tracing::Level;
 
@@ -7,6 +8,27 @@ use tracing::Level;
 pub(crate) fn application_error(py: Python<'_>, what: &str, error: &PyErr) {
     let traceback = traceback(py, error);
     tracing::error!("{what}\n{}", traceback.trim_end());
+}
+
+/// Logs an exception of the application in a request, with its traceback.
+pub(crate) fn request_error(py: Python<'_>, what: &str, error: &PyErr, facts: &RequestFacts) {
+    let traceback = traceback(py, error);
+    let traceback = traceback.trim_end();
+    let RequestFacts { method, path, client, request_id, worker, pid } = facts;
+    if hostler_sys::logging::is_json() {
+        return tracing::error!(method, path, client, request_id, worker, pid, "{what}\n{traceback}");
+    }
+    // The fields stand in the first line, where they can be found.
+    tracing::error!(
+        "{what} method={method:?} path={path:?} client={client:?} request_id={request_id:?} worker={worker} pid={pid}\n\
+         {traceback}"
+    );
+}
+
+/// Logs what an application did wrong in a request.
+pub(crate) fn request_mistake(what: &str, facts: &RequestFacts) {
+    let RequestFacts { method, path, client, request_id, worker, pid } = facts;
+    tracing::error!(method, path, client, request_id, worker, pid, "{what}");
 }
 
 /// How many causes of an error are followed.

@@ -6,6 +6,16 @@ use crate::{
 };
 
 choices! {
+    /// Which static files never change.
+    pub enum Immutable {
+        /// Those whose names contain a hash of their content.
+        Auto = "auto",
+        /// All.
+        Always = "always",
+        /// None.
+        Never = "never",
+    }
+
     /// How an application is called.
     pub enum Interface {
         /// Detected from the callable.
@@ -22,7 +32,7 @@ choices! {
 
     /// The version of HTTP.
     pub enum HttpVersion {
-        /// The versions that are served.
+        /// Both, by what the client begins with.
         Auto = "auto",
         /// HTTP/1.0 and HTTP/1.1.
         One = "1",
@@ -96,6 +106,28 @@ choices! {
         Text = "text",
         /// One JSON object.
         Json = "json",
+    }
+
+    /// What is done with request headers that have an underscore in their name.
+    pub enum HeaderMap {
+        /// They are dropped.
+        Drop = "drop",
+        /// The request is refused.
+        Refuse = "refuse",
+        /// They are passed on.
+        Dangerous = "dangerous",
+    }
+
+    /// Whether connections begin with a header of the PROXY protocol.
+    pub enum ProxyProtocol {
+        /// They do not.
+        Off = "off",
+        /// In its text form.
+        V1 = "v1",
+        /// In its binary form.
+        V2 = "v2",
+        /// In either form.
+        Auto = "auto",
     }
 
     /// A version of TLS.

@@ -22,14 +22,20 @@ pub struct Declaration {
     pub reload: OnReload,
     /// Whether it exists on the command line only, as `--print-config` does.
     pub argv_only: bool,
-    /// Whether `--help` leaves it out.
+    /// Whether even `--help-all` leaves it out.
     pub hidden: bool,
+    /// Whether `--help` has it, too, and not `--help-all` alone.
+    pub common: bool,
+    /// Whether its value is not printed.
+    pub secret: bool,
     /// Which values it takes.
     pub rules: Rules,
     /// How it is spelled.
     pub shape: Shape,
     /// What a text of it looks like, as a regular expression; `None` for any.
     pub pattern: Option<&'static str>,
+    /// The JSON schema of the table that may stand for a value in the configuration file.
+    pub table: Option<&'static str>,
     /// A value as a user would write it, of one that is unset by default.
     pub example: Option<&'static str>,
     docs: &'static [&'static str],
@@ -131,9 +137,12 @@ impl Declaration {
             reload: OnReload::Applied,
             argv_only: false,
             hidden: false,
+            common: false,
+            secret: false,
             rules: Rules { min: 0, max: u64::MAX, unit: Unit::Base },
             shape: T::SHAPE,
             pattern: T::PATTERN,
+            table: T::TABLE,
             example: None,
             docs,
             default,
@@ -162,6 +171,12 @@ impl Declaration {
     pub const fn example(mut self, example: &'static str) -> Self {
         self.example = Some(example);
         self
+    }
+
+    /// What is shown of a value as it was written.
+    #[must_use]
+    pub fn shown<'a>(&self, text: &'a str) -> &'a str {
+        if self.secret && !text.is_empty() { "(not shown)" } else { text }
     }
 
     /// The letter of `-w`.
@@ -213,10 +228,24 @@ impl Declaration {
         self
     }
 
-    /// Not in `--help`.
+    /// In the short `--help`.
+    #[must_use]
+    pub const fn common(mut self) -> Self {
+        self.common = true;
+        self
+    }
+
+    /// Neither in `--help` nor in `--help-all`.
     #[must_use]
     pub const fn hidden(mut self) -> Self {
         self.hidden = true;
+        self
+    }
+
+    /// Its value is not printed.
+    #[must_use]
+    pub const fn secret(mut self) -> Self {
+        self.secret = true;
         self
     }
 

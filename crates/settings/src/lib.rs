@@ -17,22 +17,28 @@ mod declaration;
 mod duration;
 mod groups;
 mod macros;
+mod mount;
+mod peer;
 mod place;
 mod quantity;
 mod value;
+mod variable;
 
 pub use choices::{
-    Accept, EventLoop, HttpVersion, Interface, LogFormat, LogLevel, Preload, RuntimeMode, Shell,
-    TaskImplementation, TlsVersion,
+    Accept, EventLoop, HeaderMap, HttpVersion, Immutable, Interface, LogFormat, LogLevel, Preload,
+    ProxyProtocol, RuntimeMode, Shell, TaskImplementation, TlsVersion,
 };
 pub use declaration::{Declaration, Effect, OnReload, Rules, Shape, Unit};
 pub use groups::{
-    Application, AutoReload, Compression, Http, Http2, Listen, Log, Metrics, Process, Program, Runtime,
-    StaticFiles, Supervision, Tls, WebSocket, Wsgi,
+    Application, AutoReload, Compress, Compression, Http, Http2, Limits, Listen, Log, Metrics, Process,
+    Program, Proxy, Runtime, StaticFiles, Supervision, Tls, Tracing, WebSocket, Wsgi,
 };
+pub use mount::{HeaderLine, StaticMount};
+pub use peer::{FieldName, ForwardedHeader, Peer};
 pub use place::{Bind, FileMode, PathPrefix, Umask, UrlPath};
 pub use quantity::{ByteSize, Percent, WorkerCount};
-pub use value::{BadValue, OptionValue};
+pub use value::{BadValue, Commas, OptionValue, switch};
+pub use variable::EnvVariable;
 
 macros::groups! {
     /// All options, in groups.
@@ -47,14 +53,22 @@ macros::groups! {
         pub runtime: Runtime,
         /// HTTP connections.
         pub http: Http,
+        /// Limits of connections and requests.
+        pub limits: Limits,
         /// HTTP/2.
         pub http2: Http2,
+        /// Proxies in front of the server.
+        pub proxy: Proxy,
+        /// Compressed responses.
+        pub compress: Compress,
         /// WebSocket connections.
         pub websocket: WebSocket,
         /// WSGI applications.
         pub wsgi: Wsgi,
         /// Log lines.
         pub log: Log,
+        /// What identifies a request across servers.
+        pub tracing: Tracing,
         /// The processes as the system sees them.
         pub process: Process,
         /// TLS.

@@ -132,7 +132,7 @@ macro_rules! choices {
                 const SHAPE: $crate::Shape = $crate::Shape::Choice(Self::NAMES);
 
                 fn parse(text: &str, _: &$crate::Rules) -> Option<Self> {
-                    Self::from_name(text)
+                    Self::from_name(&text.to_ascii_lowercase())
                 }
 
                 fn render(&self, _: &$crate::Rules) -> Vec<String> {

@@ -2,7 +2,11 @@
 
 use crate::{OptionValue, Rules, Shape, value::digits};
 use serde::{Deserialize, Serialize};
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+};
 
 /// A place to listen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,20 +15,31 @@ pub enum Bind {
     Tcp {
         /// The host.
         host: String,
-        /// The port.
-        port: u16,
+        /// The port; `None` is that of `--port`.
+        port: Option<u16>,
     },
-    /// A Unix socket.
+    /// A Unix socket; its name in the abstract namespace behind `@` (unix(7)).
     Unix(PathBuf),
     /// A socket that the process was started with.
     Descriptor(i32),
 }
 
+impl Bind {
+    /// Whether its port is that of `--port`.
+    #[must_use]
+    pub const fn has_no_port(&self) -> bool {
+        matches!(self, Self::Tcp { port: None, .. })
+    }
+}
+
 impl fmt::Display for Bind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Tcp { host, port } => {
+                let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
+                write!(f, "{open}{host}{close}")?;
+                port.map_or(Ok(()), |port| write!(f, ":{port}"))
+            }
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Descriptor(number) => write!(f, "fd://{number}"),
         }
@@ -33,21 +48,26 @@ impl fmt::Display for Bind {
 
 impl OptionValue for Bind {
     const SHAPE: Shape = Shape::Text;
-    const PATTERN: Option<&'static str> = Some("^(unix:.+|fd://[0-9]+|.*:[0-9]+)$");
+    const PATTERN: Option<&'static str> = Some(concat!(
+        "^(unix:([^@,][^,]*|@[^,]+)|fd://[0-9]+|\\[[0-9a-fA-F:.]+(%[0-9a-zA-Z._-]+)?\\](:[0-9]+)?|[0-9a-zA-Z._-]*:[0-9]+",
+        "|[0-9a-zA-Z._-]*[a-zA-Z][0-9a-zA-Z._-]*|[0-9]+([.][0-9]+){3}",
+        "|[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$"
+    ));
 
     fn parse(text: &str, _: &Rules) -> Option<Self> {
         if let Some(path) = text.strip_prefix("unix:") {
-            return (!path.is_empty()).then(|| Self::Unix(PathBuf::from(path)));
+            // Several addresses are a list, which has commas in the environment only.
+            return (!matches!(path, "" | "@") && !path.contains(','))
+                .then(|| Self::Unix(PathBuf::from(path)));
         }
         if let Some(number) = text.strip_prefix("fd://") {
-            // Those below are standard input, output and error.
-            let number = digits(number)?.try_into().ok();
-            return number.filter(|number| *number >= 3).map(Self::Descriptor);
+            return digits(number)?.try_into().ok().map(Self::Descriptor);
         }
-        let (host, port) = text.rsplit_once(':')?;
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let host = if host.is_empty() { "0.0.0.0" } else { host };
-        Some(Self::Tcp { host: host.to_owned(), port: digits(port)?.try_into().ok()? })
+        let (host, port) = host_and_port(text)?;
+        let port = port.map(|port| digits(port)?.try_into().ok());
+        // A port that is no number is no port, and none at all is one.
+        port.is_none_or(|port| port.is_some())
+            .then(|| Self::Tcp { host: host.to_owned(), port: port.flatten() })
     }
 
     fn render(&self, _: &Rules) -> Vec<String> {
@@ -59,7 +79,34 @@ impl OptionValue for Bind {
     }
 
     fn expected(_: &Rules) -> String {
-        "HOST:PORT, [V6]:PORT, unix:PATH or fd://N with N from 3".into()
+        "HOST:PORT, HOST, :PORT, [V6]:PORT, unix:PATH, unix:@NAME or fd://N, without commas".into()
+    }
+}
+
+/// Host and port of `host:port`, `host`, `:port`, `[v6]:port`, `[v6]` and `v6`.
+fn host_and_port(text: &str) -> Option<(&str, Option<&str>)> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (host, port) = rest.split_once(']')?;
+        let is_v6 = host.split('%').next()?.parse::<Ipv6Addr>().is_ok();
+        let port = if port.is_empty() { None } else { Some(port.strip_prefix(':')?) };
+        return is_v6.then_some((host, port));
+    }
+    let parts = text.rsplit_once(':');
+    if text.parse::<Ipv6Addr>().is_ok() {
+        // `::1:8000` is an address, and may be meant as another one with a port.
+        let ambiguous =
+            parts.is_some_and(|(host, port)| host.parse::<Ipv6Addr>().is_ok() && digits(port).is_some());
+        return (!ambiguous).then_some((text, None));
+    }
+    let is_name =
+        |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    match parts {
+        Some(("", port)) => Some(("0.0.0.0", Some(port))),
+        Some((host, port)) => is_name(host).then_some((host, Some(port))),
+        None => {
+            let has_letter = text.bytes().any(|byte| byte.is_ascii_alphabetic());
+            (is_name(text) && has_letter || text.parse::<Ipv4Addr>().is_ok()).then_some((text, None))
+        }
     }
 }
 
@@ -135,6 +182,7 @@ pub struct UrlPath(pub String);
 impl OptionValue for UrlPath {
     const SHAPE: Shape = Shape::Text;
     const PATTERN: Option<&'static str> = FROM_THE_ROOT;
+    const LIST_PATTERN: Option<&'static str> = Some("^ *(/[^,]*)?(, *(/[^,]*)?)*$");
 
     fn parse(text: &str, _: &Rules) -> Option<Self> {
         text.starts_with('/').then(|| Self(text.to_owned()))
@@ -187,11 +235,40 @@ mod tests {
 
     #[test]
     fn addresses_are_read_and_written_alike() {
-        for text in ["localhost:80", "[::1]:8000", "unix:/run/a.sock", "fd://3"] {
+        let all = [
+            "localhost:80",
+            "[::1]:8000",
+            "unix:/run/a.sock",
+            "unix:@a",
+            "fd://3",
+            "fd://0",
+            "[fe80::1%eth0]:80",
+        ];
+        for text in all.into_iter().chain(["localhost", "10.0.0.1", "[::]", "my-host.example"]) {
             assert_eq!(Bind::parse(text, &ANY).map(|bind| bind.to_string()).as_deref(), Some(text));
         }
-        assert_eq!(Bind::parse(":80", &ANY), Some(Bind::Tcp { host: "0.0.0.0".into(), port: 80 }));
-        for wrong in ["", "80", "a:b", "a:65536", "a:+80", "unix:", "fd://2", "fd://+3", "fd://x"] {
+        let tcp = |host: &str, port| Some(Bind::Tcp { host: host.into(), port });
+        assert_eq!(Bind::parse(":80", &ANY), tcp("0.0.0.0", Some(80)));
+        assert_eq!(Bind::parse("::1", &ANY), tcp("::1", None));
+        assert_eq!(Bind::parse("2001:db8::a", &ANY), tcp("2001:db8::a", None));
+        let wrong = [
+            "",
+            "80",
+            "a:b",
+            "a:65536",
+            "a:+80",
+            "a:",
+            ":",
+            "unix:",
+            "unix:@",
+            "unix:/a,127.0.0.1:80",
+            "fd://+3",
+            "fd://x",
+            "fd://-1",
+        ];
+        for wrong in
+            wrong.into_iter().chain(["::1:8000", "[::1", "[a]:80", "[::1]80", "a b", "a/b:80", "1.2.3", "é"])
+        {
             assert_eq!(Bind::parse(wrong, &ANY), None, "{wrong}");
         }
     }

@@ -3,11 +3,27 @@
 use crate::{OptionValue, Rules, Shape, Unit, value::digits};
 use serde::{Deserialize, Serialize};
 
-/// A number of bytes, written as a number or with a unit: `65536`, `64KiB`, `1GiB`.
+/// A number of bytes, written as a number or with a unit: `65536`, `64KiB`, `64k`, `512MB`. All units are powers of 1024, as
+/// Docker, nginx and systemd have them, and are read in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ByteSize(pub u64);
 
-const SIZES: [(&str, u32); 4] = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+const SIZES: [(char, u32); 4] = [('k', 10), ('m', 20), ('g', 30), ('t', 40)];
+
+/// A size of digits and a unit, or of digits alone, which count `unit` bytes.
+fn size(text: &str, unit: u64) -> Option<u64> {
+    let (number, name) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let unit = match name.to_ascii_lowercase().as_str() {
+        "" => unit,
+        "b" => 1,
+        name => {
+            let (prefix, rest) = (name.chars().next()?, name.get(1..)?);
+            let (_, shift) = SIZES.iter().find(|(known, _)| *known == prefix)?;
+            ["", "b", "i", "ib"].contains(&rest).then_some(1 << shift)?
+        }
+    };
+    digits(number).filter(|_| !number.is_empty())?.checked_mul(unit)
+}
 
 impl ByteSize {
     /// So many kibibytes.
@@ -43,12 +59,10 @@ impl Unit {
 
 impl OptionValue for ByteSize {
     const SHAPE: Shape = Shape::NumberOrText;
-    const PATTERN: Option<&'static str> = Some("^[0-9]+([KMGT]iB)?$");
+    const PATTERN: Option<&'static str> = Some("^[0-9]+([KkMmGgTt][Ii]?[Bb]?|[Bb])?$");
 
     fn parse(text: &str, rules: &Rules) -> Option<Self> {
-        let suffix = SIZES.iter().find_map(|(name, shift)| Some((text.strip_suffix(name)?, 1 << shift)));
-        let (number, unit) = suffix.unwrap_or((text, rules.unit.bytes()));
-        let bytes = digits(number)?.checked_mul(unit)?;
+        let bytes = size(text, rules.unit.bytes())?;
         let least = rules.min.saturating_mul(rules.unit.bytes());
         let most = rules.max.saturating_mul(rules.unit.bytes());
         (least..=most).contains(&bytes).then_some(Self(bytes))
@@ -143,7 +157,25 @@ mod tests {
         let bytes = Rules { min: 1, max: 1 << 30, unit: Unit::Base };
         assert_eq!(ByteSize::parse("65536", &bytes), Some(ByteSize::kib(64)));
         assert_eq!(ByteSize::parse("64KiB", &bytes), Some(ByteSize::kib(64)));
-        for wrong in ["", "0", "2GiB", "1.5MiB", "1 KiB", "KiB", "-1", "+1", "99999999999999TiB"] {
+        for same in ["64k", "64K", "64kb", "64KB", "64Ki", "64kib", "65536", "65536B"] {
+            assert_eq!(ByteSize::parse(same, &bytes), Some(ByteSize::kib(64)), "{same}");
+        }
+        for wrong in [
+            "64bk",
+            "64ki b",
+            "64kibi",
+            "k",
+            "64é",
+            "",
+            "0",
+            "2GiB",
+            "1.5MiB",
+            "1 KiB",
+            "KiB",
+            "-1",
+            "+1",
+            "99999999999999TiB",
+        ] {
             assert_eq!(ByteSize::parse(wrong, &bytes), None, "{wrong}");
         }
         let mebibytes = Rules { min: 1, max: 1 << 32, unit: Unit::Mebibytes };

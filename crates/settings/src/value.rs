@@ -15,6 +15,11 @@ pub trait OptionValue: Sized {
     /// What a text of it looks like, as a regular expression (ECMA 262); ranges, and that it is not empty, are left to [`Self::parse`].
     const PATTERN: Option<&'static str> = None;
 
+    /// As [`Self::PATTERN`], of a text with several values between commas.
+    const LIST_PATTERN: Option<&'static str> = None;
+    /// The JSON schema of the table that may stand for a value in the configuration file; it arrives here as JSON.
+    const TABLE: Option<&'static str> = None;
+
     /// Parses one text; `None` if it is invalid.
     fn parse(text: &str, rules: &Rules) -> Option<Self>;
 
@@ -49,7 +54,7 @@ impl OptionValue for bool {
     const SHAPE: Shape = Shape::Flag;
 
     fn parse(text: &str, _: &Rules) -> Option<Self> {
-        text.parse().ok()
+        switch(text)
     }
 
     fn render(&self, _: &Rules) -> Vec<String> {
@@ -62,6 +67,16 @@ impl OptionValue for bool {
 
     fn expected(_: &Rules) -> String {
         "true or false".into()
+    }
+}
+
+/// What a text says of something that is on or off, in the words that people use for it.
+#[must_use]
+pub fn switch(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "on" | "yes" => Some(true),
+        "false" | "0" | "off" | "no" => Some(false),
+        _ => None,
     }
 }
 
@@ -168,6 +183,7 @@ impl<T: OptionValue> OptionValue for Option<T> {
 /// An option that may be given several times.
 impl<T: OptionValue> OptionValue for Vec<T> {
     const SHAPE: Shape = Shape::List;
+    const TABLE: Option<&'static str> = T::TABLE;
     const PATTERN: Option<&'static str> = T::PATTERN;
 
     fn parse(text: &str, rules: &Rules) -> Option<Self> {
@@ -180,6 +196,47 @@ impl<T: OptionValue> OptionValue for Vec<T> {
 
     fn render(&self, rules: &Rules) -> Vec<String> {
         self.iter().flat_map(|value| value.render(rules)).collect()
+    }
+
+    fn value_name(rules: &Rules) -> String {
+        T::value_name(rules)
+    }
+
+    fn expected(rules: &Rules) -> String {
+        T::expected(rules)
+    }
+}
+
+/// A list whose items are separated by commas, or given one by one; an empty text adds none.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Commas<T>(pub Vec<T>);
+
+impl<T: Clone> From<&[T]> for Commas<T> {
+    fn from(items: &[T]) -> Self {
+        Self(items.to_vec())
+    }
+}
+
+impl<T: OptionValue> OptionValue for Commas<T> {
+    const SHAPE: Shape = Shape::List;
+    const PATTERN: Option<&'static str> = T::LIST_PATTERN;
+
+    fn parse(text: &str, rules: &Rules) -> Option<Self> {
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        items.map(|item| T::parse(item, rules)).collect::<Option<_>>().map(Self)
+    }
+
+    fn read(texts: &[String], rules: &Rules) -> Result<Self, BadValue> {
+        let items = texts.iter().flat_map(|text| text.split(',')).map(str::trim);
+        let items = items.filter(|item| !item.is_empty());
+        items
+            .map(|item| T::parse(item, rules).ok_or_else(|| BadValue(item.to_owned())))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    fn render(&self, rules: &Rules) -> Vec<String> {
+        self.0.iter().flat_map(|value| value.render(rules)).collect()
     }
 
     fn value_name(rules: &Rules) -> String {

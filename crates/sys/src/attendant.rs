@@ -26,7 +26,7 @@ use hostler_wire::Page;
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
     },
     thread::{park, park_timeout},
     time::Duration,
@@ -59,6 +59,8 @@ struct Staff {
 }
 
 static ASLEEP: AtomicBool = AtomicBool::new(false);
+/// When the loop was last seen to wait.
+static LOOP_WAITED_AT: AtomicU64 = AtomicU64::new(0);
 static STOPPED: AtomicBool = AtomicBool::new(false);
 static STAFF: Mutex<Staff> = Mutex::new(Staff { page: None, thread: None, pauses: 0 });
 static DUTIES: Mutex<Vec<Duty>> = Mutex::new(Vec::new());
@@ -90,9 +92,20 @@ pub fn wake() {
 fn rouse() {
     if ASLEEP.swap(false, SeqCst) {
         let mut staff = lock(&STAFF);
+        if staff.thread.is_some() {
+            // It fell asleep because the loop waited, and was to be woken by the first turn after that.
+            LOOP_WAITED_AT.store(clock::now(), Relaxed);
+        }
         staff.begin();
         staff.unpark();
     }
+}
+
+/// A moment at which the loop waited for events, on the monotonic clock: the last one that is known, and 0 if none is. What
+/// arrived before that was noticed at once.
+#[must_use]
+pub fn loop_waited_at() -> u64 {
+    LOOP_WAITED_AT.load(Relaxed)
 }
 
 /// Ends the thread until [`resume`]: for forks. The kernel no longer counts it when this returns. Calls nest.
@@ -145,7 +158,12 @@ impl Staff {
 fn attend(page: &'static Page) {
     let mut seen = None;
     while !STOPPED.load(SeqCst) {
+        // Before it looks: it may not run for a while after that.
+        let now = clock::now();
         let (turn, parked) = (page.turns(), page.is_parked());
+        if parked {
+            LOOP_WAITED_AT.fetch_max(now, Relaxed);
+        }
         let idle = parked && seen == Some(turn);
         seen = Some(turn);
         match pace() {

@@ -10,10 +10,11 @@
 //! ipc/         messages with descriptors between processes
 //! scoreboard/  shared memory: the scoreboard, its clock, stacks
 //! logging/     log lines, and where they are written without blocking
-//! files/       files that a server creates and removes
+//! files/       files that a server creates and removes, and those that clients name
 //! own/         what is ours in a process, and giving it up in one that the application forks
 //! attendant    a thread that acts while the serving loop is blocked
 //! memory       the C allocator
+//! random       seeds
 //! ```
 
 #![expect(unsafe_code, reason = "this crate wraps system calls; each block says why it is sound")]
@@ -26,12 +27,13 @@ pub mod memory;
 mod net;
 pub mod own;
 pub mod process;
+pub mod random;
 mod scoreboard;
 pub mod signal;
 
-pub use files::{own_file, pid_file};
+pub use files::{beneath, own_file, pid_file};
 pub use ipc::{bundle, channel, message};
-pub use net::{socket, stream};
+pub use net::{handshakes, socket, stream};
 pub use process::{identity, orphan, proc, thread, title};
-pub use scoreboard::{board, clock, stacks};
+pub use scoreboard::{board, clock, facts, stacks};
 pub use signal::disposition;

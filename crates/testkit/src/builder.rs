@@ -19,6 +19,8 @@ pub struct Builder {
     /// A socket that it finds as descriptor 3.
     descriptor: Option<OwnedFd>,
     workers: usize,
+    /// Whether its arguments say where, in another way than hostler's options.
+    listens: bool,
 }
 
 impl Server {
@@ -27,6 +29,22 @@ impl Server {
     pub fn app(target: &str) -> Builder {
         let args = vec![target.into(), "--python".into(), python().into()];
         Builder::new(hostler(), args, root().join("tests/apps"))
+    }
+
+    /// A command line of another server, such as `uvicorn asgi_app:app --workers 2`, which hostler reads as that server does.
+    /// It says itself where to listen and how many workers there are: use [`Builder::launch`].
+    #[must_use]
+    pub fn peer(line: &str) -> Builder {
+        Self::peer_program(hostler(), ["as"].into_iter().chain(line.split_ascii_whitespace()))
+    }
+
+    /// As [`Server::peer`], of a program that has the name of another server.
+    #[must_use]
+    pub fn peer_program<'a>(program: PathBuf, args: impl IntoIterator<Item = &'a str>) -> Builder {
+        let args = args.into_iter().map(OsString::from).collect();
+        let python = python().to_string_lossy().into_owned();
+        let builder = Builder::new(program, args, root().join("tests/apps"));
+        Builder { listens: true, ..builder }.env("HOSTLER_PYTHON", &python)
     }
 
     /// Another program that serves, such as a native example; it gets the address as its argument.
@@ -39,7 +57,7 @@ impl Server {
 impl Builder {
     fn new(program: PathBuf, args: Vec<OsString>, dir: PathBuf) -> Self {
         let (env, wrapper, descriptor) = (Vec::new(), Vec::new(), None);
-        Self { program, args, dir, env, wrapper, descriptor, workers: 2 }
+        Self { program, args, dir, env, wrapper, descriptor, workers: 2, listens: false }
     }
 
     /// `--name value`.
@@ -114,7 +132,9 @@ impl Builder {
     /// Starts it and waits for nothing.
     #[must_use]
     pub fn launch(mut self) -> Server {
-        let listens = self.descriptor.is_some() || self.has_arg(&["--port", "--uds", "--bind", "--config"]);
+        let listens = self.listens
+            || self.descriptor.is_some()
+            || self.has_arg(&["--port", "--uds", "--bind", "--config"]);
         if self.program == hostler() && !listens {
             // The default port is the same for all tests.
             self = self.option("port", 0);

@@ -4,7 +4,7 @@ use crate::LIMIT;
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
-    os::unix::net::UnixStream,
+    os::{fd::OwnedFd, unix::net::UnixStream},
     path::Path,
 };
 
@@ -52,7 +52,16 @@ impl Conn {
     /// # Errors
     /// The kernel's (connect(2)).
     pub fn try_to(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        Self::with(TcpStream::connect(address)?)
+    }
+
+    /// A connection that was made otherwise.
+    #[must_use]
+    pub fn of(socket: OwnedFd) -> Self {
+        Self::with(socket.into()).expect("it is open")
+    }
+
+    fn with(stream: TcpStream) -> io::Result<Self> {
         stream.set_read_timeout(Some(LIMIT))?;
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(LIMIT))?;

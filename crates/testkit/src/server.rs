@@ -24,11 +24,10 @@ pub struct Server {
 impl Server {
     /// Watches a process that was started with a pipe as its standard error.
     pub(crate) fn watch(mut child: Child) -> Self {
-        let log = Arc::new(Log::default());
-        let stderr = child.stderr.take().expect("it is piped");
+        let log = Arc::new(Log::new(child.stderr.take().expect("it is piped")));
         let reader = Arc::clone(&log);
         #[expect(clippy::disallowed_methods, reason = "this process forks nothing by itself")]
-        thread::spawn(move || reader.read(stderr));
+        thread::spawn(move || reader.read());
         Self { child, log, address: None }
     }
 
@@ -60,10 +59,23 @@ impl Server {
     /// The workers' process ids, newest last, from the log.
     #[must_use]
     pub fn workers(&self) -> Vec<i32> {
+        self.logged_pids("worker ready")
+    }
+
+    /// The process id of the master that an upgrade started last, from the log. Its number says nothing: the kernel
+    /// counts from the start again at its `pid_max`.
+    ///
+    /// # Panics
+    /// Without an upgrade.
+    #[must_use]
+    pub fn successor(&self) -> i32 {
+        let started = self.logged_pids("new server started");
+        *started.last().unwrap_or_else(|| panic!("no upgrade was started:\n{}", self.log()))
+    }
+
+    fn logged_pids(&self, event: &str) -> Vec<i32> {
         let pid = |line: &String| line.split("pid=").nth(1)?.split(' ').next()?.parse().ok();
-        self.log.lines(|lines| {
-            lines.iter().filter(|line| line.contains("worker ready")).filter_map(pid).collect()
-        })
+        self.log.lines(|lines| lines.iter().filter(|line| line.contains(event)).filter_map(pid).collect())
     }
 
     /// The first child of a process, as a wrapper has one.

@@ -1,5 +1,6 @@
 //! A request, and the bodies that its number makes; `tests/apps/torture_body.py` is the other side.
 
+use crate::edge;
 use std::fmt::Write;
 
 /// What is asked for.
@@ -36,6 +37,19 @@ pub(crate) struct Ask {
     pub(crate) last: bool,
     /// Bytes of a header that only makes the head long.
     pub(crate) padding: usize,
+    /// How much of what follows an upgrade is echoed.
+    pub(crate) echoed: usize,
+    /// It asks for a static file; `down` bytes of it are expected.
+    pub(crate) file: Option<Part>,
+}
+
+/// A static file, or a part of one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    /// Its place in [`edge::FILES`].
+    pub(crate) file: usize,
+    /// Where the part begins; none for the whole file.
+    pub(crate) from: Option<usize>,
 }
 
 impl Ask {
@@ -58,17 +72,48 @@ impl Ask {
             expects: false,
             last: false,
             padding: 0,
+            echoed: 0,
+            file: None,
         }
     }
 
-    /// The request's head.
-    pub(crate) fn head(&self) -> Vec<u8> {
-        let method = match self.method {
-            Method::Get => "GET",
-            Method::Head => "HEAD",
-            Method::Post => "POST",
-        };
-        let mut head = format!("{method} /t?n={}&down={}&up={}", self.number, self.down, self.up);
+    /// A GET of a static file, or of so many bytes of it.
+    pub(crate) fn file(number: u64, part: Part, down: usize) -> Self {
+        Self { file: Some(part), ..Self::new(number, down) }
+    }
+
+    /// What the response's body repeats, and where in it the body begins.
+    pub(crate) fn expected(&self) -> (Vec<u8>, usize) {
+        match self.file {
+            Some(part) => (block_down(edge::content(part.file)), part.from.unwrap_or_default()),
+            None => (block_down(self.number), 0),
+        }
+    }
+
+    /// The status of a good response.
+    pub(crate) fn good(&self) -> u16 {
+        if self.file.is_some_and(|part| part.from.is_some()) { 206 } else { 200 }
+    }
+
+    /// The value of the header `Range`.
+    pub(crate) fn range(&self) -> Option<String> {
+        let from = self.file?.from?;
+        Some(format!("bytes={from}-{}", from + self.down - 1))
+    }
+
+    /// The value of the header `Content-Range`.
+    pub(crate) fn content_range(&self) -> Option<String> {
+        let part = self.file?;
+        let from = part.from?;
+        Some(format!("bytes {from}-{}/{}", from + self.down - 1, edge::FILES[part.file]))
+    }
+
+    /// The request's path and query.
+    pub(crate) fn target(&self) -> String {
+        if let Some(part) = self.file {
+            return format!("{}/{}?n={}", edge::ROUTE, part.file, self.number);
+        }
+        let mut target = format!("/t?n={}&down={}&up={}", self.number, self.down, self.up);
         let fields = [
             ("len", u64::from(self.declared)),
             ("pieces", self.pieces as u64),
@@ -78,10 +123,26 @@ impl Ask {
             ("slowread", self.slow_read),
             ("bg", self.background),
             ("early", u64::from(self.early)),
+            ("echo", self.echoed as u64),
         ];
         for (name, value) in fields.into_iter().filter(|(_, value)| *value > 0) {
-            let _ = write!(head, "&{name}={value}");
+            let _ = write!(target, "&{name}={value}");
         }
+        target
+    }
+
+    /// The request's method.
+    pub(crate) fn verb(&self) -> &'static str {
+        match self.method {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+        }
+    }
+
+    /// The request's head.
+    pub(crate) fn head(&self) -> Vec<u8> {
+        let mut head = format!("{} {}", self.verb(), self.target());
         head.push_str(" HTTP/1.1\r\nhost: torture\r\n");
         if self.method == Method::Post {
             if self.chunked {
@@ -89,6 +150,9 @@ impl Ask {
             } else {
                 let _ = write!(head, "content-length: {}\r\n", self.up);
             }
+        }
+        if let Some(range) = self.range() {
+            let _ = write!(head, "range: {range}\r\n");
         }
         if self.expects {
             head.push_str("expect: 100-continue\r\n");

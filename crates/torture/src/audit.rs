@@ -142,6 +142,13 @@ fn scoreboard(server: &Server, workers: usize) -> Vec<String> {
     left
 }
 
+/// Whether the certificate that was written last is served; what is wrong, if not.
+pub(crate) fn certificate(server: &Server) -> Option<String> {
+    let is_served = || server.edge.is_served_at(server.addresses.tls);
+    let good = !server.has_tls() || wait_for(SETTLES, is_served);
+    (!good).then(|| "the certificate that was written last is not served".into())
+}
+
 /// How many pages are looked at. Many more than a round has workers.
 const PAGES: u64 = 64;
 

@@ -3,6 +3,7 @@
 use crate::{
     ask::Ask,
     clock::{Clock, wait_for},
+    edge::{self, Edge},
     plan::{Act, Event, Target},
     proc::{self, Role},
     server::Server,
@@ -12,9 +13,10 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use rustls::{ClientConnection, StreamOwned};
 use std::{
     io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     process::{Command, Stdio},
     sync::Mutex,
     time::Duration,
@@ -29,6 +31,7 @@ const ANSWERS: Duration = Duration::from_secs(3);
 enum Undo {
     Continue(i32),
     Descriptors,
+    Certificate,
 }
 
 /// Does the events of a plan, each at its time.
@@ -117,6 +120,16 @@ impl Hand<'_> {
                 self.server.log.stick(Duration::from_millis(time));
                 None
             }
+            Act::Renewal => {
+                self.tell("the certificate is replaced".into());
+                self.change(Edge::renew);
+                None
+            }
+            Act::BadCertificate(time) => {
+                self.tell(format!("the certificate's file has none for {time} ms"));
+                self.change(Edge::spoil);
+                Some((self.clock.now() + time, Undo::Certificate))
+            }
             Act::LogDead => {
                 self.tell("the log's reader closes".into());
                 self.server.log.die();
@@ -125,9 +138,17 @@ impl Hand<'_> {
         }
     }
 
+    /// Changes the server's files.
+    fn change(&self, how: impl Fn(&Edge) -> anyhow::Result<()>) {
+        if let Err(error) = how(&self.server.edge) {
+            self.failures.lock().expect("no thread panics").push(format!("{error:#}"));
+        }
+    }
+
     fn undo(&self, undo: &Undo) {
         match undo {
             Undo::Continue(pid) => send(*pid, Signal::SIGCONT),
+            Undo::Certificate => self.change(Edge::renew),
             // Those that were started meanwhile have inherited the limit.
             Undo::Descriptors => {
                 self.server.processes().iter().for_each(|process| limit_descriptors(process.pid, 1024))
@@ -174,6 +195,8 @@ impl Hand<'_> {
         self.tell(format!("{signal} stops the server, and it is started again"));
         let graceful = signal == Signal::SIGTERM;
         self.world.note(|history| history.stops.push(Stop { at, graceful, serves_again: u64::MAX }));
+        // Without a certificate it would not start.
+        self.change(Edge::renew);
         // A suspended process cannot stop.
         self.server.processes().iter().for_each(|process| send(process.pid, Signal::SIGCONT));
         let wrong = self.server.stop(signal).or_else(|| {
@@ -194,6 +217,8 @@ impl Hand<'_> {
     /// Upgrades, and kills the new server while the old one drains, which is to serve again then.
     fn lose_upgrade(&self) {
         let Some(old) = self.server.master() else { return };
+        // Without a certificate the new one would not start.
+        self.change(Edge::renew);
         let workers = self.server.with_role(Role::Worker);
         self.tell(format!("SIGUSR2 to Master ({old}), whose successor is to die"));
         self.signal(Target::Master, old, Signal::SIGUSR2);
@@ -217,8 +242,10 @@ impl Hand<'_> {
         let orphans = self.server.with_role(Role::Worker).into_iter().filter(|pid| !workers.contains(pid));
         orphans.for_each(|orphan| self.world.note_end_of(self.server, orphan, at));
         send(new, Signal::SIGKILL);
+        // A kernel that is still ending the new server has told the old one nothing: if that drained meanwhile, it would leave.
+        wait_for(Duration::from_secs(2), || !proc::lives(new));
         send(old, Signal::SIGCONT);
-        if !wait_for(UPGRADES, || responses(self.server.addresses.tcp)) {
+        if !wait_for(UPGRADES, || responses(self.server)) {
             let what = "the successor died, and the server before it did not serve again";
             self.failures.lock().expect("no thread panics").push(what.into());
         }
@@ -241,16 +268,24 @@ impl Hand<'_> {
 }
 
 /// Whether a request is served.
-fn responses(server: SocketAddr) -> bool {
+fn responses(server: &Server) -> bool {
     let response = || {
-        let mut stream = TcpStream::connect_timeout(&server, ANSWERS)?;
+        let stream = TcpStream::connect_timeout(&server.addresses.tcp, ANSWERS)?;
         stream.set_read_timeout(Some(ANSWERS))?;
-        stream.write_all(&Ask { last: true, ..Ask::new(2_000_000, 10) }.head())?;
-        let mut text = Vec::new();
-        stream.read_to_end(&mut text).map(|_| text.starts_with(b"HTTP/1.1 200 "))
+        if server.only_tls() {
+            let tls = ClientConnection::new(edge::trust(false), edge::host()).map_err(io::Error::other)?;
+            return is_answered(StreamOwned::new(tls, stream));
+        }
+        is_answered(stream)
     };
     let response: io::Result<bool> = response();
     response.unwrap_or(false)
+}
+
+fn is_answered(mut stream: impl Read + Write) -> io::Result<bool> {
+    stream.write_all(&Ask { last: true, ..Ask::new(2_000_000, 10) }.head())?;
+    let mut text = Vec::new();
+    stream.read_to_end(&mut text).map(|_| text.starts_with(b"HTTP/1.1 200 "))
 }
 
 /// Sends a signal; a process that is gone already does not mind.

@@ -7,7 +7,7 @@ use crate::{
     audit,
     client::{self, Addresses},
     clock::Clock,
-    plan::{Client, Does, Interface, Reader, Setup, Socket, Step, Talk},
+    plan::{Client, Does, Interface, Manner, Reader, Setup, Socket, Step, Stream, Streams, Talk, Way},
     proc::{self, Role},
     round::{self, Failure, Outcome},
     server::Server,
@@ -44,6 +44,7 @@ pub(crate) fn play(interface: Interface, environment: &Environment) -> Result<(S
         max_requests: None,
         full_disk: false,
         talkative: false,
+        only_tls: false,
     };
     let server = Server::start(&setup, environment, dir.path(), round::name())?;
     let clock = Clock::start();
@@ -86,17 +87,24 @@ fn waves(interface: Interface, addresses: &Addresses, numbers: std::ops::Range<u
             for place in 0..CLIENTS {
                 let number = (wave * CLIENTS + place) as u64;
                 let does = script(interface, place, number);
-                let client = Client { id: place, begins: 0, unix: false, manner: "leak", does };
+                let way = way(interface, place, &does);
+                let client = Client { id: place, begins: 0, way, manner: "leak", does };
                 scope.spawn(move || client::run(&client, addresses, clock));
             }
         });
     }
 }
 
+/// A third of those that can are over TLS.
+fn way(interface: Interface, place: usize, does: &Does) -> Way {
+    let can = interface != Interface::Native && !matches!(does, Does::WebSocket(_));
+    if can && place % 3 == 1 { Way::Tls } else { Way::Tcp }
+}
+
 /// What a client does: well, or leaves in the middle of something.
 fn script(interface: Interface, place: usize, number: u64) -> Does {
     let speaks_websocket = matches!(interface, Interface::Asgi | Interface::Rsgi);
-    let ways = if speaks_websocket { 6 } else { 4 };
+    let ways = if speaks_websocket { 7 } else { 5 };
     let mut ask = Ask::new(number, 3_000);
     let leaves = |ask: Ask, steps: Vec<Step>, reader| {
         let mut talk = Talk::simple(vec![ask], reader);
@@ -117,13 +125,23 @@ fn script(interface: Interface, place: usize, number: u64) -> Does {
             (ask.down, ask.pieces) = (100_000, 10);
             leaves(ask, vec![Step::Head(0), Step::AwaitBytes(1_000), Step::Reset], Reader::Fast)
         }
-        4 => {
+        4 => return streams(number),
+        5 => {
             let leaves = place.is_multiple_of(5);
             let messages = vec![100, 5_000];
             return Does::WebSocket(Socket { number, messages, at_once: false, pause: 0, leaves });
         }
         _ => leaves(ask, vec![Step::Raw(HANDSHAKE), Step::Reset], Reader::Fast),
     })
+}
+
+/// Streams of HTTP/2, one of which is reset.
+fn streams(number: u64) -> Does {
+    let plain = Stream { ask: Ask::new(number, 3_000), manner: Manner::Plain };
+    let mut ask = Ask::new(number, 100_000);
+    (ask.pieces, ask.slow) = (10, 1);
+    let streams = vec![plain.clone(), Stream { ask, manner: Manner::Resets(3) }, plain];
+    Does::Streams(Streams { streams, at_once: 2, rest: 0, window: 65_535, leaves: false })
 }
 
 #[cfg(test)]

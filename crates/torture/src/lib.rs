@@ -16,6 +16,7 @@ mod audit;
 mod client;
 mod clock;
 mod dice;
+mod edge;
 mod events;
 mod leak;
 mod log;

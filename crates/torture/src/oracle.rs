@@ -2,7 +2,7 @@
 
 use crate::{
     ask::Ask,
-    client::{End, Record},
+    client::{End, Record, Response},
     clock::millis,
     plan::{Client, Does, Interface, Reader, Setup, Talk, UNBUFFERED},
     server::{GRACE, HEADER_LIMIT},
@@ -68,7 +68,7 @@ pub(crate) fn judge(setup: &Setup, client: &Client, record: &Record, history: &H
     let case = Case { setup, client, record, history };
     let talk = match &client.does {
         Does::Talk(talk) => Some(talk),
-        Does::WebSocket(_) | Does::Storm(_) | Does::Blocker(_) => None,
+        Does::Streams(_) | Does::WebSocket(_) | Does::Upgrade(_) | Does::Storm(_) | Does::Blocker(_) => None,
     };
     if let Some(verdict) = talk.and_then(|talk| case.limits(talk)) {
         return verdict;
@@ -78,6 +78,9 @@ pub(crate) fn judge(setup: &Setup, client: &Client, record: &Record, history: &H
     }
     if let Some(verdict) = talk.and_then(|talk| case.statuses(talk)) {
         return verdict;
+    }
+    if matches!(client.does, Does::Streams(_)) {
+        return case.streams();
     }
     match (&record.end, talk) {
         (End::Complete, _) => Verdict::Good,
@@ -147,32 +150,55 @@ impl Case<'_> {
         let broken = talk.breaks_at.is_some_and(|at| at <= place);
         let late = talk.late_from.is_some_and(|at| at <= place);
         let unread = place > 0 && is_early(&talk.asks[place - 1]);
+        Some(self.odd_status(place, response, (broken, late, unread)))
+    }
+
+    /// Judges the responses of HTTP/2 that the application does not send, and how the connection ended.
+    fn streams(&self) -> Verdict {
+        let mut responses = self.record.responses.iter().enumerate();
+        if let Some((place, odd)) = responses.find(|(_, one)| one.status != 200 || !one.numbered) {
+            return self.odd_status(place, odd, (false, false, false));
+        }
+        let asked = self.record.asked.first().copied().filter(|at| *at > 0);
+        match &self.record.end {
+            End::Complete => Verdict::Good,
+            End::Scripted => Verdict::Excused(Cause::ClientLeft),
+            End::NotMade(_) => self.or_failed(self.not_running()),
+            End::Closed | End::Broken(_) | End::Farewell(_) | End::Hang => {
+                self.or_failed(self.servers_cause(asked))
+            }
+        }
+    }
+
+    /// Judges a response that the application did not send.
+    fn odd_status(
+        &self,
+        place: usize,
+        response: &Response,
+        (broken, late, unread): (bool, bool, bool),
+    ) -> Verdict {
+        let stopped = |stop: &Stop| !stop.graceful && stop.at <= response.whole_at + SLACK;
         let cause = match response.status {
             400 if broken => Some(Cause::RulesBroken),
             408 if late => Some(Cause::TooSlow),
             500 if self.was_killed() => Some(Cause::WorkerKilled),
-            500 if self
-                .history
-                .stops
-                .iter()
-                .any(|stop| !stop.graceful && stop.at <= response.whole_at + SLACK) =>
-            {
-                Some(Cause::QuickStop)
-            }
+            // The application was cancelled, and had time to say so.
+            500 if self.grace_over() => Some(Cause::GraceOver),
+            500 if self.history.stops.iter().any(stopped) => Some(Cause::QuickStop),
             500 | 503 if self.had_few_descriptors() => Some(Cause::NoDescriptors),
             _ => None,
         };
         let whole = if unread { " (the body before was not read)" } else { "" };
-        Some(cause.map_or_else(
+        let owner = if response.numbered { "" } else { ", is the server's own" };
+        let status = response.status;
+        cause.map_or_else(
             || {
                 Verdict::Failed(format!(
-                    "response {place} has status {}{}{whole} for no allowed cause",
-                    response.status,
-                    if response.numbered { "" } else { ", is the server's own" }
+                    "response {place} has status {status}{owner}{whole} for no allowed cause"
                 ))
             },
             Verdict::Excused,
-        ))
+        )
     }
 
     fn had_few_descriptors(&self) -> bool {
@@ -310,7 +336,8 @@ impl Case<'_> {
             End::Farewell(1001 | 1012) => {
                 let drains =
                     !history.drains.is_empty() || !history.stops.is_empty() || self.retired().is_some();
-                drains.then_some(Cause::Farewell)
+                let cause = drains.then_some(Cause::Farewell);
+                cause.or_else(|| self.was_killed().then_some(Cause::WorkerKilled))
             }
             _ => self.servers_cause(Some(self.record.began)).or_else(|| {
                 let stopping = history.stops.iter().any(|stop| self.record.ended + SLACK >= stop.at);

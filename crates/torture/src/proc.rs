@@ -115,15 +115,17 @@ fn sockets(pid: i32) -> HashSet<u64> {
 }
 
 /// Which of these processes have which clients, by the clients' TCP ports.
-pub(crate) fn owners(server: SocketAddr, pids: &[i32]) -> HashMap<u16, Vec<i32>> {
+pub(crate) fn owners(servers: &[SocketAddr], pids: &[i32]) -> HashMap<u16, Vec<i32>> {
     let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-    let local = format!(":{:04X}", server.port());
+    let locals: Vec<String> = servers.iter().map(|server| format!(":{:04X}", server.port())).collect();
     let mut clients: HashMap<u64, u16> = HashMap::new();
     for line in table.lines().skip(1) {
         let fields: Vec<&str> = line.split_ascii_whitespace().take(10).collect();
         let &[_, at, remote, .., inode] = fields.as_slice() else { continue };
         let port = remote.rsplit_once(':').and_then(|(_, port)| u16::from_str_radix(port, 16).ok());
-        if let (true, Some(port), Ok(inode)) = (at.ends_with(&local), port, inode.parse()) {
+        if let (true, Some(port), Ok(inode)) =
+            (locals.iter().any(|local| at.ends_with(local)), port, inode.parse())
+        {
             clients.insert(inode, port);
         }
     }
@@ -151,7 +153,7 @@ mod tests {
         let (_accepted, _) = listener.accept().unwrap();
         let own = i32::try_from(std::process::id()).unwrap();
         let port = client.local_addr().unwrap().port();
-        assert_eq!(owners(address, &[own]).get(&port), Some(&vec![own]));
+        assert_eq!(owners(&[address], &[own]).get(&port), Some(&vec![own]));
         let has = belongings(own);
         assert!(has.descriptors.len() > 3 && !has.threads.is_empty() && has.memory > 0);
     }

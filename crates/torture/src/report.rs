@@ -1,7 +1,7 @@
 //! Says what came of a round.
 
 use crate::{
-    plan::{Does, Plan, Step, Talk},
+    plan::{Does, Plan, Step, Stream, Streams, Talk},
     round::Outcome,
     shrink::Shrunk,
 };
@@ -57,11 +57,10 @@ pub(crate) fn failure(first: &Outcome, shrunk: &Shrunk) -> String {
     }
     let seers: Vec<usize> = outcome.failures.iter().filter_map(|failure| failure.client).collect();
     for client in plan.clients.iter().filter(|client| plan.clients.len() <= 6 || seers.contains(&client.id)) {
-        let socket = if client.unix { "Unix" } else { "TCP" };
         let _ = writeln!(
             text,
-            "  {:>6} ms  client {}: {} over {socket}",
-            client.begins, client.id, client.manner
+            "  {:>6} ms  client {}: {} over {:?}",
+            client.begins, client.id, client.manner, client.way
         );
         text.push_str(&describe(&client.does));
     }
@@ -89,10 +88,22 @@ fn tell_failures(text: &mut String, outcome: &Outcome) {
 fn describe(does: &Does) -> String {
     match does {
         Does::Talk(talk) => describe_talk(talk),
+        Does::Streams(script) => describe_streams(script),
         Does::WebSocket(socket) => format!("             {socket:?}\n"),
+        Does::Upgrade(script) => format!("             {script:?}\n"),
         Does::Blocker(script) => format!("             {script:?}\n"),
         Does::Storm(count) => format!("             {count} connections\n"),
     }
+}
+
+fn describe_streams(script: &Streams) -> String {
+    let Streams { at_once, rest, window, leaves, .. } = script;
+    let mut text =
+        format!("             {at_once} at once, rest {rest} ms, window {window}, leaves: {leaves}\n");
+    for Stream { ask, manner } in script.streams.iter().take(12) {
+        let _ = writeln!(text, "             {} {} {manner:?}", ask.verb(), ask.target());
+    }
+    text
 }
 
 fn describe_talk(talk: &Talk) -> String {

@@ -8,7 +8,7 @@ use crate::{
     clock::Clock,
     events::Hand,
     oracle::{self, Cause, Verdict},
-    plan::{Client, Does, Plan, Reader, Talk},
+    plan::{Client, Does, Plan, Reader, Talk, Way},
     server::Server,
     world::{History, World},
 };
@@ -103,6 +103,7 @@ pub(crate) fn play(plan: &Plan, environment: &Environment) -> Result<Outcome> {
     audit::restore_workers(&server, plan.setup.workers);
     let left = audit::settle(&server, &before);
     outcome.failures.extend(left.into_iter().map(|what| whole(format!("left over: {what}"))));
+    outcome.failures.extend(audit::certificate(&server).map(whole));
     probe(&server, clock, &mut outcome.failures);
     outcome.failures.extend(server.stop(Signal::SIGTERM).map(whole));
     let files = server.leftovers().into_iter().map(|file| whole(format!("a file is left: {file}")));
@@ -135,7 +136,9 @@ fn probe(server: &Server, clock: Clock, failures: &mut Vec<Failure>) {
     for number in 0..12 {
         let asks = (0..3).map(|place| Ask::new(1_000_000 + number * 3 + place, 3_000)).collect();
         let does = Does::Talk(Talk::simple(asks, Reader::Fast));
-        let client = Client { id: usize::MAX, begins: 0, unix: false, manner: "probe", does };
+        let way = if server.only_tls() || number % 3 == 2 { Way::Tls } else { Way::Tcp };
+        let way = if server.has_tls() { way } else { Way::Tcp };
+        let client = Client { id: usize::MAX, begins: 0, way, manner: "probe", does };
         let record = client::run(&client, &server.addresses, clock);
         if record.responses.len() != 3 || record.fault.is_some() {
             let what = format!("a plain request to an idle server: {:?} {:?}", record.end, record.fault);

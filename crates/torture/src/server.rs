@@ -4,6 +4,7 @@ use crate::{
     Environment,
     client::Addresses,
     clock::wait_for,
+    edge::{Edge, ROUTE},
     log::Log,
     plan::{Interface, Setup},
     proc::{self, Process, Role},
@@ -18,8 +19,8 @@ use nix::{
     unistd::Pid,
 };
 use std::{
-    fs,
-    net::TcpListener,
+    fs, io,
+    net::{SocketAddr, TcpListener},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -49,6 +50,7 @@ pub(crate) struct Server {
     dir: PathBuf,
     pub(crate) addresses: Addresses,
     pub(crate) log: Log,
+    pub(crate) edge: Edge,
     /// The process groups of its starts; the last one is the present one.
     groups: Mutex<Vec<i32>>,
 }
@@ -56,7 +58,9 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it and waits until it serves.
     pub(crate) fn start(setup: &Setup, environment: &Environment, dir: &Path, name: String) -> Result<Self> {
-        let tcp = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let native = setup.interface == Interface::Native;
+        let (tcp, other) = two_addresses()?;
+        let tls = if native { tcp } else { other };
         for place in ["tmp", "run"] {
             fs::create_dir_all(dir.join(place))?;
         }
@@ -65,8 +69,9 @@ impl Server {
             environment: environment.clone(),
             name,
             dir: dir.to_owned(),
-            addresses: Addresses { tcp, unix: dir.join("run/socket") },
+            addresses: Addresses { tcp, tls, unix: dir.join("run/socket") },
             log: Log::default(),
+            edge: Edge::write(dir)?,
             groups: Mutex::default(),
         };
         server.start_again()?;
@@ -113,6 +118,10 @@ impl Server {
         option("python", &self.environment.python.to_string_lossy());
         option("bind", &self.addresses.tcp.to_string());
         option("bind", &format!("unix:{}", self.addresses.unix.display()));
+        option("ssl-bind", &self.addresses.tls.to_string());
+        option("ssl-certificate", &self.edge.certificate().to_string_lossy());
+        option("static-path-route", ROUTE);
+        option("static-path-mount", &self.edge.files().to_string_lossy());
         option("workers", &setup.workers.to_string());
         option("process-name", &self.name);
         option("pid-file", &self.pid_file().to_string_lossy());
@@ -120,6 +129,7 @@ impl Server {
         option("stall-timeout", &STALL.as_secs().to_string());
         option("respawn-interval", "0");
         option("http1-header-read-timeout", &millis);
+        option("keep-alive", &format!("{millis}ms"));
         option("log-level", if setup.talkative { "debug" } else { "info" });
         let interface = match setup.interface {
             Interface::Rsgi => "rsgi",
@@ -152,12 +162,24 @@ impl Server {
             .arg(GRACE.as_secs().to_string())
             .arg(STALL.as_secs().to_string())
             .arg(self.pid_file())
-            .arg(&self.name);
+            .arg(&self.name)
+            .arg(self.edge.files())
+            .args(self.setup.only_tls.then(|| self.edge.certificate()));
         command
     }
 
     fn pid_file(&self) -> PathBuf {
         self.dir.join("run/pid")
+    }
+
+    /// Whether it serves TLS.
+    pub(crate) fn has_tls(&self) -> bool {
+        self.setup.only_tls || self.setup.interface != Interface::Native
+    }
+
+    /// Whether it serves nothing else.
+    pub(crate) fn only_tls(&self) -> bool {
+        self.setup.only_tls
     }
 
     /// Whether its application is one of WSGI.
@@ -229,6 +251,12 @@ impl Server {
         let text = fs::read_to_string(self.dir.join("violations")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
+}
+
+/// Addresses that are free; the listeners that were given them are closed.
+fn two_addresses() -> io::Result<(SocketAddr, SocketAddr)> {
+    let (one, other) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
+    Ok((one.local_addr()?, other.local_addr()?))
 }
 
 impl Server {

@@ -78,7 +78,7 @@ impl World {
         while last_looks > 0 {
             last_looks -= u32::from(ends.load(Relaxed));
             let workers = server.with_role(Role::Worker);
-            let owners = proc::owners(server.addresses.tcp, &workers);
+            let owners = proc::owners(&server.addresses.of_tcp(), &workers);
             let now = clock.now();
             self.note(|history| history.look(&workers, owners, now));
             thread::sleep(LOOK);
@@ -87,7 +87,7 @@ impl World {
 
     /// Notes what a process has that is about to be ended. It is stopped, so that this stays true.
     pub(crate) fn note_end_of(&self, server: &Server, pid: i32, now: u64) {
-        let owners = proc::owners(server.addresses.tcp, &[pid]);
+        let owners = proc::owners(&server.addresses.of_tcp(), &[pid]);
         self.note(|history| {
             history.killed.push((pid, now));
             history.lost.extend(owners.into_keys().map(|port| (port, pid)));

@@ -19,14 +19,14 @@ pub struct Inflater {
     window_bits: u8,
     takeover: bool,
     stream: Option<Decompress>,
-    /// The last block had BFINAL, and nothing followed it.
+    /// Nothing was read since a block with BFINAL, or since the end of the last message.
     at_end: bool,
 }
 
 impl Inflater {
     /// `window_bits` is from 9 to 15.
     pub(crate) fn new(window_bits: u8, takeover: bool) -> Self {
-        Self { window_bits, takeover, stream: None, at_end: false }
+        Self { window_bits, takeover, stream: None, at_end: true }
     }
 
     /// Decompresses a part of a message and appends it to `out`.
@@ -47,10 +47,12 @@ impl Inflater {
 
     /// Appends what the end of a message holds, which is not on the wire (RFC 7692 §7.2.2).
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>, max: usize) -> Result<(), Violation> {
-        // A client that ends with BFINAL must add an empty block (§7.2.3.4); one that does not is accepted.
+        // A client that ends with BFINAL must add an empty block (§7.2.3.4), and so must one whose message is empty (§7.2.3.6);
+        // those that do not are accepted.
         if !self.at_end {
             self.inflate(&TAIL, out, max)?;
         }
+        self.at_end = true;
         if !self.takeover {
             self.stream = None;
         }
@@ -257,6 +259,25 @@ mod tests {
                 let payload = deflate(&mut deflater, message);
                 assert_eq!(payload == [0], message.is_empty());
                 assert_eq!(inflate(&mut inflater, &payload).unwrap(), message);
+            }
+        }
+    }
+
+    /// Without its one byte, the tail alone would be the beginning of a block, and spoil what follows.
+    #[test]
+    fn an_empty_message_without_a_block_leaves_the_stream_as_it_is() {
+        let (hello, last) = ([0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00], [0xe1]);
+        for takeover in [true, false] {
+            let mut inflater = Inflater::new(15, takeover);
+            for (payload, message) in [
+                (&[][..], &b""[..]),
+                (&hello, b"Hello"),
+                (&[], b""),
+                (&hello, b"Hello"),
+                (&last, b""),
+                (&[], b""),
+            ] {
+                assert_eq!(inflate(&mut inflater, payload).unwrap(), message, "{takeover}");
             }
         }
     }

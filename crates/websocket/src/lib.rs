@@ -11,6 +11,8 @@
 mod deflate;
 mod event;
 mod frame;
+#[cfg(test)]
+mod fuzz;
 mod key;
 mod mask;
 mod negotiate;

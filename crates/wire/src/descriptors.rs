@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum Descriptor {
     /// Where log lines go.
     Log,
+    /// Where the access log's lines go.
+    AccessLog,
     /// The scoreboard, for reading.
     Scoreboard,
     /// The scoreboard, for a process to map its own page.
@@ -22,13 +24,15 @@ pub enum Descriptor {
     Channel,
     /// The file to which a process writes its stacks.
     Stacks,
+    /// A file in memory with certificates, keys and those of session tickets.
+    Certificates,
 }
 
 /// The most descriptors in one message (SCM_MAX_FD, unix(7)).
 pub const MAX_DESCRIPTORS: usize = 253;
 
 /// The most listening sockets: they travel in one message beside one descriptor of each other kind.
-pub const MAX_LISTENING_SOCKETS: usize = MAX_DESCRIPTORS - 7;
+pub const MAX_LISTENING_SOCKETS: usize = MAX_DESCRIPTORS - 9;
 
 impl Role {
     /// What processes of this role have in common and are given, and nothing else.

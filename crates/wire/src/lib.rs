@@ -23,11 +23,14 @@ pub mod timing;
 pub use descriptors::{Descriptor, MAX_DESCRIPTORS, MAX_LISTENING_SOCKETS};
 pub use exit::ExitStatus;
 pub use failure::Failure;
-pub use handover::{HANDOVER_HEAD, HANDOVER_INLINE, HandoverHead};
+pub use handover::{HANDOVER_HEAD, HANDOVER_INLINE, HandoverHead, ProxiedEnds};
 pub use ids::{Generation, GroupId, Role, SlotId, WorkerId};
 pub use message::{
     Assignment, FromMold, FromSuccessor, FromWorker, Inheritance, InheritedListener, Served, ToMold,
     ToSuccessor, ToWorker, UPGRADE_VERSION,
 };
-pub use scoreboard::{Glance, InFlight, LATENCY_BUCKETS, PAGES, Page, PageState, SiblingPage, Totals, used};
+pub use scoreboard::{
+    BUCKETS, CLASSES, Glance, Histogram, InFlight, METHODS, PAGES, Page, PageState, SiblingPage, Totals,
+    method_index, used,
+};
 pub use settings::{Identity, ListenerInfo, ListenerSettings, WorkerSettings};

@@ -23,6 +23,8 @@ pub enum ToMold {
     },
     /// Log to the descriptors that come with the message from now on: standard error, and that for log lines.
     ReopenLog,
+    /// Write the access log to the descriptor that comes with the message from now on.
+    ReopenAccessLog,
 }
 
 /// What a worker is made for.
@@ -77,8 +79,12 @@ pub enum ToWorker {
     AcceptLast,
     /// Exit at once.
     Quit,
+    /// Serve connections that are accepted from now on with what is in the file that comes with the message.
+    Certificates,
     /// Log to the descriptors that come with the message from now on: standard error, and that for log lines.
     ReopenLog,
+    /// Write the access log to the descriptor that comes with the message from now on.
+    ReopenAccessLog,
 }
 
 /// From a worker to the master.
@@ -130,7 +136,7 @@ impl Served {
 /// The version of what two servers say to each other at an upgrade, the frames of the handover line included. They may
 /// be of different binaries: a server that is started by one of another version reports it and exits, and the old one
 /// keeps serving.
-pub const UPGRADE_VERSION: u32 = 2;
+pub const UPGRADE_VERSION: u32 = 3;
 
 /// What a server leaves to the one that replaces it. With it come both ends of the handover channel and the listening
 /// sockets.
@@ -144,6 +150,9 @@ pub struct Inheritance {
     pub listeners: Vec<InheritedListener>,
     /// Files that are to be removed at the end: each path, and the device and inode that were made there.
     pub owned_files: Vec<(PathBuf, (u64, u64))>,
+    /// The keys with which TLS sessions are resumed.
+    #[serde(default)]
+    pub tickets: Option<Vec<u8>>,
 }
 
 /// An address that a server leaves to the one that replaces it.

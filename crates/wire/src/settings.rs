@@ -45,6 +45,9 @@ pub struct ListenerSettings {
     /// How many sockets it has: 1 is one queue for all workers, more (with SO_REUSEPORT) are one for each slot, in
     /// their order.
     pub sockets: usize,
+    /// Whether its connections begin with a TLS handshake.
+    #[serde(default)]
+    pub tls: bool,
 }
 
 /// One listening socket.

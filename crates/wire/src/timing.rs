@@ -3,7 +3,8 @@
 //! ```text
 //! heartbeat (1 s) < a sibling is silent (3 s)         the accept gate
 //! heartbeat ≤ stall timeout / 4                       the master's samples, the worker's reports of stacks
-//! cancelled work (0.3 s) < kill margin (1 s)          a drain that ends with the graceful timeout
+//! cancelled work (0.3 s) + cancelled tasks (0.5 s) < kill margin (1 s)
+//!                                                     a drain that ends with the graceful timeout
 //! orphan grace (1.4 s) < orphan limit (1.7 s)         a master that was killed
 //! ```
 

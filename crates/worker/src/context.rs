@@ -2,7 +2,7 @@
 
 use hostler_sys::{board, bundle::Bundle, channel::Channel};
 use hostler_wire::{Assignment, Descriptor, Page, PageState, SiblingPage, ToWorker, WorkerSettings};
-use std::{fs::File, io, os::fd::OwnedFd};
+use std::{cell::RefCell, fs::File, io, os::fd::OwnedFd};
 
 /// What a freshly forked worker is given.
 pub struct WorkerContext {
@@ -20,6 +20,8 @@ pub struct WorkerContext {
     pub settings: WorkerSettings,
     /// The process at whose death the worker exits.
     pub master_pid: i32,
+    /// The file with certificates, if TLS is served; the newest that came.
+    pub certificates: RefCell<Option<OwnedFd>>,
 }
 
 /// What all workers of a server have in common.
@@ -63,6 +65,7 @@ impl WorkerContext {
             channel: bundle.take(Descriptor::Channel)?.into(),
             stacks: bundle.take(Descriptor::Stacks)?.into(),
             shared: Shared::from_bundle(&mut bundle)?,
+            certificates: RefCell::new(bundle.take(Descriptor::Certificates).ok()),
             settings,
             master_pid,
         })
@@ -76,6 +79,12 @@ impl WorkerContext {
             match self.channel.recv::<ToWorker>() {
                 Ok(Some((ToWorker::Boot, _))) => return true,
                 Ok(Some((ToWorker::ReopenLog, logs))) => hostler_sys::logging::write_to_descriptors(logs),
+                Ok(Some((ToWorker::Certificates, file))) => {
+                    drop(self.certificates.replace(file.into_iter().next()))
+                }
+                Ok(Some((ToWorker::ReopenAccessLog, logs))) => {
+                    hostler_sys::logging::access::write_to_descriptors(logs);
+                }
                 // For workers that serve.
                 Ok(Some((ToWorker::LameDuck | ToWorker::AcceptLast, _))) => {}
                 Ok(Some((ToWorker::Drain { .. } | ToWorker::Quit, _)) | None) => return false,

@@ -4,6 +4,7 @@ use hostler_sys::{channel::Channel, own};
 use hostler_wire::{FromWorker, ToWorker};
 use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 use std::{
+    cell::Cell,
     future::poll_fn,
     io,
     os::{fd::OwnedFd, unix},
@@ -25,6 +26,8 @@ pub enum Order {
     AcceptLast,
     /// SIGTERM, from somebody else: the same, but whether others serve on is unknown.
     Terminate,
+    /// Serve new connections with the certificates that came ([`Control::take_certificates`]).
+    RenewCertificates,
     /// Exit now.
     Quit,
     /// The master is gone: finish what can be finished soon.
@@ -39,6 +42,7 @@ impl Order {
             Self::Drain { hand_over: true } => "drain and hand over idle connections",
             Self::Drain { hand_over: false } => "drain",
             Self::AcceptLast => "accept for the last time",
+            Self::RenewCertificates => "renew certificates",
             Self::Terminate => "SIGTERM",
             Self::Quit => "exit at once",
             Self::Orphaned => "the master is gone",
@@ -53,6 +57,7 @@ pub(crate) struct Control {
     readable: UnixStream,
     graceful: UnixStream,
     quick: UnixStream,
+    certificates: Cell<Option<OwnedFd>>,
 }
 
 impl Control {
@@ -65,6 +70,7 @@ impl Control {
             channel,
             graceful: signal_stream(&[SIGTERM])?,
             quick: signal_stream(&[SIGINT, SIGQUIT])?,
+            certificates: Cell::default(),
         };
         own::claim_handlers([SIGTERM, SIGINT, SIGQUIT]);
         Ok(this)
@@ -75,6 +81,11 @@ impl Control {
         if let Err(error) = self.channel.send(message, &[]) {
             tracing::debug!(%error, "cannot send to the master");
         }
+    }
+
+    /// The newest certificates that came.
+    pub(crate) fn take_certificates(&self) -> Option<OwnedFd> {
+        self.certificates.take()
     }
 
     /// Waits for the next order.
@@ -106,6 +117,13 @@ impl Control {
                 }
                 Ok(Some((ToWorker::ReopenLog, descriptors))) => {
                     hostler_sys::logging::write_to_descriptors(descriptors);
+                }
+                Ok(Some((ToWorker::Certificates, file))) => {
+                    self.certificates.set(file.into_iter().next());
+                    return Poll::Ready(Order::RenewCertificates);
+                }
+                Ok(Some((ToWorker::ReopenAccessLog, descriptors))) => {
+                    hostler_sys::logging::access::write_to_descriptors(descriptors);
                 }
                 Ok(Some((ToWorker::Quit, _))) => return Poll::Ready(Order::Quit),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

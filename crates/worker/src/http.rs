@@ -4,8 +4,12 @@ use crate::{
     Shared,
     service::{Cut, Others, Resources, Running, Service},
 };
-use hostler_http::{Acceptor, App, Connections, HandoverChannel, IDLE_GRACE, Listener, Load, Streams};
-use hostler_wire::{SlotId, WorkerSettings};
+use hostler_http::{
+    Acceptor, App, Certificates, Connections, Features, HandoverChannel, IDLE_GRACE, Listener, Load, Streams,
+};
+use hostler_settings::Settings;
+use hostler_tls::Delivery;
+use hostler_wire::{InFlight, SlotId, WorkerSettings};
 use std::{
     io,
     os::fd::OwnedFd,
@@ -13,12 +17,16 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{sync::watch, time::timeout};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 /// How long work that is cancelled may take to end, of the time until the master kills.
 const CANCEL_LIMIT: Duration = Duration::from_millis(300);
 /// How often responses that wait for the loop are sent while it is blocked.
 const OVERDUE: Duration = Duration::from_millis(3);
+
+/// How long, and how often, to look for handshakes that have begun when listening ends.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(2);
+const HANDSHAKE_CHECK: Duration = Duration::from_millis(20);
 
 /// How long streams that may end by themselves are left alone, of the time that a drain may take: those that have no end are
 /// told in time to end properly.
@@ -33,19 +41,28 @@ impl<A: App<Body: Unpin>> Service for HttpService<A> {
     type Running = Http<A>;
 
     fn start(self, resources: Resources) -> io::Result<Http<A>> {
-        let Resources { assignment, page, shared, settings } = resources;
+        let Resources { assignment, page, shared, settings, certificates: file } = resources;
+        let options = &settings.options;
+        let certificates = Certificates::new(options.http.version, options.tls.handshake_timeout);
+        if let Some(file) = file {
+            renew(&certificates, file)?;
+        }
         let Shared { pages, handover: (receiver, sender), listeners } = shared;
-        let load = Load::new(page, pages, assignment.page, assignment.request_limit);
+        let Settings { log, tracing, compress, .. } = &settings.options;
+        let features = Features { worker: assignment.slot.index, log, tracing, compress };
+        let load = Load::new(page, pages, assignment.page, assignment.request_limit, features);
+        tokio::task::spawn_local(load.clone().write_access_log());
         let handover = HandoverChannel::new(receiver, sender)?;
-        let connections = Connections::default();
+        let connections = Connections::new(&settings.options.http, &settings.options.limits);
         let acceptor = Acceptor::new(
             self.0,
-            &settings.options.http,
+            &settings.options,
             adopt(&settings, assignment.slot, listeners)?,
+            certificates.clone(),
             connections.clone(),
             load.clone(),
             handover.clone(),
-        );
+        )?;
         tokio::task::spawn_local(connections.clone().enforce_limits(settings.options.http));
         tokio::task::spawn_local(connections.clone().park_idle());
         acceptor.start();
@@ -53,6 +70,7 @@ impl<A: App<Body: Unpin>> Service for HttpService<A> {
         hostler_sys::attendant::add(OVERDUE, move |_| overdue.send());
         Ok(Http {
             acceptor,
+            certificates,
             connections,
             handover,
             load,
@@ -68,14 +86,21 @@ fn adopt(settings: &WorkerSettings, slot: SlotId, sockets: Vec<OwnedFd>) -> io::
     let mut listeners = Vec::new();
     for listener in &settings.listeners {
         let own = sockets.by_ref().take(listener.sockets).collect();
-        listeners.push(Listener::adopt_for_slot(&listener.info, own, slot.index)?);
+        listeners.push(Listener::adopt_for_slot(&listener.info, own, slot.index)?.over_tls(listener.tls));
     }
     Ok(listeners)
+}
+
+/// Has connections begin with what is in the master's file.
+fn renew(certificates: &Certificates, file: OwnedFd) -> io::Result<()> {
+    let delivered = hostler_sys::message::bytes_of(file.into())?;
+    certificates.renew(&Delivery::decode(&delivered)?)
 }
 
 /// A worker that accepts connections.
 pub struct Http<A: App> {
     acceptor: Rc<Acceptor<A>>,
+    certificates: Certificates,
     connections: Connections,
     handover: HandoverChannel,
     load: Load,
@@ -94,11 +119,20 @@ impl<A: App<Body: Unpin>> Running for Http<A> {
         self.connections.lame_duck();
     }
 
+    fn renew_certificates(&self, file: OwnedFd) {
+        match renew(&self.certificates, file) {
+            Ok(()) => debug!("new certificates are served"),
+            Err(error) => error!(%error, "the master's certificates cannot be used: the old ones are served"),
+        }
+    }
+
     async fn drain(&self, others: Others, grace: Duration, accepts_no_more: impl Fn()) {
         self.others.send_replace(others);
         let mut finished = std::pin::pin!(self.finish(others, accepts_no_more));
         if timeout(patience(grace), &mut finished).await.is_err() {
             self.acceptor.app().end_streams(Streams::All);
+            // Those that no other worker could take, or none did.
+            self.connections.close_idle();
             finished.await;
         }
     }
@@ -116,11 +150,17 @@ impl<A: App<Body: Unpin>> Running for Http<A> {
 
     async fn cut(&self, cause: Cut) {
         match cause {
-            // The application's shutdown may take a while, and clients that connect meanwhile would be cut.
-            Cut::AtOnce => self.connections.drain(),
+            Cut::AtOnce(order) => {
+                // The application's shutdown may take a while, and clients that connect meanwhile would be cut.
+                self.connections.drain();
+                if !self.in_flight().is_empty() {
+                    self.report_told(order);
+                }
+            }
             Cut::GraceOver => self.report_cut(),
             Cut::Told(order) => self.report_told(order),
         }
+        self.connections.cut();
         if let Some(work) = self.connections.cancel_background() {
             warn!(work, "background work that outlived its response is cancelled");
             // It may handle the cancellation before the application shuts down.
@@ -141,7 +181,8 @@ impl<A: App<Body: Unpin>> Running for Http<A> {
 impl<A: App<Body: Unpin>> Http<A> {
     /// Reports what ends with the graceful timeout.
     fn report_cut(&self) {
-        let (open, requests) = (self.open(), self.in_flight());
+        let (open, in_flight) = (self.open(), self.in_flight());
+        let requests = hostler_sys::board::describe(&in_flight);
         if open > 0 && requests.is_empty() {
             info!(
                 open,
@@ -149,41 +190,47 @@ impl<A: App<Body: Unpin>> Http<A> {
             );
         } else if open > 0 {
             warn!(open, requests, "graceful timeout: requests in flight are cut");
+            self.tell_cut(&in_flight, "request cut: it took longer than --graceful-timeout");
         }
     }
 
-    /// Reports what ends with an order to exit at once that came during the drain.
+    /// Reports what ends with an order to exit at once.
     fn report_told(&self, order: &str) {
-        let (open, requests) = (self.open(), self.in_flight());
+        let (open, in_flight) = (self.open(), self.in_flight());
+        let requests = hostler_sys::board::describe(&in_flight);
         if requests.is_empty() {
             info!(order, open, "told to exit at once: no request is in flight");
         } else {
             warn!(order, open, requests, "told to exit at once: requests in flight are cut");
+            self.tell_cut(&in_flight, "request cut: the worker was told to exit at once");
         }
     }
 
-    /// The requests in flight, for the log: method, path and age in seconds.
-    fn in_flight(&self) -> String {
+    fn tell_cut(&self, requests: &[InFlight], what: &str) {
+        let pid = i32::try_from(std::process::id()).unwrap_or_default();
+        hostler_sys::facts::tell_of_each(self.load.page(), pid, requests, what);
+    }
+
+    /// The requests in flight.
+    fn in_flight(&self) -> Vec<InFlight> {
         let background = self.connections.background_began();
         let mut requests = self.load.page().requests_in_flight();
         requests.retain(|request| !background.contains(&request.started_at));
-        hostler_sys::board::describe(&requests)
+        requests
     }
 
     async fn finish(&self, others: Others, accepts_no_more: impl Fn()) {
         match others {
-            Others::GoOn => self.finish_beside_others(accepts_no_more).await,
+            Others::GoOn => self.finish_beside_others().await,
             Others::Stop | Others::Unknown => self.finish_alone(accepts_no_more).await,
         }
     }
 
-    /// Finishes while other workers serve on: idle connections go to them.
-    async fn finish_beside_others(&self, accepts_no_more: impl Fn()) {
+    /// Finishes while other workers serve on: idle connections go to them, and so does what waits, also when the server stops
+    /// meanwhile: of the time that this worker has, much may be over.
+    async fn finish_beside_others(&self) {
         self.connections.hand_over();
-        tokio::select! {
-            () = self.connections.all_ended() => {}
-            () = self.leave_queues_to_others(accepts_no_more) => {}
-        }
+        self.connections.all_ended().await;
         self.handover.flushed().await;
     }
 
@@ -207,22 +254,14 @@ impl<A: App<Body: Unpin>> Http<A> {
         self.connections.all_ended().await;
     }
 
-    /// Accepts nothing when the server stops, either: of the time that this worker has, much may be over.
-    async fn leave_queues_to_others(&self, accepts_no_more: impl Fn()) {
-        self.server_stops().await;
-        accepts_no_more();
-        self.told_last().await;
-        accepts_no_more();
-        std::future::pending().await
-    }
-
     /// Accepts what waits, and once more when the kernel takes no new connections: a client that connected meanwhile would not
     /// be served.
     async fn leave_queues(&self, accepts_no_more: impl Fn()) {
         self.accept_rest().await;
         accepts_no_more();
         let ended = async {
-            // The others may be blocked.
+            // It is not told while listening does not end: only the workers were reduced to none, or the sockets are another
+            // server's.
             tokio::time::sleep(IDLE_GRACE).await;
             self.connections.all_ended().await;
         };
@@ -230,8 +269,18 @@ impl<A: App<Body: Unpin>> Http<A> {
             () = self.told_last() => {}
             () = ended => return,
         }
+        let _ = timeout(HANDSHAKE_LIMIT, self.accept_handshakes()).await;
         self.accept_rest().await;
         accepts_no_more();
+    }
+
+    /// Accepts connections as long as handshakes that had begun are to end. The ends of those that met a full queue were lost,
+    /// and come again only when a timer of TCP has run.
+    async fn accept_handshakes(&self) {
+        while self.acceptor.awaits_handshakes() {
+            self.accept_rest().await;
+            tokio::time::sleep(HANDSHAKE_CHECK).await;
+        }
     }
 
     /// Accepts what waits. What other workers hand over goes to those that serve on, if there may be any.

@@ -32,19 +32,22 @@ pub async fn run_worker<S: Service>(
     service: S,
     ready: FromWorker,
 ) -> io::Result<Ending> {
-    let WorkerContext { assignment, page, channel, shared, settings, .. } = context;
+    let WorkerContext { assignment, page, channel, shared, settings, certificates, .. } = context;
+    let certificates = certificates.into_inner();
     let control = Control::new(channel.into_fd())?;
     hostler_sys::attendant::start(page);
     let graceful_timeout = settings.options.supervision.graceful_timeout;
     let heartbeat = timing::heartbeat_interval(settings.options.supervision.stall_timeout);
-    let running = service.start(Resources { assignment, page, shared, settings })?;
+    let running = service.start(Resources { assignment, page, shared, settings, certificates })?;
     tokio::task::spawn_local(heartbeat::beat(page, heartbeat, running.activity()));
     page.set_state(PageState::Serving);
     control.tell(&ready);
     let worker = Worker { running, control, graceful_timeout };
     let order = worker.serve().await;
     page.set_state(PageState::Draining);
-    Ok(worker.drain(order).await)
+    let ending = worker.drain(order).await;
+    hostler_sys::logging::access::end();
+    Ok(ending)
 }
 
 /// A worker that serves.
@@ -69,10 +72,17 @@ impl<R: Running> Worker<R> {
             };
             match order {
                 Order::LameDuck => self.running.lame_duck(),
+                Order::RenewCertificates => self.renew_certificates(),
                 // It follows an order to drain.
                 Order::AcceptLast => {}
                 order => return order,
             }
+        }
+    }
+
+    fn renew_certificates(&self) {
+        if let Some(file) = self.control.take_certificates() {
+            self.running.renew_certificates(file);
         }
     }
 
@@ -99,7 +109,9 @@ impl<R: Running> Worker<R> {
             Order::Drain { hand_over: false } => (graceful, Others::Stop),
             Order::Terminate => (graceful, Others::Unknown),
             Order::Orphaned => (timing::ORPHAN_GRACE.min(graceful), Others::Unknown),
-            Order::Quit | Order::LameDuck | Order::AcceptLast => return Err(Cut::AtOnce),
+            Order::Quit | Order::LameDuck | Order::AcceptLast | Order::RenewCertificates => {
+                return Err(Cut::AtOnce(order.name()));
+            }
         };
         let accepts_no_more = || self.control.tell(&FromWorker::AcceptsNoMore);
         tokio::select! {
@@ -123,6 +135,7 @@ impl<R: Running> Worker<R> {
                 (_, Order::Orphaned) => std::future::pending().await,
                 (_, Order::Drain { hand_over: false }) => self.running.others_stop(),
                 (_, Order::AcceptLast) => self.running.accept_last(),
+                (_, Order::RenewCertificates) => self.renew_certificates(),
                 (_, Order::Drain { .. } | Order::Terminate | Order::LameDuck) => {}
             }
         }

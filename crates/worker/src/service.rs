@@ -2,7 +2,7 @@
 
 use crate::Shared;
 use hostler_wire::{Assignment, Page, WorkerSettings};
-use std::{io, time::Duration};
+use std::{io, os::fd::OwnedFd, time::Duration};
 
 /// A service that has not started.
 pub trait Service {
@@ -27,6 +27,8 @@ pub struct Resources {
     pub shared: Shared,
     /// How to serve.
     pub settings: WorkerSettings,
+    /// The file with certificates, if TLS is served.
+    pub certificates: Option<OwnedFd>,
 }
 
 /// A service that runs. All methods are called on the worker's thread.
@@ -37,8 +39,11 @@ pub trait Running {
     /// The server will stop soon: keeps serving, but closes connections with their next response.
     fn lame_duck(&self);
 
+    /// Serves new connections with the certificates in this file.
+    fn renew_certificates(&self, file: OwnedFd);
+
     /// Takes nothing new, and returns when all that is in flight is finished. It is dropped when the grace period is over.
-    /// When the others stop as well, `accepts_no_more` is called whenever what waited was accepted.
+    /// If the others stop as well, `accepts_no_more` is called whenever what waited was accepted.
     fn drain(&self, others: Others, grace: Duration, accepts_no_more: impl Fn()) -> impl Future<Output = ()>;
 
     /// The other workers are stopping as well; comes while [`Running::drain`] runs.
@@ -72,8 +77,8 @@ pub enum Others {
 /// Why what is in flight is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// The first order was to exit at once.
-    AtOnce,
+    /// The first order, which has this name, was to exit at once.
+    AtOnce(&'static str),
     /// The grace period is over.
     GraceOver,
     /// An order to exit at once, by this name, came during the drain.

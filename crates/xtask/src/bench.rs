@@ -1,5 +1,7 @@
 //! Measuring against other servers, side by side on one core each.
 
+mod edge;
+
 use crate::{
     python::{self, Python},
     tools::{Cmd, root, section},
@@ -18,6 +20,12 @@ enum Kind {
     Rsgi,
     /// ASGI over WebSocket, with a load generator of our own.
     WebSocket,
+    /// ASGI over TLS.
+    Tls,
+    /// ASGI over HTTP/2 with prior knowledge.
+    Http2,
+    /// Static files: nginx, too.
+    Static,
     /// No Python.
     Native,
 }
@@ -25,7 +33,7 @@ enum Kind {
 /// What is measured: name, kind, application in crates/bench/apps, further arguments of compare.py.
 struct Comparison(&'static str, Kind, &'static str, &'static [&'static str]);
 
-const COMPARISONS: [Comparison; 17] = [
+const COMPARISONS: [Comparison; 22] = [
     Comparison("asgi-hello", Kind::Asgi, "hello:asgi", &[]),
     Comparison("asgi-body", Kind::Asgi, "body:asgi", &["--script", "post.lua"]),
     Comparison("echo-10k", Kind::Asgi, "asgi_paths:echo", &["--script", "post_10kb.lua"]),
@@ -48,6 +56,16 @@ const COMPARISONS: [Comparison; 17] = [
     Comparison("rsgi-hello", Kind::Rsgi, "hello:rsgi", &[]),
     Comparison("websocket", Kind::WebSocket, "asgi_paths:websocket", &[]),
     Comparison("native-hello", Kind::Native, "", &[]),
+    Comparison("tls-handshakes", Kind::Tls, "hello:asgi", &["--tls", "--close", "--connections", "16"]),
+    Comparison("tls-1m", Kind::Tls, "asgi_paths:whole_1m", &["--tls", "--connections", "16"]),
+    Comparison("http2-hello", Kind::Http2, "hello:asgi", &["--http2", "--connections", "16"]),
+    Comparison("static-10k", Kind::Static, "hello:asgi", &["--path", "/files/10k.txt"]),
+    Comparison(
+        "static-10m",
+        Kind::Static,
+        "hello:asgi",
+        &["--path", "/files/10m.txt", "--connections", "16"],
+    ),
 ];
 
 /// Where the application `upstream` finds an echo server.
@@ -79,6 +97,40 @@ impl Kind {
                     "{bin}/granian --interface rsgi --no-log --loop uvloop --task-impl rust --port {port} {app}",
                 ),
             ],
+            Self::Tls => &[
+                (
+                    "hostler",
+                    "{hostler} {app} --no-log --port {port} --python {bin}/python --ssl-certificate {edge}/cert.pem \
+                     --ssl-keyfile {edge}/key.pem",
+                ),
+                (
+                    "granian",
+                    "{bin}/granian --interface asgi --no-log --loop uvloop --port {port} --ssl-certificate {edge}/cert.pem \
+                     --ssl-keyfile {edge}/key.pem {app}",
+                ),
+                (
+                    "uvicorn",
+                    "{bin}/uvicorn --log-level warning --no-access-log --port {port} --ssl-certfile {edge}/cert.pem \
+                     --ssl-keyfile {edge}/key.pem {app}",
+                ),
+            ],
+            Self::Http2 => &[
+                ("hostler", HOSTLER),
+                ("granian", "{bin}/granian --interface asgi --no-log --loop uvloop --port {port} {app}"),
+            ],
+            Self::Static => &[
+                (
+                    "hostler",
+                    "{hostler} {app} --no-log --port {port} --python {bin}/python --static-path-mount {edge}/files \
+                     --static-path-route /files",
+                ),
+                (
+                    "granian",
+                    "{bin}/granian --interface asgi --no-log --loop uvloop --port {port} \
+                     --static-path-mount {edge}/files --static-path-route /files {app}",
+                ),
+                ("nginx", "sh {edge}/nginx.sh {port}"),
+            ],
             Self::Native => {
                 &[("hostler", "{release}/native_hello {port}"), ("hyper", "{release}/bare_hyper {port}")]
             }
@@ -89,7 +141,7 @@ impl Kind {
 pub(crate) fn run(only: Option<&str>, python: Option<Python>) -> Result<()> {
     let python = python.map_or_else(python::newest, Ok)?;
     python::build_with(&python, &["bare_hyper", "echo_server", "websocket_load"])?;
-    install_wrk()?;
+    install("wrk", "wrk")?;
     let venv = python.venv("bench", &["crates/bench/requirements.txt", "examples/requirements.txt"])?;
     let _echo = EchoServer::start()?;
     for comparison in COMPARISONS.iter().filter(|comparison| only.is_none_or(|name| name == comparison.0)) {
@@ -102,11 +154,16 @@ pub(crate) fn run(only: Option<&str>, python: Option<Python>) -> Result<()> {
 fn compare(Comparison(_, kind, app, args): &Comparison, venv: &Path) -> Result<()> {
     let bin = venv.parent().context("an interpreter lies in a directory")?.display().to_string();
     let release = root().join("target/release").display().to_string();
+    let edge = match kind {
+        Kind::Tls | Kind::Http2 | Kind::Static => edge::prepare()?.display().to_string(),
+        _ => String::new(),
+    };
     let fill = |command: &str| {
         command
             .replace("{hostler}", &format!("{release}/hostler"))
             .replace("{release}", &release)
             .replace("{app}", app)
+            .replace("{edge}", &edge)
             .replace("{bin}", &bin)
     };
     let servers = kind.servers().iter().map(|(name, command)| format!("{name}={}", fill(command)));
@@ -150,10 +207,12 @@ impl Drop for EchoServer {
     }
 }
 
-fn install_wrk() -> Result<()> {
-    if Cmd::new(Path::new("sh")).args(["-c", "command -v wrk"]).output().is_ok() {
+/// Installs a program, unless it is there; `package` is Debian's.
+fn install(program: &str, package: &str) -> Result<()> {
+    let shell = |script: String| Cmd::new(Path::new("sh")).args(["-c".to_owned(), script]);
+    if shell(format!("command -v {program}")).output().is_ok() {
         return Ok(());
     }
-    let install = "apt-get update -qq && apt-get install -y -qq wrk";
-    Cmd::new(Path::new("sh")).args(["-c", install]).run().context("wrk is needed: install it")
+    let mut install = shell(format!("apt-get update -qq && apt-get install -y -qq {package}"));
+    install.run().with_context(|| format!("{program} is needed: install it"))
 }

@@ -4,7 +4,9 @@
 #![expect(clippy::print_stdout, reason = "a tool for people at a terminal")]
 
 mod bench;
+mod deb;
 mod eventloop;
+mod fuzz;
 mod instructions;
 mod package;
 mod python;
@@ -12,6 +14,7 @@ mod serve;
 mod test;
 mod tools;
 mod torture;
+mod wheel;
 
 use anyhow::{Result, bail};
 use python::Python;
@@ -27,7 +30,13 @@ cargo xtask bench [NAME] [--python X]   measure against other servers and print 
 cargo xtask eventloop [--python X] [--suites]   run CPython's tests for asyncio, and libraries', on our loop
 cargo xtask instructions [--check | --update] [NAME]   count the instructions of a request
 cargo xtask torture [--seed N] [--seconds S] [--interface NAME]   random clients and random faults
+cargo xtask fuzz [--seconds N] [NAME]   feed what parses the network with bytes that are derived from its code
+cargo xtask strictness [--python X]   requests that servers could read in two ways, through nginx and haproxy
+cargo xtask browser              a page in Chromium, over TLS and HTTP/2, while everything beneath it is replaced
 cargo xtask package              build the library from its packages, and all with the least Rust declared
+cargo xtask wheel [--python X] [--manylinux 2_28]   build wheels into target/wheels
+cargo xtask deb [--python X]     build the Debian package into target/deb/made
+cargo xtask install              install wheel and Debian package of what is built elsewhere, and serve from there
 cargo xtask generate             write the files that are printed by the program
 cargo xtask ci                   what must pass before a change lands";
 
@@ -50,7 +59,13 @@ fn main() -> Result<()> {
         }
         "instructions" => instructions::run(&rest),
         "torture" => torture::run(&rest),
+        "fuzz" => fuzz::run(&rest),
+        "strictness" => test::strictness(&asked_python(&rest)?.map_or_else(python::newest, Ok)?),
+        "browser" => test::browser(),
         "package" => package::check(),
+        "install" => check_installs(),
+        "deb" => deb::run(&rest),
+        "wheel" => wheel::run(&rest),
         "generate" => generate(),
         "ci" => ci(),
         _ => {
@@ -69,11 +84,12 @@ fn asked_python(args: &[String]) -> Result<Option<Python>> {
 }
 
 /// What the program prints, and where it is kept.
-const GENERATED: [(&str, &str); 4] = [
+const GENERATED: [(&str, &str); 5] = [
     ("--print-reference", "docs/CONFIGURATION.md"),
     ("--print-sample", "config/hostler.toml"),
     ("--print-schema", "config/hostler.schema.json"),
     ("--print-man", "docs/hostler.1"),
+    ("--print-peers", "docs/COMING_FROM.md"),
 ];
 
 fn generate() -> Result<()> {
@@ -84,6 +100,16 @@ fn generate() -> Result<()> {
         std::fs::write(root().join(file), text)?;
     }
     Ok(())
+}
+
+/// What users install, of what was built and kept for these Pythons.
+fn check_installs() -> Result<()> {
+    let built: Vec<Python> =
+        python::all()?.into_iter().filter(|python| python::extension(python).exists()).collect();
+    match built.first() {
+        Some(newest) => wheel::check(newest).and_then(|()| deb::check(&built)),
+        None => bail!("nothing is built: run `cargo xtask build`"),
+    }
 }
 
 /// How many storms must pass; some seconds' worth.
@@ -104,6 +130,9 @@ fn ci() -> Result<()> {
     section("storms of events for the arbiter");
     Cmd::cargo(&["test", "--release", "--package", "hostler-arbiter"]).env("PROPTEST_CASES", STORMS).run()?;
     test::all(python::all()?)?;
+    check_installs()?;
+    fuzz::check()?;
+    test::strictness(&python)?;
     section("torture");
     torture::check()?;
     section("instructions of a request");

@@ -10,8 +10,10 @@ use std::{
 /// `rust-version` of the workspace.
 const LEAST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 
-/// Where the packages are built.
+/// Where the packages are built, and removed again: nothing else uses these builds, and disks fill.
 const PACKAGES_DIR: &str = "target/packages";
+/// The same for the least Rust: both toolchains' builds in one place would replace each other's.
+const LEAST_RUST_DIR: &str = "target/least-rust";
 
 /// Builds `hostler` and what it depends on from their packages, and the workspace with the least Rust.
 pub(crate) fn check() -> Result<()> {
@@ -24,11 +26,15 @@ pub(crate) fn check() -> Result<()> {
         publish = publish.args(["--package", &package]);
     }
     publish.run()?;
+    fs::remove_dir_all(PACKAGES_DIR)?;
     section(&format!("Rust {LEAST_RUST}"));
-    least_rust()
+    least_rust()?;
+    fs::remove_dir_all(LEAST_RUST_DIR)?;
+    Ok(())
 }
 
-/// Cargo takes a package of the same version for the same package: what it has unpacked and built of ours is removed.
+/// Cargo takes a package of the same version for the same package: what it has unpacked and built of ours is removed,
+/// also what a run that failed has left.
 fn forget_last_build(packages: &[String]) -> Result<()> {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
@@ -73,7 +79,6 @@ fn least_rust() -> Result<()> {
     if !is_installed {
         Cmd::new(rustup).args(["toolchain", "install", LEAST_RUST, "--profile", "minimal"]).run()?;
     }
-    // A directory of its own: both toolchains' builds would replace each other's.
-    let check = ["cargo", "check", "--quiet", "--workspace", "--target-dir", "target/least-rust"];
+    let check = ["cargo", "check", "--quiet", "--workspace", "--target-dir", LEAST_RUST_DIR];
     Cmd::new(rustup).args(["run", LEAST_RUST]).args(check).run()
 }

@@ -61,7 +61,7 @@ impl Python {
 
 /// What tests, torture and the count of instructions start. Each is linked with the whole of what it uses, which takes
 /// longer than to compile it, so that other programs are built where they are needed.
-const PROGRAMS: [&str; 4] = ["hostler", "axum-hello", "torture_native", "native_hello"];
+const PROGRAMS: [&str; 5] = ["hostler", "axum-hello", "axum-websocket", "torture_native", "native_hello"];
 
 /// Builds the server and the extension for this Python, and keeps the extension beside those for others.
 pub(crate) fn build(python: &Python) -> Result<PathBuf> {
@@ -74,12 +74,22 @@ pub(crate) fn build_with(python: &Python, programs: &[&str]) -> Result<PathBuf> 
     let mut build = Cmd::cargo(&["build", "--release", "--workspace", "--lib"]).args(programs);
     build.env("PYO3_PYTHON", &python.program).run()?;
     let release = root().join("target/release");
-    let kept = release.join("extensions").join(format!("hostler.{}.so", python.tag()));
+    let kept = extension(python);
     fs::create_dir_all(release.join("extensions"))?;
     // Replaced, not overwritten: a running server may have it mapped.
     let _ = fs::remove_file(&kept);
     fs::copy(release.join("libhostler_python.so"), &kept)?;
     Ok(release.join("hostler"))
+}
+
+/// Where the extension for this Python is kept.
+pub(crate) fn extension(python: &Python) -> PathBuf {
+    root().join("target/release/extensions").join(format!("hostler.{}.so", python.tag()))
+}
+
+/// A copy for users. Names of functions stay, for the backtraces of panics; lines would be four fifths of the file.
+pub(crate) fn strip(built: &Path, copy: &Path) -> Result<()> {
+    Cmd::new(Path::new("strip")).args(["--strip-debug", "-o"]).arg(copy).arg(built).run()
 }
 
 /// The newest Python that can be used.

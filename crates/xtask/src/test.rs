@@ -50,6 +50,16 @@ pub(crate) fn all(pythons: Vec<Python>) -> Result<()> {
     Ok(())
 }
 
+/// The corpus of `tests/strictness` through proxies.
+pub(crate) fn strictness(python: &Python) -> Result<()> {
+    whole_server(python, &["--ignored", "strictness"])
+}
+
+/// A page in Chromium.
+pub(crate) fn browser() -> Result<()> {
+    whole_server(&python::newest()?, &["--ignored", "browser"])
+}
+
 fn whole_server(python: &Python, filter: &[&str]) -> Result<()> {
     section(&format!("the whole server on Python {}", python.version));
     python::build(python)?;

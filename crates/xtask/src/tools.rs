@@ -18,6 +18,12 @@ pub(crate) fn section(title: &str) {
     println!("\n=== {title}");
 }
 
+/// What a tool made in a directory that was empty.
+pub(crate) fn only_file(directory: &Path) -> Result<PathBuf> {
+    let file = std::fs::read_dir(directory)?.next().context("nothing was made")??;
+    Ok(file.path())
+}
+
 /// A command in the workspace's root.
 pub(crate) struct Cmd(Command);
 
@@ -71,6 +77,16 @@ impl Cmd {
             bail!("{:?} failed: {}", self.0, String::from_utf8_lossy(&output.stderr));
         }
         Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Runs it to a good end, and returns what it printed as errors.
+    pub(crate) fn errors(mut self) -> Result<String> {
+        let output = self.0.output().with_context(|| format!("cannot run {:?}", self.0))?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if !output.status.success() {
+            bail!("{:?} failed: {said}", self.0);
+        }
+        Ok(said)
     }
 
     pub(crate) fn into_inner(self) -> Command {

@@ -11,9 +11,8 @@ fn wrong_options_and_values_are_usage_errors() {
         (&["--workers", "0"][..], "from 1 to 1024"),
         (&["--workers-lifetime", "soon"][..], "a duration"),
         (&["--interface", "cgi"][..], "one of auto, asgi"),
-        (&["--http", "2"][..], "HTTP/2 is not served yet"),
         (&["--ws-ping-interval", "0"][..], "a duration"),
-        (&["--ssl-certificate", "x"][..], "TLS is not served yet"),
+        (&["--ssl-protocol-min", "tls1.1"][..], "one of tls1.2, tls1.3"),
         (&["--threading-mode", "runtime"][..], "one thread"),
     ] {
         let builder = args.iter().fold(Server::app("asgi_app:app"), |server, arg| server.arg(arg));
@@ -54,7 +53,7 @@ fn a_variable_that_is_not_text_is_an_error() {
 
 #[test]
 fn print_config_has_the_status_that_the_start_would_have() {
-    for (args, code) in [(&["a:b"][..], 0), (&["a:b", "--http", "2"], 2), (&[], 2)] {
+    for (args, code) in [(&["a:b"][..], 0), (&["a:b", "--runtime-threads", "2"], 2), (&[], 2)] {
         let output = Command::new(hostler()).args(args).arg("--print-config").output().unwrap();
         let listing = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(listing.contains("workers-lifetime "), "{listing}");
@@ -127,7 +126,8 @@ fn a_missing_extension_is_explained() {
 }
 
 /// What the program prints, and where it is kept.
-const GENERATED: [(&str, &str); 4] = [
+const GENERATED: [(&str, &str); 5] = [
+    ("--print-peers", "docs/COMING_FROM.md"),
     ("--print-reference", "docs/CONFIGURATION.md"),
     ("--print-sample", "config/hostler.toml"),
     ("--print-schema", "config/hostler.schema.json"),

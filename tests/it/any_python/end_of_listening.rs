@@ -109,6 +109,80 @@ fn resets(address: SocketAddr, refused: &AtomicBool) -> Vec<String> {
     failures
 }
 
+/// What clients see of a stop until they are refused.
+fn resets_of_stop(server: &Server) -> Vec<String> {
+    let (address, refused) = (server.address.unwrap(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..2).map(|_| scope.spawn(|| resets(address, &refused))).collect();
+        kill(Pid::from_raw(server.master()), Signal::SIGTERM).unwrap();
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn clients_are_served_or_refused_while_a_worker_hangs() {
+    let server = python().option("workers", 2).start();
+    let hung = Pid::from_raw(server.workers()[0]);
+    kill(hung, Signal::SIGSTOP).unwrap();
+    assert_eq!(resets_of_stop(&server), Vec::<String>::new(), "{}", server.log());
+    kill(hung, Signal::SIGCONT).unwrap();
+    server.stop();
+}
+
+#[test]
+fn clients_are_served_or_refused_while_workers_boot() {
+    let slow = || python().option("workers", 1).env("IMPORT_SECONDS", "3");
+    for (signal, begun, count) in
+        [(Signal::SIGTTIN, "number of workers changed", 1), (Signal::SIGUSR2, "mold ready", 2)]
+    {
+        let mut server = slow().start();
+        let processes = server.processes().len();
+        server.signal(signal);
+        server.wait_for(begun, count);
+        server.wait_until("a process is added", || server.processes().len() > processes);
+        assert_eq!(resets_of_stop(&server), Vec::<String>::new(), "{signal}: {}", server.log());
+        assert!(server.wait_exit().success());
+        server.wait_empty();
+    }
+}
+
+/// One request of a client that connects now: whether it is served or refused.
+fn is_served_or_refused(address: SocketAddr) -> bool {
+    match Conn::try_to(address).and_then(|mut conn| conn.try_get("/pid", false)) {
+        Ok(reply) => reply.status == 200,
+        Err(error) => error.kind() == ErrorKind::ConnectionRefused,
+    }
+}
+
+/// How many handshakes the kernel has answered with a cookie instead of remembering them, since it was started.
+fn cookies_sent() -> usize {
+    let table = std::fs::read_to_string("/proc/net/netstat").unwrap();
+    let mut lines = table.lines().filter(|line| line.starts_with("TcpExt:"));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let mut pairs = names.split_whitespace().zip(values.split_whitespace());
+    pairs.find(|(name, _)| *name == "SyncookiesSent").map_or(0, |(_, count)| count.parse().unwrap())
+}
+
+/// A full queue may have the kernel send cookies (tcp_syncookies): of such a handshake it knows nothing until the client's next
+/// segment comes, so that no server can wait for it. Without cookies no client is reset.
+#[test]
+fn clients_that_met_a_full_queue_are_served_or_refused() {
+    let mut server = python().option("workers", 1).option("backlog", 128).start();
+    let address = server.address.unwrap();
+    let mut blocking = server.connect();
+    blocking.send("GET /block/2 HTTP/1.1\r\nhost: t\r\n\r\n");
+    server.wait_for("blocks now", 1);
+    let before = cookies_sent();
+    let failures = thread::scope(|scope| {
+        let clients: Vec<_> = (0..400).map(|_| scope.spawn(|| is_served_or_refused(address))).collect();
+        server.signal(Signal::SIGTERM);
+        clients.into_iter().map(|client| client.join().unwrap()).filter(|served| !served).count()
+    });
+    let unknown = cookies_sent() - before;
+    assert!(failures <= unknown, "{failures} clients, {unknown} cookies: {}", server.log());
+    assert!(server.wait_exit().success());
+}
+
 #[test]
 fn a_stop_under_load_resets_no_client() {
     for round in 0..4 {

@@ -11,7 +11,8 @@ const BEGUN: [usize; 8] = [1, 300, 8_000, 8_300, 33_000, 131_000, 250_000, 380_0
 #[test]
 fn partial_requests_of_any_length_survive_reloads() {
     let workers = 4;
-    let server = Server::app("supervised:app").option("workers", workers).start();
+    let server = Server::app("supervised:app").option("workers", workers);
+    let server = server.option("limit-request-field-size", 400_000).start();
     let mut begun: Vec<Conn> = Vec::new();
     for length in BEGUN.repeat(12) {
         let mut conn = server.connect();

@@ -30,7 +30,7 @@ fn signals_that_the_parent_ignores_or_blocks_are_heard() {
         server.signal(Signal::SIGUSR2);
         server.wait_for("this server serves", 1);
         assert_eq!(server.wait_exit_of_master().code(), Some(0), "{script}\n{}", server.log());
-        let successor = server.processes().into_iter().min().unwrap();
+        let successor = server.successor();
         kill(Pid::from_raw(successor), Signal::SIGTERM).unwrap();
         server.wait_empty();
     }

@@ -4,27 +4,46 @@
 //! A test belongs here if no other Python could make it fail. What runs code of the application, the extension, a loop
 //! or the mold belongs into `each_python`; when in doubt, too.
 
+mod access_lines;
+mod access_log;
+mod access_pipes;
+mod access_truth;
 mod balance;
+mod behind_proxies;
+mod clients;
 mod command_line;
 mod companions;
+mod compress;
 mod documents;
 mod end_of_listening;
+mod error_lines;
 mod handover;
 mod heartbeat;
 mod http;
+mod http2;
 mod inherited_signals;
+mod limits;
 mod listeners;
 mod logs;
 mod master;
 mod native;
+mod native_bodies;
+mod native_upgrades;
 mod number_of_workers;
+mod peers;
 mod pid1;
 mod pid_file;
+mod proxy_protocol;
 mod recycle;
+mod refused_requests;
 mod reload;
+mod request_ids;
 mod resource_limits;
 mod service_manager;
 mod states;
+mod static_files;
+mod strictness;
 mod terminal;
+mod tls;
 mod typing;
 mod upgrade;

@@ -77,6 +77,35 @@ fn start_up_files_of_python_run_as_the_user() {
     assert!(started.lines().count() >= 2 && started.lines().all(|line| line == expected), "{started}");
 }
 
+/// Gunicorn's file, too, which is executed before there are workers; its sockets belong to that user.
+#[test]
+fn files_of_settings_run_as_the_user() {
+    if !can_make_namespaces() {
+        return;
+    }
+    let dir = directory("gunicorn-user");
+    fs::set_permissions(&dir, Permissions::from_mode(0o755)).unwrap();
+    let (conf, socket) = (dir.join("conf.py"), dir.join("g.sock"));
+    fs::write(&conf, "import os\nprint('the file runs as', os.getuid(), os.getgid())\nworkers = 1\n")
+        .unwrap();
+    let base = fs::canonicalize(python()).unwrap();
+    let line = format!("gunicorn -u nobody -c {} -b unix:{} wsgi_app:app", conf.display(), socket.display());
+    let server = Server::peer(&line).wrapped(&[
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        READABLE_PYTHON,
+        base.to_str().unwrap(),
+    ]);
+    let server = server.launch();
+    server.wait_for("worker ready", 1);
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+    server.wait_for(&format!("the file runs as {} {}", nobody.uid, nobody.gid), 1);
+    assert_eq!(fs::metadata(&socket).unwrap().uid(), nobody.uid.as_raw());
+    server.stop();
+}
+
 #[test]
 fn a_user_without_a_name_has_no_name_of_another() {
     if !can_make_namespaces() {

@@ -151,7 +151,7 @@ fn disconnects_reach_the_application_and_half_closed_clients_get_their_response(
 
 #[test]
 fn streams_learn_of_a_drain() {
-    for (path, graceful_timeout) in [("/watch_events", 600), ("/watch_stream", 2)] {
+    for (path, graceful_timeout) in [("/watch_events", 600), ("/watch_stream", 10)] {
         let mut server = builder().option("graceful-timeout", graceful_timeout).start();
         let mut conn = server.connect();
         conn.send(format!("GET {path} HTTP/1.1\r\nhost: t\r\n\r\n"));

@@ -26,6 +26,7 @@ fn a_large_response_waits_for_its_reader() {
         let server = connections(interface)
             .option("blocking-threads", threads)
             .option("http1-header-read-timeout", 500)
+            .option("keep-alive", "500ms")
             .start();
         for path in ["/bytes?n=12000000", "/bytes?n=12000000&pieces=40"] {
             reads_slowly(&server, path, |_| ());

@@ -43,6 +43,27 @@ fn waiting_and_streaming_beyond_the_stall_timeout_is_no_stall() {
     server.stop();
 }
 
+/// Each call is much shorter than the stall timeout; all of them, in one turn of the loop, are longer.
+#[test]
+fn many_short_calls_in_one_turn_are_no_stall() {
+    for interface in ["asgi", "wsgi", "rsgi"] {
+        let server = Server::app(&format!("short_calls:{interface}"))
+            .option("workers", 1)
+            .option("interface", interface)
+            .option("stall-timeout", 1)
+            .start();
+        let mut clients: Vec<_> = (0..40).map(|_| server.connect()).collect();
+        clients.iter_mut().for_each(|client| assert_eq!(client.get("/0").status, 200));
+        clients.iter_mut().for_each(|client| client.send("GET /0.1 HTTP/1.1\r\nhost: t\r\n\r\n"));
+        for client in &mut clients {
+            let status = client.reply().map(|reply| reply.status).ok();
+            assert_eq!(status, Some(200), "{interface}: {}", server.log());
+        }
+        assert!(!server.log().contains("worker is stuck"), "{interface}: {}", server.log());
+        server.stop();
+    }
+}
+
 #[test]
 fn a_worker_that_stalls_in_any_way_is_replaced_and_its_line_logged() {
     let ways = [

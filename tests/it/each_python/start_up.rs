@@ -11,7 +11,7 @@ fn a_missing_module_or_attribute_is_named() {
         &["could not load `nowhere:app`", "no module `nowhere`", "hint: "],
     );
     refused(Server::app("odd:nothing"), 4, &["`odd` has no attribute `nothing`", "`create_app`"]);
-    refused(Server::app("odd/x.py"), 4, &["does not name an application"]);
+    refused(Server::app("odd/x.py"), 4, &["there is no file `odd/x.py`"]);
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn stop_during(server: &Server, request: &str) -> Conn {
 #[test]
 fn streams_learn_of_a_stop() {
     // Streams of events at once; others, which may end by themselves, when most of the grace is over.
-    for (path, graceful_timeout) in [("/events", 600), ("/download", 2)] {
+    for (path, graceful_timeout) in [("/events", 600), ("/download", 10)] {
         let server = Server::app("supervised:app").option("workers", 1);
         let mut server = server.option("graceful-timeout", graceful_timeout).start();
         let mut stream = stop_during(&server, &format!("GET {path} HTTP/1.1\r\nhost: t\r\n\r\n"));
@@ -116,6 +116,19 @@ fn a_cut_request_is_named() {
     server.wait_exit();
     assert!(server.log().contains("requests in flight are cut"), "{}", server.log());
     assert!(server.log().contains("GET /wait/600"), "{}", server.log());
+}
+
+#[test]
+fn tasks_that_ignore_their_cancellation_do_not_keep_their_worker_from_exiting() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut server = Server::app("asgi_app:app").option("graceful-timeout", 0.3).start();
+        let mut conn = server.connect();
+        conn.send("GET /immortal HTTP/1.1\r\nhost: t\r\n\r\n");
+        server.wait_for("lives on", 1);
+        server.signal(signal);
+        assert_eq!(server.wait_exit().code(), Some(0));
+        assert!(!server.log().contains("worker killed"), "{signal}: {}", server.log());
+    }
 }
 
 #[test]

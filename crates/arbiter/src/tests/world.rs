@@ -19,7 +19,9 @@ struct Process {
     generation: Generation,
     group: Group,
     real: Real,
+    /// Leaves what waits to others, or has accepted it for the last time.
     accepts: bool,
+    told_last: bool,
 }
 
 /// The fleet and what is true of the processes it asked for.
@@ -34,6 +36,8 @@ pub(super) struct World {
     newborn: Option<WorkerId>,
     told_to_stop: bool,
     listens: bool,
+    /// A process has accepted what waited for the last time.
+    emptied: bool,
     over: bool,
 }
 
@@ -48,6 +52,7 @@ impl World {
             newborn: None,
             told_to_stop: false,
             listens: true,
+            emptied: false,
             over: false,
         }
     }
@@ -81,7 +86,8 @@ impl World {
                 let told = self.is(*id, &[Real::Told]);
                 let process = self.workers.get_mut(id).filter(|process| process.group.stop == Stop::Drain);
                 process.filter(|_| told).is_some_and(|process| {
-                    process.accepts = false;
+                    self.emptied |= process.told_last && process.accepts;
+                    process.accepts &= !process.told_last;
                     true
                 })
             }
@@ -175,15 +181,23 @@ impl World {
         match action {
             Action::Spawn(id, slot, generation) => self.check_spawn(id, slot, generation),
             Action::Drain { worker, reason: DrainReason::Stop, .. } if self.is(worker, &[Real::Told]) => {}
-            Action::Drain { worker, reason, .. } => self.check_drain(worker, reason, were_serving),
+            Action::Drain { worker, reason, hand_over } => {
+                self.check_drain(worker, reason, were_serving);
+                self.leaves_queues(worker, hand_over);
+            }
             Action::SendTerm { worker, reason } => {
                 let process = self.process(worker, Stop::Signal);
                 self.check_reason(worker, process, reason);
                 self.tell(worker, action);
             }
-            Action::Quit(worker) | Action::Dismiss { worker, .. } => {
+            Action::Quit(worker) => {
                 self.process(worker, Stop::Drain);
                 self.tell(worker, action);
+            }
+            Action::Dismiss { worker, hand_over } => {
+                self.process(worker, Stop::Drain);
+                self.tell(worker, action);
+                self.leaves_queues(worker, hand_over);
             }
             Action::Terminate(id, _) | Action::Kill(id, _) | Action::Report(id, _) => self.tell(id, action),
             Action::LameDuck(id) => {
@@ -201,13 +215,16 @@ impl World {
             Action::TookBack => {
                 assert!(!self.told_to_stop && self.successor.is_none(), "the service is over or another's");
             }
-            Action::RefuseConnections => self.check_no_one_accepts(),
+            Action::RefuseConnections => self.check_sockets(),
             Action::AcceptLast(worker) => {
                 self.process(worker, Stop::Drain);
-                self.workers.get_mut(&worker).expect("it exists").accepts = true;
+                let process = self.workers.get_mut(&worker).expect("it exists");
+                assert!(process.accepts && !process.told_last, "a second last time");
+                process.told_last = true;
             }
             Action::EndListening => {
-                self.check_no_one_accepts();
+                self.check_sockets();
+                self.check_nothing_waits();
                 self.listens = false;
             }
             Action::Exit(_) => self.check_exit(),
@@ -224,7 +241,8 @@ impl World {
             .values()
             .filter(|its| its.slot == slot && its.generation == generation && its.real != Real::Told);
         assert!(rivals.count() <= 1, "a slot is filled three times");
-        let process = Process { slot, generation, group, real: Real::Wanted, accepts: true };
+        let process =
+            Process { slot, generation, group, real: Real::Wanted, accepts: true, told_last: false };
         assert!(self.workers.insert(id, process).is_none(), "a used id");
     }
 
@@ -265,18 +283,31 @@ impl World {
         process.unwrap_or_else(|| panic!("{id} is no process that is stopped by {stop:?}"))
     }
 
+    fn leaves_queues(&mut self, id: WorkerId, hand_over: bool) {
+        self.workers.get_mut(&id).expect("it exists").accepts &= !hand_over;
+    }
+
     fn tell(&mut self, id: WorkerId, action: Action) {
         let exists = [Real::Booting, Real::Serving, Real::Told];
         assert!(self.becomes(id, &exists, Real::Told), "a process that does not exist is told {action:?}");
     }
 
-    fn check_no_one_accepts(&self) {
+    /// New connections can be refused: the sockets are nobody else's, and no process serves on.
+    fn check_sockets(&self) {
         assert!(self.listens, "listening is ended a second time");
-        assert!(self.successor.is_none(), "the successor's sockets are ended");
+        let anothers = self.successor == Some(false) || self.arbiter.is_replaced();
+        assert!(!anothers, "the successor's sockets are ended");
+        let serves = |process: &Process| {
+            matches!(process.real, Real::Booting | Real::Serving) && process.group.stop == Stop::Drain
+        };
+        assert!(self.arbiter.is_stopping() && !self.workers.values().any(serves), "a process serves on");
+    }
+
+    fn check_nothing_waits(&self) {
         let quickly = matches!(self.arbiter.phase, Phase::Stopping { quickly: true, .. });
         let exists = |process: &Process| process.real != Real::Wanted && process.group.stop == Stop::Drain;
-        let accepted = self.workers.values().any(|process| exists(process) && process.accepts);
-        assert!(self.arbiter.is_stopping() && (quickly || !accepted), "a worker may still accept");
+        let accepts = self.workers.values().any(|process| exists(process) && process.accepts);
+        assert!(quickly || self.emptied || !accepts, "clients that wait are reset");
     }
 
     fn check_exit(&mut self) {

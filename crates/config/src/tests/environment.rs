@@ -2,14 +2,14 @@
 
 use super::{config, failure, outcome, printed};
 use crate::{Outcome, Reading, UnknownVariable, parse};
-use hostler_settings::WorkerCount;
+use hostler_settings::{Interface, WorkerCount};
 use hostler_wire::{ExitStatus, Failure};
 use std::{ffi::OsString, os::unix::ffi::OsStringExt};
 
 fn with_bytes(name: &[u8], value: &[u8]) -> Result<Outcome, Failure> {
     let variable = [name, value].map(|bytes| OsString::from_vec(bytes.to_vec()));
     let args = ["hostler", "a:b"].map(OsString::from);
-    parse(args, [variable.into()], Reading::First)
+    parse(args, [variable.into()], Reading::First, &hostler_peers::NoFiles)
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn unknown_variables_are_told_with_a_suggestion() {
         ("HOSTLER_ROOTPATH", "did you mean HOSTLER_ROOT_PATH?"),
         ("HOSTLER_NO_WS", "set HOSTLER_WS=false"),
         ("HOSTLER_PRINT_CONFIG", "--print-config is for the command line only"),
-        ("HOSTLER_ZZZ", "`hostler --help` lists all options"),
+        ("HOSTLER_ZZZ", "`hostler --help-all` lists all options"),
     ] {
         assert_eq!(unknown(name), [(name.to_owned(), hint.to_owned())]);
     }
@@ -95,4 +95,18 @@ fn what_kubernetes_sets_for_services_is_ignored() {
     assert_eq!(found.settings.supervision.workers, WorkerCount::Fixed(3));
     assert_eq!(config(&[], &[("HOSTLER_PORT", "9000")]).settings.listen.port, 9000);
     assert!(outcome(&["a:b"], &[("HOSTLER_PORT", "http://x")]).is_err());
+}
+
+#[test]
+fn switches_and_choices_are_read_in_the_words_that_people_use() {
+    for (on, off) in [("1", "0"), ("on", "Off"), ("YES", "no"), ("True", "FALSE")] {
+        assert!(config(&[], &[("HOSTLER_ACCESS_LOG", on)]).settings.log.access, "{on}");
+        assert!(!config(&[], &[("HOSTLER_WS", off)]).settings.websocket.enabled, "{off}");
+    }
+    let wrong = failure(&[], &[("HOSTLER_ACCESS_LOG", "maybe")]);
+    assert_eq!(wrong.cause.as_deref(), Some("it must be true or false"));
+    assert_eq!(config(&[], &[("HOSTLER_INTERFACE", "ASGI")]).settings.app.interface, Interface::Asgi);
+    assert_eq!(config(&["--interface", "Wsgi"], &[]).settings.app.interface, Interface::Wsgi);
+    // Of what is refused, "off" is what the server does anyway.
+    assert!(config(&[], &[("HOSTLER_METRICS", "0")]).not_yet_in_effect.is_empty());
 }

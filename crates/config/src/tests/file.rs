@@ -82,7 +82,34 @@ fn a_value_of_another_type_is_refused_in_the_options_terms() {
     ] {
         assert_eq!(refused(text), (message.to_owned(), cause.to_owned()), "{text}");
     }
-    assert!(refused("[workers]\nworkers = 3").1.contains("it must be auto"));
+}
+
+#[test]
+fn an_error_names_the_line() {
+    let line = |text: &str| {
+        let file = file(text);
+        failure(&["--config", file.path().to_str().unwrap()], &[])
+    };
+    for wrong in ["workers = 5000", "workers = [\n1]", "ws = 1"] {
+        assert!(line(&format!("\n# é\n{wrong}\n")).message.ends_with(", line 3)"), "{wrong}");
+    }
+    let unknown = line("\nzzz = 3\n");
+    assert_eq!(unknown.cause.as_deref(), Some("line 2: there is no option `zzz`"));
+    let negated = line("no-ws = true");
+    assert_eq!(negated.hint.as_deref(), Some("write `ws = false`"));
+}
+
+#[test]
+fn the_file_has_no_sections() {
+    for (text, name) in [
+        ("[workers]\nworkers = 3", "workers"),
+        ("[hostler]\nworkers = 3", "hostler"),
+        ("http.version = 1", "http"),
+    ] {
+        let (_, cause) = refused(&format!("\n{text}"));
+        assert_eq!(cause, format!("line 2: `{name}` is a section, and the file has none"));
+    }
+    assert!(refused("workers = { n = 3 }").1.contains("it must be auto"));
 }
 
 #[test]
@@ -107,5 +134,20 @@ fn one_option_under_two_names_is_refused() {
         let (_, cause) = refused(text);
         assert!(cause.contains("two names of one option"), "{cause}");
         assert!(names.into_iter().all(|name| cause.contains(&format!("`{name}`"))), "{cause}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once() {
+    let file = file("wrokers = 2\nbacklog = 3\nport = 80\nlog-level = \"loud\"\n");
+    let Failure { status, message, cause, .. } = failure(&["--config", file.path().to_str().unwrap()], &[]);
+    assert_eq!((status, cause), (ExitStatus::Config, None));
+    let lines: Vec<&str> = message.lines().collect();
+    assert_eq!(lines[0], "the configuration has 3 mistakes");
+    assert!(lines[1].contains("line 1: there is no option `wrokers`: did you mean `workers`?"), "{message}");
+    for wrong in
+        ["invalid value '3' for --backlog (file ", "line 2): it must be a whole number from 128", "'loud'"]
+    {
+        assert!(message.contains(wrong), "{message}");
     }
 }

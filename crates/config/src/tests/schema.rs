@@ -1,7 +1,7 @@
 //! The schema accepts what the program accepts from a TOML file.
 
 use super::printed;
-use crate::file::from_text;
+use crate::file::{Contents, from_text};
 use hostler_settings::Settings;
 use regex_lite::Regex;
 use serde_json::{Map, Value, json};
@@ -77,6 +77,8 @@ fn takes(schema: &Value, value: &Value) -> bool {
         "minLength" => {
             value.as_str().is_none_or(|text| text.chars().count() as u64 >= rule.as_u64().unwrap())
         }
+        // No value here is a table.
+        "required" | "properties" | "additionalProperties" => true,
         "pattern" => {
             value.as_str().is_none_or(|text| Regex::new(rule.as_str().unwrap()).unwrap().is_match(text))
         }
@@ -90,6 +92,7 @@ fn is_a(kind: &str, value: &Value) -> bool {
         "boolean" => value.is_boolean(),
         "string" => value.is_string(),
         "array" => value.is_array(),
+        "object" => value.is_object(),
         "number" => value.is_number(),
         "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
         other => panic!("this test does not know the type `{other}`"),
@@ -100,7 +103,9 @@ fn is_a(kind: &str, value: &Value) -> bool {
 fn toml(name: &str, value: &Value) -> String {
     match value.as_f64() {
         Some(number)
-            if ["umask", "uds-permissions"].contains(&name) && number.fract() == 0.0 && number >= 0.0 =>
+            if ["umask", "uds-permissions", "uds-mode"].contains(&name)
+                && number.fract() == 0.0
+                && number >= 0.0 =>
         {
             format!("0o{:o}", number as u64)
         }
@@ -110,7 +115,9 @@ fn toml(name: &str, value: &Value) -> String {
 
 fn program_takes(name: &str, value: &Value) -> bool {
     let layer = from_text("", &format!("{name} = {}\n", toml(name, value)));
-    layer.is_ok_and(|layer| layer.iter().all(|given| given.apply(&mut Settings::default()).is_ok()))
+    layer.is_ok_and(|Contents { given, mistakes }| {
+        mistakes.is_empty() && given.iter().all(|given| given.apply(&mut Settings::default()).is_ok())
+    })
 }
 
 fn properties() -> (Map<String, Value>, Map<String, Value>) {

@@ -14,6 +14,8 @@ use tokio::io::{Interest, unix::AsyncFd};
 pub struct Listener {
     socket: AsyncFd<OwnedFd>,
     pub(super) info: ListenerInfo,
+    /// Its connections begin with a TLS handshake.
+    pub(super) tls: bool,
     /// The sockets of other slots, by their numbers; empty if all slots share one.
     pub(super) neighbours: Vec<(u32, OwnedFd)>,
 }
@@ -24,7 +26,12 @@ impl Listener {
     /// # Errors
     /// The kernel's, when the descriptor cannot be registered.
     pub fn adopt(info: &ListenerInfo, socket: OwnedFd) -> io::Result<Self> {
-        Ok(Self { socket: watch(socket, Interest::READABLE)?, info: info.clone(), neighbours: Vec::new() })
+        Ok(Self {
+            socket: watch(socket, Interest::READABLE)?,
+            info: info.clone(),
+            tls: false,
+            neighbours: Vec::new(),
+        })
     }
 
     /// Takes over the sockets of all slots, of which this worker's is registered.
@@ -37,6 +44,12 @@ impl Listener {
             (1u32..).zip(sockets).partition(|(number, _)| *number as usize == own + 1);
         let (_, socket) = mine.into_iter().next().ok_or(io::ErrorKind::InvalidInput)?;
         Ok(Self { neighbours, ..Self::adopt(info, socket)? })
+    }
+
+    /// The same, with connections that begin with a TLS handshake, or without one.
+    #[must_use]
+    pub fn over_tls(self, tls: bool) -> Self {
+        Self { tls, ..self }
     }
 
     pub(super) async fn ready(&self) {

@@ -8,8 +8,8 @@
 //! Where each slot has a socket of its own, a worker accepts from its own without asking, and from the others when it
 //! sees that their workers do not ([`gate::Gate::is_slot_served`]).
 //!
-//! [`open`] turns what was accepted or handed over into a connection's task; a PROXY header and a TLS handshake belong
-//! there.
+//! [`open`] turns what was accepted or handed over into a connection's task; TLS handshakes begin there, and a PROXY header
+//! belongs there.
 
 mod errors;
 pub(crate) mod gate;
@@ -22,14 +22,18 @@ use crate::{
     App, Connections, HandoverChannel, Load,
     connection::{DisconnectWatcher, HttpBuilder, Server},
     connections::Phase,
+    files::{Files, x_sendfile::Allowed},
     handover::ReceivedConnection,
     io::batch::{Batch, Overdue},
+    limits::concurrency::Concurrency,
+    proxy::Proxies,
+    tls::{Certificates, redirect::Redirect},
 };
-use bytes::Bytes;
 use errors::{Attempts, is_out_of_descriptors};
-use hostler_settings::Http;
-use hostler_sys::{socket, stream};
+use hostler_settings::{Settings, Tls};
+use hostler_sys::{handshakes, socket, stream};
 use hostler_wire::ListenerInfo;
+use open::Arrival;
 use std::{
     future::{Future, poll_fn},
     io,
@@ -52,30 +56,50 @@ const RESCUE_INTERVAL: Duration = Duration::from_millis(5);
 pub struct Acceptor<A: App> {
     server: Rc<Server<A>>,
     listeners: Vec<Listener>,
+    certificates: Certificates,
     batch: Batch,
+}
+
+/// Where requests without TLS are redirected to, if they are.
+fn redirect(settings: &Tls, listeners: &[Listener]) -> Option<Redirect> {
+    let port = listeners.iter().filter(|listener| listener.tls).find_map(|listener| match &listener.info {
+        ListenerInfo::Tcp(address) => Some(address.port()),
+        ListenerInfo::Unix(_) => None,
+    });
+    port.filter(|_| settings.redirect_https).map(Redirect::to)
 }
 
 impl<A: App<Body: Unpin>> Acceptor<A> {
     /// An acceptor for these listeners; it does nothing before [`Acceptor::start`].
+    ///
+    /// # Errors
+    /// The kernel's, for a directory of static files that cannot be entered.
     pub fn new(
         app: A,
-        settings: &Http,
+        settings: &Settings,
         listeners: Vec<Listener>,
+        certificates: Certificates,
         connections: Connections,
         load: Load,
         handover: HandoverChannel,
-    ) -> Rc<Self> {
+    ) -> io::Result<Rc<Self>> {
         let batch = Batch::new(load.page());
         let server = Server {
             app,
-            http: HttpBuilder::new(settings),
+            http: HttpBuilder::new(&settings.http, settings.http2),
+            files: Files::new(&settings.static_files)?,
+            x_sendfile: Allowed::new(&settings.static_files)?,
+            versions: settings.http.version,
             connections,
             load,
             handover,
             disconnects: DisconnectWatcher::default(),
-            request_timeout: settings.request_timeout,
+            request_timeout: settings.http.request_timeout,
+            concurrency: Concurrency::new(&settings.limits),
+            proxies: Proxies::new(&settings.proxy, settings.http.header_read_timeout),
+            redirect: redirect(&settings.tls, &listeners),
         };
-        Rc::new(Self { server: Rc::new(server), listeners, batch })
+        Ok(Rc::new(Self { server: Rc::new(server), listeners, certificates, batch }))
     }
 
     /// Accepts and serves connections until the drain begins, on tasks of this thread's runtime.
@@ -101,23 +125,31 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
     }
 
     /// Accepts what waits in the queues although the drain began, when no other worker will.
-    pub async fn empty_queues(&self) {
+    pub async fn empty_queues(self: &Rc<Self>) {
         for (index, listener) in self.listeners.iter().enumerate() {
             while let Ok((socket, peer)) = listener.accept_now() {
-                self.open(index, socket, peer, Bytes::new());
+                self.open(index, socket, peer, Arrival::Accepted);
                 tokio::task::yield_now().await;
             }
             for (_, socket) in &listener.neighbours {
                 while let Ok((connection, peer)) = socket::accept(socket.as_fd()) {
-                    self.open(index, connection, peer, Bytes::new());
+                    self.open(index, connection, peer, Arrival::Accepted);
                     tokio::task::yield_now().await;
                 }
             }
         }
     }
 
+    /// Whether clients are about to be in the queues: their handshakes have begun.
+    pub fn awaits_handshakes(&self) -> bool {
+        self.listeners.iter().any(|listener| match &listener.info {
+            ListenerInfo::Tcp(address) => handshakes::are_under_way(address.port()),
+            ListenerInfo::Unix(_) => false,
+        })
+    }
+
     /// Receives what waits in the handover channel although the drain began.
-    pub async fn empty_handover(&self) {
+    pub async fn empty_handover(self: &Rc<Self>) {
         while self.receive_handover().is_ok() {
             tokio::task::yield_now().await;
         }
@@ -128,14 +160,16 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
         let mut attempts = Attempts::default();
         while self.until_drain(listener.ready()).await {
             let shared = listener.neighbours.is_empty();
-            if shared && !self.until_drain(self.defer_to_siblings()).await {
+            if shared && !self.until_drain(self.defer_to_siblings()).await
+                || !self.until_drain(self.server.connections.have_room()).await
+            {
                 return;
             }
             match listener.accept() {
                 Ok((socket, peer)) => {
                     attempts.succeeded();
                     self.server.load.page().connection_accepted();
-                    self.open(index, socket, peer, Bytes::new());
+                    self.open(index, socket, peer, Arrival::Accepted);
                 }
                 Err(error) => attempts.failed(&error).await,
             }
@@ -158,9 +192,11 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
                 if self.server.load.gate().is_slot_served(*slot) {
                     continue;
                 }
-                while let Ok((connection, peer)) = socket::accept(socket.as_fd()) {
+                while !self.server.connections.is_full()
+                    && let Ok((connection, peer)) = socket::accept(socket.as_fd())
+                {
                     self.server.load.page().connection_accepted();
-                    self.open(index, connection, peer, Bytes::new());
+                    self.open(index, connection, peer, Arrival::Accepted);
                     tokio::task::yield_now().await;
                 }
             }
@@ -182,8 +218,8 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
         }
     }
 
-    fn receive_handover(&self) -> io::Result<()> {
-        let ReceivedConnection { socket, listener, unread } = match self.server.handover.receive() {
+    fn receive_handover(self: &Rc<Self>) -> io::Result<()> {
+        let ReceivedConnection { socket, listener, proxied, unread } = match self.server.handover.receive() {
             Ok(received) => received,
             Err(error) => {
                 let harmless = error.kind() == io::ErrorKind::WouldBlock || is_out_of_descriptors(&error);
@@ -196,7 +232,7 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
         let peer = stream::peer(socket.as_fd());
         let listener = self.listener_like(listener, peer.is_some());
         if let Some(listener) = listener {
-            self.open(listener, socket, peer, unread);
+            self.open(listener, socket, peer, Arrival::HandedOver(unread, proxied));
         }
         Ok(())
     }

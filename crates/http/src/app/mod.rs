@@ -1,9 +1,11 @@
 //! What an application is to the server.
 
+pub(crate) mod body;
 pub(crate) mod info;
 pub(crate) mod tower;
+pub(crate) mod upgrade;
 
-use crate::{BackgroundTasks, ConnectionInfo, Interim, RequestBody, Upgrades};
+use crate::{BackgroundTasks, ConnectionInfo, FileBody, Interim, RequestBody, Upgrades};
 use bytes::Bytes;
 use hyper::{Request, Response};
 use std::{error::Error, fmt, future::Future, rc::Rc};
@@ -23,12 +25,33 @@ pub trait App: 'static {
     /// Handles one request of a connection. The work begins when the future is polled, which may be later.
     fn call(&self, connection: &Rc<Self::Connection>, request: Request<RequestBody>) -> Self::ResponseFuture;
 
+    /// The file that is a response's whole body, if one is: it is sent as static files are. The body is dropped then.
+    fn take_file(_body: &mut Self::Body) -> Option<Box<FileBody>> {
+        None
+    }
+
     /// The response took too long and is dropped after this: the handler should stop.
     fn time_out(_response: &mut Self::ResponseFuture) {}
 
     /// The client of a request in flight has half-closed the connection: it may be gone, or still wait for its response.
     /// Whether the request is to be handled all the same.
     fn client_half_closed(&self, _connection: &Rc<Self::Connection>) -> bool {
+        false
+    }
+
+    /// Whether clients may ask for a WebSocket on a stream of HTTP/2 (RFC 8441). What follows the response is then left in
+    /// [`Link::upgrades`], as on an HTTP/1 connection; the response has the status 200.
+    fn serves_websocket(&self) -> bool {
+        false
+    }
+
+    /// Whether a request may wait for a thread before its application is called.
+    fn queues(&self) -> bool {
+        false
+    }
+
+    /// Whether a response may be sent past hyper ([`Interim::begin_response`]).
+    fn bypasses(&self) -> bool {
         false
     }
 

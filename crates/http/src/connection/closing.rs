@@ -7,9 +7,15 @@ use super::{
     handle::ConnectionHandle,
     state::{Event, WaitsFor},
 };
-use crate::io::CoalescingIo;
+use crate::{
+    Load,
+    io::{CoalescingIo, transport::Transport},
+    proxy::Facts,
+    request::refusal::Refusal,
+};
 use hyper::rt::{Read, ReadBuf, Write};
 use std::{
+    future::poll_fn,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -20,8 +26,25 @@ use tracing::debug;
 const MAX_READS: usize = 16;
 const READ_SIZE: usize = 4096;
 
+/// Tells a client, in HTTP/1, why its connection is not served, and closes it.
+pub(crate) async fn turn_away<S>(io: CoalescingIo<S>, refusal: Refusal, load: &Load, facts: &Facts)
+where
+    S: Read + Write + Transport + Unpin + 'static,
+{
+    let handle = Rc::clone(io.handle());
+    handle.refuse(refusal);
+    io.append(&handle.refusal_response(load, facts));
+    let mut closing = Closing::new(io, false);
+    poll_fn(|cx| {
+        handle.set_task(cx.waker());
+        closing.poll(cx)
+    })
+    .await;
+    handle.ended();
+}
+
 /// A connection that is closing.
-pub(super) struct Closing<S> {
+pub(crate) struct Closing<S> {
     io: CoalescingIo<S>,
     stage: Stage,
     /// The client's request was read to its end: nothing suggests that it is about to send more.
@@ -34,10 +57,15 @@ enum Stage {
     Lingering,
 }
 
-impl<S: Read + Write + Unpin + 'static> Closing<S> {
-    pub(super) fn new(io: CoalescingIo<S>, request_read: bool) -> Self {
+impl<S: Read + Write + Transport + Unpin + 'static> Closing<S> {
+    pub(crate) fn new(io: CoalescingIo<S>, request_read: bool) -> Self {
         io.handle().on(Event::Ended);
         Self { io, stage: Stage::Sending, request_read }
+    }
+
+    /// Of another protocol, which has sent all that it had to say and shut the socket down for writing.
+    pub(super) fn of_protocol(io: CoalescingIo<S>) -> Self {
+        Self { stage: Stage::Lingering, ..Self::new(io, false) }
     }
 
     /// Ready when the socket can be closed.
@@ -50,7 +78,7 @@ impl<S: Read + Write + Unpin + 'static> Closing<S> {
                 return Poll::Ready(());
             }
             Some(WaitsFor::Linger) => return Poll::Ready(()),
-            Some(WaitsFor::RequestHead | WaitsFor::RequestBody) | None => {}
+            Some(WaitsFor::Request | WaitsFor::RequestHead | WaitsFor::RequestBody) | None => {}
         }
         loop {
             self.stage = match self.stage {

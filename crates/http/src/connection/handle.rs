@@ -1,31 +1,42 @@
 //! What the parts of a connection share: its task, its socket, the service that hyper calls, and the worker's checks.
 //!
-//! Every event of the state machine passes through [`ConnectionHandle::on`], which also does what follows from it.
+//! Every event of the state machine passes through [`ConnectionHandle::on`], which also does what follows from it. Its requests, its
+//! socket and the checks of its progress have files of their own in `handle/`.
+
+mod progress;
+mod requests;
+mod socket;
 
 use super::{
+    Origin,
     state::{ConnState, Event, WaitsFor},
     table::StateId,
     turn::PollTime,
+    unread::Unread,
 };
 use crate::{
     connections::{Connections, Phase},
-    h1::framing::{Framing, Malformed},
-    limits::progress::{Progress, ProgressChecks},
+    h1::framing::Framing,
+    h2::side::Side,
+    io::file_pieces::FileParts,
+    limits::{progress::ProgressChecks, request::RequestLimits},
+    log::entry::SessionEntry,
     request::{
         body::{BodyReport, BodyStatus},
         record::RequestRecord,
+        session::SessionRecord,
     },
 };
-use hostler_sys::{
-    clock,
-    stream::{Disconnect, disconnects},
-};
+use hostler_sys::{board, clock, stream::Disconnect};
+use hostler_wire::Page;
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
+    future::poll_fn,
+    net::SocketAddr,
     os::fd::RawFd,
     rc::Rc,
     sync::Arc,
-    task::Waker,
+    task::{Poll, Waker},
     time::Instant,
 };
 
@@ -33,11 +44,15 @@ use std::{
 pub(crate) struct ConnectionHandle {
     state: Cell<StateId>,
     /// The worker's connections, of which this is one.
-    connections: Connections,
+    pub(super) connections: Connections,
     /// The socket's, open as long as the connection's task lives.
     descriptor: RawFd,
+    /// Whom a PROXY header names.
+    proxied: OnceCell<SocketAddr>,
     /// Where the client's requests begin and end.
     pub(crate) framing: RefCell<Framing>,
+    /// Parts of files that hyper has placeholders of.
+    pub(crate) files: FileParts,
     /// What becomes of the body of the current request.
     pub(crate) body: Arc<BodyReport>,
     /// The last request, in flight until the kernel has its response.
@@ -49,20 +64,37 @@ pub(crate) struct ConnectionHandle {
     disconnect: Cell<Option<Disconnect>>,
     /// The last write found the send buffer of the socket full.
     blocked: Cell<bool>,
-    /// Counts reads and writes.
+    /// The client is gone: reading or writing has failed.
+    lost: Cell<bool>,
+    /// Counts reads.
     reads: Cell<u32>,
-    writes: Cell<u32>,
+    /// Bytes that the kernel has taken in all.
+    sent: Cell<u64>,
+    /// What followed a 101, and its line in the access log, if there is to be one.
+    session: RefCell<Option<(SessionRecord, Option<SessionEntry>)>>,
     /// Rises whenever a request, or a wait for one, begins.
     turns: Cell<u32>,
     /// The connection ends with the response under way.
     last: Cell<bool>,
     /// Closing the socket resets the connection.
     resets: Cell<bool>,
+    /// No other worker can continue it.
+    stays: Cell<bool>,
+    /// The client has sent the beginning of what an HTTP/2 client sends first.
+    undecided: Cell<bool>,
     task: RefCell<Option<Waker>>,
     checks: ProgressChecks,
     /// What the client was waited for too long.
     expired: Cell<Option<WaitsFor>>,
+    /// The request that arrives, if it is refused.
+    pub(super) unread: OnceCell<Box<Unread>>,
+    /// hyper has responded to what arrives, and that response is not sent.
+    pub(super) replaced: Cell<bool>,
+    /// When the last head began to arrive.
+    pub(super) head_at: Cell<u64>,
     idle: Cell<IdleChecks>,
+    /// On an HTTP/2 connection.
+    http2: OnceCell<Box<Side>>,
 }
 
 /// How many checks have found the connection idle, without anything received in between.
@@ -81,22 +113,32 @@ impl ConnectionHandle {
             state: Cell::new(ConnState::Parked.id()),
             connections,
             descriptor,
+            proxied: OnceCell::new(),
             framing: RefCell::default(),
+            files: FileParts::default(),
             body: Arc::default(),
             request: RefCell::default(),
             poll_time: PollTime::default(),
             unsent: RefCell::default(),
             disconnect: Cell::default(),
             blocked: Cell::default(),
+            lost: Cell::default(),
             reads: Cell::default(),
-            writes: Cell::default(),
+            sent: Cell::default(),
+            session: RefCell::default(),
             turns: Cell::default(),
             last: Cell::default(),
             resets: Cell::default(),
+            stays: Cell::default(),
+            undecided: Cell::default(),
             task: RefCell::default(),
             checks: ProgressChecks::default(),
             expired: Cell::default(),
+            unread: OnceCell::new(),
+            replaced: Cell::default(),
+            head_at: Cell::default(),
             idle: Cell::default(),
+            http2: OnceCell::new(),
         })
     }
 
@@ -122,12 +164,13 @@ impl ConnectionHandle {
         match event {
             Event::Head { .. } | Event::BytesRead => {
                 self.expired.set(None);
+                self.head_at.set(board::own().map_or(0, Page::turned_at));
                 self.turns.set(self.turns.get().wrapping_add(1));
                 self.idle.set(IdleChecks::Zero);
             }
             Event::OutboxEmpty => self.written(state),
             // Bytes that were read and not used are read again.
-            Event::Attached | Event::Parked => drop(self.framing.take()),
+            Event::Attached | Event::StreamsAttached | Event::Parked => drop(self.framing.take()),
             Event::Upgraded => {
                 self.framing.take();
                 self.all_sent();
@@ -140,7 +183,8 @@ impl ConnectionHandle {
     fn written(&self, state: StateId) {
         self.turns.set(self.turns.get().wrapping_add(1));
         if state.awaits_application() {
-            self.unsent.borrow_mut().clear();
+            let (left, sent) = (self.disconnect.get().is_some(), self.sent.get());
+            self.unsent.borrow_mut().drain(..).for_each(|request| request.sent(left, sent));
         } else {
             self.all_sent();
         }
@@ -150,51 +194,58 @@ impl ConnectionHandle {
         }
     }
 
-    /// The kernel has every response: their requests are no longer in flight.
-    pub(crate) fn all_sent(&self) {
-        drop(self.request.take());
-        let mut unsent = self.unsent.borrow_mut();
-        if !unsent.is_empty() {
-            unsent.clear();
+    /// The connection speaks HTTP/2.
+    pub(crate) fn speaks_http2(&self, side: Side) {
+        // A connection begins to do so once.
+        let _ = self.http2.set(Box::new(side));
+    }
+
+    /// What only HTTP/2 connections have.
+    pub(crate) fn http2(&self) -> Option<&Side> {
+        self.http2.get().map(|side| &**side)
+    }
+
+    /// A stream begins or ceases to have bytes of its response in h2.
+    pub(crate) fn count_unsent_stream(&self, begins: bool) {
+        if let Some(http2) = self.http2.get() {
+            http2.count_unsent(begins);
         }
     }
 
-    /// A request is in flight from now on. Whether the loop is to turn before its application is called.
-    pub(crate) fn begin(&self, request: RequestRecord) -> bool {
-        let waits = self.poll_time.is_used_up(request.began_nanos);
-        if let Some(unsent) = self.request.replace(Some(request)) {
-            self.unsent.borrow_mut().push(unsent);
-        }
-        waits
-    }
-
-    /// The loop has turned before the request's application is called. Whether the client is still there: it may have
-    /// pipelined many requests and left, and each of them may take long.
-    pub(crate) fn has_turned(&self) -> bool {
-        self.poll_time.is_used_up(clock::now());
-        let broken = disconnects(&[self.descriptor]) == [Some(Disconnect::Broken)];
-        if broken {
-            self.disconnected(Disconnect::Broken);
-        }
-        !broken
-    }
-
-    /// The response to the request begins with this status.
-    pub(crate) fn response_starts(&self, status: u16) {
-        if let Some(request) = &mut *self.request.borrow_mut() {
-            request.status = status;
-        }
-        self.on(Event::ResponseStarted);
-    }
-
-    /// Method, path and age of the request, for the log.
-    pub(crate) fn describe_request(&self) -> String {
-        self.request.borrow().as_ref().map(RequestRecord::describe).unwrap_or_default()
+    /// Whether h2 has bytes of responses that it has not written.
+    pub(crate) fn has_unsent_streams(&self) -> bool {
+        self.http2.get().is_some_and(|http2| http2.has_unsent())
     }
 
     /// The worker's phase.
     pub(crate) fn phase(&self) -> Phase {
         self.connections.phase()
+    }
+
+    /// No other worker can continue the connection: when this one is replaced, it ends with its next response.
+    pub(crate) fn stays_here(&self) {
+        self.stays.set(true);
+    }
+
+    /// Whether the client has sent bytes of which it is not known yet which version of HTTP they are.
+    pub(crate) fn is_undecided(&self, undecided: bool) {
+        if undecided && !self.undecided.get() {
+            self.head_at.set(clock::now());
+        }
+        self.undecided.set(undecided);
+    }
+
+    /// Whether the response under way is to be the last.
+    pub(crate) fn ends_connections(&self) -> bool {
+        let phase = self.phase();
+        phase.ends_connections() || (phase == Phase::HandingOver && self.stays.get())
+    }
+
+    /// A handshake has ended: the client has its time for a request from now on.
+    pub(crate) fn handshake_ended(&self) {
+        self.expired.set(None);
+        self.turns.set(self.turns.get().wrapping_add(1));
+        self.idle.set(IdleChecks::Zero);
     }
 
     /// Ends the connection with the response under way, whatever becomes of the request's body.
@@ -223,48 +274,9 @@ impl ConnectionHandle {
         }
     }
 
-    /// These bytes were received; none is the client's end-of-file.
-    pub(crate) fn has_read(&self, bytes: &[u8]) -> Result<(), Malformed> {
-        self.reads.set(self.reads.get().wrapping_add(1));
-        if !self.id().is_http() {
-            return Ok(());
-        }
-        self.on(Event::BytesRead);
-        self.framing.borrow_mut().read(bytes)
-    }
-
-    /// The socket has taken bytes.
-    pub(crate) fn has_written(&self) {
-        self.blocked.set(false);
-        self.writes.set(self.writes.get().wrapping_add(1));
-    }
-
-    /// The send buffer of the socket is full.
-    pub(crate) fn write_blocked(&self) {
-        self.blocked.set(true);
-    }
-
-    /// Whether the last write found the send buffer of the socket full.
-    pub(crate) fn is_blocked(&self) -> bool {
-        self.blocked.get()
-    }
-
-    /// Has closing the socket reset the connection, so that the client sees that its response is not complete.
-    pub(crate) fn reset_on_close(&self, reset: bool) {
-        if self.resets.replace(reset) != reset {
-            // It fails only on a connection that is broken already.
-            let _ = hostler_sys::stream::reset_on_close(self.descriptor, reset);
-        }
-    }
-
-    /// Whether closing the socket resets the connection.
-    pub(crate) fn resets_on_close(&self) -> bool {
-        self.resets.get()
-    }
-
-    /// The socket's descriptor, for system calls that only inspect it.
-    pub(crate) fn descriptor(&self) -> RawFd {
-        self.descriptor
+    /// The limits of requests.
+    pub(crate) fn limits(&self) -> &RequestLimits {
+        self.connections.limits()
     }
 
     /// Sets the task that serves the connection.
@@ -288,78 +300,15 @@ impl ConnectionHandle {
         });
     }
 
-    /// The client has disconnected; whether that was unknown.
-    pub(crate) fn disconnected(&self, disconnect: Disconnect) -> bool {
-        self.disconnect.replace(Some(disconnect)) != Some(disconnect)
-    }
-
-    /// How the client has disconnected, if it has.
-    pub(crate) fn disconnect(&self) -> Option<Disconnect> {
-        self.disconnect.get()
-    }
-
-    /// Whether the kernel holds bytes of the client that were not read yet.
-    pub(crate) fn has_unread(&self) -> bool {
-        hostler_sys::stream::unread(self.descriptor) > 0
-    }
-
-    /// Whether the kernel still has bytes that the client has not acknowledged.
-    pub(crate) fn has_unsent(&self) -> bool {
-        hostler_sys::stream::unsent(self.descriptor) > 0
-    }
-
-    /// What the client was waited for too long.
-    pub(crate) fn expired(&self) -> Option<WaitsFor> {
-        self.expired.get()
-    }
-
-    /// Checks for progress, some time after the last check; see [`ProgressChecks::record`].
-    pub(crate) fn check_progress(&self, max_checks: impl Fn(WaitsFor) -> Option<u32>) {
-        let expired = self.checks.record(self.progress(), max_checks);
-        // No event tells a closing connection that the client's kernel has taken the rest.
-        if self.state() == ConnState::Closing {
-            self.wake();
-        }
-        if expired.is_some() {
-            self.expired.set(expired);
-            self.wake();
-        }
-    }
-
-    fn progress(&self) -> Progress {
-        let reading = self.body.status() == BodyStatus::Open { awaited: true };
-        let mut waits_for = self.state().waits_for(reading, self.blocked.get());
-        // The linger time begins when the client has everything.
-        if waits_for == Some(WaitsFor::Linger) && self.has_unsent() {
-            waits_for = Some(WaitsFor::ResponseRead);
-        }
-        // Heads and lingering are limited in all, bodies and responses from one piece to the next.
-        let (moves, unsent_bytes) = match waits_for {
-            Some(WaitsFor::RequestBody) => (self.reads.get(), 0),
-            // The socket becomes writable only when much of its buffer is free, and the buffer may be megabytes.
-            Some(WaitsFor::ResponseRead) => (self.writes.get(), hostler_sys::stream::unsent(self.descriptor)),
-            Some(WaitsFor::RequestHead | WaitsFor::Linger) | None => (0, 0),
-        };
-        Progress { waits_for, turns: self.turns.get(), moves, unsent_bytes }
-    }
-
-    /// Checks whether the connection is idle, some time after the last check; wakes it to be parked after the second.
-    pub(crate) fn check_idle(&self) {
-        if !self.state().may_park() {
-            return;
-        }
-        match self.idle.get() {
-            IdleChecks::Zero => self.idle.set(IdleChecks::One),
-            IdleChecks::One => {
-                self.idle.set(IdleChecks::Two);
-                self.wake();
+    /// Waits until idle connections are closed: a client that has not come to its first request by then has sent none.
+    pub(crate) async fn worker_ends(&self, origin: Origin) {
+        poll_fn(|cx| {
+            self.set_task(cx.waker());
+            match self.phase() == Phase::Closing && !origin.is_new() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
             }
-            IdleChecks::Two => {}
-        }
-    }
-
-    /// Whether two checks in a row have found the connection idle.
-    pub(crate) fn should_park(&self) -> bool {
-        self.idle.get() == IdleChecks::Two && self.state().may_park()
+        })
+        .await;
     }
 }

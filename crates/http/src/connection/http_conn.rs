@@ -1,11 +1,11 @@
-//! hyper's side of a connection, whichever version of HTTP it speaks.
+//! hyper's side of a connection that speaks HTTP/1; that of HTTP/2 is [`crate::h2::connection`].
 
 use super::service::AppService;
 use crate::{
     App,
     io::{CoalescingIo, transport::Transport},
 };
-use hostler_settings::Http;
+use hostler_settings::{Http, Http2};
 use hyper::{
     rt::{Read, Write},
     server::conn::http1,
@@ -18,11 +18,17 @@ use std::{
 /// hyper's settings, the same for all connections of a worker.
 pub(crate) struct HttpBuilder {
     h1: http1::Builder,
+    h2: Http2,
 }
 
 impl HttpBuilder {
-    pub(crate) fn new(settings: &Http) -> Self {
-        Self { h1: crate::h1::builder(settings) }
+    pub(crate) fn new(settings: &Http, h2: Http2) -> Self {
+        Self { h1: crate::h1::builder(settings), h2 }
+    }
+
+    /// The settings of HTTP/2 connections.
+    pub(crate) fn http2(&self) -> Http2 {
+        self.h2
     }
 
     /// Gives a socket to hyper.
@@ -31,12 +37,13 @@ impl HttpBuilder {
         S: Read + Write + Transport + Unpin + 'static,
         A: App<Body: Unpin>,
     {
+        io.handle().files.set_direct(S::SENDS_FILES);
         HttpConn::H1(Box::new(self.h1.serve_connection(io, service)))
     }
 }
 
 /// A connection in hyper. Boxed, so that a parked connection is small.
-pub(super) enum HttpConn<S: Read + Write + Transport + Unpin + 'static, A: App<Body: Unpin>> {
+pub(crate) enum HttpConn<S: Read + Write + Transport + Unpin + 'static, A: App<Body: Unpin>> {
     /// HTTP/1.0 or HTTP/1.1.
     H1(Box<http1::Connection<CoalescingIo<S>, AppService<A>>>),
 }

@@ -9,13 +9,23 @@ use crate::{
     connections::Phase,
     h1::has_whole_head,
     io::{CoalescingIo, transport::Transport},
+    request::refusal::Refusal,
 };
-use hyper::rt::{Read, Write};
+use hyper::{
+    StatusCode,
+    rt::{Read, Write},
+};
 use std::time::{Duration, Instant};
 use tracing::debug;
 
 /// How long after a refusal a connection is offered to the handover channel again.
 const OFFER_AGAIN: Duration = Duration::from_millis(100);
+
+const HEAD_TIMEOUT: Refusal = Refusal::over(
+    StatusCode::REQUEST_TIMEOUT,
+    "the request's headers did not arrive in time",
+    "--http1-header-read-timeout",
+);
 
 /// What became of an idle connection.
 pub(super) enum Idle {
@@ -48,8 +58,13 @@ where
                 }
                 Idle::Changed
             }
-            _ if expired == Some(WaitsFor::RequestHead) => {
+            _ if expired == Some(WaitsFor::Request) => {
                 self.close(true);
+                Idle::Changed
+            }
+            _ if expired == Some(WaitsFor::RequestHead) => {
+                self.service.handle.refuse(HEAD_TIMEOUT);
+                self.close(false);
                 Idle::Changed
             }
             _ if should_park => {
@@ -90,7 +105,7 @@ where
         let Some(io) = self.take_io() else { return false };
         let listener = u16::try_from(self.origin.listener).unwrap_or_default();
         let channel = &self.service.server.handover;
-        let sent = io.with_socket(|socket| channel.send(listener, io.unread(), socket));
+        let sent = io.with_socket(|socket| channel.send(listener, self.origin.proxied, io.unread(), socket));
         let Err(error) = sent else { return true };
         debug!(%error, "a connection cannot be handed over and is kept");
         self.park(io);

@@ -1,64 +1,40 @@
-//! What hyper calls for each request: the checks before the application, the request timeout, and the count of requests
-//! in flight.
+//! What hyper calls for each request: the checks before the application, and the count of requests in flight.
 //!
-//! A request is refused here ([`check::admit`]); another stage beside [`Stage::Refused`] is the place for responses
-//! without the application, such as files.
+//! A request is refused here ([`check::admit`]), answered with a file, or passed to the application; what becomes of it is
+//! [`super::stages`]'s.
 
 use super::{
+    due::{AboutCall, Due},
+    exchange::{Exchange, H1Exchange},
     handle::ConnectionHandle,
-    response::{ExchangeGuard, HttpResponse, ResponseBody, server_response},
-    state::{Event, WaitsFor},
+    stages::{Answered, Called, HttpResponse, Named, ResponseFuture},
+    state::Event,
 };
 use crate::{
-    Aborted, App,
-    h1::{
-        check::{self, Refusal},
-        framing::BodyLength,
-    },
-    limits::deadline::Timer,
-    request::body::{BodyStatus, RequestBody},
+    Aborted, App, Began, Load, RequestFacts, Scheme,
+    h1::{check, framing::BodyLength},
+    limits::{concurrency::Turn, deadline::Timer},
+    proxy::Facts,
+    request::{body::RequestBody, refusal::Refusal},
 };
+use hostler_sys::clock;
 use http_body::Body as _;
-use hyper::{
-    Request, StatusCode, Version,
-    body::Incoming,
-    header::{CONNECTION, CONTENT_LENGTH, HeaderValue},
-    service::Service,
-};
-use std::{
-    future::Future,
-    net::SocketAddr,
-    pin::{Pin, pin},
-    rc::Rc,
-    task::{Context, Poll, ready},
-};
-use tokio::task::yield_now;
-use tracing::warn;
-
-/// A time limit that was exceeded: the response, and the log line.
-struct TimedOut {
-    status: StatusCode,
-    event: &'static str,
-    text: &'static str,
-}
-
-const BODY_TIMEOUT: TimedOut = TimedOut {
-    status: StatusCode::REQUEST_TIMEOUT,
-    event: "body read timeout: responded with 408",
-    text: "the request's body did not arrive within --body-read-timeout",
-};
-const REQUEST_TIMEOUT: TimedOut = TimedOut {
-    status: StatusCode::GATEWAY_TIMEOUT,
-    event: "request timeout: responded with 504",
-    text: "the application took longer than --request-timeout",
-};
+use hyper::{Request, Version, body::Incoming, service::Service};
+use std::{net::SocketAddr, rc::Rc};
 
 /// What hyper calls for each request of a connection.
-pub(super) struct AppService<A: App> {
-    pub(super) server: Rc<super::Server<A>>,
-    pub(super) connection: Rc<A::Connection>,
-    pub(super) handle: Rc<ConnectionHandle>,
-    pub(super) peer: Option<SocketAddr>,
+pub(crate) struct AppService<A: App> {
+    pub(crate) server: Rc<super::Server<A>>,
+    pub(crate) connection: Rc<A::Connection>,
+    pub(crate) handle: Rc<ConnectionHandle>,
+    pub(crate) facts: Facts,
+}
+
+impl<A: App> AppService<A> {
+    /// The response to a request that is refused before it has become one.
+    pub(super) fn refusal_response(&self) -> Vec<u8> {
+        self.handle.refusal_response(&self.server.load, &self.facts)
+    }
 }
 
 impl<A: App> Clone for AppService<A> {
@@ -67,154 +43,159 @@ impl<A: App> Clone for AppService<A> {
             server: Rc::clone(&self.server),
             connection: Rc::clone(&self.connection),
             handle: Rc::clone(&self.handle),
-            peer: self.peer,
+            facts: self.facts,
         }
     }
 }
 
 impl<A: App<Body: Unpin>> Service<Request<Incoming>> for AppService<A> {
-    type Response = HttpResponse<A>;
+    type Response = HttpResponse<A, H1Exchange>;
     type Error = Aborted;
-    type Future = ResponseFuture<A>;
+    type Future = ResponseFuture<A, H1Exchange>;
 
-    fn call(&self, request: Request<Incoming>) -> ResponseFuture<A> {
+    fn call(&self, request: Request<Incoming>) -> ResponseFuture<A, H1Exchange> {
         let mut request = request.map(|body| RequestBody::new(body, &self.handle.body));
         self.handle.on(Event::Head { body: request.body().is_open() });
-        let exchange = ExchangeGuard::new(Rc::clone(&self.handle));
+        let exchange = H1Exchange::new(Rc::clone(&self.handle));
         let length = match request.body().is_open() {
             true => request.body().size_hint().exact().map_or(BodyLength::Chunked, BodyLength::Known),
             false => BodyLength::Known(0),
         };
-        let framed = self.handle.framing.borrow_mut().head(request.method(), request.uri(), length);
-        if let Err(refusal) = check::admit(&mut request, framed, length) {
-            return ResponseFuture(Stage::Refused(refusal, Some(exchange)));
-        }
-        let server = &self.server;
-        let waits_for_turn = self.handle.begin(server.load.begin(request.method(), request.uri(), self.peer));
-        let timer = server.request_timeout.map(|limit| {
-            let timer = Timer::new(limit);
-            request.extensions_mut().insert(timer.deadline());
-            timer
-        });
-        ResponseFuture(Stage::Called(Called {
-            is_http_10: request.version() == Version::HTTP_10,
-            response: server.app.call(&self.connection, request),
-            timer,
-            exchange: Some(exchange),
-            waits_for_turn,
-        }))
+        let limits = self.handle.limits();
+        let framed = self.handle.framing.borrow_mut().head(length, limits);
+        let admitted = check::admit(&mut request, framed, length, limits);
+        call(&self.server, &self.connection, &self.facts, Arriving { request, exchange, admitted })
     }
 }
 
-/// A response under way.
-pub(super) struct ResponseFuture<A: App>(Stage<A>);
-
-enum Stage<A: App> {
-    Refused(Refusal, Option<ExchangeGuard>),
-    Called(Called<A>),
+/// A request that has passed the checks of its version of HTTP, or not.
+pub(crate) struct Arriving<E> {
+    pub(crate) request: Request<RequestBody>,
+    pub(crate) exchange: E,
+    pub(crate) admitted: Result<(), Refusal>,
 }
 
-struct Called<A: App> {
-    /// The client speaks HTTP/1.0: a response without a length ends with the connection.
-    is_http_10: bool,
-    response: A::ResponseFuture,
-    timer: Option<Timer>,
-    /// Until there is a response.
-    exchange: Option<ExchangeGuard>,
-    /// The loop is to turn before the application is called.
-    waits_for_turn: bool,
-}
-
-impl<A: App<Body: Unpin>> Future for ResponseFuture<A> {
-    type Output = Result<HttpResponse<A>, Aborted>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.get_mut().0 {
-            Stage::Refused(refusal, exchange) => {
-                Poll::Ready(Ok(server_response(refusal.status, refusal.reason, exchange.take())))
+/// Passes a request through the stages before the application, whichever version of HTTP it came by. `lane` handles one
+/// request at a time.
+#[inline]
+pub(crate) fn call<A: App<Body: Unpin>, E: Exchange>(
+    server: &super::Server<A>,
+    lane: &Rc<A::Connection>,
+    facts: &Facts,
+    arriving: Arriving<E>,
+) -> ResponseFuture<A, E> {
+    let Arriving { mut request, exchange, admitted } = arriving;
+    let load = &server.load;
+    let mut due = Due::identify(load, &mut request, facts.is_trusted());
+    let client = match admitted.and_then(|()| server.proxies.apply(facts, &mut request)) {
+        Ok(client) => client,
+        Err(refusal) => {
+            let logged = (facts.peer, facts.scheme());
+            return refuse(load, refusal, (&request, logged), exchange, due);
+        }
+    };
+    let logged = (client, facts.scheme());
+    if let Some(redirect) = server.redirect {
+        match redirect.location(facts.scheme, &request) {
+            Ok(None) => {}
+            Ok(Some(location)) => {
+                begin_refused(load, &request, logged, (&exchange, &mut due));
+                return ResponseFuture::redirected(location, exchange, due);
             }
-            Stage::Called(called) => called.poll(cx),
+            Err(refusal) => return refuse(load, refusal, (&request, logged), exchange, due),
         }
     }
-}
-
-impl<A: App<Body: Unpin>> Called<A> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<HttpResponse<A>, Aborted>> {
-        if self.waits_for_turn {
-            ready!(self.poll_turn(cx));
-        }
-        match Pin::new(&mut self.response).poll(cx) {
-            Poll::Ready(response) => Poll::Ready(self.responded(response)),
-            Poll::Pending if self.is_body_overdue() => Poll::Ready(Ok(self.expire(&BODY_TIMEOUT))),
-            Poll::Pending if self.timer.as_mut().is_some_and(|timer| timer.poll_expired(cx).is_ready()) => {
-                Poll::Ready(Ok(self.expire(&REQUEST_TIMEOUT)))
+    if let Some(files) = &server.files
+        && let Some(answer) = files.respond(request.method(), request.uri(), request.headers())
+    {
+        let mut record = load.begin_without_application(request.method(), request.uri(), client);
+        due.begin(load, &request, logged, &mut record);
+        let waits_for_turn = exchange.begin(record);
+        return ResponseFuture::answered(Answered { answer, exchange: Some(exchange), due, waits_for_turn });
+    }
+    let (mut slot, mut place) = (None, None);
+    if let Some(concurrency) = &server.concurrency {
+        let is_stale = concurrency.is_stale(load.page().turned_at(), exchange.connection().descriptor());
+        match concurrency.ask(request.uri().path(), is_stale) {
+            Turn::Now(now) => slot = Some(now),
+            Turn::Later(later) => place = Some(later),
+            Turn::Never(refusal) => {
+                let began = begin_refused(load, &request, logged, (&exchange, &mut due));
+                exchange.connection().report(&refusal, || facts_of(load, &request, client, began));
+                due.waited(load, exchange.connection().descriptor());
+                return ResponseFuture::busy(refusal, exchange, due);
             }
-            Poll::Pending => Poll::Pending,
         }
     }
-
-    /// Ready once the loop has turned, if the client is still there; otherwise the connection's task ends.
-    #[cold]
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(exchange) = &self.exchange else { return Poll::Ready(()) };
-        if exchange.handle().poll_time.is_running() {
-            // The first poll registers the task with the runtime, which wakes it when it has polled sockets and timers;
-            // being woken by another task would do no harm.
-            return pin!(yield_now()).poll(cx);
-        }
-        if !exchange.handle().has_turned() {
-            return Poll::Pending;
-        }
-        self.waits_for_turn = false;
-        if let Some(timer) = &self.timer {
-            timer.restart();
-        }
-        // The application may block this thread, as in `Load::begin`.
-        hostler_sys::attendant::wake();
-        Poll::Ready(())
-    }
-
-    fn is_body_overdue(&self) -> bool {
-        self.exchange
-            .as_ref()
-            .is_some_and(|exchange| exchange.handle().expired() == Some(WaitsFor::RequestBody))
-    }
-
-    /// Responds in place of the application, which is asked to stop.
-    fn expire(&mut self, limit: &TimedOut) -> HttpResponse<A> {
-        A::time_out(&mut self.response);
-        if let Some(exchange) = &self.exchange {
-            warn!(request = exchange.handle().describe_request(), "{}", limit.event);
-        }
-        server_response(limit.status, limit.text, self.exchange.take())
-    }
-
-    fn responded(
-        &mut self,
-        response: Result<hyper::Response<A::Body>, Aborted>,
-    ) -> Result<HttpResponse<A>, Aborted> {
-        let Some(exchange) = self.exchange.take() else { return Err(Aborted) };
-        let handle = exchange.handle();
-        let failed =
-            response.as_ref().map_or(true, |response| response.status() == StatusCode::INTERNAL_SERVER_ERROR);
-        if failed && handle.body.status() == BodyStatus::Malformed {
-            let text = "the body's framing is malformed";
-            return Ok(server_response(StatusCode::BAD_REQUEST, text, Some(exchange)));
-        }
-        let mut response = response?;
-        if self.is_http_10 && !has_length(&response) {
-            // If this process dies in between, the client must not take what it received for the whole response.
-            handle.reset_on_close(true);
-        }
-        handle.response_starts(response.status().as_u16());
-        let upgrades = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if handle.phase().ends_connections() && !upgrades {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        Ok(response.map(|body| ResponseBody::of_app(body, exchange)))
-    }
+    let mut record = load.begin(request.method(), request.uri(), client);
+    due.begin(load, &request, logged, &mut record);
+    let about_call = || AboutCall {
+        connection: exchange.connection().descriptor(),
+        queues: server.app.queues(),
+        bypasses: server.app.bypasses(),
+        waits: place.is_some(),
+    };
+    due.call(load, &mut request, record.began_nanos, about_call);
+    let began = record.began_nanos;
+    let is_shown = record.shows_whole(request.method(), request.uri().path());
+    let waits_for_turn = exchange.begin(record);
+    let may_be_late = server.request_timeout.is_some() || request.body().is_open();
+    let named = (may_be_late && !is_shown).then(|| Box::new(Named::of(&request, client, began)));
+    let timer = server.request_timeout.map(|limit| {
+        let timer = Timer::new(limit);
+        request.extensions_mut().insert(timer.deadline());
+        timer
+    });
+    ResponseFuture::called(Called {
+        is_http_10: request.version() == Version::HTTP_10,
+        asked: server.x_sendfile.as_ref().map(|allowed| allowed.asked(request.method(), request.headers())),
+        response: server.app.call(lane, request),
+        timer,
+        exchange: Some(exchange),
+        slot,
+        place,
+        due,
+        named,
+        waits_for_turn,
+    })
 }
 
-fn has_length<B: http_body::Body>(response: &hyper::Response<B>) -> bool {
-    response.body().size_hint().exact().is_some() || response.headers().contains_key(CONTENT_LENGTH)
+/// A client, and the scheme of its connection.
+type Client = (Option<SocketAddr>, Scheme);
+
+#[cold]
+fn refuse<A: App, E: Exchange>(
+    load: &Load,
+    refusal: Refusal,
+    (request, client): (&Request<RequestBody>, Client),
+    exchange: E,
+    mut due: Due,
+) -> ResponseFuture<A, E> {
+    let began = begin_refused(load, request, client, (&exchange, &mut due));
+    exchange.connection().report(&refusal, || facts_of(load, request, client.0, began));
+    ResponseFuture::refused(refusal, exchange, due)
+}
+
+/// A request is not passed on: it is counted, and has a line in the access log, all the same. Returns when it began.
+#[cold]
+fn begin_refused<E: Exchange>(
+    load: &Load,
+    request: &Request<RequestBody>,
+    client: Client,
+    (exchange, due): (&E, &mut Due),
+) -> u64 {
+    let began = clock::now();
+    exchange.begin(due.refuse(load, request, client, began));
+    began
+}
+
+/// What the log says of a request that began then and was given its id.
+fn facts_of(
+    load: &Load,
+    request: &Request<RequestBody>,
+    client: Option<SocketAddr>,
+    began: u64,
+) -> RequestFacts {
+    let id = load.ids().given(request.headers());
+    RequestFacts::of(Began(began), (request.method(), request.uri()), client, id.as_ref())
 }

@@ -10,6 +10,9 @@
 //!       (from Awaiting) Upgraded      Closing
 //! ```
 //!
+//! On an HTTP/2 connection ([`ConnState::Streams`]) each stream is an exchange of its own ([`crate::h2`]); here is only
+//! whether any is open, and where the bytes of the last responses are.
+//!
 //! A connection is idle if neither side owes the other a byte: the body of the last request was read to its end (or
 //! hyper has read what was left of it), the kernel has every byte of every response, and no further request has been
 //! parsed. Only an idle connection may be parked, handed over, expire while waiting for a request, or be closed by a
@@ -67,13 +70,24 @@ pub(crate) struct HttpState {
     pub(crate) output: OutputState,
 }
 
+/// A connection that speaks HTTP/2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StreamsState {
+    /// Whether a request is open.
+    pub(crate) open: bool,
+    /// Of the responses that are complete.
+    pub(crate) output: OutputState,
+}
+
 /// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConnState {
     /// Not in hyper: idle for a while, or no byte was received yet.
     Parked,
-    /// In hyper.
+    /// In hyper: HTTP/1.
     Http(HttpState),
+    /// In hyper: HTTP/2.
+    Streams(StreamsState),
     /// Another protocol owns the socket after a 101.
     Upgraded,
     /// HTTP is over; what is buffered is sent, then the socket is closed.
@@ -83,8 +97,12 @@ pub(crate) enum ConnState {
 /// What happens on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// hyper was given the socket.
+    /// hyper was given the socket, to speak HTTP/1.
     Attached,
+    /// hyper was given the socket, to speak HTTP/2.
+    StreamsAttached,
+    /// The last open stream has ended.
+    StreamsEnded,
     /// hyper was given bytes of the client.
     BytesRead,
     /// hyper has parsed the head of a request and called the service.
@@ -121,7 +139,9 @@ pub(crate) enum Event {
 /// What the server waits for while it is the client's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WaitsFor {
-    /// The head of a request.
+    /// A request: the connection is idle.
+    Request,
+    /// The rest of a request's head.
     RequestHead,
     /// More of a request's body.
     RequestBody,
@@ -198,6 +218,8 @@ impl HttpState {
             }
             // About a request that is over, or known already.
             Event::Attached
+            | Event::StreamsAttached
+            | Event::StreamsEnded
             | Event::BytesRead
             | Event::BodyEnded
             | Event::BodyAbandoned
@@ -215,6 +237,21 @@ impl HttpState {
     }
 }
 
+impl StreamsState {
+    const FRESH: Self = Self { open: false, output: OutputState::Written };
+
+    const fn step(self, event: Event) -> Self {
+        match (event, self.output) {
+            (Event::Head { .. }, _) => Self { open: true, ..self },
+            (Event::StreamsEnded, _) => Self { open: false, ..self },
+            (Event::ResponseComplete, _) => Self { output: OutputState::InHyper, ..self },
+            (Event::HyperFlushed, OutputState::InHyper) => Self { output: OutputState::InOutbox, ..self },
+            (Event::OutboxEmpty, OutputState::InOutbox) => Self { output: OutputState::Written, ..self },
+            _ => self,
+        }
+    }
+}
+
 impl ConnState {
     /// The state after this event.
     #[must_use]
@@ -222,9 +259,11 @@ impl ConnState {
         match (self, event) {
             (_, Event::Ended) => Self::Closing,
             (Self::Parked, Event::Attached) => Self::Http(HttpState::FRESH),
+            (Self::Parked, Event::StreamsAttached) => Self::Streams(StreamsState::FRESH),
             (Self::Http(_), Event::Parked) if self.is_idle() => Self::Parked,
             (Self::Http(_), Event::Upgraded) => Self::Upgraded,
             (Self::Http(exchange), event) => Self::Http(exchange.step(event)),
+            (Self::Streams(streams), event) => Self::Streams(streams.step(event)),
             // Bodies and outboxes may report after HTTP has ended.
             (Self::Parked | Self::Upgraded | Self::Closing, _) => self,
         }
@@ -239,7 +278,7 @@ impl ConnState {
                 matches!(request, RequestState::AwaitingHead | RequestState::ReadingHead)
                     && matches!((response, output), (ResponseState::None, OutputState::Written))
             }
-            Self::Upgraded | Self::Closing => false,
+            Self::Streams(_) | Self::Upgraded | Self::Closing => false,
         }
     }
 
@@ -256,7 +295,7 @@ impl ConnState {
             Self::Http(exchange) => {
                 matches!(exchange.response, ResponseState::Pending | ResponseState::Sending)
             }
-            Self::Parked | Self::Upgraded | Self::Closing => false,
+            Self::Parked | Self::Streams(_) | Self::Upgraded | Self::Closing => false,
         }
     }
 
@@ -267,7 +306,7 @@ impl ConnState {
             Self::Http(HttpState { response, output, .. }) => {
                 response == ResponseState::Pending && output != OutputState::InHyper
             }
-            Self::Parked | Self::Upgraded | Self::Closing => false,
+            Self::Parked | Self::Streams(_) | Self::Upgraded | Self::Closing => false,
         }
     }
 
@@ -279,7 +318,7 @@ impl ConnState {
                 matches!(request, RequestState::Body | RequestState::Abandoned)
                     && matches!((response, output), (ResponseState::Complete, OutputState::Written))
             }
-            Self::Parked | Self::Upgraded | Self::Closing => false,
+            Self::Parked | Self::Streams(_) | Self::Upgraded | Self::Closing => false,
         }
     }
 
@@ -295,6 +334,19 @@ impl ConnState {
         matches!(self, Self::Http(HttpState { output: OutputState::InHyper, .. }))
     }
 
+    /// There is no request, and hyper has nothing to write: a response may be sent past it, as the last one.
+    #[must_use]
+    pub(crate) const fn may_refuse(self) -> bool {
+        match self {
+            Self::Http(HttpState { request, response, output }) => {
+                matches!(request, RequestState::AwaitingHead | RequestState::ReadingHead)
+                    && matches!(response, ResponseState::None)
+                    && !matches!(output, OutputState::InHyper)
+            }
+            Self::Parked | Self::Upgraded | Self::Closing | Self::Streams(_) => false,
+        }
+    }
+
     /// All that the client has sent so far was read.
     #[must_use]
     pub(crate) fn is_request_read(self) -> bool {
@@ -303,7 +355,7 @@ impl ConnState {
                 matches!(request, RequestState::AwaitingHead | RequestState::Ended)
             }
             Self::Parked => true,
-            Self::Upgraded | Self::Closing => false,
+            Self::Streams(_) | Self::Upgraded | Self::Closing => false,
         }
     }
 
@@ -318,16 +370,16 @@ impl ConnState {
     pub(crate) const fn awaits_hyper(self) -> bool {
         match self {
             Self::Http(exchange) => exchange.awaits_hyper(),
-            Self::Parked | Self::Upgraded | Self::Closing => false,
+            Self::Parked | Self::Streams(_) | Self::Upgraded | Self::Closing => false,
         }
     }
 
-    /// The kernel has every byte of every response.
-    #[cfg(test)]
+    /// The kernel has every byte of every response that is complete.
     #[must_use]
     pub(crate) fn owes_no_bytes(self) -> bool {
         match self {
             Self::Http(exchange) => exchange.output == OutputState::Written,
+            Self::Streams(streams) => streams.output == OutputState::Written,
             Self::Parked => true,
             Self::Upgraded | Self::Closing => false,
         }
@@ -340,11 +392,15 @@ impl ConnState {
         match self {
             _ if blocked => Some(WaitsFor::ResponseRead),
             Self::Closing => Some(WaitsFor::Linger),
-            _ if self.is_idle() => Some(WaitsFor::RequestHead),
+            Self::Http(HttpState { request: RequestState::ReadingHead, .. }) if self.is_idle() => {
+                Some(WaitsFor::RequestHead)
+            }
+            _ if self.is_idle() => Some(WaitsFor::Request),
+            Self::Streams(StreamsState { open: false, .. }) => Some(WaitsFor::Request),
             Self::Http(HttpState { request: RequestState::Body, .. }) if reading => {
                 Some(WaitsFor::RequestBody)
             }
-            Self::Http(_) | Self::Parked | Self::Upgraded => None,
+            Self::Http(_) | Self::Streams(_) | Self::Parked | Self::Upgraded => None,
         }
     }
 }

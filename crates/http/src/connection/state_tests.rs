@@ -110,6 +110,8 @@ fn clients_are_waited_for_only_where_it_is_their_turn() {
     assert_eq!(reading.waits_for(false, false), None, "the application is busy");
     assert_eq!(reading.waits_for(true, true), Some(WaitsFor::ResponseRead));
     assert_eq!(after(&[Event::BytesRead]).waits_for(false, false), Some(WaitsFor::RequestHead));
+    assert_eq!(begun().waits_for(false, false), Some(WaitsFor::Request));
+    assert_eq!(ConnState::Parked.waits_for(false, false), Some(WaitsFor::Request));
     assert_eq!(after(&[Event::Head { body: false }]).waits_for(true, false), None);
     assert_eq!(ConnState::Closing.waits_for(false, false), Some(WaitsFor::Linger));
     assert_eq!(ConnState::Upgraded.waits_for(false, false), None);

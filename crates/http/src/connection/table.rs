@@ -1,7 +1,7 @@
 //! [`ConnState`] in one byte. Transitions, and the questions that are asked for each request, are computed at compile
 //! time and looked up.
 
-use super::state::{ConnState, Event, HttpState, OutputState, RequestState, ResponseState};
+use super::state::{ConnState, Event, HttpState, OutputState, RequestState, ResponseState, StreamsState};
 
 /// An index into [`STATES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ const RESPONSES: [ResponseState; 5] = [
     ResponseState::Failed,
 ];
 const OUTPUTS: [OutputState; 3] = [OutputState::Written, OutputState::InOutbox, OutputState::InHyper];
-pub(super) const EVENTS: [Event; 16] = [
+pub(super) const EVENTS: [Event; 18] = [
     Event::Attached,
     Event::BytesRead,
     Event::Head { body: false },
@@ -39,10 +39,15 @@ pub(super) const EVENTS: [Event; 16] = [
     Event::Parked,
     Event::Upgraded,
     Event::Ended,
+    Event::StreamsAttached,
+    Event::StreamsEnded,
 ];
 /// With an entry for each value of a byte a look-up needs no bounds check.
 const ALL_BYTES: usize = 256;
-const STATE_COUNT: usize = 3 + REQUESTS.len() * RESPONSES.len() * OUTPUTS.len();
+/// Before those of HTTP: the others, then those of HTTP/2.
+const FIRST_STREAMS: usize = 3;
+const FIRST_HTTP: usize = FIRST_STREAMS + 2 * OUTPUTS.len();
+const STATE_COUNT: usize = FIRST_HTTP + REQUESTS.len() * RESPONSES.len() * OUTPUTS.len();
 
 /// Every state a connection can be in.
 pub(super) static STATES: [ConnState; STATE_COUNT] = {
@@ -87,6 +92,7 @@ const AWAITS_APPLICATION: u8 = 4;
 const AWAITS_HYPER: u8 = 8;
 const RESPONDED_EARLY: u8 = 16;
 const HTTP: u8 = 32;
+const MAY_REFUSE: u8 = 64;
 
 const fn facts(state: ConnState) -> u8 {
     let mut facts = 0;
@@ -108,6 +114,9 @@ const fn facts(state: ConnState) -> u8 {
     if matches!(state, ConnState::Http(_)) {
         facts |= HTTP;
     }
+    if state.may_refuse() {
+        facts |= MAY_REFUSE;
+    }
     facts
 }
 
@@ -116,10 +125,14 @@ const fn state_at(id: usize) -> ConnState {
         0 => ConnState::Parked,
         1 => ConnState::Upgraded,
         2 => ConnState::Closing,
+        FIRST_STREAMS..FIRST_HTTP => ConnState::Streams(StreamsState {
+            open: (id - FIRST_STREAMS) / OUTPUTS.len() == 1,
+            output: OUTPUTS[(id - FIRST_STREAMS) % OUTPUTS.len()],
+        }),
         _ => ConnState::Http(HttpState {
-            request: REQUESTS[(id - 3) / (RESPONSES.len() * OUTPUTS.len())],
-            response: RESPONSES[(id - 3) / OUTPUTS.len() % RESPONSES.len()],
-            output: OUTPUTS[(id - 3) % OUTPUTS.len()],
+            request: REQUESTS[(id - FIRST_HTTP) / (RESPONSES.len() * OUTPUTS.len())],
+            response: RESPONSES[(id - FIRST_HTTP) / OUTPUTS.len() % RESPONSES.len()],
+            output: OUTPUTS[(id - FIRST_HTTP) % OUTPUTS.len()],
         }),
     }
 }
@@ -127,14 +140,18 @@ const fn state_at(id: usize) -> ConnState {
 impl ConnState {
     /// This state in one byte.
     pub(crate) const fn id(self) -> StateId {
-        #[expect(clippy::cast_possible_truncation, reason = "there are 78 states")]
+        #[expect(clippy::cast_possible_truncation, reason = "there are 84 states")]
         StateId(match self {
             Self::Parked => 0,
             Self::Upgraded => 1,
             Self::Closing => 2,
+            Self::Streams(StreamsState { open, output }) => {
+                (FIRST_STREAMS + open as usize * OUTPUTS.len() + output as usize) as u8
+            }
             Self::Http(HttpState { request, response, output }) => {
-                3 + ((request as usize * RESPONSES.len() + response as usize) * OUTPUTS.len()
-                    + output as usize) as u8
+                FIRST_HTTP as u8
+                    + ((request as usize * RESPONSES.len() + response as usize) * OUTPUTS.len()
+                        + output as usize) as u8
             }
         })
     }
@@ -159,6 +176,8 @@ impl Event {
             Self::Parked => 13,
             Self::Upgraded => 14,
             Self::Ended => 15,
+            Self::StreamsAttached => 16,
+            Self::StreamsEnded => 17,
         }
     }
 }
@@ -215,6 +234,13 @@ impl StateId {
     #[must_use]
     pub(crate) fn is_responded_early(self) -> bool {
         self.is(RESPONDED_EARLY)
+    }
+
+    /// [`ConnState::may_refuse`].
+    #[inline]
+    #[must_use]
+    pub(crate) fn may_refuse(self) -> bool {
+        self.is(MAY_REFUSE)
     }
 
     /// The connection is in hyper ([`ConnState::Http`]).

@@ -3,7 +3,7 @@
 //! hyper writes final responses only, so an interim one is put into the connection's outbox, at a moment when hyper has
 //! nothing of an earlier response left to write.
 
-use hyper::header::HeaderValue;
+use hyper::{HeaderMap, StatusCode, header::HeaderValue};
 use std::rc::Weak;
 
 /// Sends interim responses on a connection; cheap to clone, for one thread. It does not keep the socket open: applications
@@ -18,14 +18,47 @@ pub(crate) trait Outlet {
     /// Sends these bytes of a final response likewise; false if that is not possible now. What the socket does not take is
     /// buffered.
     fn append(&self, bytes: &[u8]) -> bool;
+    /// The head of the final response was sent so.
+    fn begun(&self, status: StatusCode, headers: &HeaderMap, length: Option<u64>);
+    /// So many bytes of its body were.
+    fn sent(&self, bytes: u64);
+    /// So was all of it.
+    fn ended(&self);
     /// The final response has no length: unless it is completed, closing resets the connection.
     fn ends_with_connection(&self);
     /// The final response will not be completed.
     fn fail(&self);
 }
 
+/// No outbox.
+struct Nowhere;
+
+impl Outlet for Nowhere {
+    fn insert(&self, _bytes: &[u8]) {}
+
+    fn append(&self, _bytes: &[u8]) -> bool {
+        false
+    }
+
+    fn begun(&self, _status: StatusCode, _headers: &HeaderMap, _length: Option<u64>) {}
+
+    fn sent(&self, _bytes: u64) {}
+
+    fn ended(&self) {}
+
+    fn ends_with_connection(&self) {}
+
+    fn fail(&self) {}
+}
+
 impl Interim {
     pub(crate) fn new(outlet: Weak<dyn Outlet>) -> Self {
+        Self(outlet)
+    }
+
+    /// Sends nothing: HTTP/2 has frames for interim responses, which hyper does not send.
+    pub(crate) fn nowhere() -> Self {
+        let outlet: Weak<Nowhere> = Weak::new();
         Self(outlet)
     }
 
@@ -45,13 +78,48 @@ impl Interim {
         outlet.insert(&bytes);
     }
 
-    /// Sends bytes of a final response past hyper: the head first, then the body as it is framed. False, and nothing is
-    /// sent, while hyper has bytes of an earlier response, or if no request waits for one.
+    /// Sends a 100 (RFC 9110 §15.2.1): the client is to send its request's content.
+    pub(crate) fn proceed(&self) {
+        if let Some(outlet) = self.0.upgrade() {
+            let _ = outlet.append(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+    }
+
+    /// Sends the head of a final response past hyper, as `bytes`. False, and nothing is sent, while hyper has bytes of an
+    /// earlier response, or if no request waits for one.
     ///
     /// The connection must end with this response: its future fails with [`crate::Aborted`] when all of it was sent.
     #[must_use]
-    pub fn send_response_part(&self, bytes: &[u8]) -> bool {
-        self.0.upgrade().is_some_and(|outlet| outlet.append(bytes))
+    pub fn begin_response(
+        &self,
+        (status, headers): (StatusCode, &HeaderMap),
+        length: Option<u64>,
+        bytes: &[u8],
+    ) -> bool {
+        let Some(outlet) = self.0.upgrade() else { return false };
+        let begun = outlet.append(bytes);
+        if begun {
+            outlet.begun(status, headers, length);
+        }
+        begun
+    }
+
+    /// Sends a part of its body, as `bytes`, which have so many bytes of the body itself; false if the client is gone.
+    #[must_use]
+    pub fn send_response_part(&self, bytes: &[u8], of_body: usize) -> bool {
+        let Some(outlet) = self.0.upgrade() else { return false };
+        let sent = outlet.append(bytes);
+        if sent {
+            outlet.sent(of_body as u64);
+        }
+        sent
+    }
+
+    /// All of it was sent.
+    pub fn response_ended(&self) {
+        if let Some(outlet) = self.0.upgrade() {
+            outlet.ended();
+        }
     }
 
     /// The response of which the head was sent has no length. If the server fails before its end, the connection is reset,

@@ -5,7 +5,9 @@
 //! written; `into_parts` gives back what it has read and not used, and discards what it has to write.
 
 pub(crate) mod check;
+mod chunks;
 pub(crate) mod framing;
+pub(crate) mod head;
 pub(crate) mod interim;
 
 use hostler_settings::Http;
@@ -20,7 +22,7 @@ pub(crate) fn builder(settings: &Http) -> http1::Builder {
         // A client that has sent its request and half-closed still waits for the response; whether it is there is found
         // out by `DisconnectWatcher`.
         .half_close(true)
-        .keep_alive(settings.keep_alive)
+        .keep_alive(settings.keep_alive && !settings.idle_timeout.is_zero())
         // Without `pipeline_flush`: the batch coalesces pipelined responses anyway, and hyper's way delays a response for
         // as long as a part of the next request is there, in memory without limit.
         .max_buf_size(settings.max_buffer.bytes());

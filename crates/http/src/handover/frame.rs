@@ -3,7 +3,7 @@
 use super::{MAX_DESCRIPTORS, ReceivedConnection};
 use bytes::Bytes;
 use hostler_sys::message;
-use hostler_wire::{HANDOVER_HEAD, HANDOVER_INLINE, HandoverHead};
+use hostler_wire::{HANDOVER_HEAD, HANDOVER_INLINE, HandoverHead, ProxiedEnds};
 use std::{
     fs::File,
     io::{self, IoSlice},
@@ -24,12 +24,17 @@ pub(super) struct Frame<B> {
 }
 
 impl<'a> Frame<&'a [u8]> {
-    pub(super) fn new(listener: u16, unread: &'a [u8]) -> io::Result<Self> {
-        let parsed = HandoverHead { listener, unread: unread.len() };
+    pub(super) fn new(listener: u16, proxied: Option<ProxiedEnds>, unread: &'a [u8]) -> io::Result<Self> {
+        let parsed = HandoverHead { listener, unread: unread.len(), proxied };
         let head = parsed.encode().ok_or(io::ErrorKind::InvalidInput)?;
         let has_file = parsed.has_file();
         let file = if has_file { Some(message::file_with(unread)?) } else { None };
         Ok(Self { head, inline: if has_file { &[] } else { unread }, file })
+    }
+
+    #[cfg(test)]
+    pub(super) fn head_and_inline(&self) -> Vec<u8> {
+        [&self.head, self.inline].concat()
     }
 
     pub(super) fn into_owned(self) -> Frame<Vec<u8>> {
@@ -68,5 +73,5 @@ pub(super) fn receive(channel: BorrowedFd<'_>) -> io::Result<ReceivedConnection>
     } else {
         Bytes::copy_from_slice(inline)
     };
-    Ok(ReceivedConnection { socket, listener: usize::from(head.listener), unread })
+    Ok(ReceivedConnection { socket, listener: usize::from(head.listener), proxied: head.proxied, unread })
 }

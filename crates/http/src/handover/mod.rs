@@ -11,12 +11,15 @@
 
 mod frame;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 use crate::io::watch::watch;
 use bytes::Bytes;
 use frame::Frame;
 use hostler_sys::message;
+use hostler_wire::ProxiedEnds;
 use std::{
     cell::RefCell,
     collections::VecDeque,
@@ -54,6 +57,8 @@ pub(crate) struct ReceivedConnection {
     pub(crate) socket: OwnedFd,
     /// The index of the listener, among the sender's, that it came from.
     pub(crate) listener: usize,
+    /// What its PROXY header said.
+    pub(crate) proxied: Option<ProxiedEnds>,
     /// What was read of the next request.
     pub(crate) unread: Bytes,
 }
@@ -81,8 +86,14 @@ impl HandoverChannel {
     /// # Errors
     /// The kernel's: no descriptor left (EMFILE), too many in flight (ETOOMANYREFS), no memory; `InvalidInput` if
     /// there are more unread bytes than any request head may have.
-    pub(crate) fn send(&self, listener: u16, unread: &[u8], socket: BorrowedFd<'_>) -> io::Result<()> {
-        let frame = Frame::new(listener, unread)?;
+    pub(crate) fn send(
+        &self,
+        listener: u16,
+        proxied: Option<ProxiedEnds>,
+        unread: &[u8],
+        socket: BorrowedFd<'_>,
+    ) -> io::Result<()> {
+        let frame = Frame::new(listener, proxied, unread)?;
         // Those that are queued go first.
         if self.queued() == 0 {
             match frame.send(&self.0.sender, socket) {

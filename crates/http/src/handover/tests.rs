@@ -26,7 +26,7 @@ fn heads_of_any_length_arrive_whole_whichever_sibling_receives_them() {
         let mut clients = Vec::new();
         for (number, length) in (0..).zip(lengths) {
             let (client, socket) = UnixStream::pair().unwrap();
-            one.send(number, &vec![b'a' + number as u8; length], socket.as_fd()).unwrap();
+            one.send(number, None, &vec![b'a' + number as u8; length], socket.as_fd()).unwrap();
             clients.push(client);
         }
         for (number, length) in lengths.into_iter().enumerate() {
@@ -50,7 +50,7 @@ fn what_the_channel_has_no_room_for_waits_and_keeps_its_order() {
         let (one, two) = siblings();
         let (_client, socket) = UnixStream::pair().unwrap();
         for number in 0..2000 {
-            one.send(number, b"begun", socket.as_fd()).unwrap();
+            one.send(number, None, b"begun", socket.as_fd()).unwrap();
         }
         assert!(one.queued() > 0, "the test is to fill the channel");
         for number in 0..2000 {
@@ -75,7 +75,7 @@ fn an_unknown_message_is_refused_and_the_next_one_is_received() {
         let (_client, socket) = UnixStream::pair().unwrap();
         let json = std::io::IoSlice::new(b"{\"listener\":0,\"unread\":[]}");
         hostler_sys::message::send(one.0.sender.get_ref().as_fd(), &[json], &[socket.as_fd()]).unwrap();
-        one.send(3, b"", socket.as_fd()).unwrap();
+        one.send(3, None, b"", socket.as_fd()).unwrap();
         two.ready().await;
         assert_eq!(two.receive().unwrap_err().kind(), ErrorKind::InvalidData);
         assert_eq!(two.receive().unwrap().listener, 3);
@@ -105,13 +105,13 @@ fn without_descriptors_nothing_is_received_and_what_is_refused_stays_whole() {
         let (one, two) = siblings();
         let (mut client, socket) = UnixStream::pair().unwrap();
         while one.queued() == 0 {
-            one.send(1, b"", socket.as_fd()).unwrap();
+            one.send(1, None, b"", socket.as_fd()).unwrap();
         }
         two.ready().await;
         two.receive().unwrap();
         let full = || std::fs::File::open("/dev/null");
         let mut files: Vec<_> = std::iter::from_fn(|| full().ok()).collect();
-        let refused = one.send(2, b"begun", socket.as_fd()).unwrap_err();
+        let refused = one.send(2, None, b"begun", socket.as_fd()).unwrap_err();
         assert_eq!(refused.raw_os_error(), Some(24), "EMFILE");
         (&socket).write_all(b"!").unwrap();
         client.read_exact(&mut [0]).unwrap();

@@ -102,6 +102,11 @@ impl Batch {
         }
     }
 
+    /// How many bytes of the outbox with this index wait.
+    pub(super) fn waiting(&self, index: usize) -> usize {
+        self.0.overdue.entries().get(index).map_or(0, |entry| entry.bytes.len())
+    }
+
     /// The bytes of the outbox with this index, which stays in the batch.
     pub(super) fn take_back(&self, index: usize) -> Vec<u8> {
         self.0

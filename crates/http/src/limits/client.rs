@@ -1,4 +1,4 @@
-//! Time limits for clients: heads, bodies, reading responses, and the end of a connection. Parking of idle connections
+//! Time limits for clients: idle connections, heads, bodies, reading responses, and the end of a connection. Parking of idle connections
 //! runs at the same pace and is here too.
 //!
 //! One check of all connections now and then costs less than timers that are set for every request; in return a client
@@ -13,7 +13,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 /// How long a client may still send after the last response of its connection. Closing earlier would reset the
 /// connection, and the client might lose the response (RFC 9112 §9.6).
-const LINGER: Duration = Duration::from_secs(5);
+pub(crate) const LINGER: Duration = Duration::from_secs(5);
 /// How many checks there are within the shortest of the limits.
 const CHECKS_PER_LIMIT: u32 = 8;
 /// A connection that was idle for one to two of these is parked.
@@ -48,6 +48,7 @@ fn every(interval: Duration) -> Interval {
 
 /// The limits, and how often to check.
 struct Limits {
+    idle: Duration,
     request_head: Duration,
     request_body: Option<Duration>,
     response_read: Option<Duration>,
@@ -57,20 +58,26 @@ struct Limits {
 impl Limits {
     fn new(settings: &Http) -> Self {
         let Http {
+            idle_timeout: idle,
             header_read_timeout: request_head,
             body_read_timeout: request_body,
             write_timeout: response_read,
             ..
         } = *settings;
-        let shortest =
-            [Some(request_head), request_body, response_read, Some(LINGER)].into_iter().flatten().min();
+        // Without time to be idle a connection ends with its response; what waits is one without its first request.
+        let idle = if idle.is_zero() { request_head } else { idle };
+        let shortest = [Some(idle), Some(request_head), request_body, response_read, Some(LINGER)]
+            .into_iter()
+            .flatten()
+            .min();
         let interval = (shortest.unwrap_or(LINGER) / CHECKS_PER_LIMIT).max(Duration::from_millis(1));
-        Self { request_head, request_body, response_read, interval }
+        Self { idle, request_head, request_body, response_read, interval }
     }
 
     /// How many checks in a row may see no progress; `None` is unlimited.
     fn max_checks(&self, waits_for: WaitsFor) -> Option<u32> {
         let limit = match waits_for {
+            WaitsFor::Request => Some(self.idle),
             WaitsFor::RequestHead => Some(self.request_head),
             WaitsFor::RequestBody => self.request_body,
             WaitsFor::ResponseRead => self.response_read,
@@ -88,6 +95,13 @@ mod tests {
     use std::time::Duration;
 
     #[test]
+    fn a_first_request_has_time_though_connections_may_not_be_idle() {
+        let limits = Limits::new(&Http { idle_timeout: Duration::ZERO, ..Http::default() });
+        assert_eq!(limits.max_checks(WaitsFor::Request), limits.max_checks(WaitsFor::RequestHead));
+        assert_eq!(limits.interval, Limits::new(&Http::default()).interval);
+    }
+
+    #[test]
     fn every_limit_is_kept_whatever_the_shortest_is() {
         let settings = Http {
             header_read_timeout: Duration::from_millis(800),
@@ -98,6 +112,7 @@ mod tests {
         let limits = Limits::new(&settings);
         assert_eq!(limits.interval, Duration::from_millis(100));
         assert_eq!(limits.max_checks(WaitsFor::RequestHead), Some(8));
+        assert_eq!(limits.max_checks(WaitsFor::Request), Some(750));
         assert_eq!(limits.max_checks(WaitsFor::RequestBody), Some(300));
         assert_eq!(limits.max_checks(WaitsFor::ResponseRead), None);
     }

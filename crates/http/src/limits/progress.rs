@@ -9,8 +9,8 @@ pub(crate) struct Progress {
     pub(crate) waits_for: Option<WaitsFor>,
     /// Rises whenever a request, or a wait for one, begins.
     pub(crate) turns: u32,
-    /// Reads or writes so far, where each of them gives the client new time.
-    pub(crate) moves: u32,
+    /// Reads, or bytes written, so far, where each of them gives the client new time.
+    pub(crate) moves: u64,
     /// Bytes that the kernel has not delivered, while the client has to read.
     pub(crate) unsent_bytes: usize,
 }

@@ -3,16 +3,17 @@
 //! A background task is in flight like a request, but holds no connection: [`Connections::all_ended`] waits for it, the
 //! scoreboard shows it, and a worker whose graceful timeout is over can cancel it and log what it was.
 
-use crate::{Connections, Load, connections::Shared};
+use crate::{Began, Connections, Load, RequestId, connections::Shared, log::facts::RequestName};
 use hostler_sys::clock;
-use hyper::{Method, Uri};
-use std::{collections::HashMap, fmt, time::Duration};
+use hyper::{HeaderMap, Method, Request, Uri};
+use std::{collections::HashMap, fmt, net::SocketAddr, time::Duration};
 
 /// Where an application registers background tasks; cheap to clone, for one thread.
 #[derive(Clone)]
 pub struct BackgroundTasks {
     connections: Connections,
     load: Load,
+    client: Option<SocketAddr>,
 }
 
 /// The background tasks that run, by their ids.
@@ -30,8 +31,39 @@ struct Entry {
 }
 
 impl BackgroundTasks {
-    pub(crate) fn new(connections: Connections, load: Load) -> Self {
-        Self { connections, load }
+    pub(crate) fn new(connections: Connections, load: Load, client: Option<SocketAddr>) -> Self {
+        Self { connections, load, client }
+    }
+
+    /// The request that the application is called for, to be asked in [`App::call`](crate::App::call).
+    #[must_use]
+    pub fn current(&self) -> Began {
+        self.load.current()
+    }
+
+    /// That request, for lines about it.
+    #[inline]
+    pub(crate) fn name<B>(
+        &self,
+        request: &Request<B>,
+        client: impl FnOnce() -> Option<SocketAddr>,
+    ) -> RequestName {
+        let (method, uri) = (request.method(), request.uri());
+        let is_shown = self.load.shows_current(method, uri.path());
+        let line = (!is_shown).then(|| Box::new((method.clone(), uri.clone(), client())));
+        RequestName::new(self.current(), line)
+    }
+
+    /// The client of the connection.
+    #[must_use]
+    pub fn client(&self) -> Option<SocketAddr> {
+        self.client
+    }
+
+    /// The id that the request has in its header, if one is configured for ids.
+    #[must_use]
+    pub fn given_id(&self, headers: &HeaderMap) -> Option<RequestId> {
+        self.load.ids().given(headers)
     }
 
     /// Registers what runs on after the response to a request, until the guard is dropped. `cancel` is called if the

@@ -6,11 +6,31 @@ except ImportError:
     # Not in a worker: in tests, in a type checker, in an application that another server runs.
     __version__ = "0.1.0"
 
-__all__ = ["EventLoop", "RequestTimeout", "__version__", "hooks"]
+__all__ = ["EventLoop", "RequestTimeout", "__version__", "hooks", "run"]
 
 
 class RequestTimeout(BaseException):
     """Raised in the thread of a WSGI request that took longer than --request-timeout."""
+
+
+def run(app, **options):
+    """Serves an application until the server is stopped; this process becomes the server.
+
+    `app` is `"module:attribute"`, or a global of the script that is run. `options` are those of the command line
+    with underscores: `run("shop:app", workers=4, access_log=True)`; a list repeats an option, False is `--no-…`.
+
+    Raises RuntimeError in a worker (the call must be under `if __name__ == "__main__":`) and in threads.
+    """
+    import sys
+
+    if "_hostler" in sys.modules:
+        raise RuntimeError(
+            "hostler.run was called while a worker imports the application: "
+            'put the call under `if __name__ == "__main__":`'
+        )
+    from hostler import _launch
+
+    _launch.run(app, options)
 
 
 def __getattr__(name):

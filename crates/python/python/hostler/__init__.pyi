@@ -1,5 +1,7 @@
 import asyncio
-from typing import Protocol
+import os
+from collections.abc import Iterable
+from typing import NoReturn, Protocol
 
 __version__: str
 
@@ -12,3 +14,8 @@ class RequestDeadline(Protocol):
     """`scope["extensions"]["hostler.deadline"]`, `environ["hostler.deadline"]`, and `scope.deadline` of RSGI."""
 
     def extend(self, seconds: float) -> None: ...
+
+def run(
+    app: object,
+    **options: str | float | bool | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None,
+) -> NoReturn: ...

@@ -43,6 +43,24 @@ def logger(name):
         logging.setLoggerClass(usual)
 
 
+class _ServerLog(logging.Handler):
+    def emit(self, record):
+        try:
+            write_log(record.levelno, record.name, self.format(record))
+        except Exception:
+            pass
+
+
+def to_the_server(name):
+    """A logger of another server's name, whose lines are the server's own unless the application configures it."""
+    log = logger(name)
+    if not log.handlers and log.level == logging.NOTSET:
+        log.setLevel(logging.INFO)
+        log.addHandler(_ServerLog())
+        log.propagate = False
+    return log
+
+
 def install():
     """Replaces `logging.lastResort`, in the mold and so in its workers."""
     # hostler.hooks cannot make its own: it is also imported without the server.

@@ -17,6 +17,10 @@ log = _log.logger("hostler.worker")
 
 # What blocks the exit is logged after this, or after half of a shorter graceful timeout.
 PATIENCE_SECONDS = 2.0
+# How long tasks may take to handle their cancellation; and once the graceful timeout is over, when the master allows
+# one second more for all that is left.
+CANCEL_SECONDS = 1.0
+CANCEL_LATE_SECONDS = 0.5
 
 
 class Shutdown:
@@ -33,7 +37,8 @@ class Shutdown:
         for task in tasks:
             task.cancel()
         if tasks:
-            loop.run_until_complete(asyncio.wait(tasks, timeout=1))
+            limit = CANCEL_SECONDS if self.drained else CANCEL_LATE_SECONDS
+            loop.run_until_complete(asyncio.wait(tasks, timeout=limit))
         loop.run_until_complete(loop.shutdown_asyncgens())
         if self.drained:
             with self.watch("work in the loop's executor"):

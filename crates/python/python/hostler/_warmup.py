@@ -60,6 +60,7 @@ class _Scope:
     method = "GET"
     authority = None
     deadline = None
+    tls = None
 
     def __init__(self, path):
         self.path, _, self.query_string = path.partition("?")

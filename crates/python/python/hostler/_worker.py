@@ -8,6 +8,7 @@ import traceback
 from hostler import (
     _engine,
     _forks,
+    _gunicorn,
     _lifespan,
     _load,
     _log,
@@ -32,9 +33,11 @@ def main(worker):
     try:
         if _preload.loaded is not None:
             _preload.after_fork()
+        if worker.gunicorn_hooks is not None:
+            _gunicorn.install(worker.gunicorn_hooks, worker.number, worker.generation)
         hooks._run("after_fork_child")
         app, interface = _preload.loaded or _load.load(
-            worker.target, worker.factory, worker.working_dir, worker.interface
+            worker.target, worker.factory, worker.working_dir, worker.python_path, worker.interface
         )
     except _load.LoadError as error:
         return worker.fail(error.kind, str(error), error.cause, error.hint)

@@ -2,7 +2,7 @@ import asyncio
 import enum
 import os
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from hostler import RequestDeadline
 
@@ -38,6 +38,8 @@ class Scope:
     def authority(self) -> str | None: ...
     @property
     def headers(self) -> Headers: ...
+    @property
+    def tls(self) -> dict[str, Any] | None: ...
     @property
     def deadline(self) -> RequestDeadline | None: ...
 

@@ -5,15 +5,14 @@
     with serve("shop.main:app", workers=2) as server:
         assert httpx.get(server.url + "/health").status_code == 200
 
-The program `hostler` is searched on PATH, unless HOSTLER names it. `server.log()` has the server's log, also after it
-exited.
+The program is the one that was installed with this package, else the one on PATH, unless HOSTLER names it.
+`server.log()` has the server's log, also after it exited.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +21,8 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+from hostler import _launch
 
 __all__ = ["Server", "ServerFailed", "serve"]
 
@@ -107,9 +108,10 @@ def serve(
     `options` are options of the command line; `env` is added to the environment; within `timeout` seconds all
     workers must be ready. Raises ServerFailed if they are not, or if the server does not stop gracefully.
     """
-    program = os.environ.get("HOSTLER") or shutil.which("hostler")
-    if program is None:
-        raise ServerFailed("the program hostler is not on PATH; install it, or name it in HOSTLER")
+    try:
+        program = _launch.program()
+    except FileNotFoundError as error:
+        raise ServerFailed(str(error)) from None
     command = [program, target, "--host", "127.0.0.1", "--port", "0", "--workers", str(workers)]
     command += ["--python", sys.executable, "--log-format", "json", *options]
     with tempfile.TemporaryDirectory(prefix="hostler-testing-") as directory:

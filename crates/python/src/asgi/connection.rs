@@ -4,12 +4,12 @@ use super::{
     receive::Receive, request::HttpRequest, scope::ScopeTemplate, send::Send, shared::Shared, websocket,
 };
 use crate::{
-    call::{Listeners, Notice, Origin, bind},
+    call::{Listeners, Notice, Origin, bind, told_client},
     exchange::{self, Application},
     request::RequestMeta,
     websocket::{Handshake, Pending, Session},
 };
-use hostler_http::{ConnectionInfo, Link, RequestBody};
+use hostler_http::{BackgroundTasks, Began, ConnectionInfo, Link, RequestBody};
 use hyper::{Method, Request, Version};
 use pyo3::prelude::*;
 use std::rc::Rc;
@@ -55,10 +55,15 @@ impl exchange::Connection for Connection {
         &self.shared.application
     }
 
+    fn background(&self) -> &BackgroundTasks {
+        &self.link.background
+    }
+
     fn call_http(
         self: &Rc<Self>,
         py: Python<'_>,
         request: Request<RequestBody>,
+        began: Began,
     ) -> PyResult<Py<HttpRequest>> {
         let scope = self.scopes.http(py, &self.shared, &request)?;
         let interim = (request.version() == Version::HTTP_11).then(|| self.link.interim.clone());
@@ -69,7 +74,14 @@ impl exchange::Connection for Connection {
         let (receive, send) = (bind::<_, Receive>(&request)?, bind::<_, Send>(&request)?);
         let args = [scope.as_any(), &receive, &send];
         let background = &self.link.background;
-        let origin = || Origin { method: head.method, uri: head.uri, background: background.clone() };
+        let origin = || Origin {
+            method: head.method,
+            uri: head.uri,
+            background: background.clone(),
+            began,
+            id: background.given_id(&head.headers),
+            client: told_client(&head.extensions),
+        };
         self.shared.application.start(&request, args, origin)?;
         request.get().listen(&request, &self.requests);
         Ok(request.unbind())
@@ -79,6 +91,7 @@ impl exchange::Connection for Connection {
         self: &Rc<Self>,
         py: Python<'_>,
         request: Request<RequestBody>,
+        began: Began,
         handshake: Handshake,
     ) -> PyResult<Rc<Session>> {
         let interface: Rc<Shared> = Rc::clone(&self.shared);
@@ -87,7 +100,7 @@ impl exchange::Connection for Connection {
         let socket = Bound::new(py, websocket::Socket::new(Rc::clone(&session)))?;
         let (receive, send) = (bind::<_, Receive>(&socket)?, bind::<_, Send>(&socket)?);
         let args = [scope.as_any(), &receive, &send];
-        let origin = || Origin::of(&request, &self.link.background);
+        let origin = || Origin::of(&request, &self.link.background, began);
         self.handshake.set(&session);
         self.shared.application.start(&socket, args, origin)?;
         Ok(session)

@@ -37,7 +37,7 @@ use crate::{
     websocket::Sockets,
 };
 use connection::Connection;
-use hostler_http::{App, ConnectionInfo, Link, RequestBody, Streams};
+use hostler_http::{App, ConnectionInfo, FileBody, Link, RequestBody, Streams};
 use hostler_settings::WebSocket;
 use hyper::Request;
 use pyo3::{prelude::*, types::PyDict};
@@ -74,6 +74,10 @@ impl App for AsgiApp {
         ResponseFuture::new(Rc::clone(connection), request)
     }
 
+    fn take_file(body: &mut ResponseBody) -> Option<Box<FileBody>> {
+        body.take_file()
+    }
+
     fn time_out(response: &mut ResponseFuture<Connection>) {
         response.cancel();
     }
@@ -82,6 +86,10 @@ impl App for AsgiApp {
     /// given up.
     fn client_half_closed(&self, connection: &Rc<Connection>) -> bool {
         Python::attach(|py| connection.client_half_closed(py))
+    }
+
+    fn serves_websocket(&self) -> bool {
+        self.0.application.sockets.are_served()
     }
 
     fn end_streams(&self, which: Streams) {

@@ -8,8 +8,9 @@
 //! ```
 //! Pure: nothing here calls Python, waits or wakes.
 
-use crate::response::{BodySender, Counted, FilePieces, Head, MAX_HEADERS, Stream, WrongLength};
+use crate::response::{BodySender, Counted, Head, MAX_HEADERS, Stream, WrongLength};
 use bytes::Bytes;
+use hostler_http::FileBody;
 use hyper::HeaderMap;
 use std::rc::Rc;
 
@@ -41,7 +42,7 @@ pub(super) enum Phase {
 pub(super) enum Event {
     Start { head: Head, trailers: bool },
     Body { piece: Bytes, more: bool },
-    File { pieces: FilePieces, length: u64 },
+    File { pieces: FileBody, length: u64 },
     Trailers { fields: HeaderMap, more: bool },
     EarlyHint,
 }
@@ -60,7 +61,7 @@ pub(super) enum Effect {
     /// The response is complete, with a file as its body, unless the client gets the head alone.
     File {
         head: Head,
-        pieces: Option<FilePieces>,
+        pieces: Option<FileBody>,
     },
     /// A piece of the body; with the first one the response begins.
     Piece {
@@ -206,7 +207,7 @@ impl Phase {
         }
     }
 
-    fn file(&mut self, pieces: FilePieces, length: u64, head_request: bool) -> Effect {
+    fn file(&mut self, pieces: FileBody, length: u64, head_request: bool) -> Effect {
         let Self::Headed { head, .. } = self else { return refused(Misuse::FileOutOfPlace) };
         if let Err(wrong) = head.check_length(length, false) {
             return refused(Misuse::WrongLength(wrong));
@@ -215,7 +216,8 @@ impl Phase {
         *self = Self::Complete;
         // To HEAD, too (RFC 9110 §9.3.2).
         head.set_length(length);
-        let pieces = (!head.is_bodiless(head_request)).then_some(pieces);
+        head.in_place_of_file = head.is_bodiless(head_request);
+        let pieces = (!head.in_place_of_file).then_some(pieces);
         Effect::File { head, pieces }
     }
 

@@ -11,7 +11,7 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    call::{ApplicationTask, Listeners},
+    call::{ApplicationTask, Listeners, Origin},
     exchange::{Call, Exchange, HttpCall, Standing},
     response::Stream,
 };
@@ -116,8 +116,12 @@ impl Call for HttpRequest {
         slf.get().exchange.suspended(slf.py(), task);
     }
 
-    fn application_ended(slf: &Bound<'_, Self>, error: Option<PyErr>) {
-        slf.get().ended(slf.py(), error);
+    fn application_ended(
+        slf: &Bound<'_, Self>,
+        error: Option<PyErr>,
+        origin: impl FnOnce() -> Option<Origin>,
+    ) {
+        slf.get().ended(slf.py(), error, origin);
     }
 }
 

@@ -3,9 +3,9 @@
 use super::shared::Shared;
 use crate::{
     capi::bytes_pair,
-    request::{LastHeaders, RequestDeadline, RequestMeta, unquoted},
+    request::{LastHeaders, RequestDeadline, RequestMeta, decoded, forwarded, inside, quoted, tls, unquoted},
 };
-use hostler_http::{PeerAddress, Scheme};
+use hostler_http::{Forwarded, PeerAddress, Scheme};
 use hyper::{HeaderMap, Request};
 use pyo3::{
     IntoPyObjectExt,
@@ -18,13 +18,22 @@ pub(super) struct ScopeTemplate {
     /// All keys of an HTTP scope; those of the request are set in a copy. An error if Python had no memory.
     template: PyResult<Py<PyDict>>,
     scheme: Scheme,
+    /// The extension `tls`; `None` without TLS.
+    tls: Option<Py<PyDict>>,
     headers: LastHeaders<Py<PyTuple>>,
 }
 
 impl ScopeTemplate {
     pub(super) fn new(py: Python<'_>, shared: &Shared, meta: &RequestMeta) -> Self {
-        let template = template(py, shared, meta).map(Bound::unbind);
-        Self { template, scheme: meta.scheme, headers: LastHeaders::default() }
+        let mut template = template(py, shared, meta).map(Bound::unbind);
+        let tls = match meta.tls.as_ref().map(|tls| tls::extension(py, tls)).transpose() {
+            Ok(tls) => tls.map(Bound::unbind),
+            Err(error) => {
+                template = Err(error);
+                None
+            }
+        };
+        Self { template, scheme: meta.scheme, tls, headers: LastHeaders::default() }
     }
 
     /// The scope of a WebSocket (ASGI WebSocket connection scope).
@@ -37,11 +46,13 @@ impl ScopeTemplate {
     ) -> PyResult<Bound<'py, PyDict>> {
         let scope = self.http(py, shared, request)?;
         scope.set_item("type", "websocket")?;
-        scope.set_item("scheme", self.scheme.websocket())?;
+        let scheme = forwarded(request).and_then(|forwarded| forwarded.scheme).unwrap_or(self.scheme);
+        scope.set_item("scheme", scheme.websocket())?;
         scope.del_item("method")?;
         scope.set_item("subprotocols", subprotocols)?;
         let extensions = PyDict::new(py);
         extensions.set_item("websocket.http.response", PyDict::new(py))?;
+        self.add_tls(py, &extensions)?;
         scope.set_item("extensions", extensions)?;
         Ok(scope)
     }
@@ -57,7 +68,9 @@ impl ScopeTemplate {
         let template = self.template.as_ref().map_err(|error| error.clone_ref(py))?;
         let scope = template.bind(py).copy()?;
         let uri = request.uri();
-        let (path, raw_path) = path_objects(py, shared, uri.path());
+        let told_root = forwarded(request).and_then(|forwarded| forwarded.root_path.as_deref());
+        let root_path = told_root.unwrap_or(&shared.root_path);
+        let (path, raw_path) = path_objects(py, shared, uri.path(), root_path);
         scope.set_item(&names.http_version, names.versions.of(request.version()))?;
         scope.set_item(&names.method, names.methods.of(py, request.method()))?;
         scope.set_item(&names.path, path)?;
@@ -71,12 +84,24 @@ impl ScopeTemplate {
             if let Some(deadline) = RequestDeadline::of(py, request)? {
                 capabilities.extensions.bind(py).set_item("hostler.deadline", deadline)?;
             }
+            self.add_tls(py, capabilities.extensions.bind(py))?;
             scope.set_item(&names.extensions, &capabilities.extensions)
         })?;
         if let Some(state) = &shared.state {
             scope.set_item(&names.state, state.bind(py).copy()?)?;
         }
+        if let Some(forwarded) = forwarded(request) {
+            forward(&scope, forwarded)?;
+        }
         Ok(scope)
+    }
+
+    /// Adds the extension `tls`, which is the request's own.
+    fn add_tls(&self, py: Python<'_>, extensions: &Bound<'_, PyDict>) -> PyResult<()> {
+        match &self.tls {
+            Some(tls) => extensions.set_item("tls", tls.bind(py).copy()?),
+            None => Ok(()),
+        }
     }
 
     fn headers<'py>(
@@ -101,6 +126,24 @@ impl ScopeTemplate {
         }
         Ok(list)
     }
+}
+
+/// Sets what a trusted proxy said of the request.
+#[cold]
+fn forward(scope: &Bound<'_, PyDict>, forwarded: &Forwarded) -> PyResult<()> {
+    if let Some(client) = forwarded.client {
+        scope.set_item("client", (client.ip().to_string(), client.port()))?;
+    }
+    if let Some(scheme) = forwarded.scheme {
+        scope.set_item("scheme", scheme.as_str())?;
+    }
+    if let Some((host, port)) = &forwarded.server {
+        scope.set_item("server", (host, port))?;
+    }
+    if let Some(root_path) = &forwarded.root_path {
+        scope.set_item("root_path", root_path)?;
+    }
+    Ok(())
 }
 
 fn template<'py>(py: Python<'py>, shared: &Shared, meta: &RequestMeta) -> PyResult<Bound<'py, PyDict>> {
@@ -133,12 +176,18 @@ fn address(py: Python<'_>, address: &PeerAddress, client: bool) -> PyResult<Py<P
     }
 }
 
-/// `path` (percent-decoded text) and `raw_path` (the bytes as sent).
+/// `path` (percent-decoded text) and `raw_path` (the bytes as sent). Both begin with the path that the application is
+/// mounted on, whether or not the proxy in front removes it.
 fn path_objects<'py>(
     py: Python<'py>,
     shared: &Shared,
     raw: &str,
+    root_path: &str,
 ) -> (Bound<'py, PyString>, Bound<'py, PyBytes>) {
+    if !root_path.is_empty() && inside(raw, root_path).is_none() {
+        let (path, raw_path) = ([root_path, &decoded(raw)].concat(), [&quoted(root_path), raw].concat());
+        return (PyString::new(py, &path), PyBytes::new(py, raw_path.as_bytes()));
+    }
     let bytes = PyBytes::new(py, raw.as_bytes());
     let path = match raw {
         "/" => shared.names.slash.bind(py).clone(),

@@ -7,10 +7,11 @@ use super::{
 };
 use crate::{
     call::{Function, Method},
-    response::{FilePieces, Head, ResponseBody, bytes_of, response, too_many_headers},
+    response::{Head, ResponseBody, bytes_of, response, too_many_headers},
 };
 use bytes::Bytes;
 use hostler_eventloop::Finished;
+use hostler_http::FileBody;
 use hyper::{Response, header::HeaderValue};
 use pyo3::{
     exceptions::{PyRuntimeError, PyValueError},
@@ -73,7 +74,8 @@ fn body(event: &Bound<'_, PyDict>) -> PyResult<Event> {
 /// A file as the whole body (ASGI extension "Path Send").
 fn file(event: &Bound<'_, PyDict>) -> PyResult<Event> {
     let path = required(event, intern!(event.py(), "path"), "http.response.pathsend")?;
-    let (pieces, length) = FilePieces::open(&path.extract::<PathBuf>()?)?;
+    let pieces = FileBody::open(&path.extract::<PathBuf>()?, 0, u64::MAX)?;
+    let length = pieces.left();
     Ok(Event::File { pieces, length })
 }
 
@@ -115,7 +117,7 @@ fn send<'py>(of: &Bound<'py, HttpRequest>, event: Event) -> PyResult<Option<Boun
             complete(request, py, response(head, ResponseBody::Whole(wanted.then_some(body))));
         }
         Effect::File { head, pieces } => {
-            let body = pieces.map_or(ResponseBody::Whole(None), ResponseBody::File);
+            let body = pieces.map_or(ResponseBody::Whole(None), |file| ResponseBody::File(Box::new(file)));
             complete(request, py, response(head, body));
         }
         Effect::Piece { begin, counted, piece, then } => {

@@ -8,7 +8,7 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    call::{ApplicationTask, Method},
+    call::{ApplicationTask, Method, Origin},
     exchange::Call,
     response::{Head, bytes_of, status_alone},
     websocket::{Interface, NotSent, Received, Session},
@@ -55,8 +55,12 @@ impl Call for Socket {
         slf.get().session(slf.py()).suspended(slf.py(), task);
     }
 
-    fn application_ended(slf: &Bound<'_, Self>, error: Option<PyErr>) {
-        slf.get().session(slf.py()).application_ended(slf.py(), error);
+    fn application_ended(
+        slf: &Bound<'_, Self>,
+        error: Option<PyErr>,
+        origin: impl FnOnce() -> Option<Origin>,
+    ) {
+        slf.get().session(slf.py()).application_ended(slf.py(), error, origin);
     }
 }
 

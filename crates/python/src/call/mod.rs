@@ -16,4 +16,4 @@ mod task;
 pub(crate) use function::{Function, Method, bind};
 pub(crate) use listeners::{Listen, Listeners, Listening, Notice};
 pub(crate) use registry::{Entry, Registry};
-pub(crate) use task::{ApplicationTask, Origin};
+pub(crate) use task::{ApplicationTask, Origin, told_client};

@@ -62,7 +62,7 @@ impl Application {
     ) -> PyResult<()> {
         let app = self.app.bind(call.py());
         match self.tasks.start(app, args, || bind::<T, TaskDone>(call))? {
-            Started::Done(error) => T::application_ended(call, error),
+            Started::Done(error) => T::application_ended(call, error, || Some(origin())),
             Started::Suspended(task) => T::suspended(call, ApplicationTask::new(task, origin())),
         }
         Ok(())

@@ -2,12 +2,12 @@
 
 use super::state::Exchange;
 use crate::{
-    call::{ApplicationTask, Function, Listen, Method, Notice},
-    logging::application_error,
+    call::{ApplicationTask, Function, Listen, Method, Notice, Origin},
+    logging::{request_error, request_mistake},
     response::{Owner, ResponseResult, Stream, internal_error},
 };
 use hostler_eventloop::{spawn_local, task_error};
-use hostler_http::Aborted;
+use hostler_http::{Aborted, RequestFacts};
 use pyo3::{PyClass, prelude::*, pyclass::boolean_struct::True};
 use std::{
     ffi::CStr,
@@ -26,8 +26,13 @@ pub(crate) trait Call: PyClass<Frozen = True> + Sync {
     /// The application is suspended.
     fn suspended(slf: &Bound<'_, Self>, task: ApplicationTask);
 
-    /// The application returned (`None`) or raised.
-    fn application_ended(slf: &Bound<'_, Self>, error: Option<PyErr>);
+    /// The application returned (`None`) or raised. `origin` is asked for the request if the application was never
+    /// suspended.
+    fn application_ended(
+        slf: &Bound<'_, Self>,
+        error: Option<PyErr>,
+        origin: impl FnOnce() -> Option<Origin>,
+    );
 }
 
 /// The callback of a call's task that was suspended.
@@ -42,7 +47,7 @@ impl Function for TaskDone {
 impl<T: Call> Method<T> for TaskDone {
     fn call<'py>(of: &Bound<'py, T>, task: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
         if let Some(task) = task {
-            T::application_ended(of, task_error(task));
+            T::application_ended(of, task_error(task), || None);
         }
         Ok(of.py().None().into_bound(of.py()))
     }
@@ -143,8 +148,8 @@ pub(crate) trait HttpCall: PyClass<Frozen = True> + Sync {
     }
 
     /// The application returned (`None`) or raised.
-    fn ended(&self, py: Python<'_>, error: Option<PyErr>) {
-        self.exchange().task_ended(py);
+    fn ended(&self, py: Python<'_>, error: Option<PyErr>, origin: impl FnOnce() -> Option<Origin>) {
+        let task = self.exchange().task_ended(py);
         if !self.listens_on(py) {
             self.exchange().stop_listening(py);
         }
@@ -153,10 +158,13 @@ pub(crate) trait HttpCall: PyClass<Frozen = True> + Sync {
             Some(error) if !unfinished && self.is_departure(py, error) => {}
             Some(error) => {
                 let what = format!("the {} application raised {place}", Self::INTERFACE);
-                application_error(py, &what, error);
+                request_error(py, &what, error, &facts(task, origin));
             }
-            None if unfinished => tracing::error!("the {} application returned {place}", Self::INTERFACE),
-            None => {}
+            None if unfinished => {
+                let what = format!("the {} application returned {place}", Self::INTERFACE);
+                request_mistake(&what, &facts(task, origin));
+            }
+            None => drop(task),
         }
         if unfinished {
             // 500 if no response was begun, else an aborted connection.
@@ -169,6 +177,11 @@ pub(crate) trait HttpCall: PyClass<Frozen = True> + Sync {
         // It keeps the application's frames until here: an RSGI transport that they hold would complete its stream.
         drop(error);
     }
+}
+
+/// What the log says of a request whose application ended.
+fn facts(task: Option<Box<ApplicationTask>>, origin: impl FnOnce() -> Option<Origin>) -> RequestFacts {
+    task.map(|task| task.into_origin()).or_else(origin).map(|origin| origin.facts()).unwrap_or_default()
 }
 
 impl<T: HttpCall> Listen for T {

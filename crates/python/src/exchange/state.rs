@@ -21,7 +21,7 @@ struct State {
     body: BodyReader,
     response: ResponseSlot,
     /// The application, if it is suspended.
-    task: Option<ApplicationTask>,
+    task: Option<Box<ApplicationTask>>,
     /// With the connection and with the worker.
     listening: Option<[Listening; 2]>,
 }
@@ -69,6 +69,7 @@ impl Exchange {
 
     /// The application is suspended.
     pub(crate) fn suspended(&self, py: Python<'_>, task: ApplicationTask) {
+        let task = Box::new(task);
         self.state.with(py, |state| state.task = Some(task));
     }
 
@@ -84,9 +85,8 @@ impl Exchange {
     }
 
     /// The application ended.
-    pub(super) fn task_ended(&self, py: Python<'_>) {
-        let task = self.state.with(py, |state| state.task.take());
-        drop(task);
+    pub(super) fn task_ended(&self, py: Python<'_>) -> Option<Box<ApplicationTask>> {
+        self.state.with(py, |state| state.task.take())
     }
 
     pub(super) fn cancel_task(&self, py: Python<'_>) {

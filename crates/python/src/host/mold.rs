@@ -22,6 +22,7 @@ use pyo3::{
     prelude::*,
 };
 use std::{
+    cell::RefCell,
     fs::File,
     io::{self, ErrorKind, Read, Write},
     os::{
@@ -83,6 +84,9 @@ impl Mold {
             Err(error) => return Err(error.into()),
         };
         start_log(py, &settings.options.log, bundle.take(Descriptor::Log)?)?;
+        if let Some(lines) = bundle.take_all(Descriptor::AccessLog).pop() {
+            logging::access::write_to(lines)?;
+        }
         // Not the log's: processes that the application forks write there, too.
         bundle.descriptors().iter().for_each(own::claim);
         // Before any of the application's code runs: the scoreboard's descriptor is closed by this.
@@ -107,6 +111,7 @@ impl Mold {
                     this = this.fork(py, assignment, Bundle::received(names, descriptors)?)?;
                 }
                 Some((ToMold::ReopenLog, logs)) => logging::write_to_descriptors(logs),
+                Some((ToMold::ReopenAccessLog, logs)) => logging::access::write_to_descriptors(logs),
                 Some((ToMold::Setup { .. }, _)) => {}
                 // The master is done with us, or dead; workers live on by themselves.
                 None => process::exit_now(0),
@@ -123,7 +128,10 @@ impl Mold {
         let hooks = py.import("hostler.hooks")?;
         hooks.call_method1("_run_all", ("before_fork",))?;
         match fork_twice(py) {
-            Ok(Forked::Worker) => self.become_worker(py, assignment, page, channel.into(), stacks.into()),
+            Ok(Forked::Worker) => {
+                let certificates = bundle.take(Descriptor::Certificates).ok();
+                self.become_worker(py, assignment, page, (channel.into(), stacks.into(), certificates))
+            }
             Ok(Forked::Mold(pid)) => {
                 self.control.send(&FromMold::Forked { worker: assignment.worker, pid }, &[])?;
                 hooks.call_method1("_run_all", ("after_fork_parent",))?;
@@ -138,15 +146,22 @@ impl Mold {
         py: Python<'_>,
         assignment: Assignment,
         page: OwnPage,
-        channel: Channel,
-        stacks: File,
+        (channel, stacks, certificates): (Channel, File, Option<OwnedFd>),
     ) -> ! {
         let Self { control, settings, shared, master } = self;
         // The mold's channel must close with the mold, not with its workers.
         drop(control);
         let page = page.keep();
-        let context =
-            WorkerContext { assignment, page, channel, stacks, shared, settings, master_pid: master };
+        let context = WorkerContext {
+            assignment,
+            page,
+            channel,
+            stacks,
+            shared,
+            settings,
+            master_pid: master,
+            certificates: RefCell::new(certificates),
+        };
         process::exit_now(match context.assignment.role {
             Role::Http => worker::run(py, context),
             // The master executes these itself.

@@ -12,7 +12,7 @@
 
 use hostler_sys::{
     attendant::{self, Blocked},
-    board, signal, stacks,
+    board, facts, signal, stacks,
     thread::SignalFreeThread,
 };
 use hostler_wire::Page;
@@ -98,9 +98,12 @@ impl Observer {
         let same = self.page.turns() == blocked.turn;
         let at = written.ok().filter(|_| same).and_then(|text| stacks::place(&text, Some(self.thread)));
         let at = at.unwrap_or_else(|| "an unknown place".into());
-        let requests = board::describe(&self.page.requests_in_flight());
+        let in_flight = self.page.requests_in_flight();
+        let requests = board::describe(&in_flight);
         let (pid, blocked_seconds) = (std::process::id(), blocked.lasted.as_secs_f64());
         tracing::warn!(worker = self.worker, pid, at, requests, blocked_seconds, "event loop blocked");
+        let pid = i32::try_from(pid).unwrap_or_default();
+        facts::tell_of_each(self.page, pid, &in_flight, "request in an event loop that is blocked");
     }
 
     /// Writes what the master is to know if it finds that the worker is stuck.

@@ -33,9 +33,10 @@ pub(super) fn run(py: Python<'_>, settings: &WorkerSettings) -> Result<(), Failu
 
 fn load(py: Python<'_>, app: &Application) -> PyResult<Vec<String>> {
     let directory = app.working_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
+    let path: Vec<_> = app.python_path.0.iter().map(|dir| dir.to_string_lossy().into_owned()).collect();
     let interface = super::worker::interface_name(app.interface);
     let preload = py.import("hostler._preload")?;
-    preload.call_method1("preload", (target(app), app.factory, directory, interface))?.extract()
+    preload.call_method1("preload", (target(app), app.factory, directory, path, interface))?.extract()
 }
 
 fn failure(py: Python<'_>, app: &Application, error: &PyErr) -> Failure {

@@ -52,6 +52,7 @@ pub(super) fn run(py: Python<'_>, context: WorkerContext) -> u8 {
         served = context.get().0.with(py, |context| context.is_none());
         code?.extract::<u8>()
     });
+    hostler_sys::logging::access::end();
     code.unwrap_or_else(|error| {
         if served {
             return failed_serving(py, &error);
@@ -197,6 +198,17 @@ impl PyWorker {
     fn working_dir(&self, py: Python<'_>) -> PyResult<Option<String>> {
         let text = |dir: &PathBuf| dir.to_string_lossy().into_owned();
         self.options(py, |options| options.app.working_dir.as_ref().map(text))
+    }
+
+    #[getter]
+    fn gunicorn_hooks(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        self.options(py, |options| options.app.hooks.clone())
+    }
+
+    #[getter]
+    fn python_path(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        let text = |dir: &PathBuf| dir.to_string_lossy().into_owned();
+        self.options(py, |options| options.app.python_path.0.iter().map(text).collect())
     }
 
     #[getter]

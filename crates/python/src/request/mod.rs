@@ -6,6 +6,7 @@
 //! | `methods` | methods as Python strings |
 //! | `headers` | header names and values as Python objects, kept for the next request |
 //! | `text` | bytes of a request as Python strings |
+//! | `tls` | the TLS handshake of its connection |
 //! | `deadline` | `hostler.deadline` |
 
 mod deadline;
@@ -13,9 +14,10 @@ mod headers;
 mod meta;
 mod methods;
 mod text;
+pub(crate) mod tls;
 
 pub(crate) use deadline::RequestDeadline;
 pub(crate) use headers::{HeaderNames, LastHeaders};
-pub(crate) use meta::{ASGI_VERSIONS, RSGI_VERSIONS, RequestMeta, VersionNames, WSGI_VERSIONS};
+pub(crate) use meta::{ASGI_VERSIONS, RSGI_VERSIONS, RequestMeta, VersionNames, WSGI_VERSIONS, forwarded};
 pub(crate) use methods::MethodNames;
-pub(crate) use text::{latin1, unquoted};
+pub(crate) use text::{decoded, inside, latin1, quoted, unquoted};

@@ -1,7 +1,8 @@
 //! The body of a response of an asynchronous application: whole, a file, or a stream.
 
-use super::{Broken, FilePieces, Streaming};
+use super::{Broken, Streaming};
 use bytes::Bytes;
+use hostler_http::FileBody;
 use http_body::{Body, Frame, SizeHint};
 use std::{
     pin::Pin,
@@ -13,7 +14,7 @@ pub(crate) enum ResponseBody {
     /// Known in whole when the response began.
     Whole(Option<Bytes>),
     /// A file's content (`http.response.pathsend`, `response_file`).
-    File(FilePieces),
+    File(Box<FileBody>),
     /// Sent piece by piece; the request is notified when hyper drops it.
     Stream(Streaming),
 }
@@ -24,6 +25,19 @@ impl From<Bytes> for ResponseBody {
     }
 }
 
+impl ResponseBody {
+    /// The file, if it is one.
+    pub(crate) fn take_file(&mut self) -> Option<Box<FileBody>> {
+        if !matches!(self, Self::File(_)) {
+            return None;
+        }
+        match std::mem::replace(self, Self::Whole(None)) {
+            Self::File(file) => Some(file),
+            Self::Whole(_) | Self::Stream(_) => None,
+        }
+    }
+}
+
 impl Body for ResponseBody {
     type Data = Bytes;
     type Error = Broken;
@@ -31,7 +45,7 @@ impl Body for ResponseBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::File(pieces) => Poll::Ready(pieces.next().map(|piece| piece.map(Frame::data))),
+            Self::File(file) => Pin::new(file).poll_frame(cx).map_err(|_| Broken),
             Self::Stream(streaming) => streaming.poll_frame(cx),
         }
     }
@@ -39,7 +53,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
-            Self::File(pieces) => pieces.left() == 0,
+            Self::File(file) => file.is_end_stream(),
             Self::Stream(streaming) => streaming.is_complete(),
         }
     }
@@ -47,7 +61,7 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::File(pieces) => SizeHint::with_exact(pieces.left()),
+            Self::File(file) => file.size_hint(),
             Self::Stream(_) => SizeHint::default(),
         }
     }

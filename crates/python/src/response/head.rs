@@ -4,7 +4,9 @@ use super::{Length, WrongLength};
 use hyper::{
     HeaderMap, StatusCode,
     ext::ReasonPhrase,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING},
+    header::{
+        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+    },
 };
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
@@ -24,6 +26,8 @@ pub(crate) struct Head {
     pub(crate) reason: Option<Box<ReasonPhrase>>,
     /// What the application announced as Content-Length.
     pub(crate) length: Option<u64>,
+    /// It is sent alone, in place of a file.
+    pub(crate) in_place_of_file: bool,
 }
 
 impl Head {
@@ -121,22 +125,41 @@ impl Head {
         if self.headers.len() >= MAX_HEADERS {
             return Err(too_many_headers());
         }
-        let header = HeaderName::from_bytes(name).map_err(|_| bad("characters that a name cannot have"))?;
-        let value = HeaderValue::from_bytes(value.trim_ascii())
-            .map_err(|_| bad("a value with CR, LF or another control character"))?;
+        let header = header_name(name).ok_or_else(|| bad("characters that a name cannot have"))?;
+        let value = trim(value);
         if header == CONTENT_LENGTH {
-            let length = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-            let length =
-                length.and_then(|text| text.parse().ok()).ok_or_else(|| bad("a value that is no length"))?;
+            let length = parse_length(value).ok_or_else(|| bad("a value that is no length"))?;
             if self.length.is_some_and(|other| other != length) {
                 return Err(bad("two different values"));
             }
             self.set_length(length);
-        } else if header != TRANSFER_ENCODING {
-            // How the body is framed is the server's business; hyper decides it anew.
+            return Ok(());
+        }
+        let value = HeaderValue::from_bytes(value)
+            .map_err(|_| bad("a value with CR, LF or another control character"))?;
+        if !is_hop_by_hop(&header) || self.may_send(&header, &value) {
             self.headers.append(header, value);
         }
         Ok(())
+    }
+
+    /// What of the server's own headers an application may decide: that the connection ends, and in a 426, which protocol
+    /// it asks for (RFC 9110 §15.5.22).
+    #[cold]
+    fn may_send(&self, name: &HeaderName, value: &HeaderValue) -> bool {
+        let asks_to_upgrade = self.status == StatusCode::UPGRADE_REQUIRED;
+        let may_send = match *name {
+            CONNECTION => asks_to_upgrade || value.as_bytes().eq_ignore_ascii_case(b"close"),
+            UPGRADE => asks_to_upgrade,
+            _ => false,
+        };
+        if !may_send {
+            tracing::debug!(
+                header = name.as_str(),
+                "response header dropped: hop-by-hop headers are the server's"
+            );
+        }
+        may_send
     }
 
     /// Announces the length of the body that GET would get; a 204 has none (RFC 9110 §8.6).
@@ -183,6 +206,38 @@ impl Head {
     pub(crate) fn is_bodiless(&self, head_request: bool) -> bool {
         head_request || self.status == StatusCode::NO_CONTENT || self.status == StatusCode::NOT_MODIFIED
     }
+}
+
+/// A header's name. The two that nearly all responses have are told at once, as frameworks write them.
+#[inline]
+fn header_name(name: &[u8]) -> Option<HeaderName> {
+    match name {
+        b"content-type" | b"Content-Type" => Some(CONTENT_TYPE),
+        b"content-length" | b"Content-Length" => Some(CONTENT_LENGTH),
+        _ => HeaderName::from_bytes(name).ok(),
+    }
+}
+
+/// A value without the white space around it, which is not part of it (RFC 9110 §5.5): spaces and tabs, no ends of lines.
+fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+/// The value of Content-Length: digits alone (RFC 9110 §8.6).
+fn parse_length(value: &[u8]) -> Option<u64> {
+    let digit = |byte: u8| Some(u64::from(byte.wrapping_sub(b'0'))).filter(|digit| *digit < 10);
+    let add = |length: u64, byte: &u8| length.checked_mul(10)?.checked_add(digit(*byte)?);
+    if value.is_empty() { None } else { value.iter().try_fold(0, add) }
+}
+
+/// Whether a header is about the connection, and so the server's business, as how a body is framed
+/// (RFC 9110 §7.6.1, RFC 9112 §6.1).
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(*name, TRANSFER_ENCODING | CONNECTION | UPGRADE | TE)
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
 }
 
 /// The error for more than [`MAX_HEADERS`].

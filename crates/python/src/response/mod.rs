@@ -6,7 +6,7 @@
 //! | `length` | a body's length against Content-Length |
 //! | `body` | what hyper sends for ASGI and RSGI |
 //! | `stream`, `sender` | a body in pieces: hyper's end, the application's end, backpressure |
-//! | `file` | a file's content as a body |
+//! | `file` | a file that Python has opened, as a body |
 //! | `bytes` | Python's byte strings as bytes of hyper's |
 //! | `broken` | breaking a response off so that the client notices |
 //! | `slot` | where the application leaves a response and hyper's task waits for it |
@@ -24,7 +24,7 @@ mod stream;
 pub(crate) use body::ResponseBody;
 pub(crate) use broken::{BreakDelay, Broken};
 pub(crate) use bytes::{bytes_object, bytes_of};
-pub(crate) use file::FilePieces;
+pub(crate) use file::file_of_number;
 pub(crate) use head::{Head, MAX_HEADERS, too_many_headers};
 pub(crate) use length::{Length, WrongLength};
 pub(crate) use sender::{BodySender, Counted};
@@ -32,6 +32,7 @@ pub(crate) use slot::{ResponseResult, ResponseSlot};
 pub(crate) use stream::{Owner, Stream, Streaming};
 
 use ::bytes::Bytes;
+use hostler_http::HeadOfFile;
 use hyper::{Response, StatusCode, header};
 
 /// A response as hyper wants it.
@@ -39,6 +40,9 @@ pub(crate) fn response<B>(head: Head, body: B) -> Response<B> {
     let mut response = Response::new(body);
     if let Some(reason) = head.reason {
         response.extensions_mut().insert(*reason);
+    }
+    if head.in_place_of_file {
+        response.extensions_mut().insert(HeadOfFile);
     }
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;

@@ -91,6 +91,11 @@ impl Stream {
         finish_all(py, writers);
     }
 
+    /// Whether the body was broken off.
+    pub(crate) fn has_failed(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.end == Some(End::Broken))
+    }
+
     /// hyper dropped the body: whether all of it was delivered, and the futures that wait for room.
     fn dropped(&self, py: Python<'_>) -> (bool, Vec<Py<PyAny>>) {
         self.state.with(py, |state| {

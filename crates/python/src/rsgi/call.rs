@@ -6,7 +6,7 @@ use crate::{
     exchange::{self, Application},
     websocket::{Handshake, Session},
 };
-use hostler_http::RequestBody;
+use hostler_http::{BackgroundTasks, Began, RequestBody};
 use hyper::{Method, Request};
 use pyo3::prelude::*;
 use std::rc::Rc;
@@ -18,17 +18,23 @@ impl exchange::Connection for Connection {
         &self.shared.application
     }
 
+    fn background(&self) -> &BackgroundTasks {
+        &self.link.background
+    }
+
     fn call_http(
         self: &Rc<Self>,
         py: Python<'_>,
         request: Request<RequestBody>,
+        began: Began,
     ) -> PyResult<Py<HttpProtocol>> {
         let (head, body) = request.into_parts();
         let head = Request::from_parts(head, ());
         let head_request = head.method() == Method::HEAD;
-        let origin = Origin::of(&head, &self.link.background);
-        let scope = Bound::new(py, Scope::new(self.scheme.as_str(), head, Rc::clone(self)))?;
-        let protocol = Bound::new(py, HttpProtocol::new(Rc::clone(self), body, head_request))?;
+        let origin = Origin::of(&head, &self.link.background, began);
+        let scope = Bound::new(py, Scope::new("http", head, Rc::clone(self)))?;
+        let request = (scope.clone().unbind(), began, head_request);
+        let protocol = Bound::new(py, HttpProtocol::new(Rc::clone(self), body, request))?;
         self.application().start(&protocol, [scope.as_any(), protocol.as_any()], || origin)?;
         if protocol.get().is_suspended(py) {
             HttpProtocol::listen(&protocol);
@@ -40,14 +46,15 @@ impl exchange::Connection for Connection {
         self: &Rc<Self>,
         py: Python<'_>,
         request: Request<RequestBody>,
+        began: Began,
         handshake: Handshake,
     ) -> PyResult<Rc<Session>> {
         let interface = Rc::clone(&self.shared);
         let session = Session::new(self.application().for_sockets(), interface, &self.link, handshake);
         self.handshake.set(&session);
         let head = request.map(drop);
-        let origin = Origin::of(&head, &self.link.background);
-        let scope = Bound::new(py, Scope::new(self.scheme.websocket(), head, Rc::clone(self)))?;
+        let origin = Origin::of(&head, &self.link.background, began);
+        let scope = Bound::new(py, Scope::new("ws", head, Rc::clone(self)))?;
         let socket = Bound::new(py, Socket::new(Rc::clone(&session), Rc::clone(&self.shared)))?;
         self.application().start(&socket, [scope.as_any(), socket.as_any()], || origin)?;
         Ok(session)

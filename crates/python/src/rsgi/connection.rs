@@ -6,14 +6,15 @@ use crate::{
     request::RequestMeta,
     websocket::Pending,
 };
-use hostler_http::{ConnectionInfo, Link, PeerAddress, Scheme};
+use hostler_http::{ConnectionInfo, Link, PeerAddress, Scheme, TlsInfo};
 use pyo3::Python;
-use std::{cell::Cell, rc::Rc};
+use std::{cell::Cell, rc::Rc, sync::Arc};
 
 /// A connection; applications may keep it after it closed.
 pub(crate) struct Connection {
     pub(super) shared: Rc<Shared>,
     pub(super) scheme: Scheme,
+    pub(super) tls: Option<Arc<TlsInfo>>,
     pub(super) server: Rc<str>,
     pub(super) client: Rc<str>,
     pub(super) link: Link,
@@ -33,6 +34,7 @@ impl Connection {
         Self {
             shared,
             scheme: meta.scheme,
+            tls: meta.tls,
             server: text(&meta.server).into(),
             client: text(&meta.client).into(),
             link,

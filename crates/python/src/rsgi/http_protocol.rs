@@ -6,14 +6,14 @@
 //! any ──client gone, body cut──► Gone
 //! ```
 
-use super::connection::Connection;
+use super::{connection::Connection, scope::Scope};
 use crate::{
-    call::ApplicationTask,
+    call::{ApplicationTask, Origin},
     exchange::{Call, Exchange, HttpCall, Standing},
     response::{ResponseBody, Stream},
 };
 use hostler_eventloop::{GilCell, resolve};
-use hostler_http::RequestBody;
+use hostler_http::{Began, RequestBody, RequestFacts};
 use hyper::Response;
 use pyo3::{intern, prelude::*};
 use std::rc::Rc;
@@ -24,6 +24,9 @@ pub(crate) struct HttpProtocol {
     pub(super) exchange: Exchange,
     state: GilCell<State>,
     connection: GilCell<Rc<Connection>>,
+    /// For the log, as when it began.
+    scope: Py<Scope>,
+    began: Began,
     /// A response to HEAD has the headers alone.
     pub(super) head_request: bool,
 }
@@ -57,18 +60,29 @@ pub(super) enum ReadMode {
 }
 
 impl HttpProtocol {
-    pub(super) fn new(connection: Rc<Connection>, body: RequestBody, head_request: bool) -> Self {
+    pub(super) fn new(
+        connection: Rc<Connection>,
+        body: RequestBody,
+        (scope, began, head_request): (Py<Scope>, Began, bool),
+    ) -> Self {
         let state = State { phase: Phase::Open, mode: ReadMode::Untouched, watchers: Vec::new() };
         Self {
             exchange: Exchange::new(body),
             state: GilCell::new(state),
             connection: GilCell::new(connection),
+            scope,
+            began,
             head_request,
         }
     }
 
     pub(super) fn connection(&self, py: Python<'_>) -> Rc<Connection> {
         self.connection.with(py, |connection| Rc::clone(connection))
+    }
+
+    /// What the log says of the request.
+    pub(super) fn facts(&self, py: Python<'_>) -> RequestFacts {
+        self.scope.get().facts(py, self.began)
     }
 
     pub(super) fn is_streaming(&self, py: Python<'_>) -> bool {
@@ -134,7 +148,16 @@ impl HttpProtocol {
             Phase::Streaming(_) | Phase::Delivered | Phase::Complete => (false, true),
         });
         if mistake {
-            tracing::warn!("the RSGI application sent a second response to a request: it is ignored");
+            let RequestFacts { method, path, client, request_id, worker, pid } = self.facts(py);
+            tracing::warn!(
+                method,
+                path,
+                client,
+                request_id,
+                worker,
+                pid,
+                "the RSGI application sent a second response to a request: it is ignored"
+            );
         }
         open
     }
@@ -192,8 +215,12 @@ impl Call for HttpProtocol {
         slf.get().exchange.suspended(slf.py(), task);
     }
 
-    fn application_ended(slf: &Bound<'_, Self>, error: Option<PyErr>) {
-        slf.get().ended(slf.py(), error);
+    fn application_ended(
+        slf: &Bound<'_, Self>,
+        error: Option<PyErr>,
+        origin: impl FnOnce() -> Option<Origin>,
+    ) {
+        slf.get().ended(slf.py(), error, origin);
     }
 }
 

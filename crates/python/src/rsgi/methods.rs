@@ -7,13 +7,17 @@ use super::{
 };
 use crate::{
     exchange::HttpCall,
-    response::{BodySender, FilePieces, Head, ResponseBody, bytes_of, plain, response},
+    response::{BodySender, Head, ResponseBody, bytes_of, plain, response},
 };
 use bytes::Bytes;
 use hostler_eventloop::{Waiting, resolve};
+use hostler_http::{FileBody, RequestFacts};
 use hyper::StatusCode;
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyString};
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 #[pymethods]
 impl HttpProtocol {
@@ -176,24 +180,55 @@ impl HttpProtocol {
             return Ok(());
         }
         let mut head = head(status, headers)?;
-        let (pieces, length) = match FilePieces::open_range(path, range.0, range.1) {
+        let pieces = match FileBody::open(path, range.0, range.1) {
             Ok(opened) => opened,
             Err(error) => {
-                tracing::error!(path = %path.display(), %error, "cannot send a file of the RSGI application: responding with 404");
+                self.tell_no_file(py, path, &error);
                 self.respond(py, plain(StatusCode::NOT_FOUND, "Not Found"), Phase::Complete);
                 return Ok(());
             }
         };
+        let length = pieces.left();
         if head.length.is_some_and(|announced| announced != length) {
-            tracing::warn!(path = %path.display(), length, "Content-Length corrected to the length of the file");
+            let RequestFacts { method, path: target, client, request_id, worker, pid } = self.facts(py);
+            tracing::warn!(
+                file = %path.display(),
+                length,
+                method,
+                path = target,
+                client,
+                request_id,
+                worker,
+                pid,
+                "Content-Length corrected to the length of the file"
+            );
         }
         head.set_length(length);
-        let body = match head.is_bodiless(self.head_request) {
+        head.in_place_of_file = head.is_bodiless(self.head_request);
+        let body = match head.in_place_of_file {
             true => ResponseBody::Whole(None),
-            false => ResponseBody::File(pieces),
+            false => ResponseBody::File(Box::new(pieces)),
         };
         self.respond(py, response(head, body), Phase::Complete);
         Ok(())
+    }
+}
+
+impl HttpProtocol {
+    #[cold]
+    fn tell_no_file(&self, py: Python<'_>, file: &Path, error: &io::Error) {
+        let RequestFacts { method, path, client, request_id, worker, pid } = self.facts(py);
+        tracing::error!(
+            file = %file.display(),
+            %error,
+            method,
+            path,
+            client,
+            request_id,
+            worker,
+            pid,
+            "cannot send a file of the RSGI application: responding with 404"
+        );
     }
 }
 

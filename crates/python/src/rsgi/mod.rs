@@ -38,7 +38,7 @@ use crate::{
     websocket::Sockets,
 };
 use connection::{Connection, OpenConnection};
-use hostler_http::{App, ConnectionInfo, Link, RequestBody, Streams};
+use hostler_http::{App, ConnectionInfo, FileBody, Link, RequestBody, Streams};
 use hostler_settings::WebSocket;
 use hyper::Request;
 use pyo3::prelude::*;
@@ -77,6 +77,10 @@ impl App for RsgiApp {
         ResponseFuture::new(Rc::clone(&connection.0), request)
     }
 
+    fn take_file(body: &mut ResponseBody) -> Option<Box<FileBody>> {
+        body.take_file()
+    }
+
     fn time_out(response: &mut ResponseFuture<Connection>) {
         response.cancel();
     }
@@ -85,6 +89,10 @@ impl App for RsgiApp {
     /// A handshake is given up.
     fn client_half_closed(&self, connection: &Rc<OpenConnection>) -> bool {
         Python::attach(|py| connection.0.client_half_closed(py))
+    }
+
+    fn serves_websocket(&self) -> bool {
+        self.0.application.sockets.are_served()
     }
 
     fn end_streams(&self, which: Streams) {

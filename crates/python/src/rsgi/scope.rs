@@ -1,13 +1,17 @@
 //! The scope of a request, as attributes.
 
 use super::connection::Connection;
-use crate::request::{RSGI_VERSIONS, RequestDeadline, latin1, unquoted};
+use crate::{
+    call::told_client,
+    request::{RSGI_VERSIONS, RequestDeadline, forwarded, latin1, tls, unquoted},
+};
 use hostler_eventloop::GilCell;
-use hyper::{HeaderMap, Request};
+use hostler_http::{Began, Forwarded, RequestFacts};
+use hyper::{HeaderMap, Request, Version, header::HOST};
 use pyo3::{
     exceptions::PyKeyError,
     prelude::*,
-    types::{PyIterator, PyList, PyString},
+    types::{PyDict, PyIterator, PyList, PyString},
 };
 use std::rc::Rc;
 
@@ -33,6 +37,28 @@ impl Scope {
             connection: GilCell::new(connection),
         }
     }
+
+    /// For the log.
+    pub(super) fn facts(&self, py: Python<'_>, began: Began) -> RequestFacts {
+        let background = self.connection.with(py, |connection| connection.link.background.clone());
+        let taken =
+            self.headers.with(py, |slot| slot.as_ref().map(|kept| background.given_id(&kept.get().0)));
+        self.head.with(py, |head| {
+            let client = told_client(head.extensions()).or_else(|| background.client());
+            let id = taken.unwrap_or_else(|| background.given_id(head.headers()));
+            RequestFacts::of(began, (head.method(), head.uri()), client, id.as_ref())
+        })
+    }
+
+    /// What a trusted proxy said of the request.
+    fn forwarded<T>(&self, py: Python<'_>, told: impl Fn(&Forwarded) -> Option<T>) -> Option<T> {
+        self.head.with(py, |head| forwarded(head).and_then(told))
+    }
+}
+
+/// `host:port`, with brackets around an IPv6 address.
+fn at_port(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 #[pymethods]
@@ -49,17 +75,33 @@ impl Scope {
 
     #[getter]
     fn server<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        let told = self
+            .forwarded(py, |forwarded| forwarded.server.as_ref().map(|(host, port)| at_port(host, *port)));
+        if let Some(server) = told {
+            return PyString::new(py, &server);
+        }
         self.connection.with(py, |connection| PyString::new(py, &connection.server))
     }
 
     #[getter]
     fn client<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        if let Some(client) = self.forwarded(py, |forwarded| forwarded.client) {
+            return PyString::new(py, &client.to_string());
+        }
         self.connection.with(py, |connection| PyString::new(py, &connection.client))
     }
 
     #[getter]
     fn scheme(&self, py: Python<'_>) -> &'static str {
-        self.connection.with(py, |connection| connection.scheme.as_str())
+        let told = self.forwarded(py, |forwarded| forwarded.scheme);
+        told.unwrap_or_else(|| self.connection.with(py, |connection| connection.scheme)).as_str()
+    }
+
+    /// What was agreed on in the TLS handshake: the dictionary of ASGI's `tls` extension; `None` without TLS.
+    #[getter]
+    fn tls<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let tls = self.connection.with(py, |connection| connection.tls.clone());
+        tls.map(|tls| tls::extension(py, &tls)).transpose()
     }
 
     #[getter]
@@ -78,10 +120,16 @@ impl Scope {
         self.head.with(py, |head| PyString::new(py, head.uri().query().unwrap_or("")))
     }
 
-    /// A pseudo-header of HTTP/2, so never there in HTTP/1.
+    /// A pseudo-header of HTTP/2, so never there in HTTP/1: the host that the client asked for, as a trusted proxy says.
     #[getter]
-    fn authority(&self) -> Option<String> {
-        None
+    fn authority<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyString>> {
+        if self.head.with(py, |head| head.version() != Version::HTTP_2) {
+            return None;
+        }
+        let host = |headers: &HeaderMap| headers.get(HOST).cloned();
+        let taken = self.headers.with(py, |slot| slot.as_ref().and_then(|kept| host(&kept.get().0)));
+        let host = taken.or_else(|| self.head.with(py, |head| host(head.headers())))?;
+        Some(latin1(py, host.as_bytes()))
     }
 
     #[getter]

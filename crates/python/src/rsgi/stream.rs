@@ -4,6 +4,7 @@ use super::http_protocol::HttpProtocol;
 use crate::response::{BodySender, WrongLength, bytes_of};
 use bytes::Bytes;
 use hostler_eventloop::{Finished, GilCell};
+use hostler_http::RequestFacts;
 use pyo3::{prelude::*, types::PyString};
 
 /// What `response_stream` returns.
@@ -11,11 +12,13 @@ use pyo3::{prelude::*, types::PyString};
 pub(crate) struct StreamTransport {
     sender: GilCell<BodySender>,
     protocol: Py<HttpProtocol>,
+    /// A piece was refused, as there would be more than was announced.
+    refused: GilCell<Option<WrongLength>>,
 }
 
 impl StreamTransport {
     pub(super) fn new(sender: BodySender, protocol: Py<HttpProtocol>) -> Self {
-        Self { sender: GilCell::new(sender), protocol }
+        Self { sender: GilCell::new(sender), protocol, refused: GilCell::new(None) }
     }
 
     /// Sends a piece; an awaitable that is finished once there is room for more.
@@ -26,7 +29,10 @@ impl StreamTransport {
             return Err(shared.errors.gone(py));
         }
         let counted = self.sender.with(py, |sender| sender.count(piece.len(), false));
-        let counted = counted.map_err(|wrong| shared.errors.wrong(py, &wrong.to_string()))?;
+        let counted = counted.map_err(|wrong| {
+            self.refused.with(py, |refused| *refused = Some(wrong));
+            shared.errors.wrong(py, &wrong.to_string())
+        })?;
         let wait = counted.push(py, piece);
         match counted.wait(py, &shared.application.tasks, wait)? {
             Some(wait) => Ok(wait),
@@ -40,17 +46,38 @@ impl Drop for StreamTransport {
         Python::attach(|py| {
             let (stream, end) = self.sender.with(py, |sender| (sender.stream(), sender.check_end()));
             match end {
-                Err(WrongLength::TooShort { sent, announced }) if self.protocol.get().is_streaming(py) => {
-                    tracing::error!(
-                        sent,
-                        announced,
-                        "a response of the RSGI application is shorter than its Content-Length"
-                    );
+                Err(short) if self.protocol.get().is_streaming(py) => {
+                    // What the application raised was logged.
+                    if !stream.has_failed(py) {
+                        self.tell(py, self.refused.with(py, |refused| refused.unwrap_or(short)));
+                    }
                     stream.fail(py);
                 }
                 _ => stream.complete(py),
             }
         });
+    }
+}
+
+impl StreamTransport {
+    #[cold]
+    fn tell(&self, py: Python<'_>, wrong: WrongLength) {
+        let (than, sent, announced) = match wrong {
+            WrongLength::TooLong { sent, announced } => ("longer", sent, announced),
+            WrongLength::TooShort { sent, announced } => ("shorter", sent, announced),
+        };
+        let RequestFacts { method, path, client, request_id, worker, pid } = self.protocol.get().facts(py);
+        tracing::error!(
+            sent,
+            announced,
+            method,
+            path,
+            client,
+            request_id,
+            worker,
+            pid,
+            "a response of the RSGI application is {than} than its Content-Length"
+        );
     }
 }
 

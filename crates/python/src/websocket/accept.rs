@@ -31,7 +31,7 @@ impl Session {
             let Compression { window_bits, context_takeover } = compression;
             self.handshake.agree(DeflateOptions { window_bits, context_takeover })
         });
-        let response = switching(&self.handshake.accept, head, subprotocol, agreement.as_ref())?;
+        let response = switching(self.handshake.accept.as_deref(), head, subprotocol, agreement.as_ref())?;
         let entry = self.sockets.enter(Rc::clone(self) as _);
         let inflater = agreement.as_ref().map(Agreement::inflater);
         let session = Rc::clone(self);
@@ -58,9 +58,9 @@ impl Session {
     }
 }
 
-/// The response that ends HTTP on the connection.
+/// The response that ends HTTP on the connection, or on the stream if there is nothing to accept.
 fn switching(
-    accept: &str,
+    accept: Option<&str>,
     head: Head,
     subprotocol: Option<&str>,
     agreement: Option<&Agreement>,
@@ -68,12 +68,15 @@ fn switching(
     let value = |text: &str| {
         HeaderValue::from_str(text).map_err(|_| PyValueError::new_err(format!("{text:?} is no header value")))
     };
-    let mut response = status_alone(StatusCode::SWITCHING_PROTOCOLS);
+    let status = if accept.is_some() { StatusCode::SWITCHING_PROTOCOLS } else { StatusCode::OK };
+    let mut response = status_alone(status);
     let headers = response.headers_mut();
     *headers = head.headers;
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(SEC_WEBSOCKET_ACCEPT, value(accept)?);
+    if let Some(accept) = accept {
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(SEC_WEBSOCKET_ACCEPT, value(accept)?);
+    }
     if let Some(name) = subprotocol {
         headers.insert(SEC_WEBSOCKET_PROTOCOL, value(name)?);
     }

@@ -78,6 +78,13 @@ struct Driver {
     answered: bool,
 }
 
+impl Drop for Driver {
+    /// The server may end the connection, as it does for a client that does not read.
+    fn drop(&mut self) {
+        Python::attach(|py| self.session.closed(py, ABNORMAL, String::new()));
+    }
+}
+
 impl Driver {
     fn poll(&mut self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<End> {
         self.session.driven_by(py, cx.waker());
@@ -216,13 +223,16 @@ impl Driver {
         }
     }
 
-    async fn flush_and_close(&mut self, flush: bool) {
+    /// `waits`: the client is to have everything before the connection is closed.
+    async fn flush_and_close(&mut self, flush: bool, waits: bool) {
         if flush {
             // What fails here is a client that is gone.
             let _ = self.stream.write_all(&self.output[self.written..]).await;
             let _ = self.stream.flush().await;
         }
-        let _ = self.stream.shutdown().await;
+        if waits {
+            let _ = self.stream.shutdown().await;
+        }
     }
 
     /// Whether there is something to be sent at the end: a close frame, unless there was one.
@@ -242,6 +252,7 @@ impl Driver {
 
     /// Tells the client what it did wrong, if it did, and the session that it is over.
     async fn finish(mut self, end: End) {
+        let waits = !matches!(end, End::Silent);
         let code = match end {
             End::Gone => ABNORMAL,
             End::Silent => 1011,
@@ -250,7 +261,7 @@ impl Driver {
         let flush = self.write_end(&end);
         Python::attach(|py| self.session.closed(py, code, String::new()));
         // A client that does not read is not waited for.
-        if timeout(CLOSE_LIMIT, self.flush_and_close(flush)).await.is_err() {
+        if timeout(CLOSE_LIMIT, self.flush_and_close(flush, waits)).await.is_err() {
             tracing::debug!("a WebSocket client did not read to the end");
         }
     }

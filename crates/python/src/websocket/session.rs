@@ -13,8 +13,8 @@ use super::{
     sockets::Restart,
 };
 use crate::{
-    call::{ApplicationTask, Entry},
-    logging::application_error,
+    call::{ApplicationTask, Entry, Origin},
+    logging::{request_error, request_mistake},
     response::{ResponseBody, ResponseResult, ResponseSlot, status_alone},
 };
 use bytes::Bytes;
@@ -141,9 +141,15 @@ impl Session {
     }
 
     /// The application returned or raised: ends the session for it, and logs mistakes.
-    pub(crate) fn application_ended(&self, py: Python<'_>, error: Option<PyErr>) {
+    pub(crate) fn application_ended(
+        &self,
+        py: Python<'_>,
+        error: Option<PyErr>,
+        origin: impl FnOnce() -> Option<Origin>,
+    ) {
         let task = self.state.with(py, |state| state.task.take());
-        drop(task);
+        let origin = || task.map(ApplicationTask::into_origin).or_else(origin);
+        let facts = || origin().map(|origin| origin.facts()).unwrap_or_default();
         let stage = self.stage(py);
         match stage {
             Stage::Connecting => self.refuse(py, status_alone(StatusCode::INTERNAL_SERVER_ERROR)),
@@ -160,10 +166,11 @@ impl Session {
             (Some(error), Stage::Closed) if self.interface.is_departure(py, &error) => {}
             (Some(error), _) => {
                 let what = format!("the {name} application raised in a WebSocket");
-                application_error(py, &what, &error);
+                request_error(py, &what, &error, &facts());
             }
             (None, Stage::Connecting) => {
-                tracing::error!("the {name} application returned without accepting the WebSocket");
+                let what = format!("the {name} application returned without accepting the WebSocket");
+                request_mistake(&what, &facts());
             }
             (None, _) => {}
         }

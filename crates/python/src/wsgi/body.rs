@@ -3,8 +3,9 @@
 use super::{
     body_queue, closing::Closing, gate::Entered, iterable::ResponseIter, shared::Shared, turn::Turn,
 };
-use crate::response::{Broken, FilePieces};
+use crate::response::Broken;
 use bytes::Bytes;
+use hostler_http::FileBody;
 use http_body::{Body, Frame, SizeHint};
 use pyo3::Python;
 use std::{
@@ -22,8 +23,8 @@ pub(crate) enum WsgiBody {
     Unknown,
     /// Pulled from the application's iterable, in place.
     Pulled(Box<Pulled>),
-    /// A file's content (`wsgi.file_wrapper`); its wrapper is closed when hyper drops this.
-    File { pieces: FilePieces, _closing: Closing },
+    /// A file's content (`wsgi.file_wrapper`); its wrapper is closed when this is dropped.
+    File(Box<FileBody>),
     /// Sent by a pool thread.
     Sent(body_queue::Receiver),
 }
@@ -34,16 +35,34 @@ impl From<Bytes> for WsgiBody {
     }
 }
 
+impl WsgiBody {
+    /// A file that was wrapped by the application.
+    pub(super) fn of_file(file: FileBody, closing: Closing) -> Self {
+        Self::File(Box::new(file.keeping(closing)))
+    }
+
+    /// The file, if it is one.
+    pub(super) fn take_file(&mut self) -> Option<Box<FileBody>> {
+        if !matches!(self, Self::File(_)) {
+            return None;
+        }
+        match std::mem::replace(self, Self::Whole(None)) {
+            Self::File(file) => Some(file),
+            Self::Whole(_) | Self::Unknown | Self::Pulled(_) | Self::Sent(_) => None,
+        }
+    }
+}
+
 impl Body for WsgiBody {
     type Data = Bytes;
     type Error = Broken;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let piece = match self.get_mut() {
+            Self::File(file) => return Pin::new(file).poll_frame(cx).map_err(|_| Broken),
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(Ok)),
             Self::Unknown => Poll::Ready(None),
             Self::Sent(receiver) => receiver.poll(cx),
-            Self::File { pieces, .. } => Poll::Ready(pieces.next()),
             Self::Pulled(pulled) => pulled.poll(cx),
         };
         piece.map(|piece| piece.map(|piece| piece.map(Frame::data)))
@@ -54,7 +73,7 @@ impl Body for WsgiBody {
             Self::Whole(bytes) => bytes.is_none(),
             Self::Unknown => false,
             Self::Pulled(pulled) => pulled.first.is_none() && pulled.rest.is_none(),
-            Self::File { pieces, .. } => pieces.left() == 0,
+            Self::File(file) => file.is_end_stream(),
             Self::Sent(receiver) => receiver.is_complete(),
         }
     }
@@ -62,7 +81,7 @@ impl Body for WsgiBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::File { pieces, .. } => SizeHint::with_exact(pieces.left()),
+            Self::File(file) => file.size_hint(),
             Self::Unknown | Self::Pulled(_) | Self::Sent(_) => SizeHint::default(),
         }
     }

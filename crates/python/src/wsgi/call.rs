@@ -13,14 +13,14 @@ use super::{
     turn::Turn,
 };
 use crate::{
-    logging::application_error,
+    logging::request_error,
     response::{Head, internal_error, plain, response},
 };
-use hostler_http::{Aborted, RequestBody};
+use hostler_http::{Aborted, Began, RequestBody, RequestFacts, Waiting};
 use http_body::Body;
 use hyper::{Method, Request, Response, StatusCode, Version, header};
 use pyo3::prelude::*;
-use std::{io, rc::Rc, sync::Arc};
+use std::{future::Future, io, pin::Pin, rc::Rc, sync::Arc};
 use tokio::sync::OwnedSemaphorePermit;
 
 type ResponseResult = Result<Response<WsgiBody>, Aborted>;
@@ -30,6 +30,7 @@ pub(super) async fn with_body(
     shared: Rc<Shared>,
     connection: Rc<ConnectionEnviron>,
     request: Request<RequestBody>,
+    began: Began,
     progress: Progress,
 ) -> ResponseResult {
     let (head, body) = request.into_parts();
@@ -39,16 +40,21 @@ pub(super) async fn with_body(
         && let Some(loan) = threads.try_lend()
     {
         let input = Input::Late(Stored::Memory(Vec::new()), body, Some(loan));
-        return Box::pin(on_a_thread(&shared, threads, &connection, &request, input, progress)).await;
+        return Box::pin(on_a_thread(&shared, threads, &connection, (&request, began), input, progress))
+            .await;
     }
+    // While its body arrives, a request waits for its client.
+    let waiting: Option<Waiting> = request.extensions().get().cloned();
+    waiting.iter().for_each(Waiting::end);
     let Arrived { stored, rest } = match input::store(body, shared.limits.body_spool.0).await {
         Ok(arrived) => arrived,
         Err(StoreError::Client(error)) => {
             tracing::debug!(%error, "the request's body is incomplete");
             return Err(Aborted);
         }
-        Err(StoreError::Storage(error)) => return Ok(storage_error(&error)),
+        Err(StoreError::Storage(error)) => return Ok(storage_error(&error, began)),
     };
+    waiting.iter().for_each(Waiting::begin);
     let (threads, input) = match rest {
         Some(rest) => match shared.threads_for_waiting() {
             Some(threads) => (Some(threads), Input::Late(stored, rest, threads.lend().await)),
@@ -57,9 +63,9 @@ pub(super) async fn with_body(
         None => (shared.threads_for_calls(), Input::Stored(stored)),
     };
     match (threads, input) {
-        (None, Input::Stored(stored)) => Box::pin(in_place(shared, connection, request, stored)).await,
+        (None, Input::Stored(stored)) => Box::pin(in_place(shared, connection, request, began, stored)).await,
         (Some(threads), input) => {
-            Box::pin(on_a_thread(&shared, threads, &connection, &request, input, progress)).await
+            Box::pin(on_a_thread(&shared, threads, &connection, (&request, began), input, progress)).await
         }
         (None, Input::Late(..)) => Ok(internal_error()),
     }
@@ -76,46 +82,67 @@ fn expects_continue(request: &Request<()>, body: &RequestBody) -> bool {
 }
 
 /// Serves a request on this thread. The loop turns while the application returns empty pieces.
-pub(super) async fn in_place(
+#[expect(clippy::manual_async_fn, reason = "as an async function it would keep its arguments twice")]
+pub(super) fn in_place(
     shared: Rc<Shared>,
     connection: Rc<ConnectionEnviron>,
-    request: Request<()>,
+    mut request: Request<()>,
+    began: Began,
     stored: Stored,
-) -> ResponseResult {
-    let head_request = request.method() == Method::HEAD;
-    let step = {
-        let _entered = shared.enter().await;
-        Python::attach(|py| {
-            let in_place = InPlace {
-                writes: Arc::clone(&shared.writes),
-                interim: connection.interim.clone(),
-                http_10: request.version() == Version::HTTP_10,
-            };
-            let start_response = Bound::new(py, StartResponse::in_place(head_request, in_place))?;
-            let environ = connection.of(py, &shared, &request, stored.into_python(py)?)?;
-            let step = begin(&start_response, shared.app.bind(py), &environ, Some(&shared.closer));
-            broken_if_begun(py, start_response.get(), step)
-        })
-    };
-    // The rare case is boxed to keep this future small.
-    let step = match step {
-        Ok(Step::Empty(rest)) => Box::pin(first_piece(&shared, rest)).await,
-        step => step,
-    };
+) -> impl Future<Output = ResponseResult> {
+    async move {
+        let step = {
+            let _entered = shared.enter().await;
+            call_in_place(&shared, &connection, (&mut request, began), stored)
+        };
+        // The rare cases are boxed to keep this future small.
+        let rest: Pin<Box<dyn Future<Output = ResponseResult>>> = match step {
+            Ok(Step::Empty(rest)) => Box::pin(first_piece(shared, rest, began)),
+            Ok(Step::Started(rest)) => Box::pin(go_on(shared, rest)),
+            step => return respond(step, shared, began),
+        };
+        rest.await
+    }
+}
+
+/// Calls the application.
+fn call_in_place(
+    shared: &Shared,
+    connection: &ConnectionEnviron,
+    (request, began): (&mut Request<()>, Began),
+    stored: Stored,
+) -> PyResult<Step> {
+    Python::attach(|py| {
+        let in_place = InPlace {
+            writes: Arc::clone(&shared.writes),
+            interim: connection.interim.clone(),
+            http_10: request.version() == Version::HTTP_10,
+            additions: request.extensions_mut().remove(),
+        };
+        let head_request = request.method() == Method::HEAD;
+        let start_response = Bound::new(py, StartResponse::in_place(head_request, began, in_place))?;
+        let environ = connection.of(py, shared, request, stored.into_python(py)?)?;
+        let step = begin(&start_response, shared.app.bind(py), &environ, Some(&shared.closer));
+        broken_if_begun(py, start_response.get(), step)
+    })
+}
+
+/// The response, as far as the application has got.
+fn respond(step: PyResult<Step>, shared: Rc<Shared>, began: Began) -> ResponseResult {
     Ok(match step {
         Ok(Step::Whole(head, body, _closing)) => whole(head, body),
-        Ok(Step::File(head, pieces, closing)) => response(head, WsgiBody::File { pieces, _closing: closing }),
+        Ok(Step::File(head, pieces, closing)) => response(head, WsgiBody::of_file(pieces, closing)),
         Ok(Step::Stream(head, first, rest)) => {
             response(head, WsgiBody::Pulled(Pulled::new(first, rest, shared)))
         }
-        Ok(Step::Started(rest)) => return Box::pin(go_on(&shared, rest)).await,
         // What was sent is incomplete; closing the connection tells the client.
         Ok(Step::Broken) => return Err(Aborted),
-        // Handled above.
-        Ok(Step::Empty(_)) => internal_error(),
+        // The callers go on with these.
+        Ok(Step::Empty(_) | Step::Started(_)) => internal_error(),
         Err(error) => {
             Python::attach(|py| {
-                application_error(py, "the WSGI application raised before its response began", &error);
+                let what = "the WSGI application raised before its response began";
+                request_error(py, what, &error, &RequestFacts::in_flight(began));
             });
             internal_error()
         }
@@ -123,20 +150,24 @@ pub(super) async fn in_place(
 }
 
 /// Waits for the first piece that is not empty.
-async fn first_piece(shared: &Shared, mut rest: ResponseIter) -> PyResult<Step> {
+async fn first_piece(shared: Rc<Shared>, mut rest: ResponseIter, began: Began) -> ResponseResult {
     loop {
         Turn::pass().await;
-        let _entered = shared.enter().await;
-        match Python::attach(|py| rest.begin_in_place(py))? {
-            Step::Empty(same) => rest = same,
-            step => return Ok(step),
+        let entered = shared.enter().await;
+        match Python::attach(|py| rest.begin_in_place(py)) {
+            Ok(Step::Empty(same)) => rest = same,
+            Ok(Step::Started(rest)) => {
+                drop(entered);
+                return go_on(shared, rest).await;
+            }
+            step => return respond(step, Rc::clone(&shared), began),
         }
     }
 }
 
 /// Sends the rest of a response that `write()` has begun in place. hyper does not know of it, so the connection closes
 /// with it.
-async fn go_on(shared: &Shared, mut rest: ResponseIter) -> ResponseResult {
+async fn go_on(shared: Rc<Shared>, mut rest: ResponseIter) -> ResponseResult {
     loop {
         Turn::pass().await;
         let _entered = shared.enter().await;
@@ -158,12 +189,13 @@ pub(super) async fn in_pool(
     shared: Rc<Shared>,
     connection: Rc<ConnectionEnviron>,
     request: Request<()>,
+    began: Began,
     progress: Progress,
 ) -> ResponseResult {
     match shared.threads_for_calls() {
         Some(threads) => {
             let input = Input::Stored(Stored::Memory(Vec::new()));
-            on_a_thread(&shared, threads, &connection, &request, input, progress).await
+            on_a_thread(&shared, threads, &connection, (&request, began), input, progress).await
         }
         None => Ok(internal_error()),
     }
@@ -174,7 +206,7 @@ async fn on_a_thread(
     shared: &Shared,
     threads: &Threads,
     connection: &ConnectionEnviron,
-    request: &Request<()>,
+    (request, began): (&Request<()>, Began),
     input: Input,
     progress: Progress,
 ) -> ResponseResult {
@@ -190,22 +222,23 @@ async fn on_a_thread(
             }
         };
         let start_response =
-            Bound::new(py, StartResponse::in_pool(request.method() == Method::HEAD, sender))?.unbind();
+            Bound::new(py, StartResponse::in_pool(request.method() == Method::HEAD, began, sender))?.unbind();
         let environ = connection.of(py, shared, request, input)?.unbind();
         connection.queued.note(&progress);
         let app = shared.app.clone_ref(py);
-        threads.jobs.queue(Job { progress, app, environ, start_response, gate: threads.gate.clone(), held });
+        let (gate, waiting) = (threads.gate.clone(), request.extensions().get().cloned());
+        waiting.iter().for_each(Waiting::begin);
+        threads.jobs.queue(Job { progress, app, environ, start_response, gate, waiting, held });
         PyResult::Ok(())
     });
     if let Err(error) = queued {
-        Python::attach(|py| application_error(py, "cannot start a WSGI request", &error));
+        let facts = RequestFacts::in_flight(began);
+        Python::attach(|py| request_error(py, "cannot start a WSGI request", &error, &facts));
         return Ok(internal_error());
     }
     Ok(match reply.await {
         Ok(Reply::Whole(head, body)) => whole(head, body),
-        Ok(Reply::File(head, pieces, closing)) => {
-            response(head, WsgiBody::File { pieces, _closing: closing })
-        }
+        Ok(Reply::File(head, pieces, closing)) => response(head, WsgiBody::of_file(pieces, closing)),
         Ok(Reply::Stream(head, receiver)) => response(head, WsgiBody::Sent(receiver)),
         Ok(Reply::Failed) | Err(_) => internal_error(),
     })
@@ -223,10 +256,17 @@ fn whole(head: Head, body: Whole) -> Response<WsgiBody> {
 }
 
 /// The disk is full, or cannot be written for another reason.
-fn storage_error(error: &io::Error) -> Response<WsgiBody> {
+fn storage_error(error: &io::Error, began: Began) -> Response<WsgiBody> {
+    let RequestFacts { method, path, client, request_id, worker, pid } = RequestFacts::in_flight(began);
     tracing::error!(
         %error,
         directory = %std::env::temp_dir().display(),
+        method,
+        path,
+        client,
+        request_id,
+        worker,
+        pid,
         "cannot store a request's body"
     );
     match error.kind() {

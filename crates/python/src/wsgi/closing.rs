@@ -3,12 +3,13 @@
 //! A pool thread calls it after the last piece of the response. In place that would delay this piece and those of other
 //! connections, so a task calls it after they were written.
 
-use super::{gate::Gate, turn};
-use crate::logging::application_error;
+use super::{facts, gate::Gate, turn};
+use crate::logging::request_error;
+use hostler_http::Began;
 use pyo3::{
     intern,
     prelude::*,
-    types::{PyList, PyTuple},
+    types::{PyDict, PyList, PyTuple},
 };
 use std::{
     future::poll_fn,
@@ -19,17 +20,30 @@ use std::{
 /// Calls `close()` when dropped, or has a [`Closer`] call it.
 #[derive(Default)]
 pub(crate) struct Closing {
-    result: Option<Py<PyAny>>,
+    result: Option<Iterable>,
     later: Option<Arc<Closer>>,
+}
+
+/// What an application returned, and for which request.
+struct Iterable {
+    result: Py<PyAny>,
+    environ: Py<PyDict>,
+    began: Began,
 }
 
 impl Closing {
     /// For what an application returned; lists and tuples have no `close()`.
-    pub(super) fn of(result: &Bound<'_, PyAny>, later: Option<&Arc<Closer>>) -> Self {
+    pub(super) fn of(
+        result: &Bound<'_, PyAny>,
+        (environ, began): (&Bound<'_, PyDict>, Began),
+        later: Option<&Arc<Closer>>,
+    ) -> Self {
         if result.is_exact_instance_of::<PyList>() || result.is_exact_instance_of::<PyTuple>() {
             return Self::default();
         }
-        Self { result: Some(result.clone().unbind()), later: later.cloned() }
+        let environ = environ.clone().unbind();
+        let result = Iterable { result: result.clone().unbind(), environ, began };
+        Self { result: Some(result), later: later.cloned() }
     }
 }
 
@@ -43,7 +57,7 @@ impl Drop for Closing {
     }
 }
 
-fn close(result: Py<PyAny>) {
+fn close(Iterable { result, environ, began }: Iterable) {
     Python::attach(|py| {
         let result = result.into_bound(py);
         let closed = match result.getattr_opt(intern!(py, "close")) {
@@ -52,7 +66,8 @@ fn close(result: Py<PyAny>) {
             Err(error) => Err(error),
         };
         if let Err(error) = closed {
-            application_error(py, "close() of the WSGI application's iterable raised", &error);
+            let what = "close() of the WSGI application's iterable raised";
+            request_error(py, what, &error, &facts::of(environ.bind(py), began));
         }
     });
 }
@@ -63,7 +78,7 @@ pub(super) struct Closer(Mutex<Due>);
 
 #[derive(Default)]
 struct Due {
-    results: Vec<Py<PyAny>>,
+    results: Vec<Iterable>,
     task: Option<Waker>,
 }
 
@@ -72,7 +87,7 @@ impl Closer {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, result: Py<PyAny>) {
+    fn add(&self, result: Iterable) {
         let task = {
             let mut due = self.lock();
             due.results.push(result);

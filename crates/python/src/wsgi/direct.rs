@@ -4,11 +4,15 @@
 //! a worker that uses it goes straight to the connection's outbox and closes the connection; later requests are
 //! called on extra threads ([`super::threads`]).
 
+use super::start_response::InPlace;
 use crate::response::Head;
 use bytes::Bytes;
 use hostler_http::Interim;
 use hostler_sys::{board, clock};
-use hyper::header::{CONNECTION, DATE, HeaderValue, TRANSFER_ENCODING};
+use hyper::{
+    HeaderMap,
+    header::{CONNECTION, DATE, HeaderValue, TRANSFER_ENCODING},
+};
 use std::time::SystemTime;
 
 /// A response that was begun this way.
@@ -29,13 +33,18 @@ enum Framing {
 
 impl DirectResponse {
     /// Sends a head; `None` while hyper has not written an earlier response.
-    pub(super) fn begin(interim: &Interim, head: &Head, http_10: bool, head_request: bool) -> Option<Self> {
-        let framing = match (head.is_bodiless(head_request), head.length, http_10) {
+    pub(super) fn begin(way: &InPlace, head: &Head, head_request: bool) -> Option<Self> {
+        let framing = match (head.is_bodiless(head_request), head.length, way.http_10) {
             (true, ..) => Framing::Bodiless,
             (false, None, false) => Framing::Chunked,
             (false, ..) => Framing::Plain,
         };
-        if !interim.send_response_part(&serialized(head, http_10, framing)) {
+        let mut headers = head.headers.clone();
+        if let Some(additions) = way.additions.clone() {
+            additions.add_to(head.status, &mut headers, head.length);
+        }
+        let (interim, bytes) = (&way.interim, serialized(head, headers.clone(), way.http_10, framing));
+        if !interim.begin_response((head.status, &headers), head.length, &bytes) {
             return None;
         }
         if framing == Framing::Plain && head.length.is_none() {
@@ -57,9 +66,9 @@ impl DirectResponse {
                 let mut chunk = format!("{:x}\r\n", piece.len()).into_bytes();
                 chunk.extend_from_slice(piece);
                 chunk.extend_from_slice(b"\r\n");
-                self.interim.send_response_part(&chunk)
+                self.interim.send_response_part(&chunk, piece.len())
             }
-            Framing::Plain => self.interim.send_response_part(piece),
+            Framing::Plain => self.interim.send_response_part(piece, piece.len()),
             Framing::Chunked | Framing::Bodiless => true,
         }
     }
@@ -71,15 +80,15 @@ impl DirectResponse {
 
     /// Ends the body.
     pub(super) fn end(&self) {
-        if self.framing == Framing::Chunked {
-            // If the client is gone there is nothing to do.
-            let _ = self.interim.send_response_part(b"0\r\n\r\n");
+        // If the client is gone there is nothing to do.
+        if self.framing != Framing::Chunked || self.interim.send_response_part(b"0\r\n\r\n", 0) {
+            self.interim.response_ended();
         }
     }
 }
 
 /// A head as hyper would send it, for the last response of a connection.
-fn serialized(head: &Head, http_10: bool, framing: Framing) -> Vec<u8> {
+fn serialized(head: &Head, mut headers: HeaderMap, http_10: bool, framing: Framing) -> Vec<u8> {
     let reason = match &head.reason {
         Some(reason) => reason.as_bytes(),
         None => head.status.canonical_reason().unwrap_or_default().as_bytes(),
@@ -88,7 +97,6 @@ fn serialized(head: &Head, http_10: bool, framing: Framing) -> Vec<u8> {
     let mut bytes = format!("{version} {} ", head.status.as_str()).into_bytes();
     bytes.extend_from_slice(reason);
     bytes.extend_from_slice(b"\r\n");
-    let mut headers = head.headers.clone();
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
     if framing == Framing::Chunked {
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

@@ -2,11 +2,11 @@
 
 use super::{names::Names, queued::Queued, shared::Shared};
 use crate::{
-    request::{LastHeaders, RequestDeadline, RequestMeta, latin1},
+    request::{LastHeaders, RequestDeadline, RequestMeta, forwarded, inside, latin1, tls},
     response::Head,
 };
 use hostler_eventloop::GilCell;
-use hostler_http::{ConnectionInfo, Interim, PeerAddress};
+use hostler_http::{BackgroundTasks, Began, ConnectionInfo, Forwarded, Interim, Link, PeerAddress};
 use hyper::{
     HeaderMap, Request, Version,
     header::{COOKIE, HeaderName, HeaderValue, LINK},
@@ -25,12 +25,19 @@ pub(crate) struct ConnectionEnviron {
     pub(super) interim: Interim,
     /// Its request that may be in the queue.
     pub(super) queued: Queued,
+    background: BackgroundTasks,
 }
 
 impl ConnectionEnviron {
-    pub(super) fn new(py: Python<'_>, shared: &Shared, info: ConnectionInfo, interim: Interim) -> Self {
+    pub(super) fn new(py: Python<'_>, shared: &Shared, info: ConnectionInfo, link: Link) -> Self {
+        let Link { interim, background, .. } = link;
         let template = template(py, shared, &RequestMeta::of(info), interim.clone()).map(Bound::unbind);
-        Self { template, headers: LastHeaders::default(), interim, queued: Queued::default() }
+        Self { template, headers: LastHeaders::default(), interim, queued: Queued::default(), background }
+    }
+
+    /// The request that the application is called for.
+    pub(super) fn current(&self) -> Began {
+        self.background.current()
     }
 
     /// The environ of one request.
@@ -46,7 +53,9 @@ impl ConnectionEnviron {
         let environ = template.bind(py).copy()?;
         let uri = request.uri();
         environ.set_item(&names.method, names.methods.of(py, request.method()))?;
-        environ.set_item(&names.path, path_info(py, uri.path(), &shared.root_path))?;
+        let forwarded = forwarded(request);
+        let told_root = forwarded.and_then(|forwarded| forwarded.root_path.as_deref());
+        environ.set_item(&names.path, path_info(py, uri.path(), told_root.unwrap_or(&shared.root_path)))?;
         let query = match uri.query() {
             Some(query) => latin1(py, query.as_bytes()),
             None => names.empty.bind(py).clone(),
@@ -61,6 +70,9 @@ impl ConnectionEnviron {
             environ.set_item("hostler.deadline", deadline)?;
         }
         self.add_headers(py, names, &environ, request.headers())?;
+        if let Some(forwarded) = forwarded {
+            forward(&environ, forwarded)?;
+        }
         Ok(environ)
     }
 }
@@ -76,17 +88,14 @@ impl ConnectionEnviron {
         // One pass: values of the same name follow one another.
         let mut rest = headers.iter().enumerate().peekable();
         while let Some((index, (name, value))) = rest.next() {
-            // `a_b` and `a-b` become the same key: a client could send the one that a proxy does not overwrite.
-            if name.as_str().contains('_') {
-                tracing::debug!(
-                    header = name.as_str(),
-                    "request header dropped: an underscore in its name makes it ambiguous"
-                );
-                continue;
-            }
             if rest.peek().is_none_or(|(_, (next, _))| *next != name) {
                 let (key, text) = self.single(py, names, index, name, value);
-                environ.set_item(key, text)?;
+                // Passed on by --header-map dangerous, or --forwarder-headers: `a_b` and `a-b` are one key.
+                let before = if name.as_str().contains('_') { environ.get_item(&key)? } else { None };
+                match before {
+                    Some(before) => environ.set_item(key, before.add(",")?.add(text)?)?,
+                    None => environ.set_item(key, text)?,
+                }
                 continue;
             }
             let mut all = vec![value.as_bytes()];
@@ -128,7 +137,7 @@ fn template<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let environ = PyDict::new(py);
     environ.set_item("REQUEST_METHOD", "GET")?;
-    environ.set_item("SCRIPT_NAME", &shared.root_path)?;
+    environ.set_item("SCRIPT_NAME", latin1(py, shared.root_path.as_bytes()))?;
     environ.set_item("PATH_INFO", "/")?;
     environ.set_item("QUERY_STRING", "")?;
     let (name, port) = match &meta.server {
@@ -150,6 +159,9 @@ fn template<'py>(
     }
     environ.set_item("wsgi.version", (1, 0))?;
     environ.set_item("wsgi.url_scheme", meta.scheme.as_str())?;
+    if let Some(tls) = &meta.tls {
+        tls::variables(&environ, tls)?;
+    }
     environ.set_item("wsgi.input", py.None())?;
     environ.set_item("wsgi.errors", py.import("sys")?.getattr("stderr")?)?;
     environ.set_item("wsgi.multithread", shared.has_pool())?;
@@ -185,11 +197,34 @@ impl EarlyHints {
 
 /// The decoded path without the prefix that SCRIPT_NAME holds, as "bytes in a string" (PEP 3333 §Unicode).
 fn path_info<'py>(py: Python<'py>, path: &str, root_path: &str) -> Bound<'py, PyString> {
-    let inside = path.strip_prefix(root_path).filter(|rest| rest.is_empty() || rest.starts_with('/'));
-    let path = inside.unwrap_or(path);
-    if path.is_ascii() && !path.contains('%') {
+    if root_path.is_empty() && path.is_ascii() && !path.contains('%') {
         return PyString::new(py, path);
     }
-    let decoded: Vec<u8> = percent_encoding::percent_decode_str(path).collect();
-    latin1(py, &decoded)
+    let decoded = inside(path, root_path);
+    latin1(py, &decoded.unwrap_or_else(|| percent_encoding::percent_decode_str(path).collect()))
+}
+
+/// Sets what a trusted proxy said of the request.
+#[cold]
+fn forward(environ: &Bound<'_, PyDict>, forwarded: &Forwarded) -> PyResult<()> {
+    let py = environ.py();
+    if let Some(client) = forwarded.client {
+        environ.set_item("REMOTE_ADDR", client.ip().to_string())?;
+        if client.port() > 0 {
+            environ.set_item("REMOTE_PORT", client.port().to_string())?;
+        } else if environ.contains("REMOTE_PORT")? {
+            environ.del_item("REMOTE_PORT")?;
+        }
+    }
+    if let Some(scheme) = forwarded.scheme {
+        environ.set_item("wsgi.url_scheme", scheme.as_str())?;
+    }
+    if let Some((host, port)) = &forwarded.server {
+        environ.set_item("SERVER_NAME", host)?;
+        environ.set_item("SERVER_PORT", port.to_string())?;
+    }
+    if let Some(root_path) = &forwarded.root_path {
+        environ.set_item("SCRIPT_NAME", latin1(py, root_path.as_bytes()))?;
+    }
+    Ok(())
 }

@@ -1,12 +1,13 @@
 //! Files of `wsgi.file_wrapper` that are sent from their descriptor (PEP 3333 §Optional Platform-Specific File
 //! Handling).
 
-use crate::response::FilePieces;
+use crate::response::file_of_number;
+use hostler_http::FileBody;
 use pyo3::{intern, prelude::*, sync::PyOnceLock, types::PyDict};
 use std::os::fd::RawFd;
 
 /// The regular file of a `wsgi.file_wrapper`, from where it was read to; `None` if it has to be read by Python.
-pub(super) fn file_of(result: &Bound<'_, PyAny>) -> PyResult<Option<FilePieces>> {
+pub(super) fn file_of(result: &Bound<'_, PyAny>) -> PyResult<Option<FileBody>> {
     let py = result.py();
     static WRAPPER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let wrapper = WRAPPER.import(py, "hostler._wsgi", "FileWrapper")?;
@@ -22,7 +23,7 @@ pub(super) fn file_of(result: &Bound<'_, PyAny>) -> PyResult<Option<FilePieces>>
         Ok((descriptor, file.call_method0(intern!(py, "tell"))?.extract()?))
     };
     let Ok((descriptor, start)) = place() else { return Ok(None) };
-    Ok(FilePieces::of_number(descriptor, start)?)
+    Ok(file_of_number(descriptor, start)?)
 }
 
 /// Whether reading the object gives the bytes of its descriptor, from `tell()` on.

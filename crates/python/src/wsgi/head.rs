@@ -14,13 +14,7 @@ const HOP_BY_HOP: [&str; 6] = ["connection", "keep-alive", "proxy-authenticate",
 
 /// The head of a response.
 pub(super) fn head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyList>) -> PyResult<Head> {
-    let text = status.to_str()?;
-    let code = text.split(' ').next().filter(|code| code.len() == 3);
-    let status = code
-        .and_then(|code| StatusCode::from_bytes(code.as_bytes()).ok())
-        .filter(|status| !status.is_informational())
-        .ok_or_else(|| PyValueError::new_err(format!("{text:?} is not a status such as \"200 OK\"")))?;
-    let reason = reason(status, text.get(4..).unwrap_or_default())?;
+    let (status, reason) = status_line(status.to_str()?)?;
     let mut head = Head { status, reason, ..Head::default() };
     head.reserve(headers.len());
     for pair in headers.iter() {
@@ -30,6 +24,19 @@ pub(super) fn head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyList>) ->
         add(&mut head, name.to_str()?, value.to_str()?)?;
     }
     Ok(head)
+}
+
+/// A status and its reason phrase.
+fn status_line(text: &str) -> PyResult<(StatusCode, Option<Box<ReasonPhrase>>)> {
+    if text == "200 OK" {
+        return Ok((StatusCode::OK, None));
+    }
+    let code = text.split(' ').next().filter(|code| code.len() == 3);
+    let status = code
+        .and_then(|code| StatusCode::from_bytes(code.as_bytes()).ok())
+        .filter(|status| !status.is_informational())
+        .ok_or_else(|| PyValueError::new_err(format!("{text:?} is not a status such as \"200 OK\"")))?;
+    Ok((status, reason(status, text.get(4..).unwrap_or_default())?))
 }
 
 /// The application's reason phrase, unless it is the usual one. Each character is a byte (PEP 3333 §Unicode

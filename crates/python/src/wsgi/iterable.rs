@@ -2,17 +2,19 @@
 
 use super::{
     closing::{Closer, Closing},
+    facts,
     file::file_of,
     head::piece,
     response_sender::Whole,
     start_response::StartResponse,
 };
 use crate::{
-    logging::application_error,
-    response::{Broken, FilePieces, Head, WrongLength},
+    logging::request_error,
+    response::{Broken, Head, WrongLength},
 };
 use bytes::Bytes;
 use hostler_eventloop::forked::exit_if_forked;
+use hostler_http::{FileBody, RequestFacts};
 use pyo3::{
     prelude::*,
     types::{PyDict, PyIterator, PyList, PyTuple},
@@ -25,7 +27,7 @@ pub(super) enum Step {
     Empty(ResponseIter),
     /// It is complete.
     Whole(Head, Whole, Closing),
-    File(Head, FilePieces, Closing),
+    File(Head, FileBody, Closing),
     /// The first piece; more may follow.
     Stream(Head, Bytes, ResponseIter),
     /// `write()` has begun it.
@@ -43,7 +45,7 @@ pub(super) fn begin(
 ) -> PyResult<Step> {
     let (py, this) = (start_response.py(), start_response.get());
     let result = exit_if_forked(py, app.call1((environ, start_response)))?;
-    let closing = Closing::of(&result, later);
+    let closing = Closing::of(&result, (environ, this.began), later);
     let head_sent = this.is_begun(py);
     if !head_sent && let Some(pieces) = in_memory(&result)? {
         let body = concat(this.take_written(py), pieces);
@@ -54,7 +56,7 @@ pub(super) fn begin(
     {
         return file(this, this.begin(py)?, pieces, closing);
     }
-    let mut rest = ResponseIter::new(start_response, result.try_iter()?, closing);
+    let mut rest = ResponseIter::new((start_response, environ), &result, closing)?;
     if head_sent {
         rest.follow(&this.begin(py)?, this);
         return Ok(Step::Started(rest));
@@ -70,7 +72,8 @@ pub(super) fn broken_if_begun(
 ) -> PyResult<Step> {
     match step {
         Err(error) if start_response.is_begun(py) => {
-            application_error(py, "the WSGI application raised in the middle of its response", &error);
+            let facts = RequestFacts::in_flight(start_response.began);
+            request_error(py, "the WSGI application raised in the middle of its response", &error, &facts);
             start_response.fail(py);
             Ok(Step::Broken)
         }
@@ -109,11 +112,14 @@ fn whole(start_response: &StartResponse, head: Head, body: Bytes, closing: Closi
 fn file(
     start_response: &StartResponse,
     mut head: Head,
-    mut pieces: FilePieces,
+    mut pieces: FileBody,
     closing: Closing,
 ) -> PyResult<Step> {
     if head.is_bodiless(start_response.head_request) {
-        head.set_length(pieces.left());
+        if head.length.is_none() {
+            head.set_length(pieces.left());
+        }
+        head.in_place_of_file = true;
         return Ok(Step::Whole(head, Whole::Nothing, closing));
     }
     match head.length {
@@ -130,18 +136,32 @@ fn file(
 pub(crate) struct ResponseIter {
     iterator: Py<PyIterator>,
     start_response: Py<StartResponse>,
+    environ: Py<PyDict>,
     closing: Closing,
     bodiless: bool,
+    /// All of it is there: asking for it has no effect.
+    in_memory: bool,
 }
 
 impl ResponseIter {
     fn new(
-        start_response: &Bound<'_, StartResponse>,
-        iterator: Bound<'_, PyIterator>,
+        (start_response, environ): (&Bound<'_, StartResponse>, &Bound<'_, PyDict>),
+        result: &Bound<'_, PyAny>,
         closing: Closing,
-    ) -> Self {
-        let start_response = start_response.clone().unbind();
-        Self { iterator: iterator.unbind(), start_response, closing, bodiless: false }
+    ) -> PyResult<Self> {
+        Ok(Self {
+            iterator: result.try_iter()?.unbind(),
+            start_response: start_response.clone().unbind(),
+            environ: environ.clone().unbind(),
+            closing,
+            bodiless: false,
+            in_memory: result.is_exact_instance_of::<PyList>() || result.is_exact_instance_of::<PyTuple>(),
+        })
+    }
+
+    /// What the log says of the request.
+    fn facts(&self, py: Python<'_>) -> RequestFacts {
+        facts::of(self.environ.bind(py), self.start_response.get().began)
     }
 
     /// In place: asks for one more piece; a failure after `write()` has begun the response is logged.
@@ -202,14 +222,19 @@ impl ResponseIter {
         match self.try_next(py) {
             Ok(piece) => piece.map(Ok),
             Err(error) => {
-                application_error(py, "the WSGI application failed in the middle of its response", &error);
+                let what = "the WSGI application failed in the middle of its response";
+                request_error(py, what, &error, &self.facts(py));
                 Some(Err(Broken))
             }
         }
     }
 
     fn try_next(&mut self, py: Python<'_>) -> PyResult<Option<Bytes>> {
-        if self.bodiless || self.start_response.get().is_complete(py) {
+        if self.bodiless {
+            return Ok(None);
+        }
+        if self.start_response.get().is_complete(py) {
+            self.check_excess(py);
             return Ok(None);
         }
         let Some(piece) = self.ask(py)? else {
@@ -218,6 +243,32 @@ impl ResponseIter {
         };
         self.start_response.get().count(py, &piece)?;
         Ok(Some(piece))
+    }
+
+    /// As much was sent as was announced: logs that there is more, as far as that is known without asking the application, which
+    /// is not to be iterated over any further (PEP 3333 §Handling the Content-Length Header).
+    fn check_excess(&self, py: Python<'_>) {
+        let this = self.start_response.get();
+        let mut excess: usize = this.take_written(py).iter().map(Bytes::len).sum();
+        if self.in_memory {
+            let pieces = self.iterator.bind(py).clone().filter_map(|data| piece(&data.ok()?).ok());
+            excess += pieces.map(|piece| piece.len()).sum::<usize>();
+        }
+        let Err(WrongLength::TooLong { sent, announced }) = this.check_more(py, excess as u64) else {
+            return;
+        };
+        let RequestFacts { method, path, client, request_id, worker, pid } = self.facts(py);
+        tracing::error!(
+            sent,
+            announced,
+            method,
+            path,
+            client,
+            request_id,
+            worker,
+            pid,
+            "a response of the WSGI application is longer than its Content-Length: the rest is not sent"
+        );
     }
 
     /// What `write()` got in place, else the iterable's next piece.

@@ -4,8 +4,7 @@
 //! a temporary file; responses are buffered up to `--wsgi-response-buffer`. In place the loop turns between the pieces
 //! of an iterable. [`threads`] describes the requests that do wait.
 //!
-//! Files of `wsgi.file_wrapper` are sent from their descriptor, without Python. Not with sendfile(2): hyper writes
-//! memory, so they are read in blocks.
+//! Files of `wsgi.file_wrapper` are sent from their descriptor, without Python, as static files are.
 //!
 //! | file | duty |
 //! |---|---|
@@ -17,6 +16,7 @@
 //! | `iterable` | what the application returned, piece by piece |
 //! | `file` | files of `wsgi.file_wrapper` |
 //! | `closing` | `close()` of iterables |
+//! | `facts` | what the log says of a request |
 //! | `direct` | `write()` in place, past hyper |
 //! | `pool` | threads that call the application, and their queue |
 //! | `threads`, `gate` | threads for requests that wait for clients; one call at a time |
@@ -31,6 +31,7 @@ mod call;
 mod closing;
 mod direct;
 mod environ;
+mod facts;
 mod file;
 mod gate;
 mod head;
@@ -49,7 +50,7 @@ pub(crate) use pool::Jobs;
 
 use body::WsgiBody;
 use environ::ConnectionEnviron;
-use hostler_http::{Aborted, App, ConnectionInfo, Link, RequestBody};
+use hostler_http::{Aborted, App, ConnectionInfo, FileBody, Link, RequestBody};
 use hostler_settings::Wsgi;
 use http_body::Body;
 use hyper::{Request, Response};
@@ -87,23 +88,31 @@ impl App for WsgiApp {
 
     fn connect(&self, info: ConnectionInfo, link: Link) -> ConnectionEnviron {
         self.0.start_closer();
-        Python::attach(|py| ConnectionEnviron::new(py, &self.0, info, link.interim))
+        Python::attach(|py| ConnectionEnviron::new(py, &self.0, info, link))
+    }
+
+    fn queues(&self) -> bool {
+        self.0.has_pool()
+    }
+
+    fn bypasses(&self) -> bool {
+        !self.0.has_pool() && !self.0.uses_write()
     }
 
     fn call(&self, connection: &Rc<ConnectionEnviron>, request: Request<RequestBody>) -> ResponseFuture {
         let (shared, connection) = (Rc::clone(&self.0), Rc::clone(connection));
-        let progress = Progress::default();
+        let (progress, began) = (Progress::default(), connection.current());
         // Most requests have no body, so there is nothing to store.
         let future: Pin<Box<dyn Future<Output = _>>> =
             match (request.body().is_end_stream(), self.0.has_pool()) {
                 (true, true) => {
-                    Box::pin(call::in_pool(shared, connection, request.map(drop), progress.clone()))
+                    Box::pin(call::in_pool(shared, connection, request.map(drop), began, progress.clone()))
                 }
                 (true, false) if !self.0.uses_write() => {
                     let empty = Stored::Memory(Vec::new());
-                    Box::pin(call::in_place(shared, connection, request.map(drop), empty))
+                    Box::pin(call::in_place(shared, connection, request.map(drop), began, empty))
                 }
-                _ => Box::pin(call::with_body(shared, connection, request, progress.clone())),
+                _ => Box::pin(call::with_body(shared, connection, request, began, progress.clone())),
             };
         ResponseFuture { future, progress }
     }
@@ -111,6 +120,10 @@ impl App for WsgiApp {
     /// WSGI cannot tell the application. A half-closed client still reads, unless it gave up waiting in the queue.
     fn client_half_closed(&self, connection: &Rc<ConnectionEnviron>) -> bool {
         connection.queued.is_served()
+    }
+
+    fn take_file(body: &mut WsgiBody) -> Option<Box<FileBody>> {
+        body.take_file()
     }
 
     /// Best effort: a thread inside C code is interrupted when it returns from it.

@@ -1,12 +1,14 @@
 //! The pool: persistent Python threads that call the application, with one queue.
 
 use super::{
+    facts,
     gate::Gate,
     iterable::{Step, begin},
     response_sender::{Reply, ResponseSender, Whole},
     start_response::StartResponse,
 };
-use crate::{capi, logging::application_error};
+use crate::{capi, logging::request_error};
+use hostler_http::Waiting;
 use pyo3::{prelude::*, types::PyDict};
 use std::{
     any::Any,
@@ -94,6 +96,8 @@ pub(super) struct Job {
     pub(super) environ: Py<PyDict>,
     pub(super) start_response: Py<StartResponse>,
     pub(super) gate: Gate,
+    /// Where the access log learns how long it was in the queue, if it asks for that.
+    pub(super) waiting: Option<Waiting>,
     /// Released when the application has responded: the request's body, and the loan of the thread.
     pub(super) held: Option<Box<dyn Any + Send>>,
 }
@@ -107,17 +111,26 @@ impl Job {
             return;
         }
         self.progress.begin();
+        if let Some(waiting) = &self.waiting {
+            waiting.end();
+        }
         let step = self.first_step(start_response);
         self.progress.end();
         let Some(mut sender) = start_response.get().take_sender(py) else { return };
+        let facts = || facts::of(self.environ.bind(py), start_response.get().began);
         match step {
             Ok(Some(step)) => send(py, &mut sender, step, start_response.get().head_request),
             Ok(None) => {}
             Err(error) if sender.has_begun() => {
-                application_error(py, "the WSGI application raised in the middle of its response", &error);
+                request_error(
+                    py,
+                    "the WSGI application raised in the middle of its response",
+                    &error,
+                    &facts(),
+                );
             }
             Err(error) => {
-                application_error(py, "the WSGI application raised before its response began", &error);
+                request_error(py, "the WSGI application raised before its response began", &error, &facts());
                 sender.reply(Reply::Failed);
             }
         }

@@ -5,8 +5,9 @@ use super::{
     closing::Closing,
     gate::Gate,
 };
-use crate::response::{Broken, FilePieces, Head};
+use crate::response::{Broken, Head};
 use bytes::Bytes;
+use hostler_http::FileBody;
 use pyo3::prelude::*;
 use tokio::sync::oneshot;
 
@@ -22,7 +23,7 @@ pub(super) enum Whole {
 /// What a pool thread made of a request.
 pub(super) enum Reply {
     Whole(Head, Whole),
-    File(Head, FilePieces, Closing),
+    File(Head, FileBody, Closing),
     Stream(Head, body_queue::Receiver),
     /// The application failed before its response began.
     Failed,

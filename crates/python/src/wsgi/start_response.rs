@@ -8,7 +8,7 @@ use super::{
 use crate::response::{Broken, Head, Length, WrongLength};
 use bytes::Bytes;
 use hostler_eventloop::GilCell;
-use hostler_http::Interim;
+use hostler_http::{Additions, Began, Interim};
 use pyo3::{
     exceptions::{PyOSError, PyRuntimeError},
     intern,
@@ -25,6 +25,8 @@ use std::sync::{
 pub(super) struct StartResponse {
     state: GilCell<State>,
     pub(super) head_request: bool,
+    /// The request, for the log.
+    pub(super) began: Began,
 }
 
 /// What `write()` in place needs.
@@ -33,6 +35,8 @@ pub(super) struct InPlace {
     pub(super) writes: Arc<AtomicBool>,
     pub(super) interim: Interim,
     pub(super) http_10: bool,
+    /// What the server adds to the head.
+    pub(super) additions: Option<Additions>,
 }
 
 #[derive(Default)]
@@ -53,15 +57,15 @@ struct State {
 
 impl StartResponse {
     /// For a call in place.
-    pub(super) fn in_place(head_request: bool, in_place: InPlace) -> Self {
+    pub(super) fn in_place(head_request: bool, began: Began, in_place: InPlace) -> Self {
         let state = State { in_place: Some(in_place), ..State::default() };
-        Self { state: GilCell::new(state), head_request }
+        Self { state: GilCell::new(state), head_request, began }
     }
 
     /// For a call on a thread of the pool.
-    pub(super) fn in_pool(head_request: bool, sender: ResponseSender) -> Self {
+    pub(super) fn in_pool(head_request: bool, began: Began, sender: ResponseSender) -> Self {
         let state = State { sender: Some(sender), ..State::default() };
-        Self { state: GilCell::new(state), head_request }
+        Self { state: GilCell::new(state), head_request, began }
     }
 
     /// The head, to begin the response with; an error if `start_response` was not called.
@@ -126,6 +130,14 @@ impl StartResponse {
         self.state.with(py, |state| state.length.is_reached())
     }
 
+    /// Whether so much more would be too much.
+    pub(super) fn check_more(&self, py: Python<'_>, size: u64) -> Result<(), WrongLength> {
+        self.state.with(py, |state| {
+            let mut length = state.length;
+            length.add(size)
+        })
+    }
+
     /// Whether the body may end here.
     pub(super) fn check_end(&self, py: Python<'_>) -> Result<(), WrongLength> {
         self.state.with(py, |state| state.length.check_end())
@@ -172,7 +184,7 @@ impl State {
             && let (Some(way), Some(head)) = (&self.in_place, &self.head)
         {
             way.writes.store(true, Relaxed);
-            self.direct = DirectResponse::begin(&way.interim, head, way.http_10, head_request);
+            self.direct = DirectResponse::begin(way, head, head_request);
         }
         if self.direct.is_none() {
             self.written.push(piece);

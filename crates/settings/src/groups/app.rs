@@ -1,6 +1,6 @@
 //! The application, and how it is called.
 
-use crate::{ByteSize, Interface, PathPrefix, Preload, UrlPath, macros::settings};
+use crate::{ByteSize, Commas, EnvVariable, Interface, PathPrefix, Preload, UrlPath, macros::settings};
 use std::path::PathBuf;
 
 settings! {
@@ -8,32 +8,46 @@ settings! {
     /// The application and how to call it.
     pub struct Application {
         /// The application, as module:attribute; also the positional argument.
-        #[option("app", default = None, example("shop:app"), hidden)]
+        #[option("app", default = None, example("shop:app"), hidden, common)]
         pub target: Option<String>,
         /// How the application is called; auto detects it, asginl is ASGI without lifespan.
-        #[option("interface", default = Interface::Auto)]
+        #[option("interface", default = Interface::Auto, common)]
         pub interface: Interface,
         /// The attribute is a function that returns the application.
-        #[option("factory", default = false)]
+        #[option("factory", default = false, common)]
         pub factory: bool,
         /// The directory to work in and to import the application from.
-        #[option("working-dir", default = None, example("/srv/shop"))]
+        #[option("working-dir", default = None, example("/srv/shop"), common, aliases(&["chdir"]))]
         pub working_dir: Option<PathBuf>,
-        /// Files of KEY=VALUE lines for the application's environment; repeatable.
-        #[option("env-files", default = Vec::new(), example("/srv/shop/.env"))]
+        /// A directory in which modules are searched before the working directory; several are separated by commas, or
+        /// given one by one.
+        #[option(
+            "python-path", default = Commas(Vec::new()), example("src"), aliases(&["pythonpath", "app-dir"])
+        )]
+        pub python_path: Commas<PathBuf>,
+        /// Files of KEY=VALUE lines for the application's environment, where it does not have them already; repeatable.
+        #[option("env-files", default = Vec::new(), example("/srv/shop/.env"), common, aliases(&["env-file"]))]
         pub env_files: Vec<PathBuf>,
-        /// The Python to use; else the active virtual environment's, else python3 on PATH.
-        #[option("python", default = None, example("/srv/shop/.venv/bin/python"))]
+        /// A variable of the application's environment, as KEY=VALUE; repeatable.
+        #[option("env", default = Vec::new(), example("DJANGO_SETTINGS_MODULE=shop.settings"))]
+        pub env: Vec<EnvVariable>,
+        /// A Python file, or python:module, with functions that Gunicorn calls: post_fork, post_worker_init, worker_exit,
+        /// child_exit, when_ready, pre_fork.
+        #[option("gunicorn-hooks", default = None, example("gunicorn.conf.py"), hidden)]
+        pub hooks: Option<String>,
+        /// The Python to use; else that of the virtual environment which hostler is installed in, else the active one's, else
+        /// python3 on PATH.
+        #[option("python", default = None, example("/srv/shop/.venv/bin/python"), common)]
         pub python: Option<PathBuf>,
         /// Import the application once, in the mold (the process workers are forked from); strict refuses to start if
         /// something makes forks unsafe, warn logs it.
-        #[option("preload", default = None, example("warn"))]
+        #[option("preload", default = None, example("warn"), common)]
         pub preload: Option<Preload>,
         /// A path that each worker requests from its application before it counts as ready.
         #[option("warmup", default = None, example("/health"))]
         pub warmup: Option<UrlPath>,
         /// The path that the application is mounted on: root_path, SCRIPT_NAME.
-        #[option("url-path-prefix", default = PathPrefix::default(), example("/shop"), aliases(&["root-path"]))]
+        #[option("url-path-prefix", default = PathPrefix::default(), example("/shop"), aliases(&["root-path"]), common)]
         pub root_path: PathPrefix,
     }
 }
@@ -45,7 +59,7 @@ settings! {
     pub struct Wsgi {
         /// Threads per worker that call a WSGI application; 1 calls it on the worker's own thread, one request at a
         /// time.
-        #[option("blocking-threads", default = 1, range(1, 1024))]
+        #[option("blocking-threads", default = 1, range(1, 1024), common)]
         pub blocking_threads: usize,
         /// How long an idle thread is kept; threads are persistent here.
         #[option("blocking-threads-idle-timeout", default = std::time::Duration::from_secs(30), range(5, 600), later)]

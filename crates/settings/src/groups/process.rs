@@ -8,13 +8,13 @@ settings! {
     /// The processes as the system sees them.
     pub struct Process {
         /// The title of the master; workers add worker-N.
-        #[option("process-name", default = None, example("shop"), reload(OnReload::Workers))]
+        #[option("process-name", default = None, example("shop"), reload(OnReload::Workers), common, aliases(&["name"]))]
         pub name: Option<String>,
         /// A file for the master's process id, written when all workers serve.
-        #[option("pid-file", default = None, example("/run/shop/hostler.pid"), reload(OnReload::Kept))]
+        #[option("pid-file", default = None, example("/run/shop/hostler.pid"), reload(OnReload::Kept), common, aliases(&["pid"]))]
         pub pid_file: Option<PathBuf>,
         /// The user that workers run as, by name or number; needs root.
-        #[option("user", default = None, example("www-data"))]
+        #[option("user", default = None, example("www-data"), common)]
         pub user: Option<String>,
         /// The group that workers run as, by name or number.
         #[option("group", default = None, example("www-data"))]

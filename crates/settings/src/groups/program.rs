@@ -8,11 +8,11 @@ settings! {
     /// What the program reads and prints.
     pub struct Program {
         /// A TOML file with any of these options.
-        #[option("config", default = None)]
+        #[option("config", default = None, common)]
         pub config: Option<PathBuf>,
         /// Print every option, its value and where it was set, for reading (it is no TOML), and exit: with 0 if the
         /// configuration can be used, otherwise as the start would.
-        #[option("print-config", default = false, argv_only)]
+        #[option("print-config", default = false, argv_only, common)]
         pub print_config: bool,
         /// Print completions for a shell and exit.
         #[option("print-completions", default = None, argv_only)]
@@ -26,6 +26,9 @@ settings! {
         /// Print docs/CONFIGURATION.md and exit.
         #[option("print-reference", default = false, argv_only, hidden)]
         pub print_reference: bool,
+        /// Print docs/COMING_FROM.md and exit.
+        #[option("print-peers", default = false, argv_only, hidden)]
+        pub print_peers: bool,
         /// Print config/hostler.toml and exit.
         #[option("print-sample", default = false, argv_only, hidden)]
         pub print_sample: bool,

@@ -11,14 +11,14 @@ settings! {
     pub struct Supervision {
         /// Worker processes to keep alive; auto is one per usable processor.
         #[option(
-            "workers", default = WorkerCount::Fixed(1), range(1, 1024), short('w'), common_env("WEB_CONCURRENCY")
+            "workers", default = WorkerCount::Fixed(1), range(1, 1024), short('w'), common_env("WEB_CONCURRENCY"), common
         )]
         pub workers: WorkerCount,
         /// How long a worker may take to be ready before it is reported and replaced; 0 disables it.
         #[option("boot-timeout", default = Some(Duration::from_secs(600)), range(0, 86_400))]
         pub boot_timeout: Option<Duration>,
         /// How long a worker's event loop may be blocked before the worker is reported and replaced; 0 disables it.
-        #[option("stall-timeout", default = Some(Duration::from_secs(30)), range(0, 86_400))]
+        #[option("stall-timeout", default = Some(Duration::from_secs(30)), range(0, 86_400), common)]
         pub stall_timeout: Option<Duration>,
         /// How long a callback may block the event loop before it is logged where; 0 disables it.
         #[option(
@@ -26,28 +26,28 @@ settings! {
         )]
         pub slow_callback: Option<Duration>,
         /// How long requests in flight may take to finish when a worker stops.
-        #[option("graceful-timeout", default = Duration::from_secs(30), range(0, 86_400))]
+        #[option("graceful-timeout", default = Duration::from_secs(30), range(0, 86_400), common, aliases(&["timeout-graceful-shutdown"]))]
         pub graceful_timeout: Duration,
         /// How long a worker may take to stop before it is killed; another name for --graceful-timeout.
         #[option("workers-kill-timeout", default = None, example("30"), range(1, 1800))]
         pub workers_kill_timeout: Option<Duration>,
         /// How long to serve on after SIGTERM, each response closing its connection.
-        #[option("drain-delay", default = Duration::ZERO, range(0, 3_600))]
+        #[option("drain-delay", default = Duration::ZERO, range(0, 3_600), common)]
         pub drain_delay: Duration,
         /// The age at which a worker is recycled.
-        #[option("workers-lifetime", default = None, example("6h"), range(1, YEAR))]
+        #[option("workers-lifetime", default = None, example("6h"), range(1, YEAR), common)]
         pub lifetime: Option<Duration>,
         /// Jitter of --workers-lifetime: up to this part of it is taken off, in percent.
         #[option("workers-lifetime-jitter", default = Percent(10), range(0, 100))]
         pub lifetime_jitter: Percent,
         /// The number of requests after which a worker is recycled.
-        #[option("max-requests", default = None, example("10000"), range(1, u64::MAX))]
+        #[option("max-requests", default = None, example("10000"), range(1, u64::MAX), common, aliases(&["limit-max-requests"]))]
         pub max_requests: Option<u64>,
         /// Jitter of --max-requests: up to this number is taken off; a tenth of it unless set.
         #[option("max-requests-jitter", default = None, example("1000"), range(0, u64::MAX))]
         pub max_requests_jitter: Option<u64>,
         /// The memory at which a worker is recycled: its proportional share (PSS), a plain number in MiB.
-        #[option("workers-max-rss", default = None, example("512MiB"), unit(Unit::Mebibytes), range(1, 1 << 32))]
+        #[option("workers-max-rss", default = None, example("512MiB"), unit(Unit::Mebibytes), range(1, 1 << 32), common)]
         pub max_memory: Option<ByteSize>,
         /// How often the memory of workers is measured.
         #[option("rss-sample-interval", default = Duration::from_secs(30), range(1, 300))]

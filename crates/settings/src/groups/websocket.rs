@@ -12,10 +12,10 @@ settings! {
         #[option("ws", default = true)]
         pub enabled: bool,
         /// The largest WebSocket message, checked while it is assembled; a larger one closes the connection with 1009.
-        #[option("ws-max-size", default = ByteSize::mib(16), range(1, 1 << 30))]
+        #[option("ws-max-size", default = ByteSize::mib(16), range(1, 1 << 30), aliases(&["websocket-max-message-size"]))]
         pub max_size: ByteSize,
         /// How often a WebSocket client is pinged.
-        #[option("ws-ping-interval", default = Duration::from_secs(20), range(1, 3_600))]
+        #[option("ws-ping-interval", default = Duration::from_secs(20), range(1, 3_600), aliases(&["websocket-ping-interval"]))]
         pub ping_interval: Duration,
         /// How long a WebSocket client may take to answer a ping before the connection is closed.
         #[option("ws-ping-timeout", default = Duration::from_secs(20), range(1, 3_600))]

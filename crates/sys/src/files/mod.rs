@@ -1,4 +1,5 @@
-//! Files that a server creates and removes: only what it created itself.
+//! Files that a server creates and removes, which are only those that it created itself; files that clients name.
 
+pub mod beneath;
 pub mod own_file;
 pub mod pid_file;

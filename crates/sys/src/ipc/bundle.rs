@@ -29,6 +29,13 @@ impl<F: AsFd> Bundle<F> {
         self
     }
 
+    /// As [`Bundle::with`], if there is one.
+    #[must_use]
+    pub fn with_any(mut self, name: Descriptor, descriptor: Option<F>) -> Self {
+        descriptor.into_iter().for_each(|descriptor| self.add(name, descriptor));
+        self
+    }
+
     /// What they are, for the message.
     #[must_use]
     pub fn names(&self) -> Vec<Descriptor> {

@@ -9,7 +9,10 @@ use nix::sys::{
 use std::{
     fs::File,
     io::{self, IoSlice, Write},
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::{
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+        unix::fs::FileExt,
+    },
 };
 
 /// What was received besides the bytes in the caller's buffer.
@@ -94,6 +97,16 @@ pub fn file_with(bytes: &[u8]) -> io::Result<File> {
     let mut file = File::from(memfd_create(c"hostler-message", MFdFlags::MFD_CLOEXEC)?);
     file.write_all(bytes)?;
     Ok(file)
+}
+
+/// All bytes of such a file, from its beginning: it is shared with other processes, and so is its position.
+///
+/// # Errors
+/// The kernel's (pread(2)).
+pub fn bytes_of(file: File) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
 }
 
 const HEADER: usize = size_of::<libc::cmsghdr>().next_multiple_of(size_of::<usize>());

@@ -3,6 +3,7 @@
 //! Where they go, and that writing never blocks, is [`sink`]'s part. Lines that could not be written are counted, and
 //! [`report_lost`] logs how many as soon as one can be written again.
 
+pub mod access;
 mod sink;
 pub mod target;
 mod write;
@@ -22,6 +23,7 @@ use tracing_subscriber::fmt::{
     SubscriberBuilder,
     format::{DefaultFields, Format},
 };
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt};
 
 static SINK: Sink = Sink::new();
 /// Whether lines are JSON objects.
@@ -68,9 +70,15 @@ pub fn init(settings: &Log) {
         LogLevel::Error | LogLevel::Critical => Level::ERROR,
     };
     let _ = match settings.format {
-        LogFormat::Text => tracing::subscriber::set_global_default(lines(level).finish()),
-        LogFormat::Json => tracing::subscriber::set_global_default(json_lines(level)),
+        LogFormat::Text => tracing::subscriber::set_global_default(lines(level).finish().with(own(level))),
+        LogFormat::Json => tracing::subscriber::set_global_default(json_lines(level).with(own(level))),
     };
+}
+
+/// What the crates beneath the server tell is for their developers; the server tells what it means to users.
+fn own(level: Level) -> Targets {
+    let beneath = ["h2", "hyper", "hyper_util", "rustls"].map(|name| (name, LevelFilter::OFF));
+    Targets::new().with_default(level).with_targets(beneath)
 }
 
 fn lines(level: Level) -> SubscriberBuilder<DefaultFields, Format, LevelFilter, fn() -> LineWriter> {
@@ -133,6 +141,12 @@ pub fn write_record(level: Level, logger: &str, text: &str) {
         Level::INFO => tracing::info!(logger, "{text}"),
         _ => tracing::debug!(logger, "{text}"),
     }
+}
+
+/// Whether lines are JSON objects.
+#[must_use]
+pub fn is_json() -> bool {
+    JSON.load(Relaxed)
 }
 
 fn write_text(text: &str) {

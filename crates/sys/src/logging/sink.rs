@@ -7,12 +7,18 @@
 //! Not here: what a line looks like ([`super`]), opening a log ([`super::target`]), and writing without blocking
 //! ([`super::write`]).
 
-use super::write::{Background, WAYS, Way, piece, shared_way, way};
-use nix::{errno::Errno, sys::stat::fstat};
+use super::{
+    target::kind,
+    write::{Background, PIPE_BUF, WAYS, Way, piece, shared_way, way},
+};
+use nix::{
+    errno::Errno,
+    sys::stat::{SFlag, fstat},
+};
 use std::{
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd},
-    sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
 const STANDARD_ERROR: i32 = 2;
@@ -26,6 +32,8 @@ pub(super) struct Sink {
     /// Which file it is: an application that closes all descriptors makes the number free for a connection.
     device: AtomicU64,
     inode: AtomicU64,
+    /// How long a line may be that is written as one piece.
+    longest_line: AtomicUsize,
     /// How many lines were dropped or cut since the count was last taken.
     lost: AtomicU64,
     /// The last line was cut.
@@ -39,6 +47,7 @@ impl Sink {
             way: AtomicU8::new(Way::Plain as u8),
             device: AtomicU64::new(0),
             inode: AtomicU64::new(0),
+            longest_line: AtomicUsize::new(usize::MAX),
             lost: AtomicU64::new(0),
             cut: AtomicBool::new(false),
         }
@@ -46,7 +55,7 @@ impl Sink {
 
     /// Writes to this descriptor from now on.
     pub(super) fn set(&self, lines: OwnedFd) -> io::Result<()> {
-        let (way, found) = (way(lines.as_fd())?, fstat(&lines)?);
+        let (way, found, longest) = (way(lines.as_fd())?, fstat(&lines)?, at_once(lines.as_fd()));
         match self.descriptor.load(Relaxed) {
             -1 => self.descriptor.store(lines.into_raw_fd(), Relaxed),
             // SAFETY: dup3(2) with integers; the number is this sink's, unless other code of the process closed it.
@@ -55,6 +64,7 @@ impl Sink {
         self.way.store(way as u8, Relaxed);
         self.device.store(found.st_dev, Relaxed);
         self.inode.store(found.st_ino, Relaxed);
+        self.longest_line.store(longest, Relaxed);
         Ok(())
     }
 
@@ -88,13 +98,19 @@ impl Sink {
         } else {
             line
         };
-        let written = self.number().map_or(0, |number| self.write_to(number, text));
+        let written = self.number().map_or(0, |number| self.write_to(number, text).0);
         if written > 0 {
             self.cut.store(written < text.len(), Relaxed);
         }
         if written < text.len() {
             self.lost.fetch_add(1, Relaxed);
         }
+    }
+
+    /// How long a line may be, in bytes, so that no other process writes into it.
+    #[inline]
+    pub(super) fn longest_line(&self) -> usize {
+        self.longest_line.load(Relaxed)
     }
 
     /// Takes the count of lines that were dropped.
@@ -111,8 +127,37 @@ impl Sink {
         self.lost.store(lines, Relaxed);
     }
 
-    /// Writes as much as possible; how many bytes that was.
-    fn write_to(&self, number: i32, text: &[u8]) -> usize {
+    /// Writes whole lines, as many as are taken; how many bytes that was, and why it was not all of them.
+    ///
+    /// Several processes may write to the same pipe or socket: each call takes whole lines, and no more than a pipe
+    /// takes as one piece.
+    pub(super) fn write_lines(&self, lines: &[u8]) -> (usize, Option<Errno>) {
+        let Some(number) = self.number() else { return (0, Some(Errno::EBADF)) };
+        if self.cut.load(Relaxed) {
+            match self.write_to(number, b"\n") {
+                (1.., _) => self.cut.store(false, Relaxed),
+                (_, error) => return (0, error),
+            }
+        }
+        let mut taken = 0;
+        while taken < lines.len() {
+            let part = whole_lines(&lines[taken..], self.longest_line());
+            let (written, error) = self.write_to(number, part);
+            taken += written;
+            if written < part.len() {
+                return (taken, error.or(Some(Errno::EAGAIN)));
+            }
+        }
+        (taken, None)
+    }
+
+    /// The last line was left unfinished: the next one begins on a line of its own.
+    pub(super) fn was_cut(&self) {
+        self.cut.store(true, Relaxed);
+    }
+
+    /// Writes as much as possible; how many bytes that was, and why it was not all.
+    fn write_to(&self, number: i32, text: &[u8]) -> (usize, Option<Errno>) {
         // SAFETY: it was open a moment ago; if it is closed now, writing fails.
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
         let way = match WAYS[usize::from(self.way.load(Relaxed))] {
@@ -127,11 +172,27 @@ impl Sink {
                 Ok(0) => break,
                 Ok(count) => written += count,
                 Err(Errno::EINTR) => {}
-                Err(_) => break,
+                Err(error) => return (written, Some(error)),
             }
         }
-        written
+        (written, None)
     }
+}
+
+/// How many bytes are written as one piece, or not at all.
+fn at_once(descriptor: BorrowedFd<'_>) -> usize {
+    match kind(descriptor) {
+        Ok(SFlag::S_IFREG) => usize::MAX,
+        _ => PIPE_BUF,
+    }
+}
+
+/// The lines at the beginning that are not longer than this together, or the first line.
+fn whole_lines(lines: &[u8], at_most: usize) -> &[u8] {
+    let fitting = &lines[..lines.len().min(at_most)];
+    let end = fitting.iter().rposition(|byte| *byte == b'\n');
+    let end = end.or_else(|| lines.iter().position(|byte| *byte == b'\n'));
+    end.map_or(lines, |end| &lines[..=end])
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {

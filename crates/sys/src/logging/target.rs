@@ -31,6 +31,15 @@ impl Target {
         Ok(Self { standard_error, lines })
     }
 
+    /// What standard output is now, for lines alone.
+    ///
+    /// # Errors
+    /// The kernel's (dup(2)).
+    pub(super) fn standard_output() -> io::Result<OwnedFd> {
+        let standard_output = io::stdout().as_fd().try_clone_to_owned()?;
+        Ok(reopened(standard_output.as_fd()).unwrap_or(standard_output))
+    }
+
     /// A file that lines are appended to; it is created if it does not exist.
     ///
     /// # Errors

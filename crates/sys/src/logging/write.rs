@@ -22,7 +22,7 @@ use std::{
 };
 
 /// What a pipe takes as one piece or not at all (pipe(7)), and what is sure to fit where there is room, in bytes.
-const PIPE_BUF: usize = 4096;
+pub(super) const PIPE_BUF: usize = 4096;
 /// A terminal reports that it has room without saying how much, in bytes.
 const TERMINAL_PIECE: usize = 64;
 

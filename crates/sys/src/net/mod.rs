@@ -1,4 +1,5 @@
-//! Sockets: listeners ([`socket`]) and open connections ([`stream`]).
+//! Sockets: listeners ([`socket`]), handshakes ([`handshakes`]) and open connections ([`stream`]).
 
+pub mod handshakes;
 pub mod socket;
 pub mod stream;

@@ -8,7 +8,7 @@ use std::{
     io,
     net::{SocketAddr, ToSocketAddrs},
     os::{
-        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
         unix::{
             ffi::{OsStrExt, OsStringExt},
             fs::PermissionsExt,
@@ -24,14 +24,14 @@ use std::{
 ///
 /// # Errors
 /// The kernel's (bind(2)): in use, not permitted, not an address of this machine.
-pub fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
+pub fn bind_tcp(address: SocketAddr, backlog: i32, families: Families) -> io::Result<OwnedFd> {
     if address.port() != 0 {
-        let probe = tcp_socket(address)?;
+        let probe = tcp_socket(address, families)?;
         probe.bind(&address.into())?;
         // Two sockets with SO_REUSEADDR may both bind; only listen(2) fails.
         probe.listen(1)?;
     }
-    let socket = tcp_socket(address)?;
+    let socket = tcp_socket(address, families)?;
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
     socket.listen(backlog)?;
@@ -47,17 +47,51 @@ pub fn resolve(address: impl ToSocketAddrs) -> io::Result<SocketAddr> {
     address.to_socket_addrs()?.next().ok_or_else(|| io::Error::other("the name has no address"))
 }
 
+/// All addresses of a host and port, each once.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_all(address: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
+    let mut all: Vec<SocketAddr> = Vec::new();
+    for found in address.to_socket_addrs()? {
+        if !all.contains(&found) {
+            all.push(found);
+        }
+    }
+    if all.is_empty() { Err(io::Error::other("the name has no address")) } else { Ok(all) }
+}
+
+/// Whether this machine cannot have the address at all: it is not one of its own, or of a family that it does not speak.
+#[must_use]
+pub fn is_not_ours(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(libc::EAFNOSUPPORT)
+}
+
+/// Whose connections a socket on `[::]` accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Families {
+    /// Those that the system's default says, as a rule IPv4 as well.
+    Default,
+    /// Those of IPv6 alone, so that another socket can have the port for IPv4.
+    V6Only,
+}
+
 /// Binds and listens on a TCP address with so many sockets, among which the kernel spreads connections, and logs it. With
 /// them comes the address, whose port the system may have chosen.
 ///
 /// # Errors
 /// As [`bind_tcp`].
-pub fn listen_tcp(address: SocketAddr, backlog: i32, count: u16) -> io::Result<(SocketAddr, Vec<OwnedFd>)> {
-    let first = bind_tcp(address, backlog)?;
+pub fn listen_tcp(
+    address: SocketAddr,
+    backlog: i32,
+    count: u16,
+    families: Families,
+) -> io::Result<(SocketAddr, Vec<OwnedFd>)> {
+    let first = bind_tcp(address, backlog, families)?;
     let address = tcp_address(&first)?;
     let mut sockets = vec![first];
     for _ in 1..count {
-        let socket = tcp_socket(address)?;
+        let socket = tcp_socket(address, families)?;
         socket.set_reuse_port(true)?;
         socket.bind(&address.into())?;
         socket.listen(backlog)?;
@@ -68,10 +102,53 @@ pub fn listen_tcp(address: SocketAddr, backlog: i32, count: u16) -> io::Result<(
     Ok((address, sockets))
 }
 
-fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
+fn tcp_socket(address: SocketAddr, families: Families) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    if address.is_ipv6() && families == Families::V6Only {
+        socket.set_only_v6(true)?;
+    }
     Ok(socket)
+}
+
+/// Who may connect to a Unix socket; what is not set stays as the kernel made it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// The file's mode.
+    pub mode: Option<u32>,
+    /// Its owner.
+    pub user: Option<u32>,
+    /// Its group.
+    pub group: Option<u32>,
+}
+
+impl Access {
+    /// Sets it for a socket's file.
+    ///
+    /// # Errors
+    /// The kernel's (chown(2), chmod(2)).
+    pub fn apply(self, path: &Path) -> io::Result<()> {
+        if self.user.is_some() || self.group.is_some() {
+            std::os::unix::fs::chown(path, self.user, self.group)?;
+        }
+        // Behind a change of the owner, which may clear bits of the mode.
+        match self.mode {
+            Some(mode) => std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Binds and listens on a name in the abstract namespace (unix(7)), which is gone with its last descriptor.
+///
+/// # Errors
+/// The kernel's; `AddrInUse` if a process has the name.
+pub fn bind_abstract(name: &[u8], backlog: i32) -> io::Result<OwnedFd> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(OsString::from_vec([b"\0", name].concat()))?)?;
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
 }
 
 /// Binds and listens on a Unix socket. One without a listener is removed first. With it comes what it is
@@ -79,16 +156,16 @@ fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
 ///
 /// # Errors
 /// The kernel's; `AddrInUse` if a process listens there, `AlreadyExists` if the path is not a socket.
-pub fn bind_unix(path: &Path, mode: Option<u32>, backlog: i32) -> io::Result<(OwnedFd, OwnFile)> {
+pub fn bind_unix(path: &Path, access: Access, backlog: i32) -> io::Result<(OwnedFd, OwnFile)> {
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
     let made = OwnFile::new(path.to_owned(), Inode::of(path)?);
     // No client can connect before `listen`, so the mode is never wrong for one.
-    if let Some(mode) = mode {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    if let Err(error) = access.apply(path).and_then(|()| socket.listen(backlog)) {
+        let _ = made.remove();
+        return Err(error);
     }
-    socket.listen(backlog)?;
     socket.set_nonblocking(true)?;
     Ok((socket.into(), made))
 }
@@ -120,20 +197,43 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 /// The kernel's; `InvalidInput` if the descriptor is not open, not a stream socket, or of another family.
 pub fn adopt(descriptor: RawFd, backlog: i32) -> io::Result<(OwnedFd, ListenerInfo)> {
     let invalid = |text: &str| io::Error::new(io::ErrorKind::InvalidInput, text.to_owned());
-    if descriptor < 3 {
-        return Err(invalid("descriptors 0 to 2 are no sockets of ours"));
-    }
-    let owned =
-        crate::process::take_descriptor(descriptor).map_err(|_| invalid("no such descriptor is open"))?;
+    let owned = match descriptor {
+        0..=2 => copy_of_standard(descriptor),
+        _ => crate::process::take_descriptor(descriptor),
+    };
+    let owned = owned.map_err(|_| invalid("no such descriptor is open"))?;
     let socket = Socket::from(owned);
     if socket.r#type().map_err(|_| invalid("the descriptor is not a socket"))? != Type::STREAM {
         return Err(invalid("the descriptor is not a stream socket"));
     }
     socket.listen(backlog)?;
     socket.set_nonblocking(true)?;
-    let address =
-        local_address(&socket)?.ok_or_else(|| invalid("neither TCP nor a Unix socket with a path"))?;
+    let address = local_address(&socket)?
+        .ok_or_else(|| invalid("neither TCP nor a Unix socket with a path or a name"))?;
+    if descriptor < 3 {
+        empty_standard(descriptor)?;
+    }
     Ok((socket.into(), address))
+}
+
+/// Standard input, output or error under another number, at which no program expects them.
+fn copy_of_standard(descriptor: RawFd) -> io::Result<OwnedFd> {
+    match descriptor {
+        0 => io::stdin().as_fd().try_clone_to_owned(),
+        1 => io::stdout().as_fd().try_clone_to_owned(),
+        _ => io::stderr().as_fd().try_clone_to_owned(),
+    }
+}
+
+/// Leaves /dev/null in its place.
+fn empty_standard(descriptor: RawFd) -> io::Result<()> {
+    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    match descriptor {
+        0 => nix::unistd::dup2_stdin(null),
+        1 => nix::unistd::dup2_stdout(null),
+        _ => nix::unistd::dup2_stderr(null),
+    }?;
+    Ok(())
 }
 
 /// Changes how many connections may wait to be accepted from a listening socket.
@@ -223,20 +323,22 @@ pub fn send_datagram(address: &OsStr, datagram: &[u8]) -> io::Result<()> {
 
 fn local_address(socket: &Socket) -> io::Result<Option<ListenerInfo>> {
     let address = socket.local_addr()?;
+    let named = |name: &[u8]| ListenerInfo::Unix(OsString::from_vec([b"@", name].concat()).into());
     Ok(match (address.as_socket(), address.as_pathname()) {
         (Some(tcp), _) => Some(ListenerInfo::Tcp(tcp)),
         (None, Some(path)) => Some(ListenerInfo::Unix(path.to_owned())),
-        (None, None) => None,
+        (None, None) => address.as_abstract_namespace().map(named),
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{bind_tcp, bind_unix, tcp_address};
+    use super::{Access, Families, bind_abstract, bind_tcp, bind_unix, tcp_address};
     use std::io::ErrorKind;
 
     #[test]
     fn a_port_in_use_is_refused_although_it_could_be_shared() {
+        let bind_tcp = |address, backlog| bind_tcp(address, backlog, Families::Default);
         let first = bind_tcp("127.0.0.1:0".parse().unwrap(), 16).unwrap();
         let address = tcp_address(&first).unwrap();
         assert_eq!(bind_tcp(address, 16).unwrap_err().kind(), ErrorKind::AddrInUse);
@@ -247,7 +349,11 @@ mod tests {
     #[test]
     fn a_stale_unix_socket_is_replaced_and_a_live_one_is_not() {
         let path = std::env::temp_dir().join(format!("hostler-sys-{}.sock", std::process::id()));
-        let (first, made) = bind_unix(&path, Some(0o600), 16).unwrap();
+        let own = Access { mode: Some(0o600), ..Access::default() };
+        let bind_unix = |path: &std::path::Path, access: Option<Access>, backlog| {
+            bind_unix(path, access.unwrap_or_default(), backlog)
+        };
+        let (first, made) = bind_unix(&path, Some(own), 16).unwrap();
         assert_eq!(bind_unix(&path, None, 16).unwrap_err().kind(), ErrorKind::AddrInUse);
         std::fs::remove_file(&path).unwrap();
         let (second, others) = bind_unix(&path, None, 16).unwrap();
@@ -263,9 +369,29 @@ mod tests {
     }
 
     #[test]
+    fn an_abstract_name_is_free_with_its_last_descriptor() {
+        let name = format!("hostler-sys-{}", std::process::id());
+        let first = bind_abstract(name.as_bytes(), 16).unwrap();
+        assert_eq!(bind_abstract(name.as_bytes(), 16).unwrap_err().kind(), ErrorKind::AddrInUse);
+        drop(first);
+        bind_abstract(name.as_bytes(), 16).unwrap();
+    }
+
+    #[test]
+    fn both_families_can_have_sockets_of_their_own_on_one_port() {
+        let v4 = bind_tcp("0.0.0.0:0".parse().unwrap(), 16, Families::Default).unwrap();
+        let port = tcp_address(&v4).unwrap().port();
+        match bind_tcp(format!("[::]:{port}").parse().unwrap(), 16, Families::V6Only) {
+            Ok(_) => {}
+            // A machine without IPv6.
+            Err(error) => assert!(super::is_not_ours(&error), "{error}"),
+        }
+    }
+
+    #[test]
     fn a_full_queue_has_a_listener_and_is_not_waited_for() {
         let path = std::env::temp_dir().join(format!("hostler-full-{}.sock", std::process::id()));
-        let (_listener, made) = bind_unix(&path, None, 0).unwrap();
+        let (_listener, made) = bind_unix(&path, Access::default(), 0).unwrap();
         let mut waiting = Vec::new();
         loop {
             let client = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
@@ -275,7 +401,7 @@ mod tests {
                 Err(error) => break assert_eq!(error.kind(), ErrorKind::WouldBlock),
             }
         }
-        assert_eq!(bind_unix(&path, None, 16).unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert_eq!(bind_unix(&path, Access::default(), 16).unwrap_err().kind(), ErrorKind::AddrInUse);
         assert!(made.remove().unwrap());
     }
 }

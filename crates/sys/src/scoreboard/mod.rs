@@ -1,5 +1,7 @@
-//! Memory that the processes of a server share: the scoreboard ([`board`]), its clock, and the stacks of workers.
+//! Memory that the processes of a server share: the scoreboard ([`board`]), its clock, the requests in flight ([`facts`]), and the
+//! stacks of workers.
 
 pub mod board;
 pub mod clock;
+pub mod facts;
 pub mod stacks;

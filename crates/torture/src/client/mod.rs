@@ -1,26 +1,40 @@
 //! The clients: each runs its script on a thread of its own and writes down what it saw.
 
 mod blocker;
+mod exchange;
+mod goodbye;
+mod link;
 mod responses;
 mod storm;
+mod streams;
 mod talk;
+mod upgrade;
 mod websocket;
 
 pub(crate) use responses::Response;
 
 use crate::{
     clock::Clock,
-    plan::{Client, Does, Reader},
+    plan::{Client, Does},
 };
+use link::connect;
 use nix::libc::ECONNREFUSED;
-use socket2::{Domain, SockAddr, Socket, Type};
 use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Where the server listens.
 #[derive(Clone, Debug)]
 pub(crate) struct Addresses {
     pub(crate) tcp: SocketAddr,
+    /// The same as `tcp` where all is served over TLS.
+    pub(crate) tls: SocketAddr,
     pub(crate) unix: PathBuf,
+}
+
+impl Addresses {
+    /// Those whose clients have ports.
+    pub(crate) fn of_tcp(&self) -> [SocketAddr; 2] {
+        [self.tcp, self.tls]
+    }
 }
 
 /// How a connection ended.
@@ -36,10 +50,20 @@ pub(crate) enum End {
     Closed,
     /// The server or the kernel broke it.
     Broken(String),
-    /// The server said that it ends (WebSocket, with this code).
+    /// The server said that it ends (WebSocket, or another protocol, with this code).
     Farewell(u16),
     /// Nothing happened for longer than a client waits.
     Hang,
+}
+
+impl End {
+    /// The end that a blocking call reports.
+    fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::Hang,
+            _ => Self::Broken(error.to_string()),
+        }
+    }
 }
 
 /// What a client saw.
@@ -73,6 +97,8 @@ pub(crate) fn run(client: &Client, addresses: &Addresses, clock: Clock) -> Recor
     clock.wait_until(client.begins);
     match &client.does {
         Does::Talk(talk) => talk::run(client, talk, addresses, clock),
+        Does::Streams(script) => streams::run(client, script, addresses, clock),
+        Does::Upgrade(script) => upgrade::run(client, script, addresses, clock),
         Does::WebSocket(socket) => websocket::run(client, socket, addresses, clock),
         Does::Storm(count) => storm::run(client, *count, addresses, clock),
         Does::Blocker(script) => blocker::run(client, script, addresses, clock),
@@ -101,27 +127,6 @@ impl Record {
         self.ended = clock.now();
         self
     }
-}
-
-/// Connects; clients that read slowly have small buffers, so that the server notices.
-fn connect(client: &Client, addresses: &Addresses, reader: Reader) -> io::Result<(Socket, Option<u16>)> {
-    let (domain, address) = if client.unix {
-        (Domain::UNIX, SockAddr::unix(&addresses.unix)?)
-    } else {
-        (Domain::IPV4, addresses.tcp.into())
-    };
-    let socket = Socket::new(domain, Type::STREAM, None)?;
-    if !matches!(reader, Reader::Fast) {
-        socket.set_recv_buffer_size(32 << 10)?;
-    }
-    if client.unix {
-        socket.connect(&address)?;
-        return Ok((socket, None));
-    }
-    socket.connect_timeout(&address, PATIENCE)?;
-    socket.set_tcp_nodelay(true)?;
-    let port = socket.local_addr()?.as_socket().map(|own| own.port());
-    Ok((socket, port))
 }
 
 fn not_made(error: &io::Error) -> End {

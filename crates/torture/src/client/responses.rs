@@ -1,6 +1,6 @@
 //! Reads the responses of an HTTP connection, byte by byte as they come, and checks each against its request.
 
-use crate::ask::{Ask, Method, block_down, cut};
+use crate::ask::{Ask, Method, cut};
 
 /// A response that came whole.
 #[derive(Clone, Debug)]
@@ -38,8 +38,8 @@ enum State {
 #[derive(Debug)]
 struct Body {
     response: Response,
-    /// What is expected; none for responses of the server's own.
-    block: Option<Vec<u8>>,
+    /// What is expected, and where in it the body begins; none for responses of the server's own.
+    block: Option<(Vec<u8>, usize)>,
     at: usize,
     wanted: usize,
     framing: Framing,
@@ -145,24 +145,14 @@ impl<'a> Responses<'a> {
         let header = |name: &str| headers.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
         let place = self.whole.len();
         let ask = self.asks.get(place).ok_or_else(|| format!("a response without a request: {head:?}"))?;
-        let numbered = match header("x-number") {
-            Some(number) if number == ask.number.to_string() => true,
-            Some(number) => {
-                return Err(format!("the response of request {number} instead of {}", ask.number));
-            }
-            None => false,
-        };
-        if let Some(got) = header("x-upload").filter(|_| status == 200 && !ask.early)
-            && got != ask.up.to_string()
-        {
-            return Err(format!("the application read {got} of {} bytes of request {}", ask.up, ask.number));
-        }
+        let numbered = is_answer(ask, status, header)?;
         let closes = header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
         let sockets = header("x-sockets").and_then(|value| value.parse().ok()).unwrap_or_default();
-        let response = Response { status, numbered, closes, whole_at: now, sockets };
+        let good = numbered && status == ask.good();
+        let response =
+            Response { status: if good { 200 } else { status }, numbered, closes, whole_at: now, sockets };
         let length = header("content-length").and_then(|value| value.parse::<usize>().ok());
         let chunked = header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"));
-        let checked = numbered && status == 200;
         let framing = match (ask.method, length, chunked) {
             (Method::Head, ..) => Framing::Length(0),
             (_, Some(length), false) => Framing::Length(length),
@@ -172,13 +162,58 @@ impl<'a> Responses<'a> {
         };
         let wanted = match (ask.method, length) {
             (Method::Head, _) => 0,
-            _ if checked => ask.down,
+            _ if good => ask.down,
             (_, length) => length.unwrap_or_default(),
         };
-        let block = checked.then(|| block_down(ask.number));
+        let block = good.then(|| ask.expected());
         self.state = State::Body(Body { response, block, at: 0, wanted, framing });
         Ok(())
     }
+}
+
+/// Whether a head is of what was asked for; responses of the server's own are not.
+pub(super) fn is_answer<'h>(
+    ask: &Ask,
+    status: u16,
+    header: impl Fn(&str) -> Option<&'h str>,
+) -> Result<bool, String> {
+    let number = header("x-number");
+    if ask.file.is_some() {
+        let is_file = status == ask.good() && header("etag").is_some();
+        let (is, should) = (header("content-range"), ask.content_range());
+        return match number {
+            Some(number) => Err(format!("the response of request {number} instead of a file")),
+            None if is_file && is != should.as_deref() => Err(format!("{is:?} instead of {should:?}")),
+            None => Ok(is_file),
+        };
+    }
+    if let Some(number) = number.filter(|number| *number != ask.number.to_string()) {
+        return Err(format!("the response of request {number} instead of {}", ask.number));
+    }
+    if let Some(got) = header("x-upload").filter(|_| status == 200 && !ask.early)
+        && got != ask.up.to_string()
+    {
+        return Err(format!("the application read {got} of {} bytes of request {}", ask.up, ask.number));
+    }
+    Ok(number.is_some())
+}
+
+/// Checks bytes of a body against what is expected, and where in that the body begins.
+pub(super) fn compare(
+    (block, from): &(Vec<u8>, usize),
+    at: usize,
+    data: &[u8],
+    wanted: usize,
+) -> Result<(), String> {
+    let expected = cut(block, from + at, data.len());
+    if let Some(differs) = data.iter().zip(&expected).position(|(is, should)| is != should) {
+        let text = String::from_utf8_lossy(&data[differs..data.len().min(differs + 80)]).into_owned();
+        return Err(format!("wrong bytes from {} of {wanted} on: {text:?}", at + differs));
+    }
+    if at + data.len() > wanted {
+        return Err(format!("more than the {wanted} bytes that were asked for"));
+    }
+    Ok(())
 }
 
 impl Body {
@@ -227,21 +262,10 @@ impl Body {
     }
 
     fn data(&mut self, data: &[u8]) -> Result<usize, String> {
-        if let Some(block) = &self.block {
-            let expected = cut(block, self.at, data.len());
-            if let Some(differs) = data.iter().zip(&expected).position(|(is, should)| is != should) {
-                let text = String::from_utf8_lossy(&data[differs..data.len().min(differs + 80)]).into_owned();
-                return Err(format!(
-                    "wrong bytes from {} of {} on: {text:?}",
-                    self.at + differs,
-                    self.wanted
-                ));
-            }
+        if let Some(expected) = &self.block {
+            compare(expected, self.at, data, self.wanted)?;
         }
         self.at += data.len();
-        if self.block.is_some() && self.at > self.wanted {
-            return Err(format!("more than the {} bytes that were asked for", self.wanted));
-        }
         Ok(data.len())
     }
 }

@@ -1,15 +1,18 @@
 //! A client of HTTP: does its steps one after the other, and reads meanwhile as it is told to.
 
-use super::{Addresses, End, PATIENCE, Record, connect, not_made, responses::Responses};
+use super::{
+    Addresses, End, PATIENCE, Record,
+    link::{Link, interest},
+    not_made,
+    responses::Responses,
+};
 use crate::{
     clock::Clock,
     plan::{Client, Reader, Step, Talk},
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use socket2::Socket;
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::Shutdown,
     os::fd::AsFd,
     time::Duration,
 };
@@ -22,17 +25,17 @@ const LISTENS_ON_EARLY: u64 = 300;
 pub(super) fn run(client: &Client, talk: &Talk, addresses: &Addresses, clock: Clock) -> Record {
     let mut record = Record::begin(client, clock);
     record.asked = vec![0; talk.asks.len()];
-    let (socket, port) = match connect(client, addresses, talk.reader) {
+    let mut link = match Link::connect(client, addresses, talk.reader) {
         Ok(made) => made,
         Err(error) => return record.end(not_made(&error), clock),
     };
-    record.port = port;
-    if let Err(error) = socket.set_nonblocking(true) {
-        return record.end(not_made(&error), clock);
+    record.port = link.port;
+    if let Err(error) = link.shake_hands() {
+        return record.end(End::of(&error), clock);
     }
     let mut talking = Talking {
         talk,
-        socket,
+        link,
         clock,
         began: clock.now(),
         steps: talk.steps.iter(),
@@ -44,12 +47,19 @@ pub(super) fn run(client: &Client, talk: &Talk, addresses: &Addresses, clock: Cl
         not_before: 0,
         waits: Waits::Nothing,
         deaf: false,
+        resets: false,
         read_at: 0,
         moved: clock.now(),
         finished: None,
         asked: record.asked,
     };
     let end = talking.go();
+    let link = talking.link;
+    if talking.resets {
+        link.reset()
+    } else {
+        link.close()
+    }
     record.partial = talking.responses.partial();
     record.fault = talking.responses.fault.take();
     record.responses = std::mem::take(&mut talking.responses.whole);
@@ -69,7 +79,7 @@ enum Waits {
 
 struct Talking<'a> {
     talk: &'a Talk,
-    socket: Socket,
+    link: Link,
     clock: Clock,
     began: u64,
     steps: std::slice::Iter<'a, Step>,
@@ -83,6 +93,8 @@ struct Talking<'a> {
     waits: Waits,
     /// The server takes nothing more.
     deaf: bool,
+    /// It leaves with a reset.
+    resets: bool,
     read_at: u64,
     /// When something happened last.
     moved: u64,
@@ -119,13 +131,13 @@ impl Talking<'_> {
     }
 
     fn is_done(&self) -> bool {
-        let all_said = self.steps.len() == 0 && self.sent == self.out.len() || self.deaf;
+        let all_said = self.steps.len() == 0 && self.has_said() || self.deaf;
         all_said && self.responses.whole.len() >= self.talk.asks.len()
     }
 
     /// Takes steps until one has to wait.
     fn advance(&mut self) -> Option<End> {
-        while self.sent == self.out.len() && self.clock.now() >= self.not_before && self.has_come() {
+        while self.has_said() && self.clock.now() >= self.not_before && self.has_come() {
             if let Some(place) = self.sending.take().filter(|_| !self.deaf) {
                 self.asked[place] = self.clock.now();
             }
@@ -136,6 +148,11 @@ impl Talking<'_> {
             }
         }
         None
+    }
+
+    /// The kernel has everything.
+    fn has_said(&self) -> bool {
+        self.deaf || self.sent == self.out.len() && !self.link.owes()
     }
 
     /// What is waited for is there; a server that ended the connection has no more to come.
@@ -167,10 +184,10 @@ impl Talking<'_> {
             Step::AwaitBytes(count) => self.waits = Waits::Bytes(count),
             Step::AwaitContinue(limit) => self.waits = Waits::Continue { until: now + limit },
             // A server that is gone already does not mind.
-            Step::HalfClose => drop(self.socket.shutdown(Shutdown::Write)),
+            Step::HalfClose => drop(self.link.half_close()),
             Step::Close => return Some(End::Scripted),
             Step::Reset => {
-                let _ = self.socket.set_linger(Some(Duration::ZERO));
+                self.resets = true;
                 return Some(End::Scripted);
             }
         }
@@ -186,13 +203,14 @@ impl Talking<'_> {
 
     /// Waits for the socket, or for the next time that something is due, and reads and writes.
     fn exchange(&mut self, now: u64) -> Option<End> {
-        let writes = self.sent < self.out.len() && now >= self.not_before;
+        let writes = !self.has_said() && now >= self.not_before;
         let reads = self.may_read(now);
-        let mut flags = PollFlags::empty();
-        flags.set(PollFlags::POLLIN, reads > 0);
-        flags.set(PollFlags::POLLOUT, writes);
+        if reads > 0 && self.link.has_read() {
+            return self.read(reads);
+        }
+        let flags = interest(reads > 0, writes);
         let timeout = if self.not_before > now { (self.not_before - now).min(25) } else { 25 };
-        let fds = &mut [PollFd::new(self.socket.as_fd(), flags)];
+        let fds = &mut [PollFd::new(self.link.as_fd(), flags)];
         let timeout = PollTimeout::try_from(timeout.max(1)).unwrap_or(PollTimeout::ZERO);
         if poll(fds, timeout).is_err() {
             return None;
@@ -231,7 +249,11 @@ impl Talking<'_> {
 
     fn write(&mut self) {
         let most = (self.out.len() - self.sent).min(self.pace.0);
-        match self.socket.write(&self.out[self.sent..self.sent + most]) {
+        let written = match most {
+            0 => self.link.flush().map(|()| 0),
+            most => self.link.write(&self.out[self.sent..self.sent + most]),
+        };
+        match written {
             Ok(count) => {
                 self.sent += count;
                 self.moved = self.clock.now();
@@ -248,7 +270,7 @@ impl Talking<'_> {
 
     fn read(&mut self, most: usize) -> Option<End> {
         let mut block = vec![0; most];
-        match self.socket.read(&mut block) {
+        match self.link.read(&mut block) {
             Ok(0) => Some(End::Closed),
             Ok(count) => {
                 let now = self.clock.now();

@@ -25,6 +25,7 @@ enum Kind {
     Restart,
     NoWorkers,
     Log,
+    Certificate,
 }
 
 /// Events within so many milliseconds.
@@ -49,6 +50,7 @@ pub(super) fn draw(dice: &mut Dice, setup: &Setup, length: u64) -> Vec<Event> {
             (2, Kind::Restart),
             (1, Kind::NoWorkers),
             (2, Kind::Log),
+            (3, Kind::Certificate),
         ]);
         if matches!(kind, Kind::Restart | Kind::NoWorkers | Kind::UpgradeStopped | Kind::UpgradeDies) {
             restarts += 1;
@@ -99,6 +101,10 @@ fn draw_one(dice: &mut Dice, setup: &Setup, kind: Kind, at: u64, events: &mut Ve
         Kind::NoWorkers => {
             push(at, Act::Signal(Target::Master, SIGWINCH));
             push(at + dice.within(100..=600), Act::Signal(Target::Master, SIGHUP));
+        }
+        Kind::Certificate => {
+            let bad = Act::BadCertificate(dice.within(200..=2000));
+            push(at, if dice.chance(70) { Act::Renewal } else { bad });
         }
         Kind::Log if setup.full_disk => {}
         Kind::Log => {

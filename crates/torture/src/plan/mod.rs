@@ -2,6 +2,7 @@
 
 mod draw;
 mod misfortune;
+mod streams;
 mod talks;
 
 pub(crate) use draw::draw;
@@ -64,6 +65,8 @@ pub(crate) struct Setup {
     pub(crate) full_disk: bool,
     /// It logs much.
     pub(crate) talkative: bool,
+    /// All connections are over TLS.
+    pub(crate) only_tls: bool,
 }
 
 /// A client; it begins after so many milliseconds.
@@ -71,16 +74,26 @@ pub(crate) struct Setup {
 pub(crate) struct Client {
     pub(crate) id: usize,
     pub(crate) begins: u64,
-    pub(crate) unix: bool,
+    pub(crate) way: Way,
     pub(crate) manner: &'static str,
     pub(crate) does: Does,
+}
+
+/// How a client reaches the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Tcp,
+    Unix,
+    Tls,
 }
 
 /// What a client does.
 #[derive(Clone, Debug)]
 pub(crate) enum Does {
     Talk(Talk),
+    Streams(Streams),
     WebSocket(Socket),
+    Upgrade(Upgrade),
     /// So many connections that are made and left at once.
     Storm(usize),
     /// Quick requests beside one that blocks its worker.
@@ -99,6 +112,41 @@ pub(crate) struct Talk {
     pub(crate) late_from: Option<usize>,
     /// It does not read for longer than the server waits.
     pub(crate) deaf: bool,
+}
+
+/// A client of HTTP/2, which connects again when the server says goodbye.
+#[derive(Clone, Debug)]
+pub(crate) struct Streams {
+    pub(crate) streams: Vec<Stream>,
+    /// How many are open at a time.
+    pub(crate) at_once: usize,
+    /// Pauses between them, in milliseconds.
+    pub(crate) rest: u64,
+    /// Its window for each stream.
+    pub(crate) window: u32,
+    /// It leaves in the middle of its first streams.
+    pub(crate) leaves: bool,
+}
+
+/// A request on a stream of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    pub(crate) ask: Ask,
+    pub(crate) manner: Manner,
+}
+
+/// How a client treats a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Manner {
+    Plain,
+    /// Reads so many bytes a second.
+    Reads(usize),
+    /// Sends so many bytes of the body at a time, with a pause of so many milliseconds between.
+    Sends(usize, u64),
+    /// Sends a half of the body and no more, for longer than the server waits.
+    Stalls,
+    /// Resets it after so many milliseconds.
+    Resets(u64),
 }
 
 /// A step of an HTTP connection. Numbers of requests are their places in the talk.
@@ -158,6 +206,29 @@ pub(crate) struct Socket {
     pub(crate) leaves: bool,
 }
 
+/// A connection that goes on with another protocol after its request.
+#[derive(Clone, Debug)]
+pub(crate) struct Upgrade {
+    /// The request; what the application says last has the length of its response.
+    pub(crate) ask: Ask,
+    /// What is sent after it and echoed, in pieces with pauses of so many milliseconds between.
+    pub(crate) pieces: Vec<usize>,
+    pub(crate) pause: u64,
+    /// It reads so many bytes a second.
+    pub(crate) rate: Option<u64>,
+    /// It leaves in the middle.
+    pub(crate) leaves: bool,
+}
+
+impl Upgrade {
+    pub(crate) fn reader(&self) -> Reader {
+        match self.rate {
+            Some(rate) => Reader::Slow(usize::try_from(rate).unwrap_or(usize::MAX)),
+            None => Reader::Fast,
+        }
+    }
+}
+
 /// Something that happens after so many milliseconds.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
@@ -180,6 +251,10 @@ pub(crate) enum Act {
     LogStuck(u64),
     /// The log's reader is gone.
     LogDead,
+    /// The certificate is replaced.
+    Renewal,
+    /// The certificate's file has none for so many milliseconds, and then a new one.
+    BadCertificate(u64),
 }
 
 /// The process that it happens to.
@@ -201,6 +276,7 @@ impl fmt::Display for Setup {
             (self.preload, "preload"),
             (self.gathers_pipelines, "gathers pipelines"),
             (self.full_disk, "log on a full disk"),
+            (self.only_tls, "TLS only"),
         ];
         for (_, name) in flags.iter().filter(|(set, _)| *set) {
             write!(f, ", {name}")?;

@@ -2,8 +2,9 @@
 
 use super::{Does, Interface, Reader, Step, Talk};
 use crate::{
-    ask::{Ask, Method},
+    ask::{Ask, Method, Part},
     dice::Dice,
+    edge,
 };
 
 /// A response of this length is more than all buffers between the server and a client take.
@@ -60,7 +61,7 @@ impl Author {
     }
 
     /// A request of any usual kind.
-    fn ask(&mut self, dice: &mut Dice) -> Ask {
+    pub(super) fn ask(&mut self, dice: &mut Dice) -> Ask {
         let mut ask = Ask::new(self.number(), dice.size(1..=200_000));
         ask.declared = dice.chance(60);
         ask.pieces = if dice.chance(40) { usize::try_from(dice.within(2..=12)).unwrap_or(2) } else { 0 };
@@ -94,7 +95,38 @@ impl Author {
     }
 
     fn asks(&mut self, dice: &mut Dice, most: u64) -> Vec<Ask> {
-        (0..dice.within(1..=most)).map(|_| self.ask(dice)).collect()
+        (0..dice.within(1..=most)).map(|_| self.any(dice)).collect()
+    }
+
+    /// A request of any usual kind, or for a static file.
+    fn any(&mut self, dice: &mut Dice) -> Ask {
+        if dice.chance(20) { self.file(dice, 300_000) } else { self.ask(dice) }
+    }
+
+    /// A request for a static file of up to so many bytes, or for a part of one.
+    pub(super) fn file(&mut self, dice: &mut Dice, most: usize) -> Ask {
+        let fitting = edge::FILES.iter().filter(|size| **size <= most).count();
+        let file = usize::try_from(dice.within(0..=fitting as u64 - 1)).unwrap_or_default();
+        let size = edge::FILES[file];
+        let ranges = size > 0 && dice.chance(40);
+        let from = ranges.then(|| usize::try_from(dice.within(0..=size as u64 - 1)).unwrap_or_default());
+        let down = from.map_or(size, |from| dice.size(1..=size - from));
+        let mut ask = Ask::file(self.number(), Part { file, from }, down);
+        ask.method = if !ranges && dice.chance(15) { Method::Head } else { Method::Get };
+        ask
+    }
+
+    /// A response of about so many bytes, perhaps a file.
+    fn large(&mut self, dice: &mut Dice, down: usize) -> Ask {
+        if dice.chance(30) {
+            let largest = edge::FILES.len() - 1;
+            let file = (0..largest).find(|file| edge::FILES[*file] >= down).unwrap_or(largest);
+            let part = Part { file, from: None };
+            return Ask::file(self.number(), part, edge::FILES[file]);
+        }
+        let mut ask = Ask::new(self.number(), down);
+        ask.declared = dice.chance(50);
+        ask
     }
 
     fn polite(&mut self, dice: &mut Dice) -> Talk {
@@ -121,15 +153,14 @@ impl Author {
     }
 
     fn late_reader(&mut self, dice: &mut Dice) -> Talk {
-        let mut ask = Ask::new(self.number(), dice.size(10_000..=8_000_000));
-        ask.declared = dice.chance(50);
+        let down = dice.size(10_000..=8_000_000);
+        let ask = self.large(dice, down);
         Talk::simple(vec![ask], Reader::Late(dice.within(200..=3000)))
     }
 
     fn stopping_reader(&mut self, dice: &mut Dice) -> Talk {
         let down = dice.size(100_000..=8_000_000);
-        let mut ask = Ask::new(self.number(), down);
-        ask.declared = dice.chance(50);
+        let mut ask = self.large(dice, down);
         ask.pieces = usize::try_from(dice.within(0..=30)).unwrap_or_default();
         Talk::simple(vec![ask], Reader::Stops(dice.size(1..=down), dice.within(200..=3000)))
     }
@@ -143,7 +174,7 @@ impl Author {
         }
         let mut talk = Talk::new(asks, steps, draw_reader(dice));
         if dice.chance(50) {
-            let half = self.ask(dice);
+            let half = self.any(dice);
             let (place, head) = (talk.asks.len(), half.head().len());
             let cut = dice.size(1..=head - 1);
             talk.asks.push(half);
@@ -221,8 +252,8 @@ impl Author {
     /// Reads nothing for longer than the server waits.
     fn deaf_reader(&mut self, dice: &mut Dice) -> Talk {
         let small = if dice.chance(50) { 1_000 } else { UNBUFFERED };
-        let mut ask = Ask::new(self.number(), dice.size(small..=12_000_000));
-        ask.declared = dice.chance(50);
+        let down = dice.size(small..=12_000_000);
+        let ask = self.large(dice, down);
         let mut talk = Talk::simple(vec![ask], Reader::Late(12_000));
         talk.deaf = true;
         talk
@@ -230,7 +261,7 @@ impl Author {
 
     /// A pause between requests that is longer than the server keeps connections.
     fn long_rest(&mut self, dice: &mut Dice) -> Talk {
-        let asks = vec![self.ask(dice), self.ask(dice)];
+        let asks = vec![self.any(dice), self.any(dice)];
         let mut steps = whole(&asks, 0);
         steps.extend([Step::Await(1), Step::Pause(dice.within(6_000..=8_000))]);
         steps.extend(whole(&asks, 1));
@@ -264,7 +295,7 @@ impl Author {
 
     /// Says that it sends no more: after its request, or within the body.
     fn half_closer(&mut self, dice: &mut Dice) -> Talk {
-        let ask = self.ask(dice);
+        let ask = self.any(dice);
         let up = ask.up;
         let mut talk = Talk::new(vec![ask], Vec::new(), Reader::Fast);
         if up > 1 && dice.chance(50) {
@@ -281,7 +312,7 @@ impl Author {
         let mut ask = self.ask(dice);
         (ask.method, ask.chunked, ask.up) = (Method::Post, true, dice.size(2..=50_000));
         let middle = dice.size(1..=ask.up - 1);
-        let good = self.ask(dice);
+        let good = self.any(dice);
         let mut talk = Talk::new(vec![good, ask], Vec::new(), Reader::Fast);
         talk.steps = whole(&talk.asks, 0);
         talk.steps.push(Step::Await(1));
@@ -298,7 +329,7 @@ impl Author {
     fn early(&mut self, dice: &mut Dice) -> Talk {
         let mut ask = self.ask(dice);
         (ask.method, ask.early, ask.up) = (Method::Post, true, dice.size(1..=3_000_000));
-        let (up, next) = (ask.up, self.ask(dice));
+        let (up, next) = (ask.up, self.any(dice));
         // How the server handles the remainder must not truncate what it has not sent to a client that reads late.
         let late = dice.chance(50);
         let reader = if late { Reader::Late(dice.within(200..=1_500)) } else { Reader::Fast };

@@ -20,7 +20,7 @@ pub use glance::Glance;
 pub use page::{Page, PageState};
 pub use ring::InFlight;
 pub use sibling::{SiblingPage, used};
-pub use totals::{LATENCY_BUCKETS, Totals};
+pub use totals::{BUCKETS, CLASSES, Histogram, METHODS, Totals, method_index};
 
 /// How many pages there are. Pages that were never used cost no memory.
 pub const PAGES: usize = 4096;

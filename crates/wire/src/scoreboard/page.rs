@@ -1,8 +1,8 @@
 //! A page: what it holds, and how its owner and the master use it.
 
 use super::{
-    ring::{InFlight, RING, RingEntry},
-    totals::{LATENCY_BUCKETS, Totals, bucket},
+    ring::{InFlight, RING, RingEntry, SESSIONS},
+    totals::{Counters, Totals, add},
 };
 use crate::{Role, SlotId};
 use std::{
@@ -44,19 +44,16 @@ pub struct Page {
     turns: AtomicU64,
     pub(super) connections: AtomicU64,
     pub(super) in_flight: AtomicU64,
-    accepted: AtomicU64,
-    requests: AtomicU64,
-    statuses: [AtomicU64; 6],
-    latencies: [AtomicU64; LATENCY_BUCKETS],
+    /// Other protocols, as WebSockets, that are spoken on connections and streams.
+    open_sessions: AtomicU64,
+    counters: Counters,
+    /// From which ids of requests are made.
+    seed: [AtomicU64; 2],
     ring: [RingEntry; RING],
+    sessions: [RingEntry; SESSIONS],
 }
 
-const _: () = assert!(size_of::<Page>() == 4096, "a page has the size of a page");
-
-/// Adds without a lock: each page has one writer.
-fn add(counter: &AtomicU64, by: u64) {
-    counter.store(counter.load(Relaxed).wrapping_add(by), Relaxed);
-}
+const _: () = assert!(size_of::<Page>() == 8192, "a page of the scoreboard is two of memory");
 
 impl Page {
     /// Makes the page a vacant one.
@@ -70,11 +67,11 @@ impl Page {
             &self.turns,
             &self.connections,
             &self.in_flight,
-            &self.accepted,
-            &self.requests,
+            &self.open_sessions,
         ];
-        single.into_iter().chain(&self.statuses).chain(&self.latencies).for_each(|it| it.store(0, Relaxed));
-        self.ring.iter().for_each(RingEntry::free);
+        single.into_iter().for_each(|it| it.store(0, Relaxed));
+        self.counters.clear();
+        self.ring.iter().chain(&self.sessions).for_each(RingEntry::free);
     }
 
     /// What the worker is doing.
@@ -133,6 +130,13 @@ impl Page {
         self.beat_at.load(Relaxed)
     }
 
+    /// A value that changes whenever the loop makes progress: its heartbeat, or a request that begins or ends. A turn may be
+    /// long although no call is, when many clients send requests at once.
+    #[must_use]
+    pub fn progress(&self) -> [u64; 3] {
+        [self.beat_at.load(Relaxed), self.in_flight(), self.counters.requests()]
+    }
+
     /// The loop turned.
     pub fn turn(&self, now: u64) {
         add(&self.turns, 1);
@@ -164,7 +168,7 @@ impl Page {
 
     /// A connection was accepted from the queue.
     pub fn connection_accepted(&self) {
-        add(&self.accepted, 1);
+        add(&self.counters.accepted, 1);
     }
 
     /// A connection is the worker's from now on.
@@ -209,15 +213,65 @@ impl Page {
         Some(free)
     }
 
-    /// A request ended after so many nanoseconds; `status` is 0 if there was no response.
-    pub fn request_ended(&self, entry: Option<usize>, status: u16, nanos: u64) {
+    /// Whether an entry in the ring has room for all of a method and a path.
+    #[must_use]
+    pub fn shows_whole(method: &str, path: &str) -> bool {
+        RingEntry::has_room(method, path)
+    }
+
+    /// A request has this id in its header.
+    pub fn request_identified(&self, entry: Option<usize>, id: &str) {
+        if let Some(entry) = entry {
+            self.ring[entry].identify(id);
+        }
+    }
+
+    /// From which ids of requests are made, beside when they began.
+    pub fn set_seed(&self, seed: [u64; 2]) {
+        self.seed.iter().zip(seed).for_each(|(place, part)| place.store(part, Relaxed));
+    }
+
+    /// See [`Page::set_seed`].
+    #[must_use]
+    pub fn seed(&self) -> [u64; 2] {
+        [0, 1].map(|part| self.seed[part].load(Relaxed))
+    }
+
+    /// A request ended after so many nanoseconds; `status` is 0 if there was no response, `method` of [`super::METHODS`].
+    pub fn request_ended(&self, entry: Option<usize>, method: u8, status: u16, nanos: u64) {
         add(&self.in_flight, u64::MAX);
-        add(&self.requests, 1);
-        add(&self.statuses[usize::from(status / 100).min(5)], 1);
-        add(&self.latencies[bucket(nanos)], 1);
+        self.counters.response(method, status, nanos);
         if let Some(entry) = entry {
             self.ring[entry].free();
         }
+    }
+
+    /// A request was responded to that never was in flight, because it is refused.
+    pub fn request_refused(&self, method: u8, status: u16, nanos: u64) {
+        self.counters.response(method, status, nanos);
+    }
+
+    /// Another protocol follows the request that has this entry; the protocol's own, unless all are taken.
+    pub fn session_began(&self, request: Option<usize>) -> Option<usize> {
+        add(&self.open_sessions, 1);
+        add(&self.counters.sessions, 1);
+        let free = self.sessions.iter().position(RingEntry::is_free)?;
+        self.sessions[free].copy(&self.ring[request?]);
+        Some(free)
+    }
+
+    /// It ended.
+    pub fn session_ended(&self, entry: Option<usize>) {
+        add(&self.open_sessions, u64::MAX);
+        if let Some(entry) = entry {
+            self.sessions[entry].free();
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn open_sessions(&self) -> u64 {
+        self.open_sessions.load(Relaxed)
     }
 
     /// Background work after a response ended; it began as a request does.
@@ -236,25 +290,27 @@ impl Page {
         all
     }
 
+    /// Protocols that follow requests, oldest first; those beyond the ring are missing.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<InFlight> {
+        let mut all: Vec<InFlight> = self.sessions.iter().filter_map(RingEntry::read).collect();
+        all.sort_by_key(|session| session.started_at);
+        all
+    }
+
     /// The counters.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        Totals {
-            accepted: self.accepted.load(Relaxed),
-            requests: self.requests.load(Relaxed),
-            statuses: std::array::from_fn(|n| self.statuses[n].load(Relaxed)),
-            latencies: std::array::from_fn(|n| self.latencies[n].load(Relaxed)),
-        }
+        self.counters.read()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::ring::RingEntry, Page, PageState, RING};
+    use super::{super::ring::RingEntry, Page, PageState, RING, SESSIONS};
 
     fn page() -> Box<Page> {
-        const ZERO: [u8; 4096] = [0; 4096];
-        let page = Box::new(Page {
+        Box::new(Page {
             state: 0.into(),
             role: 0.into(),
             group: 0.into(),
@@ -266,14 +322,12 @@ mod tests {
             turns: 0.into(),
             connections: 0.into(),
             in_flight: 0.into(),
-            accepted: 0.into(),
-            requests: 0.into(),
-            statuses: Default::default(),
-            latencies: Default::default(),
+            open_sessions: 0.into(),
+            counters: Default::default(),
+            seed: Default::default(),
             ring: std::array::from_fn(|_| RingEntry::new()),
-        });
-        assert_eq!(size_of_val(&*page), ZERO.len());
-        page
+            sessions: std::array::from_fn(|_| RingEntry::new()),
+        })
     }
 
     #[test]
@@ -285,12 +339,16 @@ mod tests {
         let second = page.request_began(2000, "POST", &long, None);
         let seen = page.requests_in_flight();
         assert_eq!((seen[0].method.as_str(), seen[0].path.as_str(), seen[0].peer), ("GET", "/slow", peer));
-        assert_eq!((seen[1].path.as_str(), seen[1].peer), (&long[..72], None));
-        page.request_ended(first, 200, 5_000);
-        page.request_ended(second, 0, 5_000_000);
+        assert_eq!((seen[1].path.clone(), seen[1].peer), (format!("{}…", &long[..69]), None));
+        assert_eq!((&seen[0].id, &seen[1].id), (&None, &None));
+        page.request_ended(first, 0, 200, 5_000);
+        page.request_ended(second, 2, 0, 5_000_000);
         assert_eq!((page.in_flight(), page.requests_in_flight()), (0, vec![]));
         let totals = page.totals();
-        assert_eq!((totals.requests, totals.statuses[2], totals.statuses[0]), (2, 1, 1));
+        assert_eq!((totals.requests(), totals.of_class(2), totals.of_class(0)), (2, 1, 1));
+        page.request_refused(0, 503, 1_000);
+        let totals = page.totals();
+        assert_eq!((page.in_flight(), totals.requests(), totals.of_class(5)), (0, 3, 1));
         page.set_state(PageState::Serving);
         page.clear();
         assert_eq!((page.totals(), page.state()), (Default::default(), PageState::Vacant));
@@ -300,9 +358,43 @@ mod tests {
     fn a_shorter_path_does_not_show_the_rest_of_a_longer_one() {
         let page = page();
         let entry = page.request_began(1, "OPTIONS", "/a/rather/long/path/of/forty/characters", None);
-        page.request_ended(entry, 200, 1);
+        page.request_ended(entry, 0, 200, 1);
         let _ = page.request_began(2, "GET", "/12345678", None);
         assert_eq!(page.requests_in_flight()[0].path, "/12345678");
+    }
+
+    #[test]
+    fn what_was_cut_is_seen_and_what_fits_is_whole() {
+        let page = page();
+        let (whole, long) = ("/".repeat(72), format!("/{}", "é".repeat(40)));
+        let entry = page.request_began(1, "PROPPATCH", &whole, None);
+        page.request_identified(entry, "0af76519-16cd-43dd-8448-eb211c80319c");
+        let _ = page.request_began(2, "PROPFIND", &long, None);
+        let seen = page.requests_in_flight();
+        assert_eq!((seen[0].method.as_str(), &seen[0].path), ("PROPP…", &whole));
+        assert_eq!(seen[0].id.as_deref(), Some("0af76519-16cd-43dd-8448-eb211c80319c"));
+        assert_eq!((seen[1].method.as_str(), &seen[1].path), ("PROPFIND", &format!("/{}…", "é".repeat(34))));
+        page.request_identified(entry, &"x".repeat(100));
+        assert_eq!(page.requests_in_flight()[0].id, Some(format!("{}…", "x".repeat(37))));
+    }
+
+    #[test]
+    fn sessions_do_not_take_the_places_of_requests() {
+        let page = page();
+        let request = page.request_began(7, "GET", "/ws", None);
+        page.request_identified(request, "x1");
+        let entries: Vec<_> = (0..100).map(|_| page.session_began(request)).collect();
+        let session = page.sessions().remove(0);
+        assert_eq!(
+            (session.path.as_str(), session.started_at, session.id.as_deref()),
+            ("/ws", 7, Some("x1"))
+        );
+        assert_eq!(
+            (page.open_sessions(), page.sessions().len(), page.requests_in_flight().len()),
+            (100, SESSIONS, 1)
+        );
+        entries.into_iter().for_each(|entry| page.session_ended(entry));
+        assert_eq!((page.open_sessions(), page.sessions(), page.totals().sessions), (0, vec![], 100));
     }
 
     #[test]
@@ -311,7 +403,7 @@ mod tests {
         let entries: Vec<_> =
             (0..RING + 2).map(|n| page.request_began(n as u64 + 1, "GET", "/", None)).collect();
         assert_eq!((page.in_flight(), page.requests_in_flight().len()), (26, RING));
-        entries.into_iter().for_each(|entry| page.request_ended(entry, 200, 1));
+        entries.into_iter().for_each(|entry| page.request_ended(entry, 0, 200, 1));
         assert_eq!(page.in_flight(), 0);
     }
 }

@@ -1,25 +1,35 @@
 //! The requests in flight, one entry each.
 
 use std::{
+    borrow::Cow,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 /// How many requests in flight are told apart; more are only counted.
 pub(super) const RING: usize = 24;
+/// The same for other protocols that follow requests, such as WebSockets.
+pub(super) const SESSIONS: usize = 20;
+/// Bytes of a method that are kept.
+const METHOD: usize = 8;
 /// Bytes of a path that are kept.
 const PATH: usize = 72;
+/// Bytes of an id that are kept: a UUID fits.
+const ID: usize = 40;
+/// At the end of a text that was cut.
+const CUT: &str = "…";
 
 /// A request in flight.
 #[repr(C)]
 pub(super) struct RingEntry {
-    /// Zero while the entry is free, and otherwise a number that differs with each use: a reader that finds the same
-    /// number before and after has read one request.
-    sequence: AtomicU64,
+    /// Zero while the entry is free. It differs with each use: a reader that finds the same time before and after has read
+    /// one request.
     started_at: AtomicU64,
     method: AtomicU64,
     peer: [AtomicU64; 3],
     path: [AtomicU64; PATH / 8],
+    /// The id in its header, where one is configured for ids; otherwise the id follows from the time.
+    id: [AtomicU64; ID / 8],
 }
 
 /// A request in flight, as it was read.
@@ -27,33 +37,37 @@ pub(super) struct RingEntry {
 pub struct InFlight {
     /// When it began, in nanoseconds of the monotonic clock.
     pub started_at: u64,
-    /// Cut to eight bytes.
+    /// Cut to eight bytes, with `…` at the end.
     pub method: String,
-    /// Cut to 72 bytes; without the query, which may hold secrets.
+    /// Cut to 72 bytes, with `…` at the end; without the query, which may hold secrets.
     pub path: String,
     /// The client; `None` on Unix sockets.
     pub peer: Option<SocketAddr>,
+    /// The id in its header, cut to 40 bytes, with `…` at the end.
+    pub id: Option<String>,
 }
 
 impl RingEntry {
     pub(super) fn is_free(&self) -> bool {
-        self.sequence.load(Relaxed) == 0
+        self.started_at.load(Relaxed) == 0
+    }
+
+    /// Whether a method and a path need not be cut.
+    #[inline]
+    pub(super) fn has_room(method: &str, path: &str) -> bool {
+        method.len() <= METHOD && path.len() <= PATH
     }
 
     pub(super) fn free(&self) {
-        self.sequence.store(0, Relaxed);
+        self.started_at.store(0, Relaxed);
     }
 
     pub(super) fn fill(&self, now: u64, method: &str, path: &str, peer: Option<SocketAddr>) {
-        let sequence = now | 1;
-        self.sequence.store(sequence, Relaxed);
-        self.started_at.store(now, Relaxed);
-        self.method.store(word(method.as_bytes(), 0), Relaxed);
-        for (index, part) in self.path.iter().enumerate() {
-            part.store(word(path.as_bytes(), index * 8), Relaxed);
-            if path.len() < index * 8 {
-                break;
-            }
+        self.started_at.store(now.max(1), Relaxed);
+        self.id[0].store(0, Relaxed);
+        match Self::has_room(method, path) {
+            true => self.name(method, path),
+            false => self.name(&shortened(method, METHOD), &shortened(path, PATH)),
         }
         let (ip, port) = match peer.map(|peer| (peer.ip(), peer.port())) {
             Some((IpAddr::V4(ip), port)) => (ip.to_ipv6_mapped().to_bits(), u64::from(port) | 1 << 32),
@@ -64,38 +78,85 @@ impl RingEntry {
         self.peer.iter().zip(parts).for_each(|(entry, part)| entry.store(part, Relaxed));
     }
 
+    #[inline]
+    fn name(&self, method: &str, path: &str) {
+        self.method.store(word(method.as_bytes(), 0), Relaxed);
+        store(&self.path, path.as_bytes());
+    }
+
+    /// The request has this id in its header.
+    pub(super) fn identify(&self, id: &str) {
+        store(&self.id, shortened(id, ID).as_bytes());
+    }
+
+    /// Shows what another entry shows.
+    pub(super) fn copy(&self, other: &Self) {
+        self.words().zip(other.words()).for_each(|(word, theirs)| word.store(theirs.load(Relaxed), Relaxed));
+    }
+
+    fn words(&self) -> impl Iterator<Item = &AtomicU64> {
+        [&self.started_at, &self.method].into_iter().chain(&self.peer).chain(&self.path).chain(&self.id)
+    }
+
     pub(super) fn read(&self) -> Option<InFlight> {
-        let sequence = self.sequence.load(Relaxed);
-        if sequence == 0 {
+        let started_at = self.started_at.load(Relaxed);
+        if started_at == 0 {
             return None;
         }
-        let path: Vec<u64> = self.path.iter().map(|part| part.load(Relaxed)).collect();
+        let id = load(&self.id);
         let [high, low, port] = [0, 1, 2].map(|n| self.peer[n].load(Relaxed));
         let ip = IpAddr::V6(Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low))).to_canonical();
         #[expect(clippy::cast_possible_truncation, reason = "the port is the low sixteen bits")]
         let peer = (port >> 32 != 0).then(|| SocketAddr::new(ip, port as u16));
         let request = InFlight {
-            started_at: self.started_at.load(Relaxed),
+            started_at,
             method: text(&[self.method.load(Relaxed)]),
-            path: text(&path),
+            path: load(&self.path),
             peer,
+            id: Some(id).filter(|id| !id.is_empty()),
         };
-        (self.sequence.load(Relaxed) == sequence).then_some(request)
+        (self.started_at.load(Relaxed) == started_at).then_some(request)
     }
 }
 
+/// Stores a text that fits, with zeroes behind its end.
+#[inline]
+fn store(words: &[AtomicU64], text: &[u8]) {
+    for (index, part) in words.iter().enumerate() {
+        part.store(word(text, index * 8), Relaxed);
+        if text.len() < index * 8 {
+            break;
+        }
+    }
+}
+
+fn load(words: &[AtomicU64]) -> String {
+    text(&words.iter().map(|part| part.load(Relaxed)).collect::<Vec<_>>())
+}
+
+/// As much of a text as there is room for; that it was cut is seen.
+#[cold]
+fn shortened(text: &str, room: usize) -> Cow<'_, str> {
+    if text.len() <= room {
+        return text.into();
+    }
+    let end = (0..=room - CUT.len()).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}{CUT}", &text[..end]).into()
+}
+
 /// Eight bytes of a text from here on, with zeroes behind its end.
+#[inline]
 fn word(bytes: &[u8], from: usize) -> u64 {
     let rest = bytes.get(from..).unwrap_or_default();
-    let mut eight = [0; 8];
-    let length = rest.len().min(8);
-    eight[..length].copy_from_slice(&rest[..length]);
-    u64::from_ne_bytes(eight)
+    match rest.first_chunk() {
+        Some(eight) => u64::from_le_bytes(*eight),
+        None => rest.iter().rfold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
 }
 
 fn text(words: &[u64]) -> String {
     let bytes: Vec<u8> =
-        words.iter().flat_map(|word| word.to_ne_bytes()).take_while(|byte| *byte != 0).collect();
+        words.iter().flat_map(|word| word.to_le_bytes()).take_while(|byte| *byte != 0).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -103,11 +164,11 @@ fn text(words: &[u64]) -> String {
 impl RingEntry {
     pub(super) fn new() -> Self {
         Self {
-            sequence: 0.into(),
             started_at: 0.into(),
             method: 0.into(),
             peer: Default::default(),
             path: Default::default(),
+            id: Default::default(),
         }
     }
 }

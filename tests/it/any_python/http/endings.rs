@@ -1,7 +1,7 @@
 //! How connections end: the last response reaches its reader, whatever the client still sends and whatever is replaced.
 
-use crate::support::{LONG, connections, get, is_pattern, reads_slowly};
-use hostler_testkit::{Conn, Server};
+use crate::support::{LONG, connections, get, is_pattern, reads_slowly, workspace};
+use hostler_testkit::{Conn, Server, wait_until};
 use nix::{
     sys::{
         signal::{Signal, kill},
@@ -12,6 +12,7 @@ use nix::{
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    os::{fd::AsRawFd, unix::net::UnixStream},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -39,6 +40,22 @@ fn a_large_response_survives_reloads_upgrades_and_stops() {
     sleep(LONG);
     assert!(is_pattern(&conn.reply().unwrap().body));
     assert_eq!(server.wait_exit().code(), Some(0));
+}
+
+/// A Unix socket keeps what was sent until its reader takes it, also when the server is gone.
+#[test]
+fn a_client_on_a_unix_socket_that_does_not_read_does_not_hold_up_a_stop() {
+    let socket = workspace("unread").join("s.sock");
+    let server = connections("asgi").option("workers", 1).option("graceful-timeout", 600);
+    let mut server = server.option("write-timeout", 600).option("uds", socket.display()).start();
+    let mut client = UnixStream::connect(&socket).unwrap();
+    client.write_all(get("/bytes?n=1000").as_bytes()).unwrap();
+    wait_until("response", || hostler_sys::stream::unread(client.as_raw_fd()) > 1000);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_exit().code(), Some(0));
+    let mut response = Vec::new();
+    client.read_to_end(&mut response).unwrap();
+    assert!(is_pattern(&response[response.len() - 1000..]));
 }
 
 #[test]
@@ -94,6 +111,7 @@ fn an_idle_timeout_truncates_no_response() {
     let server = Server::app("connections:asgi")
         .option("interface", "asgi")
         .option("http1-header-read-timeout", 500)
+        .option("keep-alive", "500ms")
         .start();
     let mut stream = narrow(&server);
     stream.write_all(b"GET /bytes?n=3000000 HTTP/1.1\r\nhost: t\r\n\r\n").unwrap();
@@ -224,17 +242,21 @@ fn an_early_response_is_read_slowly_while_its_request_goes_on() {
     }
 }
 
-const SLOWLY_READ: usize = 3_000_000;
+pub(in crate::any_python) const SLOWLY_READ: usize = 3_000_000;
 
 /// A connection with a small receive buffer.
-fn narrow(server: &Server) -> TcpStream {
+pub(in crate::any_python) fn narrow(server: &Server) -> TcpStream {
     let stream = Conn::into_stream(server.connect());
     setsockopt(&stream, RcvBuf, &100_000).unwrap();
     stream
 }
 
 /// Reads a response of `SLOWLY_READ` bytes in about six seconds; `meanwhile` is called every 100 ms with the bytes read so far.
-fn read_slowly(mut stream: TcpStream, name: &str, mut meanwhile: impl FnMut(&mut TcpStream, usize)) {
+pub(in crate::any_python) fn read_slowly(
+    mut stream: TcpStream,
+    name: &str,
+    mut meanwhile: impl FnMut(&mut TcpStream, usize),
+) {
     let (mut all, mut block) = (Vec::new(), vec![0; 50_000]);
     let body = |all: &[u8]| all.windows(4).position(|end| end == b"\r\n\r\n").map(|end| all.len() - end - 4);
     while body(&all).is_none_or(|read| read < SLOWLY_READ) {

@@ -1,6 +1,6 @@
 //! HTTP/1.1 (RFC 9112): what no interface and no version of Python changes.
 
-mod endings;
+pub(super) mod endings;
 mod pipelining;
 mod requests;
 

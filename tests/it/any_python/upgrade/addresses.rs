@@ -78,10 +78,7 @@ fn an_upgrade_that_fails_or_whose_server_crashes_removes_no_address() {
     server.signal(Signal::SIGUSR2);
     server.wait_for("no longer listened on", 1);
     assert!(socket.exists() && pid_file.exists(), "the old server drains: {}", server.log());
-    let log = server.log();
-    let mut successors =
-        log.lines().filter_map(|line| line.split_once("new server started pid=")?.1.parse().ok());
-    signal(successors.next_back().unwrap(), Signal::SIGKILL);
+    signal(server.successor(), Signal::SIGKILL);
     server.wait_for("this one serves again", 1);
     server.wait_for("worker ready", 3);
     assert!(get_unix(&socket, "/pid").is_ok(), "{}", server.log());
@@ -110,7 +107,7 @@ fn a_server_on_a_passed_socket_listens_on_the_addresses_that_were_configured_sin
     let configured = *bound(&server).last().unwrap();
     assert_ne!(configured, address);
     assert_eq!(hostler_testkit::Conn::to(configured).get("/pid").status, 200);
-    end(&server, server.processes().into_iter().min().unwrap());
+    end(&server, server.successor());
 }
 
 #[test]
@@ -128,7 +125,7 @@ fn a_pid_file_that_was_renamed_or_removed_does_not_stay() {
     signal(second, Signal::SIGUSR2);
     server.wait_until("no file", || !two.exists());
     server.wait_for("stopped", 2);
-    end(&server, server.processes().into_iter().min().unwrap());
+    end(&server, server.successor());
 }
 
 #[test]

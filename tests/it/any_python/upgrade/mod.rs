@@ -51,7 +51,7 @@ fn a_socket_that_is_handed_on_by_an_upgrade_is_removed_by_the_last_server() {
     let mut server = server;
     server.wait_exit_of_master();
     assert!(get_unix(&socket, "/pid").is_ok());
-    let successor = server.processes().into_iter().min().unwrap();
+    let successor = server.successor();
     kill(Pid::from_raw(successor), Signal::SIGTERM).unwrap();
     server.wait_empty();
     assert!(!socket.exists(), "{}", server.log());
@@ -71,7 +71,7 @@ fn a_server_that_drains_longer_than_its_successor_leaves_the_socket_to_the_one_a
     assert_eq!(conn.reply().unwrap().status, 200);
     server.wait_exit_of_master();
     assert!(get_unix(&socket, "/pid").is_ok(), "{}", server.log());
-    let third = server.processes().into_iter().min().unwrap();
+    let third = server.successor();
     signal(third, Signal::SIGTERM);
     server.wait_empty();
     assert!(!socket.exists(), "{}", server.log());
@@ -110,9 +110,7 @@ fn slow_boot() -> Builder {
 pub(crate) fn upgrade(server: &Server) -> i32 {
     server.signal(Signal::SIGUSR2);
     server.wait_for("upgrading: new server started", 1);
-    let log = server.log();
-    let line = log.lines().find(|line| line.contains("upgrading: new server started")).unwrap();
-    line.rsplit_once("pid=").unwrap().1.parse().unwrap()
+    server.successor()
 }
 
 fn signal(pid: i32, signal: Signal) {

@@ -16,9 +16,11 @@ fn files_are_sent_from_where_they_were_read_to_and_closed() {
         assert_eq!(conn.get(&format!("{path}&short")).text(), "234");
         let head = conn.request("HEAD", &path, "", b"");
         assert_eq!((head.body.len(), head.header("content-length")), (0, Some("8")));
+        let head = conn.request("HEAD", &format!("{path}&short"), "", b"");
+        assert_eq!(head.header("content-length"), Some("3"), "as GET has it");
         assert_eq!(conn.get(&format!("{path}&long")).status, 500);
         assert_eq!(conn.get("/nofile").text(), "not a real file");
-        assert_eq!(conn.get("/closed").text().parse::<u32>().unwrap(), before + 4);
+        assert_eq!(conn.get("/closed").text().parse::<u32>().unwrap(), before + 5);
     });
 }
 
