@@ -207,6 +207,7 @@ fn httpx_loses_over_http_2_only_what_it_gives_up_itself() {
         let is_goaway = failure.contains("last_stream_id:2147483647");
         assert!(is_goaway || failure.contains("in state ConnectionState.CLOSED"), "{failures}");
     }
-    assert!(failures.lines().count() <= 2, "one for each replacement: {failures}");
+    // It may connect anew to a worker that is replaced next: one for each of two workers, at a reload and an upgrade.
+    assert!(failures.lines().count() <= 4, "at most one for each worker that is replaced: {failures}");
     site.stop();
 }
