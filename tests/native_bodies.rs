@@ -36,6 +36,8 @@ fn main() -> Result<ExitCode, hostler::Error> {
             .route("/short/{*rest}", get(async || text(Some("9000"), Pieces::new(2, false))))
             .route("/long", get(async || text(Some("5000"), Pieces::new(2, false))))
             .route("/fails", get(async || text(None, Pieces::new(2, true))))
+            .route("/panics", get(async || text(None, Body::new(Panics(Pieces::new(2, false))))))
+            .route("/panic", get(async || -> Response { panic!("no such shelf") }))
             .route("/differs", get(async || text(Some("9000"), "x".repeat(3000))))
             .route("/odd", get(async || text(Some("+3000"), Pieces::new(1, false))))
             .route("/head", get(async || text(Some("6000"), Pieces::new(1, false))))
@@ -81,5 +83,19 @@ impl http_body::Body for Pieces {
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         Poll::Ready(self.0.pop_front().map(|piece| piece.map(Frame::data)))
+    }
+}
+
+/// Panics where it would end.
+struct Panics(Pieces);
+
+impl http_body::Body for Panics {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let polled = Pin::new(&mut self.0).poll_frame(cx);
+        assert!(!matches!(polled, Poll::Ready(None)), "the shelf is empty");
+        polled
     }
 }

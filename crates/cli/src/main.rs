@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     hostler_sys::title::init();
     // There is nowhere to report a failure of this; go on without a log.
     let _ = logging::open(Destination::StandardError);
-    logging::tell_panics();
+    logging::panics::tell_panics();
     let args: Vec<OsString> = std::env::args_os().collect();
     if let Some(text) = command(&args) {
         let status = text.map_or_else(|failure| report(&failure), |text| print(&text));

@@ -43,6 +43,7 @@ where
     B: http_body::Body<Data = bytes::Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static,
 {
     context.take();
+    hostler_sys::logging::panics::note_places();
     hostler_sys::identity::assume(&context.settings.identity)?;
     hostler_sys::orphan::die_with(context.master_pid, timing::ORPHAN_LIMIT)?;
     let runtime = Builder::new_current_thread()

@@ -9,8 +9,10 @@ use std::path::PathBuf;
 const SHORT: &str = "the service's response is shorter than its Content-Length";
 const LONG: &str = "the service's response is longer than its Content-Length";
 const FAILED: &str = "the body of the service's response failed";
+const PANICKED: &str = "the body of the service's response panicked";
 /// What is wrong, and the line that says so.
-const WRONG: [(&str, &str); 3] = [("/short", SHORT), ("/long", LONG), ("/fails", FAILED)];
+const WRONG: [(&str, &str); 4] =
+    [("/short", SHORT), ("/long", LONG), ("/fails", FAILED), ("/panics", PANICKED)];
 
 fn service() -> Builder {
     Server::program(env!("CARGO_BIN_EXE_native_bodies").into()).option("workers", 1)
@@ -67,6 +69,27 @@ fn a_body_that_is_not_as_announced_or_fails_does_not_end_whole() {
         cut(&objects(&server, &file, done + 1)[done], path);
     }
     assert_eq!(server.connect().get("/right").body.len(), 6000);
+    server.stop();
+}
+
+/// Of a panic nobody has left: the client gets no response, and both logs say whose fault it was.
+#[test]
+fn a_panic_is_told_with_its_request_and_place() {
+    let (server, file) = logging("native-panics", false);
+    let mut panicked = server.connect();
+    panicked.send("GET /panic HTTP/1.1\r\nhost: t\r\n\r\n");
+    assert!(panicked.to_end().unwrap_or_default().is_empty());
+    told(&server, "the service panicked, the connection is closed", 1, "/panic");
+    let client = Http2::to(&server);
+    assert!(client.send(client.request(Method::GET, "/panic")).is_err_and(|error| error.is_reset()));
+    told(&server, "the service panicked", 2, "/panic");
+    assert_eq!(client.get("/right").body.len(), 6000, "the connection goes on");
+    let log = server.log();
+    assert!(log.contains("error=\"no such shelf\"") && log.contains("native_bodies.rs:"), "{log}");
+    assert!(!log.contains("a bug in hostler"), "{log}");
+    for line in &objects(&server, &file, 3)[..2] {
+        assert_eq!((&line["status"], &line["client_left"]), (&Value::Null, &false.into()), "{line}");
+    }
     server.stop();
 }
 

@@ -4,6 +4,7 @@
 
 use crate::{RequestFacts, log::facts::RequestName};
 use bytes::Bytes;
+use hostler_sys::logging::panics::{self, ServicePanic};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{
     Response, StatusCode,
@@ -110,16 +111,12 @@ where
         if let Some(fault) = this.fault.take() {
             return Poll::Ready(Some(Err(fault)));
         }
-        let cause = match ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
-            Some(Ok(frame)) => match this.count(frame.data_ref()) {
-                Ok(()) => return Poll::Ready(Some(Ok(frame))),
+        let cause = match panics::of_service(|| Pin::new(&mut this.inner).poll_frame(cx)) {
+            Ok(polled) => match this.judge(ready!(polled)) {
+                Ok(frame) => return Poll::Ready(frame.map(Ok)),
                 Err(cause) => cause,
             },
-            None => match this.count(None) {
-                Ok(()) => return Poll::Ready(None),
-                Err(cause) => cause,
-            },
-            Some(Err(error)) => Cause::Failed(error.into()),
+            Err(panic) => Cause::Panicked(panic),
         };
         this.break_off(cause, cx)
     }
@@ -134,6 +131,17 @@ where
 }
 
 impl<B> ServiceBody<B> {
+    /// What hyper is given of what the body gave; an error ends it.
+    #[inline]
+    fn judge<E: Into<Box<dyn Error + Send + Sync>>>(
+        &mut self,
+        polled: Option<Result<Frame<Bytes>, E>>,
+    ) -> Result<Option<Frame<Bytes>>, Cause> {
+        let frame = polled.transpose().map_err(|error| Cause::Failed(error.into()))?;
+        self.count(frame.as_ref().and_then(Frame::data_ref))?;
+        Ok(frame)
+    }
+
     /// Counts a piece; `None` is the end, with trailers or without.
     fn count(&mut self, piece: Option<&Bytes>) -> Result<(), Cause> {
         let Some(Length { announced, left }) = &mut self.length else { return Ok(()) };
@@ -189,6 +197,7 @@ pub(crate) struct BodyFault {
 #[derive(Debug)]
 enum Cause {
     Failed(Box<dyn Error + Send + Sync>),
+    Panicked(ServicePanic),
     TooShort { sent: u64, announced: u64 },
     TooLong { sent: u64, announced: u64 },
 }
@@ -197,6 +206,7 @@ impl fmt::Display for BodyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
             Cause::Failed(error) => error.fmt(f),
+            Cause::Panicked(panic) => f.write_str(&panic.message),
             Cause::TooShort { .. } => f.write_str("the body is shorter than its Content-Length"),
             Cause::TooLong { .. } => f.write_str("the body is longer than its Content-Length"),
         }
@@ -214,6 +224,7 @@ impl BodyFault {
         let what = match cause {
             Cause::Failed(_) if client_left => return,
             Cause::Failed(_) => "the body of the service's response failed: the response is cut off",
+            Cause::Panicked(_) => "the body of the service's response panicked: the response is cut off",
             Cause::TooShort { .. } => {
                 "the service's response is shorter than its Content-Length: it is cut off"
             }
@@ -225,6 +236,9 @@ impl BodyFault {
         match cause {
             Cause::Failed(error) => {
                 error!(%error, method, path, client, request_id, worker, pid, "{what}");
+            }
+            Cause::Panicked(ServicePanic { message: error, at }) => {
+                error!(error, at, method, path, client, request_id, worker, pid, "{what}");
             }
             Cause::TooShort { sent, announced } | Cause::TooLong { sent, announced } => {
                 error!(sent, announced, method, path, client, request_id, worker, pid, "{what}");

@@ -10,6 +10,7 @@ use crate::{
     log::facts::RequestName,
 };
 use bytes::Bytes;
+use hostler_sys::logging::panics::{self, ServicePanic};
 use hyper::{Method, Request, Response};
 use std::{
     error::Error,
@@ -92,7 +93,18 @@ fn failed(error: &dyn Error, request: &RequestName) -> Aborted {
     Aborted
 }
 
-/// The service's future; an error of the service is logged and closes the connection.
+#[cold]
+fn panicked(panic: &ServicePanic, request: &RequestName) -> Aborted {
+    let ServicePanic { message: error, at } = panic;
+    let RequestFacts { method, path, client, request_id, worker, pid } = request.facts();
+    error!(
+        error,
+        at, method, path, client, request_id, worker, pid, "the service panicked, the connection is closed"
+    );
+    Aborted
+}
+
+/// The service's future; an error or a panic of the service is logged and closes the connection.
 pub struct ServiceFuture<S: Service<Request<RequestBody>>> {
     response: Pin<Box<Oneshot<S, Request<RequestBody>>>>,
     name: RequestName,
@@ -109,8 +121,9 @@ where
     type Output = Result<Response<ServiceBody<B>>, Aborted>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut response =
-            ready!(self.response.as_mut().poll(cx)).map_err(|cause| failed(&*cause.into(), &self.name))?;
+        let polled = panics::of_service(|| self.response.as_mut().poll(cx));
+        let mut response = ready!(polled.map_err(|panic| panicked(&panic, &self.name))?)
+            .map_err(|cause| failed(&*cause.into(), &self.name))?;
         match self.offer.take() {
             Some(offer) => offer.answered(&mut response),
             None if response.status().is_informational() => Err(OutOfPlace(response.status())),

@@ -60,7 +60,7 @@ fn why_ended(py: Python<'_>, error: &PyErr) -> ExitStatus {
 fn start_log(py: Python<'_>, settings: &Log, descriptor: OwnedFd) -> PyResult<()> {
     logging::open(Destination::Descriptor(descriptor))?;
     logging::init(settings);
-    logging::tell_panics();
+    logging::panics::tell_panics();
     py.import("hostler._log")?.call_method0("install").map(drop)
 }
 

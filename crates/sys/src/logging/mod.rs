@@ -4,6 +4,7 @@
 //! [`report_lost`] logs how many as soon as one can be written again.
 
 pub mod access;
+pub mod panics;
 mod sink;
 pub mod target;
 mod write;
@@ -93,17 +94,6 @@ fn lines(level: Level) -> SubscriberBuilder<DefaultFields, Format, LevelFilter, 
 
 fn json_lines(level: Level) -> impl Subscriber + Send + Sync {
     lines(level).json().flatten_event(true).finish()
-}
-
-/// Logs panics; Rust's own message would block on standard error.
-pub fn tell_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        let at = panic.location().map(ToString::to_string);
-        let payload = panic.payload();
-        let owned = payload.downcast_ref::<String>().map(String::as_str);
-        let text = owned.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("(no message)");
-        tracing::error!(at, "a bug in hostler: {text}");
-    }));
 }
 
 /// Redirects log lines and standard error to another log.

@@ -163,13 +163,16 @@ impl Future for Carry {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.service.carried_by(cx.waker());
         self.end_if_overdue(cx);
-        // What fails is a client that is gone: the service learns of it when this is dropped.
-        if let Poll::Ready(Err(_)) = self.poll_output(cx) {
-            return Poll::Ready(());
-        }
-        match self.read_input(cx) {
+        let carried = match self.poll_output(cx) {
+            Poll::Ready(Err(error)) => Err(error),
+            _ => self.read_input(cx),
+        };
+        match carried {
             Ok(()) => self.poll_end(),
-            Err(_) => Poll::Ready(()),
+            Err(error) => {
+                self.service.fail(&error);
+                Poll::Ready(())
+            }
         }
     }
 }

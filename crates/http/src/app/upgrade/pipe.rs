@@ -35,6 +35,8 @@ struct Direction {
     bytes: BytesMut,
     /// None follow.
     ended: bool,
+    /// Why they end although their sender had not ended them.
+    fault: Option<(io::ErrorKind, String)>,
     /// The service, if it waits for bytes or for room.
     waiting: Option<Waker>,
 }
@@ -58,6 +60,13 @@ impl Shared {
             carrier.wake_by_ref();
         }
     }
+
+    fn fail(&mut self, kind: io::ErrorKind, cause: &str) {
+        if !self.to_service.ended {
+            self.to_service.fault = Some((kind, cause.into()));
+            self.to_service.end();
+        }
+    }
 }
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
@@ -75,6 +84,11 @@ impl ServiceEnd {
         if direction.bytes.is_empty() && room > 0 && !direction.ended {
             direction.waiting = Some(cx.waker().clone());
             return Poll::Pending;
+        }
+        if direction.bytes.is_empty()
+            && let Some((kind, cause)) = &direction.fault
+        {
+            return Poll::Ready(Err(io::Error::new(*kind, cause.as_str())));
         }
         let was_full = direction.bytes.len() >= ROOM;
         let taken = room.min(direction.bytes.len());
@@ -123,7 +137,7 @@ impl Drop for ServiceEnd {
     }
 }
 
-/// What the connection's task has. Dropping it tells the service that its client is gone.
+/// What the connection's task has. Dropping it tells the service that the connection is gone.
 pub(super) struct ConnectionEnd(Arc<Mutex<Shared>>);
 
 /// What there is for the client.
@@ -184,6 +198,12 @@ impl ConnectionEnd {
         lock(&self.0).to_service.end();
     }
 
+    /// The connection has failed: after what came before, the service reads this error, and not an end that its client never
+    /// sent.
+    pub(super) fn fail(&self, error: &io::Error) {
+        lock(&self.0).fail(error.kind(), &error.to_string());
+    }
+
     /// Ends both directions: what the service has written so far is sent.
     pub(super) fn end_both(&self) {
         let mut shared = lock(&self.0);
@@ -202,7 +222,7 @@ impl Drop for ConnectionEnd {
     fn drop(&mut self) {
         let mut shared = lock(&self.0);
         shared.connection_gone = true;
-        shared.to_service.end();
+        shared.fail(io::ErrorKind::ConnectionAborted, "the server has ended the connection");
         shared.to_client.end();
     }
 }

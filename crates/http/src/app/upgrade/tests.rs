@@ -131,3 +131,22 @@ fn a_pipe_holds_no_more_than_it_has_room_for() {
         assert_eq!(written, 64 * 1024);
     });
 }
+
+#[test]
+fn a_service_whose_connection_broke_reads_that_and_no_end() {
+    run(async {
+        let (carry, mut service, mut client) = carried(64).await;
+        client.write_all(b"first").await.unwrap();
+        // The connection's task is given the bytes, and then ends as one whose worker has no time left.
+        let mut carry = Box::pin(carry);
+        std::future::poll_fn(|cx| {
+            assert!(carry.as_mut().poll(cx).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        drop(carry);
+        let mut all = Vec::new();
+        let error = service.read_to_end(&mut all).await.unwrap_err();
+        assert_eq!((all.as_slice(), error.kind()), (&b"first"[..], ErrorKind::ConnectionAborted));
+    });
+}
