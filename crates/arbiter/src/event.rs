@@ -15,6 +15,8 @@ pub enum Event {
     CannotSpawn(Generation),
     /// The user asked for a new generation, which the master is preparing, with these groups.
     Reload(Generation, Vec<Group>),
+    /// The code was changed: a new generation takes over at once, proven or not, and the processes of the old one end soon.
+    Restart(Generation, Vec<Group>),
     /// The new generation could not be prepared.
     ReloadFailed(Generation),
     /// The worker asked for exists.
@@ -29,6 +31,8 @@ pub enum Event {
     StartFailed(ExitStatus),
     /// The worker's loop turned since the last time.
     Beat(WorkerId),
+    /// A debugger holds the worker: it is given all the time that it takes.
+    Debugged(WorkerId),
     /// The worker reached one of its limits.
     Recycle(WorkerId, RecycleReason),
     /// The server stops, and the worker has accepted what waited: it accepts only if it is told to.

@@ -182,6 +182,18 @@ impl Arbiter {
         serves && gates.all(complete)
     }
 
+    /// Whether the process is of the generation that serves, and on the way to it.
+    #[must_use]
+    pub fn is_booting(&self, id: WorkerId) -> bool {
+        let booting = |worker: &Worker| worker.is_booting() && worker.generation == self.generation;
+        self.workers.get(&id).is_some_and(booting)
+    }
+
+    /// All processes that exist.
+    pub fn existing(&self) -> impl Iterator<Item = WorkerId> + '_ {
+        self.workers.iter().filter(|(_, worker)| !worker.is_spawning()).map(|(id, _)| *id)
+    }
+
     /// Whether the process ends because it was told to, and not for a fault of its own.
     #[must_use]
     pub fn was_told_to_exit(&self, id: WorkerId) -> bool {
@@ -212,6 +224,7 @@ impl Arbiter {
             }
             Event::CannotSpawn(generation) => self.stop_spawning(generation, now, actions),
             Event::Reload(generation, groups) => self.begin_reload(generation, groups, now, actions),
+            Event::Restart(generation, groups) => self.restart(generation, groups, now, actions),
             Event::ReloadFailed(generation) => self.abandon_reload(generation, now, actions),
             Event::Spawned(id) => self.spawned(id, now, actions),
             Event::AcceptsNoMore(id) => self.accepts_no_more(id),
@@ -220,6 +233,7 @@ impl Arbiter {
             Event::BootFailed(id, status) => self.boot_failed(id, status, now, actions),
             Event::StartFailed(status) => self.start_failed(status, now, actions),
             Event::Beat(id) => self.beat(id, now),
+            Event::Debugged(id) => self.debugged(id, now),
             Event::Recycle(id, reason) => self.recycle(id, reason),
             Event::Headroom(enough) => self.headroom = enough,
             Event::Suspended(by) => self.shift_deadlines(by),

@@ -82,6 +82,26 @@ impl Arbiter {
         }
     }
 
+    /// As if it had begun just now what it does.
+    pub(crate) fn debugged(&mut self, id: WorkerId, now: Time) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let policy = worker.group.policy;
+        match &mut worker.state {
+            State::Serving { beat, .. } => *beat = now,
+            State::Booting { kill_at: Some(at) } => {
+                *at = (*at).max(now + policy.boot_timeout.unwrap_or_default())
+            }
+            State::Draining { kill_at, cause: KillCause::GracefulTimeout } => {
+                *kill_at = (*kill_at).max(now + policy.graceful_timeout + KILL_MARGIN);
+            }
+            State::Booting { kill_at: None }
+            | State::Spawning { .. }
+            | State::Reporting { .. }
+            | State::Draining { .. }
+            | State::Killed { .. } => {}
+        }
+    }
+
     pub(crate) fn recycle(&mut self, id: WorkerId, reason: RecycleReason) {
         if let Some(Worker { state: State::Serving { recycle, .. }, .. }) = self.workers.get_mut(&id) {
             recycle.get_or_insert(reason);

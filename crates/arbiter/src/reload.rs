@@ -1,4 +1,5 @@
-//! A new generation: proven whole before the old one drains, given up whole if any part of it fails.
+//! A new generation: proven whole before the old one drains, given up whole if any part of it fails. While an application is
+//! developed it takes over at once instead: what it replaces is out of date.
 
 use crate::{Action, Arbiter, DrainReason, Group, OnReload, Phase, Time, group::GroupState, worker::State};
 use hostler_wire::{Generation, SlotId};
@@ -21,16 +22,40 @@ impl Arbiter {
     pub(crate) fn begin_reload(
         &mut self,
         generation: Generation,
-        mut groups: Vec<Group>,
+        groups: Vec<Group>,
         now: Time,
         actions: &mut Vec<Action>,
     ) {
+        self.reload = self.newer(generation, groups, now, actions).or(self.reload.take());
+    }
+
+    /// Switches to a new generation before any of it serves: what runs is out of date.
+    pub(crate) fn restart(
+        &mut self,
+        generation: Generation,
+        groups: Vec<Group>,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Some(reload) = self.newer(generation, groups, now, actions) {
+            self.switch_to(reload, DrainReason::Changed, now, actions);
+        }
+    }
+
+    /// The new generation, unless it comes too late; another one that is on its way is given up for it.
+    fn newer(
+        &mut self,
+        generation: Generation,
+        mut groups: Vec<Group>,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) -> Option<Reload> {
         if self.phase != Phase::Running || generation <= self.generation {
-            return;
+            return None;
         }
         if let Some(older) = self.reload.as_ref().map(|reload| reload.generation) {
             if older >= generation {
-                return;
+                return None;
             }
             self.drop_generation(older, Action::Superseded(older), now, actions);
         }
@@ -39,7 +64,7 @@ impl Arbiter {
                 group.policy.seed = before.group.policy.seed;
             }
         }
-        self.reload = Some(Reload { generation, groups });
+        Some(Reload { generation, groups })
     }
 
     /// Drains all processes of the new generation; the old one keeps serving.
@@ -87,7 +112,7 @@ impl Arbiter {
         if slots.iter().all(serves)
             && let Some(reload) = self.reload.take()
         {
-            self.switch_to(reload, now, actions);
+            self.switch_to(reload, DrainReason::Reload, now, actions);
         }
     }
 
@@ -96,7 +121,7 @@ impl Arbiter {
         workers.any(|worker| worker.slot == slot && worker.generation == generation && worker.is_incumbent())
     }
 
-    fn switch_to(&mut self, reload: Reload, now: Time, actions: &mut Vec<Action>) {
+    fn switch_to(&mut self, reload: Reload, reason: DrainReason, now: Time, actions: &mut Vec<Action>) {
         let Reload { generation, groups } = reload;
         self.generation = generation;
         for state in &mut self.groups {
@@ -120,7 +145,7 @@ impl Arbiter {
                 && matches!(worker.state, State::Booting { .. } | State::Serving { .. })
         });
         for id in old {
-            self.drain(id, DrainReason::Reload, now, actions);
+            self.drain(id, reason, now, actions);
         }
         self.fill_slots(now, actions);
     }

@@ -3,7 +3,7 @@
 use crate::{
     Action, Arbiter, DrainReason, KillCause, Listening, OnReload, Phase, Stop, Time,
     upgrade::Successor,
-    worker::{KILL_MARGIN, QUICK_LIMIT, Queues, State, Worker},
+    worker::{CHANGED_LIMIT, KILL_MARGIN, QUICK_LIMIT, Queues, State, Worker},
 };
 use hostler_wire::{ExitStatus, WorkerId};
 use std::time::Duration;
@@ -13,7 +13,9 @@ impl Arbiter {
     pub(crate) fn drain(&mut self, id: WorkerId, reason: DrainReason, now: Time, actions: &mut Vec<Action>) {
         let hand_over = self.is_taken_over(id, reason);
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        let kill_at = now + worker.group.policy.graceful_timeout + KILL_MARGIN;
+        let graceful = worker.group.policy.graceful_timeout;
+        let limit = if reason == DrainReason::Changed { graceful.min(CHANGED_LIMIT) } else { graceful };
+        let kill_at = now + limit + KILL_MARGIN;
         if hand_over && worker.may_serve_on() {
             worker.queues = Queues::LeavesToOthers;
         }
@@ -46,7 +48,7 @@ impl Arbiter {
     fn is_taken_over(&self, id: WorkerId, reason: DrainReason) -> bool {
         match reason {
             DrainReason::Stop => false,
-            DrainReason::Upgrade => true,
+            DrainReason::Upgrade | DrainReason::Changed => true,
             _ => {
                 let group = self.workers.get(&id).map(|worker| worker.slot.group);
                 let mut others = self.workers.iter().filter(|(other, _)| **other != id);

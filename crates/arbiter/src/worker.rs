@@ -9,6 +9,8 @@ use std::time::Duration;
 pub(crate) const SPAWN_LIMIT: Duration = Duration::from_secs(30);
 /// How long to wait for the stacks of a stalled worker.
 pub(crate) const REPORT_LIMIT: Duration = Duration::from_millis(300);
+/// How long a process may take whose code was changed, its shutdown included.
+pub(crate) const CHANGED_LIMIT: Duration = Duration::from_secs(5);
 /// How long a process that is told to exit at once may take.
 pub(crate) const QUICK_LIMIT: Duration = Duration::from_secs(1);
 
@@ -30,6 +32,8 @@ pub enum DrainReason {
     Recycle(RecycleReason),
     /// Another generation took over.
     Reload,
+    /// The code was changed, and what runs is to end soon.
+    Changed,
     /// The new generation it belongs to failed.
     ReloadFailed,
     /// The number of workers was reduced.
@@ -106,6 +110,11 @@ impl Worker {
     /// Serves, and is not about to be something else.
     pub(crate) fn is_serving(&self) -> bool {
         matches!(self.state, State::Serving { .. })
+    }
+
+    /// Prepares to serve.
+    pub(crate) fn is_booting(&self) -> bool {
+        matches!(self.state, State::Booting { .. })
     }
 
     /// Was told to finish, and has time to.

@@ -222,6 +222,7 @@ fn name_of_reason(reason: DrainReason) -> &'static str {
         DrainReason::Recycle(RecycleReason::MaxRequests) => "max-requests",
         DrainReason::Recycle(RecycleReason::Memory) => "max-rss",
         DrainReason::Reload => "reload",
+        DrainReason::Changed => "files-changed",
         DrainReason::ReloadFailed => "reload-failed",
         DrainReason::FewerWorkers => "fewer-workers",
         DrainReason::Stop => "stop",

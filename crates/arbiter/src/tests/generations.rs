@@ -51,6 +51,51 @@ fn a_reload_that_fails_anywhere_leaves_the_old_generation_serving() {
 }
 
 #[test]
+fn changed_code_takes_over_at_once_and_the_old_one_ends_soon() {
+    let mut arbiter = serving(Policy::new(1));
+    let restart = |generation| Event::Restart(generation, vec![http(Policy::new(1))]);
+    let expected = [Action::Reloaded(NEXT), drain(ONE, DrainReason::Changed, true)];
+    assert_eq!(arbiter.step(restart(NEXT), secs(1)), expected);
+    assert_eq!(arbiter.generation(), NEXT);
+    let due = arbiter.next_deadline().unwrap();
+    assert!(due < secs(10), "it is killed at {due:?}");
+    assert_eq!(arbiter.step(Event::CanSpawn(NEXT), secs(1)), [spawn(2, 1, NEXT)]);
+    assert_eq!(arbiter.step(Event::Spawned(TWO), secs(1)), []);
+    assert!(arbiter.is_booting(TWO));
+    // Changed again before it serves.
+    let next = Generation(2);
+    assert_eq!(arbiter.step(restart(next), secs(2)), [Action::Reloaded(next), dismiss(TWO, true)]);
+    assert_eq!(arbiter.step(Event::Exited(TWO), secs(2)), []);
+    assert_eq!(arbiter.step(Event::CanSpawn(next), secs(2)), [spawn(3, 1, next)]);
+}
+
+#[test]
+fn changed_code_supersedes_a_reload_and_does_not_hinder_a_stop() {
+    let mut arbiter = serving(Policy::new(1));
+    let _ = arbiter.step(reload(NEXT, 1), secs(1));
+    let restart = |generation| Event::Restart(Generation(generation), vec![http(Policy::new(1))]);
+    let actions = arbiter.step(restart(2), secs(1));
+    assert_eq!(actions[..2], [Action::Superseded(NEXT), Action::Reloaded(Generation(2))]);
+    let _ = arbiter.step(Event::StopGracefully, secs(2));
+    assert_eq!(arbiter.step(restart(3), secs(2)), []);
+}
+
+#[test]
+fn whoever_is_debugged_has_all_the_time_that_it_takes() {
+    let mut arbiter = serving(Policy { stall_timeout: Some(secs(30)), ..Policy::new(1) });
+    for at in 1..100 {
+        assert_eq!(arbiter.step(Event::Debugged(ONE), secs(at * 10)), []);
+    }
+    let _ = arbiter.step(Event::Restart(NEXT, vec![http(Policy::new(1))]), secs(1000));
+    for at in 1001..1100 {
+        assert_eq!(arbiter.step(Event::Debugged(ONE), secs(at)), []);
+    }
+    let due = arbiter.next_deadline().unwrap();
+    let killed = arbiter.step(Event::Tick, due);
+    assert_eq!(killed, [Action::Kill(ONE, KillCause::GracefulTimeout)]);
+}
+
+#[test]
 fn an_old_worker_that_dies_during_a_reload_is_replaced_from_the_old_generation() {
     let mut arbiter = serving(Policy::new(1));
     let _ = arbiter.step(reload(NEXT, 1), secs(1));

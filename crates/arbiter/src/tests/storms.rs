@@ -52,6 +52,9 @@ fn paths(groups: &[Group]) -> Vec<Vec<Event>> {
         then(&[reload(), Event::CanSpawn(NEXT)]),
         then(&[reload(), Event::CanSpawn(NEXT), Event::Spawned(TWO)]),
         then(&[reload(), Event::CanSpawn(NEXT), Event::Spawned(TWO), Event::Ready(TWO)]),
+        then(&[restart(groups, NEXT)]),
+        then(&[restart(groups, NEXT), Event::CanSpawn(NEXT)]),
+        then(&[restart(groups, NEXT), Event::CanSpawn(NEXT), Event::Spawned(TWO)]),
         then(&[Event::UpgradeBegan]),
         upgrading(&[]),
         upgrading(&[reload(), Event::CanSpawn(NEXT)]),
@@ -68,6 +71,11 @@ fn paths(groups: &[Group]) -> Vec<Vec<Event>> {
 fn reload(groups: &[Group], generation: Generation, workers: u16) -> Event {
     let with = |group: &Group| Group { policy: Policy { workers, ..group.policy }, ..*group };
     Event::Reload(generation, groups.iter().map(with).collect())
+}
+
+/// A restart as these groups.
+fn restart(groups: &[Group], generation: Generation) -> Event {
+    Event::Restart(generation, groups.to_vec())
 }
 
 fn every_event(groups: &[Group], workers: u32) -> Vec<Event> {
@@ -95,6 +103,7 @@ fn every_event(groups: &[Group], workers: u32) -> Vec<Event> {
             // The first group alone: the others are gone.
             reload(&groups[..1], generation, 2),
             Event::ReloadFailed(generation),
+            restart(groups, generation),
         ]);
     }
     for group in groups {
@@ -106,13 +115,14 @@ fn every_event(groups: &[Group], workers: u32) -> Vec<Event> {
     events
 }
 
-fn events_of(id: WorkerId) -> [Event; 8] {
+fn events_of(id: WorkerId) -> [Event; 9] {
     [
         Event::Spawned(id),
         Event::SpawnFailed(id),
         Event::Ready(id),
         Event::BootFailed(id, ExitStatus::Boot),
         Event::Beat(id),
+        Event::Debugged(id),
         Event::Recycle(id, RecycleReason::MaxRequests),
         Event::AcceptsNoMore(id),
         Event::Exited(id),

@@ -99,7 +99,7 @@ impl World {
                 self.will_have(*group, *slots);
                 true
             }
-            Event::Reload(_, groups) => {
+            Event::Reload(_, groups) | Event::Restart(_, groups) => {
                 groups.iter().for_each(|group| self.will_have(group.id, group.policy.workers));
                 true
             }
@@ -264,7 +264,8 @@ impl World {
 
     /// Reloads tell only what they replace, and a graceful stop goes from group to group, late forks aside.
     fn check_reason(&self, id: WorkerId, process: Process, reason: DrainReason) {
-        let reloaded = matches!(reason, DrainReason::Reload | DrainReason::ReloadFailed);
+        let reloaded =
+            matches!(reason, DrainReason::Reload | DrainReason::Changed | DrainReason::ReloadFailed);
         assert!(!reloaded || process.group.reload == OnReload::Replace, "a kept process is told {reason:?}");
         if matches!(self.arbiter.phase, Phase::Stopping { quickly: false, .. })
             && matches!(reason, DrainReason::Stop | DrainReason::Upgrade)
