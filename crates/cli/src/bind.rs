@@ -34,20 +34,9 @@ pub(crate) fn all(config: &Config, predecessor: Option<&mut Predecessor>) -> Res
         None => use_activated(&mut wanted, config),
     }
     for bind in &wanted {
-        let before = bound.listeners.iter().find_map(|before| overlap(&before.spec, &bind.to_string()));
-        let added = match (bind, &before) {
-            // The kernel would allow it, but it cannot be served with TLS and without.
-            (Bind::Descriptor(_), Some(_)) => {
-                Err(cannot_listen(&bind.to_string(), &io::ErrorKind::AddrInUse.into()))
-            }
-            _ => bound.add(bind, config),
-        };
-        if let Err(failure) = added {
+        if let Err(failure) = bound.add_another(bind, config) {
             bound.unmake();
-            return Err(match before {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            });
+            return Err(failure);
         }
     }
     for listener in &mut bound.listeners {
@@ -62,6 +51,22 @@ pub(crate) fn all(config: &Config, predecessor: Option<&mut Predecessor>) -> Res
             .hint("use --accept shared, which needs one per address"));
     }
     Ok(bound)
+}
+
+/// Binds each of the configured addresses, and closes it; how that went with each. Sockets that a service manager passes are
+/// there at a start only.
+pub(crate) fn each(config: &Config) -> Vec<(Bind, Result<(), Failure>)> {
+    let mut bound = Bound::default();
+    let try_one = |bind: Bind| {
+        let tried = match bind {
+            Bind::Descriptor(_) => Ok(()),
+            _ => bound.add_another(&bind, config),
+        };
+        (bind, tried)
+    };
+    let outcomes = addresses(config).into_iter().map(try_one).collect();
+    bound.unmake();
+    outcomes
 }
 
 /// What an address has to do with one that is listened on already, if that may be why it cannot be.
@@ -157,6 +162,22 @@ impl Bound {
         for file in &self.files {
             let _ = file.remove();
         }
+    }
+
+    /// Binds an address beside those before it.
+    fn add_another(&mut self, bind: &Bind, config: &Config) -> Result<(), Failure> {
+        let before = self.listeners.iter().find_map(|before| overlap(&before.spec, &bind.to_string()));
+        let added = match (bind, &before) {
+            // The kernel would allow it, but it cannot be served with TLS and without.
+            (Bind::Descriptor(_), Some(_)) => {
+                Err(cannot_listen(&bind.to_string(), &io::ErrorKind::AddrInUse.into()))
+            }
+            _ => self.add(bind, config),
+        };
+        added.map_err(|failure| match before {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        })
     }
 
     fn add(&mut self, bind: &Bind, config: &Config) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod bind;
+mod check;
 mod directories;
 mod lasting;
 mod link;
@@ -24,7 +25,7 @@ use hostler_sys::{
     pid_file,
 };
 use hostler_wire::{ExitStatus, Failure, ListenerSettings, WorkerSettings};
-use std::{ffi::OsString, path::Path, process::ExitCode};
+use std::{ffi::OsString, io, path::Path, process::ExitCode};
 use tracing::{info, warn};
 
 fn main() -> ExitCode {
@@ -34,6 +35,9 @@ fn main() -> ExitCode {
     let _ = logging::open(Destination::StandardError);
     logging::panics::tell_panics();
     let args: Vec<OsString> = std::env::args_os().collect();
+    if let Some(asked) = check::asked(&args) {
+        return ExitCode::from(check::run(asked).code());
+    }
     if let Some(text) = command(&args) {
         let status = text.map_or_else(|failure| report(&failure), |text| print(&text));
         return ExitCode::from(status.code());
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
                 print(&text);
                 report(&failure)
             }
+            Ok(Outcome::Check(config)) => check::quietly(&config),
             Ok(Outcome::Run(config)) => run(&config, given).unwrap_or_else(|failure| report(&failure)),
             Err(failure) => report(&failure),
         };
@@ -138,7 +143,7 @@ fn reread(
         &scripts::Scripts(Reading::Again),
     ) {
         Ok(Outcome::Run(config)) => config,
-        Ok(Outcome::Print(_) | Outcome::Refused(..)) => {
+        Ok(Outcome::Print(_) | Outcome::Check(_) | Outcome::Refused(..)) => {
             let message = "the configuration says to print something, not to serve";
             return Err(Failure::new(ExitStatus::Config, message));
         }
@@ -155,44 +160,49 @@ fn reread(
 /// Opens `--log-file`.
 fn open_log(config: &Config) -> Result<(), Failure> {
     let Some(path) = &config.settings.log.file else { return Ok(()) };
-    logging::open(Destination::File(path)).map_err(|error| {
-        Failure::new(ExitStatus::Config, format!("cannot write the log to `{}`", path.display()))
-            .because(error.to_string())
-            .hint("--log-file names a file in a directory that the server may write to")
-    })
+    logging::open(Destination::File(path)).map_err(|error| no_log(path, &error))
+}
+
+fn no_log(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(ExitStatus::Config, format!("cannot write the log to `{}`", path.display()))
+        .because(error.to_string())
+        .hint("--log-file names a file in a directory that the server may write to")
 }
 
 /// Opens `--access-logfile`, or standard output for it.
 fn open_access_log(config: &Config) -> Result<(), Failure> {
     let Some(path) = config.settings.log.access_destination() else { return Ok(()) };
-    logging::access::open(path).and_then(logging::access::write_to).map_err(|error| {
-        Failure::new(ExitStatus::Config, format!("cannot write the access log to `{}`", path.display()))
-            .because(error.to_string())
-            .hint("--access-logfile names a file in a directory that the server may write to, or is `-` for standard output")
-    })
+    let opened = logging::access::open(path).and_then(logging::access::write_to);
+    opened.map_err(|error| no_access_log(path, &error))
+}
+
+fn no_access_log(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(ExitStatus::Config, format!("cannot write the access log to `{}`", path.display()))
+        .because(error.to_string())
+        .hint("--access-logfile names a file in a directory that the server may write to, or is `-` for standard output")
 }
 
 /// The pid file is written when all workers serve; checked now, so that the start fails early.
 fn check_pid_file(config: &Config) -> Result<(), Failure> {
     let Some(path) = &config.settings.process.pid_file else { return Ok(()) };
-    let wrong = |cause: String, hint: &str| {
-        let message = format!("cannot use the pid file `{}`", path.display());
-        Failure::new(ExitStatus::Config, message).because(cause).hint(hint)
-    };
     let usable = pid_file::read(path).and_then(|found| pid_file::probe(path).map(|()| found));
-    let found = usable.map_err(|error| {
-        wrong(error.to_string(), "--pid-file names a file in a directory that the server may write to")
-    })?;
+    let found = usable.map_err(|error| no_pid_file(path, error.to_string()))?;
     match found {
         Some(other) if !upgrades() && hostler_sys::proc::is_hostler(other) => {
-            let hint = "stop it first, or upgrade it with SIGUSR2";
-            Err(wrong(format!("the server of process {other} is running"), hint))
+            let failure = no_pid_file(path, format!("the server of process {other} is running"));
+            Err(failure.hint("stop it first, or upgrade it with SIGUSR2"))
         }
         _ => Ok(()),
     }
 }
 
-fn lost_predecessor(error: std::io::Error) -> Failure {
+fn no_pid_file(path: &Path, cause: String) -> Failure {
+    Failure::new(ExitStatus::Config, format!("cannot use the pid file `{}`", path.display()))
+        .because(cause)
+        .hint("--pid-file names a file in a directory that the server may write to")
+}
+
+fn lost_predecessor(error: io::Error) -> Failure {
     Failure::new(ExitStatus::Failed, "the server that is to be replaced cannot be reached")
         .because(error.to_string())
         .hint(format!("{UPGRADE_VARIABLE} is set by hostler itself, on SIGUSR2; unset it"))

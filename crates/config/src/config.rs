@@ -1,6 +1,9 @@
 //! The configuration as the program uses it: the options, and what follows from them on this system.
 
-use crate::{environment::UnknownVariable, layers::Layers};
+use crate::{
+    environment::UnknownVariable,
+    layers::{Layers, together},
+};
 use hostler_settings::{
     Accept, Application, Bind, Declaration, Http, Interface, Limits, Listen, Log, Process, Runtime,
     RuntimeMode, Settings, Supervision, WorkerCount,
@@ -22,6 +25,8 @@ pub struct Config {
     pub plain_binds_chosen: bool,
     /// The user that the application runs as.
     pub identity: Identity,
+    /// How many options were set.
+    pub chosen: usize,
     /// Options that were set and have no effect yet, as `--name value (source)`.
     pub not_yet_in_effect: Vec<String>,
     /// Environment variables that look like options and are none.
@@ -35,12 +40,18 @@ impl Config {
         mut layers: Layers,
         unknown_variables: Vec<UnknownVariable>,
     ) -> Result<Self, Failure> {
-        refuse_what_is_not_served(&layers)?;
-        refuse_contradictions(&layers)?;
-        crate::static_files::settle(&mut layers)?;
-        check_access_log(&layers)?;
-        crate::request_id::check(&layers)?;
-        let identity = identity(&layers)?;
+        let mut problems = not_served(&layers);
+        problems.extend(contradictions(&layers));
+        problems.extend(crate::static_files::settle(&mut layers).err());
+        problems.extend(check_access_log(&layers).err());
+        problems.extend(crate::request_id::check(&layers).err());
+        let identity = identity(&layers).unwrap_or_else(|problem| {
+            problems.push(problem);
+            Identity::default()
+        });
+        if let Some(problem) = together(problems) {
+            return Err(problem);
+        }
         let listen = &layers.settings.listen;
         // An empty list or path is none.
         let plain_binds_chosen = !listen.bind.is_empty()
@@ -49,6 +60,7 @@ impl Config {
         let binds_chosen = plain_binds_chosen || !layers.settings.tls.bind.is_empty();
         let not_yet_in_effect = layers.not_in_effect();
         let access_chosen = layers.is_set(Log::access());
+        let chosen = layers.count_set();
         let mut settings = layers.settings;
         // As Gunicorn has it: a file for the access log turns it on.
         settings.log.access |= settings.log.access_file.is_some() && !access_chosen;
@@ -60,6 +72,7 @@ impl Config {
             binds_chosen,
             plain_binds_chosen,
             identity,
+            chosen,
             not_yet_in_effect,
             unknown_variables,
             peer: None,
@@ -67,14 +80,14 @@ impl Config {
     }
 }
 
-fn refuse_what_is_not_served(layers: &Layers) -> Result<(), Failure> {
+/// What is not served, one failure for each.
+fn not_served(layers: &Layers) -> Vec<Failure> {
     let Settings { app, runtime, supervision, listen, .. } = &layers.settings;
-    if app.target.is_none() {
-        return Err(layers
-            .source(Application::target())
-            .failure("no application was named")
-            .hint("name it as module:attribute, for example `hostler shop.main:app`"));
-    }
+    let nameless = app.target.is_none().then(|| {
+        let source = layers.source(Application::target());
+        let failure = source.failure("no application was named");
+        failure.hint("name it as module:attribute, for example `hostler shop.main:app`")
+    });
     let one_thread = "a worker has one thread, so that no request waits for a lock";
     let scale = "use --workers to use more processors, or --blocking-threads (Gunicorn's --threads) for WSGI";
     let threads = matches!(runtime.mode, RuntimeMode::MultiThread | RuntimeMode::Runtime);
@@ -96,10 +109,9 @@ fn refuse_what_is_not_served(layers: &Layers) -> Result<(), Failure> {
         (listen.accept == Accept::PerWorker && many, Listen::accept(), sockets, fewer),
         (!supervision.respawn_failed_workers, Supervision::respawn_failed_workers(), always, omit),
     ];
-    match rules.into_iter().find(|(refused, ..)| *refused) {
-        Some((_, option, cause, hint)) => Err(layers.unusable(option).because(cause).hint(hint)),
-        None => Ok(()),
-    }
+    let refused = rules.into_iter().filter(|(refused, ..)| *refused);
+    let refused = refused.map(|(_, option, cause, hint)| layers.unusable(option).because(cause).hint(hint));
+    nameless.into_iter().chain(refused).collect()
 }
 
 /// The access log's format, and the paths that are not in it.
@@ -119,17 +131,18 @@ fn check_access_log(layers: &Layers) -> Result<(), Failure> {
     }
 }
 
-fn refuse_contradictions(layers: &Layers) -> Result<(), Failure> {
+/// Options of which only one can hold, one failure for each pair.
+fn contradictions(layers: &Layers) -> Vec<Failure> {
     let limits = &layers.settings.supervision;
     let (jitter, requests) = (Supervision::max_requests_jitter(), Supervision::max_requests());
     let (kill, graceful) = (Supervision::workers_kill_timeout(), Supervision::graceful_timeout());
     let (stall, request) = (Supervision::stall_timeout(), Http::request_timeout());
     let too_much =
         limits.max_requests_jitter.zip(limits.max_requests).is_some_and(|(jitter, most)| jitter >= most);
-    if limits.max_requests_jitter.is_some() && limits.max_requests.is_none() {
+    let alone = (limits.max_requests_jitter.is_some() && limits.max_requests.is_none()).then(|| {
         let failure = layers.unusable(jitter).because("it varies --max-requests, which is not set");
-        return Err(failure.hint("set --max-requests as well"));
-    }
+        failure.hint("set --max-requests as well")
+    });
     let (line, head) = (Limits::request_line(), Http::max_buffer());
     let line_beyond_head = layers.is_set(line)
         && layers.is_set(head)
@@ -147,10 +160,9 @@ fn refuse_contradictions(layers: &Layers) -> Result<(), Failure> {
             "with one blocking thread a request blocks the event loop: its worker would be killed first",
         ),
     ];
-    match address_rules(layers).into_iter().chain(rules).find(|(contradict, ..)| *contradict) {
-        Some((_, a, b, cause)) => Err(layers.contradiction(a, b).because(cause)),
-        None => Ok(()),
-    }
+    let broken = address_rules(layers).into_iter().chain(rules).filter(|(contradict, ..)| *contradict);
+    let broken = broken.map(|(_, a, b, cause)| layers.contradiction(a, b).because(cause));
+    alone.into_iter().chain(broken).collect()
 }
 
 /// Whether these contradict each other, and why.

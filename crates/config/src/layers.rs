@@ -127,6 +127,11 @@ impl Layers {
         self.given.contains_key(option.name)
     }
 
+    /// How many options were set.
+    pub(crate) fn count_set(&self) -> usize {
+        self.given.len()
+    }
+
     /// As it was written; empty if it was not.
     pub(crate) fn text(&self, option: &Declaration) -> &str {
         self.given.get(option.name).and_then(|given| given.texts.last()).map_or("", String::as_str)
@@ -199,7 +204,7 @@ impl Layers {
 }
 
 /// All mistakes as one failure, so that they can be mended at once.
-fn together(mut mistakes: Vec<Failure>) -> Option<Failure> {
+pub(crate) fn together(mut mistakes: Vec<Failure>) -> Option<Failure> {
     if mistakes.len() < 2 {
         return mistakes.pop();
     }

@@ -48,6 +48,8 @@ pub enum Outcome {
     Run(Box<Config>),
     /// Print this and exit.
     Print(String),
+    /// Try all that a start needs, and exit.
+    Check(Box<Config>),
     /// Print this, and exit as the start would that this refuses.
     Refused(String, Failure),
 }

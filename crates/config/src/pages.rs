@@ -6,7 +6,14 @@ use hostler_settings::Shell;
 use std::io;
 
 /// What stands below the options in the man page.
-const AFTER_OPTIONS: [(&str, &str); 4] = [
+const AFTER_OPTIONS: [(&str, &str); 5] = [
+    (
+        "CHECKING A CONFIGURATION",
+        "hostler check [OPTIONS] APP tries all that a start needs and starts no server: options, files, certificates, users and \
+         addresses, and the import of the application in a process of its own. It prints all problems and what would run, with \
+         --json for programs, and exits with 0, or as the start would. Addresses of a hostler that runs are no problem, so that \
+         it can precede a reload.",
+    ),
     (
         "OTHER SERVERS",
         "hostler as gunicorn|uvicorn|granian|hypercorn ... reads the command line and the environment of that server; --explain \

@@ -39,7 +39,7 @@ pub(crate) fn parse(
     match (explanation, configured(translation, variables, reading)) {
         (Some(text), Ok(_)) => Ok(Outcome::Print(text)),
         (Some(text), Err(failure)) => Ok(Outcome::Refused(text, failure)),
-        (None, outcome) if checks => outcome.map(|_| Outcome::Print(String::new())),
+        (None, Ok(Outcome::Run(config))) if checks => Ok(Outcome::Check(config)),
         (None, outcome) => outcome,
     }
 }

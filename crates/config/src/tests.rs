@@ -24,6 +24,7 @@ fn config(args: &[&str], variables: Variables<'_>) -> Config {
     match outcome(&args, variables).unwrap() {
         Outcome::Run(config) => *config,
         Outcome::Print(text) | Outcome::Refused(text, _) => panic!("printed:\n{text}"),
+        Outcome::Check(_) => panic!("checked"),
     }
 }
 
@@ -34,7 +35,7 @@ fn failure(args: &[&str], variables: Variables<'_>) -> Failure {
 fn printed(args: &[&str], variables: Variables<'_>) -> String {
     match outcome(args, variables).unwrap() {
         Outcome::Print(text) => text,
-        Outcome::Run(_) | Outcome::Refused(..) => panic!("{args:?} does not print"),
+        Outcome::Run(_) | Outcome::Check(_) | Outcome::Refused(..) => panic!("{args:?} does not print"),
     }
 }
 
@@ -247,7 +248,7 @@ fn print_config_ends_as_the_start_would() {
                 assert!(listing.contains("workers-lifetime "), "{listing}");
                 assert_eq!((failure.status, failure.message), (start.status, start.message));
             }
-            Outcome::Print(_) | Outcome::Run(_) => panic!("{args:?} is not refused"),
+            Outcome::Print(_) | Outcome::Check(_) | Outcome::Run(_) => panic!("{args:?} is not refused"),
         }
     }
 }

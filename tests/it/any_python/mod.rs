@@ -10,6 +10,7 @@ mod access_pipes;
 mod access_truth;
 mod balance;
 mod behind_proxies;
+mod check;
 mod clients;
 mod command_line;
 mod companions;

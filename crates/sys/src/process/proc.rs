@@ -53,13 +53,32 @@ pub fn is_hostler(pid: i32) -> bool {
     other.is_some() && pid != std::process::id().cast_signed() && other == program("self")
 }
 
+/// A process that is one of `those`, and has one of these sockets open, by their inodes.
+#[must_use]
+pub fn owner_of_sockets(inodes: &[u64], those: impl Fn(i32) -> bool) -> Option<i32> {
+    if inodes.is_empty() {
+        return None;
+    }
+    let names: Vec<_> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
+    let has_one = |pid: &i32| {
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let mut links = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+        links.any(|link| names.iter().any(|name| link.as_os_str() == name.as_str()))
+    };
+    all().filter(|pid| those(*pid)).find(has_one)
+}
+
+/// All processes that this one sees.
+fn all() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
 /// The children of this process, including adopted ones (proc(5), `ppid` of `stat`).
 #[must_use]
 pub fn children() -> Vec<i32> {
     let own = std::process::id();
-    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| parent(*pid) == Some(own)).collect()
+    all().filter(|pid| parent(*pid) == Some(own)).collect()
 }
 
 fn parent(pid: i32) -> Option<u32> {

@@ -1,0 +1,75 @@
+//! `hostler check [OPTIONS]`: all that a start needs, tried one by one, without a server. It uses what the start uses.
+//!
+//! Files: `examine` what is tried, `addresses` the listening sockets, `application` its import in a process of its own, `report`
+//! what is printed, `warnings` what a start would log.
+
+mod addresses;
+mod application;
+mod examine;
+mod report;
+mod warnings;
+
+use hostler_config::{Config, Outcome, Reading};
+use hostler_wire::{ExitStatus, Failure};
+use report::Report;
+use std::ffi::OsString;
+
+/// A command line to check.
+pub(crate) struct Asked {
+    /// As it would start a server.
+    args: Vec<OsString>,
+    /// Whether the report is JSON.
+    json: bool,
+}
+
+/// The command line, if it is to be checked. An application called `check` is `check:app`.
+pub(crate) fn asked(args: &[OsString]) -> Option<Asked> {
+    if !crate::is_command(args, "check") {
+        return None;
+    }
+    let words = args.iter().enumerate().filter(|(index, _)| *index != 1).map(|(_, word)| word.clone());
+    let (json, words): (Vec<_>, Vec<_>) = words.partition(|word| word == "--json");
+    Some(Asked { args: words, json: !json.is_empty() })
+}
+
+/// Checks a command line, and prints the report.
+pub(crate) fn run(asked: Asked) -> ExitStatus {
+    let (report, warnings) = warnings::collected(|| of_command_line(asked.args));
+    let report = report.with_warnings(warnings);
+    let text = if asked.json { report.json() } else { report.text() };
+    match crate::print(&text) {
+        ExitStatus::Clean => report.status(),
+        unprinted => unprinted,
+    }
+}
+
+/// Checks what `gunicorn --check-config` names: prints only what is wrong.
+pub(crate) fn quietly(config: &Config) -> ExitStatus {
+    let (report, warnings) = warnings::collected(|| examine::all(config));
+    let report = report.with_warnings(warnings);
+    match report.status() {
+        ExitStatus::Clean => ExitStatus::Clean,
+        status => {
+            crate::print(&report.text());
+            status
+        }
+    }
+}
+
+fn of_command_line(args: Vec<OsString>) -> Report {
+    let outcome = hostler_config::parse(
+        args,
+        std::env::vars_os(),
+        Reading::First,
+        &crate::scripts::Scripts(Reading::First),
+    );
+    match outcome {
+        Ok(Outcome::Run(config) | Outcome::Check(config)) => examine::all(&config),
+        Ok(Outcome::Print(_) | Outcome::Refused(..)) => {
+            let failure =
+                Failure::new(ExitStatus::Usage, "the command line says to print something, not to serve");
+            Report::of_failure("configuration", failure.hint("leave that option out"))
+        }
+        Err(failure) => Report::of_failure("configuration", failure),
+    }
+}

@@ -1,0 +1,183 @@
+//! `hostler check`: what keeps a server from starting is found without one, all of it at once, and nothing is changed.
+
+use hostler_testkit::{Server, directory, hostler, python, root};
+use serde_json::Value;
+use std::{
+    fs,
+    net::TcpListener,
+    process::{Command, Output},
+};
+
+fn check(args: &[&str]) -> Output {
+    let mut command = Command::new(hostler());
+    command.current_dir(root().join("tests/apps")).arg("check").args(args).env("HOSTLER_PYTHON", python());
+    command.output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The report for programs, and the exit code.
+fn checked(args: &[&str]) -> (Value, Option<i32>) {
+    let output = check(&[args, &["--json"]].concat());
+    let report = serde_json::from_slice(&output.stdout);
+    (report.unwrap_or_else(|error| panic!("{error}: {output:?}")), output.status.code())
+}
+
+fn problems(report: &Value) -> Vec<String> {
+    let of = |problem: &Value| problem["of"].as_str().unwrap().to_owned();
+    report["problems"].as_array().unwrap().iter().map(of).collect()
+}
+
+#[test]
+fn what_would_run_is_told_and_nothing_serves() {
+    let output = check(&["asgi_app:app", "--port", "0", "--workers", "3"]);
+    let report = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{report}");
+    for words in [
+        "ok       application: `asgi_app:app` is served by asgi; its import took",
+        "ok       addresses: 127.0.0.1:0",
+        "This would run:",
+        "workers            3",
+    ] {
+        assert!(report.contains(words), "{words:?} is missing in:\n{report}");
+    }
+    let (report, code) = checked(&["wsgi_app:app", "--port", "0"]);
+    assert_eq!(
+        (code, &report["ok"], &report["would_run"]["interface"]),
+        (Some(0), &true.into(), &"wsgi".into())
+    );
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let (report, code) = checked(&[
+        "unimportable:app",
+        "--port",
+        &port,
+        "--log-file",
+        "/nowhere/log",
+        "--pid-file",
+        "/nowhere/pid",
+        "--static-path-mount",
+        "/nowhere/static",
+        "--env-files",
+        "/nowhere/env",
+        "--ssl-certificate",
+        "/nowhere/certificate.pem",
+        "--ssl-keyfile",
+        "/nowhere/key.pem",
+    ]);
+    let found = problems(&report);
+    assert_eq!(
+        found,
+        ["log", "pid file", "directories", "certificates", "environment", "addresses"],
+        "{report:#}"
+    );
+    assert_eq!((code, &report["ok"]), (Some(78), &false.into()));
+}
+
+#[test]
+fn mistakes_of_the_configuration_are_told_together() {
+    let (report, code) =
+        checked(&["a:b", "--runtime-threads", "2", "--max-requests-jitter", "5", "--umask", "0"]);
+    let message = report["problems"][0]["message"].as_str().unwrap().to_owned();
+    assert_eq!(code, Some(2), "{report:#}");
+    assert!(message.contains("2 mistakes") && message.contains("--runtime-threads"), "{message}");
+    assert!(message.contains("--max-requests-jitter"), "{message}");
+}
+
+#[test]
+fn an_application_that_cannot_be_imported_is_explained_as_at_a_start() {
+    let output = check(&["unimportable:app", "--port", "0"]);
+    let report = text(&output);
+    assert_eq!(output.status.code(), Some(4), "{report}");
+    assert!(report.contains("error    application: could not load `unimportable:app`"), "{report}");
+    assert!(report.contains("Traceback (most recent call last):"), "{report}");
+}
+
+/// What the application does while it is imported is its own: it may print, leave threads behind, or end the process.
+#[test]
+fn an_import_with_effects_is_told_from_its_result() {
+    let dir = directory("check-import");
+    for (name, source, code, words) in [
+        (
+            "prints",
+            "print('{}', flush=True)\ndef app(environ, start_response): ...\n",
+            0,
+            "is served by wsgi",
+        ),
+        (
+            "threads",
+            "import threading, time\nthreading.Thread(target=time.sleep, args=(1000,)).start()\n\
+             async def app(scope, receive, send): ...\n",
+            0,
+            "is served by asgi",
+        ),
+        ("leaves", "import os\nos._exit(7)\n", 3, "the process that imported it ended (exit status: 7)"),
+        ("hangs", "import time\ntime.sleep(1000)\n", 3, "it took longer than --boot-timeout"),
+    ] {
+        fs::write(dir.join(format!("{name}.py")), source).unwrap();
+        let target = format!("{name}:app");
+        let dir = dir.to_str().unwrap();
+        let output = check(&[&target, "--port", "0", "--working-dir", dir, "--boot-timeout", "3"]);
+        let report = text(&output);
+        assert_eq!(output.status.code(), Some(code), "{name}: {report}");
+        assert!(report.contains(words), "{name}: {report}");
+    }
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    let dir = directory("check-files");
+    let path = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+    let (socket, log, pid) = (path("socket"), path("log"), path("pid"));
+    let output = check(&["asgi_app:app", "--uds", &socket, "--log-file", &log, "--pid-file", &pid]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let left: Vec<_> = fs::read_dir(&dir).unwrap().flatten().map(|entry| entry.path()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// As `ExecReload=` runs it, beside the server that is to be reloaded.
+#[test]
+fn the_addresses_of_a_server_that_runs_are_no_problem_and_stay_its_own() {
+    let dir = directory("check-beside");
+    let (socket, pid) = (dir.join("socket"), dir.join("pid"));
+    let server = Server::app("asgi_app:app")
+        .option("bind", format!("unix:{}", socket.display()))
+        .option("bind", "127.0.0.1:0")
+        .option("pid-file", pid.display())
+        .start();
+    server.wait_for_file(&pid);
+    let port = server.logged_address().unwrap().port();
+    let uds = format!("unix:{}", socket.display());
+    let tcp = format!("127.0.0.1:{port}");
+    let (report, code) =
+        checked(&["asgi_app:app", "--bind", &uds, "--bind", &tcp, "--pid-file", pid.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{report:#}");
+    let warnings = report["warnings"].to_string();
+    assert_eq!(warnings.matches("a hostler that runs listens there").count(), 2, "{report:#}");
+    assert!(warnings.contains("the server of this pid file runs"), "{report:#}");
+    assert!(socket.exists());
+    hostler_testkit::get_unix(&socket, "/pid").unwrap();
+    server.stop();
+}
+
+#[test]
+fn another_servers_command_line_is_checked_too() {
+    let output = check(&["as", "uvicorn", "asgi_app:app", "--port", "0", "--workers", "2"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let gunicorn = |target: &str| {
+        let mut command = Command::new(hostler());
+        command.current_dir(root().join("tests/apps")).env("HOSTLER_PYTHON", python());
+        command.args(["as", "gunicorn", "--check-config", "--bind", "127.0.0.1:0", target]).output().unwrap()
+    };
+    let good = gunicorn("wsgi_app:app");
+    assert_eq!((good.status.code(), text(&good).as_str()), (Some(0), ""));
+    let bad = gunicorn("wsgi_app:nothing");
+    assert_eq!(bad.status.code(), Some(4), "{bad:?}");
+    assert!(text(&bad).contains("has no attribute `nothing`"), "{bad:?}");
+}
