@@ -149,6 +149,12 @@ impl Arbiter {
         self.phase != Phase::Running
     }
 
+    /// Whether the server was told to stop, and serves on for a while.
+    #[must_use]
+    pub fn is_lame_duck(&self) -> bool {
+        matches!(self.phase, Phase::LameDuck { .. })
+    }
+
     /// Whether a new generation is being brought up.
     #[must_use]
     pub fn is_reloading(&self) -> bool {

@@ -17,10 +17,16 @@ use std::{
 };
 use tracing::warn;
 
+/// What is logged of an abstract Unix socket that is to be for some only.
+pub(crate) const OPEN_TO_ALL: &str =
+    "an abstract Unix socket has no owner and no mode: every process of this machine can connect";
+
 /// The listeners of this server.
 #[derive(Default)]
 pub(crate) struct Bound {
     pub(crate) listeners: Vec<Listening>,
+    /// The observer's.
+    pub(crate) admin: Vec<Listening>,
     /// Unix sockets that this server created and removes at the end.
     pub(crate) files: Vec<OwnFile>,
 }
@@ -43,7 +49,7 @@ pub(crate) fn all(config: &Config, predecessor: Option<&mut Predecessor>) -> Res
         listener.tls = is_tls(&listener.spec, &config.settings.tls);
     }
     let sockets: usize = bound.listeners.iter().map(|listener| listener.sockets.len()).sum();
-    if sockets > MAX_LISTENING_SOCKETS {
+    if sockets + config.settings.metrics.addresses().len() > MAX_LISTENING_SOCKETS {
         bound.unmake();
         let failure = Failure::new(ExitStatus::Config, format!("{sockets} listening sockets are too many"));
         return Err(failure
@@ -70,7 +76,7 @@ pub(crate) fn each(config: &Config) -> Vec<(Bind, Result<(), Failure>)> {
 }
 
 /// What an address has to do with one that is listened on already, if that may be why it cannot be.
-fn overlap(before: &str, address: &str) -> Option<String> {
+pub(crate) fn overlap(before: &str, address: &str) -> Option<String> {
     if before == address {
         return Some("this address is given twice".into());
     }
@@ -158,7 +164,7 @@ impl Bound {
     }
 
     /// Removes the Unix sockets created here after a failure; those of a predecessor stay.
-    fn unmake(&self) {
+    pub(crate) fn unmake(&self) {
         for file in &self.files {
             let _ = file.remove();
         }
@@ -200,10 +206,7 @@ impl Bound {
                 socket::bind_abstract(name, backlog(config)).map_err(|error| refused(&shown, &error, 0))?;
             hostler_sys::logging::listening(&shown);
             if access != Access::default() {
-                warn!(
-                    address = shown,
-                    "an abstract Unix socket has no owner and no mode: every process of this machine can connect"
-                );
+                warn!(address = shown, "{OPEN_TO_ALL}");
             }
             return Ok((ListenerInfo::Unix(path.to_owned()), socket));
         }
@@ -342,11 +345,11 @@ fn not_passed(bind: &Bind) -> Failure {
         .hint("a socket is passed at a start only: stop the server, and start it with the socket")
 }
 
-fn unresolved(address: &str, error: &io::Error) -> Failure {
+pub(crate) fn unresolved(address: &str, error: &io::Error) -> Failure {
     cannot_listen(address, error).hint("use an address of this machine, or a name that resolves to one")
 }
 
-fn refused(address: &str, error: &io::Error, port: u16) -> Failure {
+pub(crate) fn refused(address: &str, error: &io::Error, port: u16) -> Failure {
     let failure = cannot_listen(address, error);
     match error.kind() {
         io::ErrorKind::AddrInUse => failure.hint(

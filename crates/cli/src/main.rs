@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod admin;
 mod bind;
 mod check;
 mod directories;
@@ -24,7 +25,7 @@ use hostler_sys::{
     logging::{self, Destination},
     pid_file,
 };
-use hostler_wire::{ExitStatus, Failure, ListenerSettings, WorkerSettings};
+use hostler_wire::{ExitStatus, Failure, ListenerSettings, OBSERVER_ARGUMENT, WorkerSettings};
 use std::{ffi::OsString, io, path::Path, process::ExitCode};
 use tracing::{info, warn};
 
@@ -35,6 +36,9 @@ fn main() -> ExitCode {
     let _ = logging::open(Destination::StandardError);
     logging::panics::tell_panics();
     let args: Vec<OsString> = std::env::args_os().collect();
+    if args.get(1).is_some_and(|first| first == OBSERVER_ARGUMENT) {
+        return ExitCode::from(hostler_observer::run(env!("CARGO_PKG_VERSION")).code());
+    }
     if let Some(asked) = check::asked(&args) {
         return ExitCode::from(check::run(asked).code());
     }
@@ -97,13 +101,18 @@ fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
     let mut predecessor = Predecessor::find().map_err(lost_predecessor)?;
     let certificates = tls::load(config, reading())?;
     let spawner = Spawner::Mold(mold(config, reading())?);
-    let bound = bind::all(config, predecessor.as_mut())?;
+    let bound = admin::add(bind::all(config, predecessor.as_mut())?, config, predecessor.as_mut())?;
     let listeners: Vec<ListenerSettings> = bound.listeners.iter().map(Listening::settings).collect();
     tls::tell(&listeners, certificates.as_ref());
     let peer = hostler_peers::asked(&args).and_then(Result::ok);
+    let observer = admin::observer(config);
+    let spec = generation_spec(config, &listeners, spawner, certificates);
     let plan = Plan {
-        spec: generation_spec(config, &listeners, spawner, certificates),
-        reload: Some(Box::new(move || reread(&args, &listeners, &before))),
+        spec: GenerationSpec { observer: observer.clone(), ..spec },
+        reload: Some(Box::new(move || {
+            Ok(GenerationSpec { observer: observer.clone(), ..reread(&args, &listeners, &before)? })
+        })),
+        admin: bound.admin,
         listeners: bound.listeners,
         owned_files: bound.files,
         log_file: config.settings.log.file.clone(),

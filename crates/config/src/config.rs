@@ -5,7 +5,7 @@ use crate::{
     layers::{Layers, together},
 };
 use hostler_settings::{
-    Accept, Application, Bind, Declaration, Http, Interface, Limits, Listen, Log, Process, Runtime,
+    Accept, Application, Bind, Declaration, Http, Interface, Limits, Listen, Log, Metrics, Process, Runtime,
     RuntimeMode, Settings, Supervision, WorkerCount,
 };
 use hostler_wire::{Failure, Identity, MAX_LISTENING_SOCKETS};
@@ -97,6 +97,8 @@ fn not_served(layers: &Layers) -> Vec<Failure> {
     let empty = layers.is_set(Listen::host()) && layers.text(Listen::host()).is_empty();
     let (no_host, hosts) =
         ("it is empty", "use 0.0.0.0 for all addresses of IPv4, :: for all, or leave it out");
+    let passed = layers.settings.metrics.admin.iter().any(|bind| matches!(bind, Bind::Descriptor(_)));
+    let (not_passed, own) = ("the observer binds its sockets itself", "name an address, or a Unix socket");
     let many = matches!(supervision.workers, WorkerCount::Fixed(count) if usize::from(count) > MAX_LISTENING_SOCKETS);
     let (sockets, fewer) =
         ("so many sockets cannot be passed to workers", "use --accept shared, or fewer workers");
@@ -107,6 +109,7 @@ fn not_served(layers: &Layers) -> Vec<Failure> {
         (runtime.threads > 1, Runtime::threads(), one_thread, scale),
         (threads, Runtime::mode(), one_thread, scale),
         (listen.accept == Accept::PerWorker && many, Listen::accept(), sockets, fewer),
+        (passed, Metrics::admin(), not_passed, own),
         (!supervision.respawn_failed_workers, Supervision::respawn_failed_workers(), always, omit),
     ];
     let refused = rules.into_iter().filter(|(refused, ..)| *refused);

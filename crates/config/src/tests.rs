@@ -226,7 +226,8 @@ fn secrets_are_not_shown_in_errors() {
 
 #[test]
 fn what_is_not_served_is_refused_or_reported() {
-    assert_eq!(failure(&["--metrics"], &[]).message, "--metrics cannot be used (command line)");
+    let passed = failure(&["--admin", "fd://4"], &[]);
+    assert_eq!(passed.message, "--admin fd://4 cannot be used (command line)");
     let respawn = failure(&["--no-respawn-failed-workers"], &[]);
     assert_eq!(respawn.message, "--no-respawn-failed-workers cannot be used (command line)");
     assert!(failure(&["--runtime-threads", "2"], &[]).cause.unwrap().contains("one thread"));

@@ -381,6 +381,7 @@ impl Server {
             }
         };
         let plan = Plan {
+            admin: Vec::new(),
             spec: GenerationSpec {
                 companions: self.companions.clone(),
                 tls,

@@ -3,7 +3,7 @@
 use crate::{
     accept::gate::Gate,
     compress::Compression,
-    log::{AccessLog, facts::Began},
+    log::{AccessLog, facts::Began, turns::Turns},
     request::{id::RequestIds, record::RequestRecord},
 };
 use hostler_settings::{Compress, Log, Tracing};
@@ -13,6 +13,7 @@ use hyper::{Method, Uri};
 use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
+    os::fd::RawFd,
     rc::Rc,
     task::{Poll, Waker},
 };
@@ -46,6 +47,7 @@ struct Shared {
     access_log: Option<&'static AccessLog>,
     compression: Option<&'static Compression>,
     ids: RequestIds,
+    turns: Turns,
     /// When the last request began.
     current: Cell<u64>,
     /// The page has a place for it.
@@ -79,6 +81,7 @@ impl Load {
             access_log,
             compression,
             ids,
+            turns: Turns::default(),
             current: Cell::new(0),
             has_place: Cell::new(false),
         }))
@@ -147,6 +150,13 @@ impl Load {
     #[must_use]
     pub fn ids(&self) -> &RequestIds {
         &self.0.ids
+    }
+
+    /// How long a request that begins now has waited in the kernel for the loop, in nanoseconds; `None` if that is not
+    /// known.
+    pub(crate) fn kernel_wait(&self, connection: RawFd, now: u64) -> Option<u64> {
+        let waited = self.0.turns.kernel_wait(self.0.page.turned_at(), now, connection)?;
+        u64::try_from(waited.as_nanos()).ok()
     }
 
     /// Whether connections are this worker's to accept.

@@ -2,7 +2,7 @@
 
 use crate::mold::SERVICE_MANAGER_VARIABLES;
 use hostler_arbiter::{Group, Policy};
-use hostler_sys::{disposition, identity, process};
+use hostler_sys::{channel::Channel, disposition, identity, process};
 use hostler_wire::{GroupId, Identity, WorkerId};
 use std::{
     collections::BTreeMap,
@@ -55,6 +55,8 @@ impl Companion {
 pub(crate) struct Running {
     pub(crate) name: String,
     pub(crate) pid: i32,
+    /// The observer's: it ends when this is closed.
+    pub(crate) channel: Option<Channel>,
 }
 
 /// The processes of all programs.

@@ -1,7 +1,7 @@
 //! The processes of the fleet: which worker is which, the lines to them, and their pages.
 
-use hostler_sys::channel::Channel;
-use hostler_wire::{Assignment, FromWorker, Page, ToWorker, Totals, WorkerId};
+use hostler_sys::{channel::Channel, clock};
+use hostler_wire::{Assignment, Departure, FromWorker, MasterPage, Page, Seat, ToWorker, Totals, WorkerId};
 use std::{collections::BTreeMap, fs::File, io, os::fd::BorrowedFd};
 use tracing::debug;
 
@@ -31,13 +31,13 @@ pub(crate) struct Samples {
 pub(crate) struct Fleet {
     workers: BTreeMap<WorkerId, Worker>,
     pages: &'static [Page],
-    /// Counters of workers that ended.
-    ended: Totals,
+    /// Where the master's own knowledge of them stands, and the counters of those that ended.
+    master: &'static MasterPage,
 }
 
 impl Fleet {
-    pub(crate) fn new(pages: &'static [Page]) -> Self {
-        Self { workers: BTreeMap::new(), pages, ended: Totals::default() }
+    pub(crate) fn new(pages: &'static [Page], master: &'static MasterPage) -> Self {
+        Self { workers: BTreeMap::new(), pages, master }
     }
 
     /// A page that no worker has, from the second on; the first has the number of pages in use.
@@ -54,23 +54,54 @@ impl Fleet {
         &self.pages[usize::from(assignment.page)]
     }
 
+    /// What others are told of a worker.
+    pub(crate) fn seat(&self, assignment: &Assignment) -> Option<&'static Seat> {
+        self.master.seat(assignment.page)
+    }
+
+    /// A worker goes, for this reason.
+    pub(crate) fn departs(&self, id: WorkerId, why: Departure) {
+        if let Some(seat) = self.get(id).and_then(|worker| self.seat(&worker.assignment)) {
+            seat.departs(why);
+        }
+    }
+
     pub(crate) fn add(&mut self, assignment: Assignment, channel: Channel, stacks: File, pid: Option<i32>) {
+        if let Some(seat) = self.seat(&assignment) {
+            seat.take(assignment.slot, assignment.generation, clock::now());
+            pid.into_iter().for_each(|pid| seat.is_process(pid));
+        }
+        self.master.worker_started();
         let worker = Worker { assignment, pid, channel, stacks, samples: Samples::default() };
         self.workers.insert(assignment.worker, worker);
     }
 
+    /// Forgets a worker that never was a process of ours.
+    pub(crate) fn forget(&mut self, id: WorkerId) {
+        self.remove(id, Departure::BootFailed);
+    }
+
     /// Forgets a worker; what it counted is kept.
-    pub(crate) fn remove(&mut self, id: WorkerId) -> Option<Worker> {
+    pub(crate) fn remove(&mut self, id: WorkerId, why: Departure) -> Option<Worker> {
         let worker = self.workers.remove(&id)?;
-        let page = self.page(&worker.assignment);
-        self.ended.add(&page.totals());
-        page.clear();
+        let (page, seat) = (self.page(&worker.assignment), self.seat(&worker.assignment));
+        let (counted, lost) = page.final_totals();
+        self.master.worker_ended(why, &counted, lost, || {
+            page.clear();
+            seat.into_iter().for_each(Seat::leave);
+        });
         Some(worker)
+    }
+
+    /// How many requests have ended in all workers that ever were.
+    pub(crate) fn requests(&self) -> u64 {
+        let pages = self.workers.values().map(|worker| self.page(&worker.assignment));
+        pages.fold(self.master.ended_requests(), |sum, page| sum.wrapping_add(page.requests()))
     }
 
     /// The counters of all workers that ever were.
     pub(crate) fn totals(&self) -> Totals {
-        let mut totals = self.ended;
+        let mut totals = self.master.ended();
         self.workers.values().for_each(|worker| totals.add(&self.page(&worker.assignment).totals()));
         totals
     }
@@ -94,8 +125,12 @@ impl Fleet {
 
     /// A worker was forked; whether it is one that was asked for and is still needed.
     pub(crate) fn forked(&mut self, id: WorkerId, pid: i32) -> bool {
-        let worker = self.workers.get_mut(&id);
-        worker.map(|worker| worker.pid = Some(pid)).is_some()
+        let Some(worker) = self.workers.get_mut(&id) else { return false };
+        worker.pid = Some(pid);
+        if let Some(seat) = self.master.seat(worker.assignment.page) {
+            seat.is_process(pid);
+        }
+        true
     }
 
     /// The next message of a worker; `None` if there is none.

@@ -17,15 +17,17 @@ use tracing::{error, info};
 impl Master {
     /// Makes a process for a slot; what happened at once.
     pub(crate) fn spawn(&mut self, id: WorkerId, slot: SlotId, generation: Generation) -> Vec<Event> {
-        if slot.group != GroupId::HTTP {
-            return vec![self.start_companion(id, slot, generation)];
+        match slot.group {
+            GroupId::HTTP => {}
+            GroupId::OBSERVER => return vec![self.start_observer(id, generation)],
+            _ => return vec![self.start_companion(id, slot, generation)],
         }
         match self.try_spawn(id, slot, generation) {
             Ok(Some(_)) => vec![Event::Spawned(id)],
             Ok(None) => Vec::new(),
             Err(error) => {
                 error!(worker = slot.index, %error, "cannot start a worker");
-                self.fleet.remove(id);
+                self.fleet.forget(id);
                 vec![Event::SpawnFailed(id)]
             }
         }
@@ -44,7 +46,7 @@ impl Master {
             Ok(pid) => {
                 info!(companion = name, generation = generation.0, pid, "companion started");
                 self.children.add(pid, Child::Companion(id));
-                self.companions.insert(id, Running { name, pid });
+                self.companions.insert(id, Running { name, pid, channel: None });
                 Event::Spawned(id)
             }
             Err(error) => {
@@ -132,7 +134,7 @@ impl Master {
         let master_pid = std::process::id().cast_signed();
         let native = NativeWorkerContext { assignment, descriptors, settings, master_pid };
         // Channels to siblings and to the other server must close with the master, not with a worker that inherited a copy.
-        let pages = self.resources.board.pages();
+        let (pages, master) = (self.resources.board.pages(), self.resources.board.master());
         let (fleet, signals, files) = (&mut self.fleet, &mut self.signals, &mut self.plan.owned_files);
         let (predecessor, upgrade) = (&mut self.plan.predecessor, &mut self.upgrade);
         let (resources, certificates) = (&mut self.resources, &mut self.certificates);
@@ -140,7 +142,7 @@ impl Master {
         let short_name = title::Borrowed::new(&proc::pending_fork_name(master_pid));
         let pid = native::fork(
             || {
-                let none = crate::fleet::Fleet::new(pages);
+                let none = crate::fleet::Fleet::new(pages, master);
                 let silent = SignalPipe::new(&[]).map(|none| std::mem::replace(signals, none));
                 let others = (channel.take(), predecessor.take(), std::mem::take(upgrade));
                 let keys = certificates.give_up();

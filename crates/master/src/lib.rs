@@ -6,7 +6,8 @@
 //!
 //! Files: `run` the loop, `receive` what comes in, `perform` what goes out, `signals`, `molds` one for each
 //! generation, `fleet` the workers' processes, `watch` the scoreboard, `stacks` what a stuck worker wrote, `upgrade`
-//! the server that takes over from this one, `certificates` those of TLS, `predecessor` the one that this one takes over from, `notify` systemd.
+//! the server that takes over from this one, `certificates` those of TLS, `predecessor` the one that this one takes over from, `notify` systemd,
+//! `show` what the scoreboard says of the server.
 //!
 //! Invariants
 //! - One thread, no tokio, no Python: so that `fork` is sound and application code cannot hurt it.
@@ -29,12 +30,14 @@ mod mold;
 mod molds;
 mod native;
 mod notify;
+mod observer;
 mod perform;
 mod predecessor;
 mod receive;
 pub mod report;
 mod resources;
 mod run;
+mod show;
 mod signals;
 mod stacks;
 mod upgrade;
@@ -44,6 +47,7 @@ pub use certificates::TlsSource;
 pub use companion::Companion;
 pub use mold::MoldCommand;
 pub use native::NativeWorkerContext;
+pub use observer::Observer;
 pub use predecessor::Predecessor;
 pub use upgrade::{CommandLine, VARIABLE as UPGRADE_VARIABLE};
 
@@ -58,6 +62,8 @@ use tracing::info;
 pub struct Plan {
     /// The listening sockets.
     pub listeners: Vec<Listening>,
+    /// Those of the observer; it has none if there are none.
+    pub admin: Vec<Listening>,
     /// What the first generation is.
     pub spec: GenerationSpec,
     /// Reads the configuration again, for the next generation; `None` if there is nothing to read.
@@ -117,6 +123,8 @@ pub struct GenerationSpec {
     pub companions: Vec<Companion>,
     /// Certificates and keys; `None` without TLS.
     pub tls: Option<TlsSource>,
+    /// The process that shows operators what the server does, if there is one.
+    pub observer: Option<Observer>,
 }
 
 impl GenerationSpec {
@@ -124,7 +132,7 @@ impl GenerationSpec {
     #[must_use]
     pub fn new(settings: WorkerSettings, spawner: Spawner) -> Self {
         let workers = worker_count(settings.options.supervision.workers);
-        Self { settings, spawner, workers, companions: Vec::new(), tls: None }
+        Self { settings, spawner, workers, companions: Vec::new(), tls: None, observer: None }
     }
 
     /// Deadlines, and when workers are recycled.
@@ -140,7 +148,9 @@ impl GenerationSpec {
             Spawner::Native(_) => Launch::Direct,
         };
         let programs = self.companions.iter().map(Companion::group);
-        [Group::http(launch, Policy::of(self.workers, self.limits()))].into_iter().chain(programs).collect()
+        let observer = self.observer.iter().map(Observer::group);
+        let http = Group::http(launch, Policy::of(self.workers, self.limits()));
+        [http].into_iter().chain(programs).chain(observer).collect()
     }
 
     /// As [`GenerationSpec::groups`], with the seed of their jitter.

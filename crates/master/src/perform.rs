@@ -1,9 +1,11 @@
 //! What goes out: the arbiter's actions as system calls.
 
-use crate::{companion::Running, molds::GenerationEntry, resources::Resources, run::Master, stacks};
+use crate::{
+    companion::Running, molds::GenerationEntry, observer, resources::Resources, run::Master, stacks,
+};
 use hostler_arbiter::{Action, DrainReason, Event, KillCause, RecycleReason};
 use hostler_sys::{board, facts, proc, process};
-use hostler_wire::{ExitStatus, Failure, Generation, GroupId, SlotId, ToWorker, WorkerId};
+use hostler_wire::{Departure, ExitStatus, Failure, Generation, GroupId, Reload, SlotId, ToWorker, WorkerId};
 use nix::libc::{SIGKILL, SIGTERM};
 use std::{collections::VecDeque, time::Duration};
 use tracing::{debug, error, info, warn};
@@ -60,14 +62,20 @@ impl Master {
                 "worker told to drain"
             );
         }
+        self.fleet.departs(id, departure(reason));
         self.fleet.tell(id, &ToWorker::Drain { hand_over });
     }
 
     /// Stops a process that knows no messages.
-    fn send_term(&self, id: WorkerId, reason: DrainReason) {
-        let Some(Running { name, pid }) = self.companions.get(&id) else { return };
+    fn send_term(&mut self, id: WorkerId, reason: DrainReason) {
+        let Some(Running { name, pid, channel }) = self.companions.get_mut(&id) else { return };
+        if channel.take().is_some() {
+            // That tells the observer.
+            return;
+        }
+        let pid = *pid;
         info!(companion = name, pid, reason = name_of_reason(reason), "companion stopping");
-        self.signal(*pid, SIGTERM);
+        self.signal(pid, SIGTERM);
     }
 
     fn report_crash_loop(&self, slot: SlotId, wait: Duration) {
@@ -76,7 +84,8 @@ impl Master {
             return error!(worker = slot.index, next_attempt_seconds, "worker is in a crash loop");
         }
         let companion = self.plan.spec.companions.iter().find(|companion| companion.id == slot.group);
-        let companion = companion.map(|companion| companion.name.as_str());
+        let observer = (slot.group == GroupId::OBSERVER).then_some(observer::NAME);
+        let companion = companion.map(|companion| companion.name.as_str()).or(observer);
         error!(companion, next_attempt_seconds, "companion is in a crash loop");
     }
 
@@ -115,6 +124,7 @@ impl Master {
             %stacks,
             "worker is stuck: it is replaced and terminated"
         );
+        self.fleet.departs(id, of_cause(cause));
         facts::tell_of_each(page, pid, &in_flight, "request in a worker that is stuck");
         facts::tell_of_each(page, pid, &page.sessions(), "session in a worker that is stuck");
         self.signal(pid, SIGTERM);
@@ -124,13 +134,17 @@ impl Master {
     }
 
     fn kill(&self, id: WorkerId, cause: KillCause) {
-        if let Some(Running { name, pid }) = self.companions.get(&id) {
+        if let Some(Running { name, pid, .. }) = self.companions.get(&id) {
             warn!(companion = name, pid, reason = name_of_cause(cause), "companion killed");
             self.signal(*pid, SIGKILL);
         }
         let Some(worker) = self.fleet.get(id) else { return };
         let Some(pid) = worker.pid else { return };
         let requests = board::describe(&self.fleet.page(&worker.assignment).requests_in_flight());
+        if let Some(seat) = self.fleet.seat(&worker.assignment) {
+            seat.departs(of_cause(cause));
+            seat.is_killed();
+        }
         warn!(
             worker = worker.assignment.slot.index,
             pid,
@@ -154,11 +168,13 @@ impl Master {
             self.plan.spec = entry.spec.clone();
         }
         info!(generation = generation.0, "reloaded");
+        self.show_reload(Reload::Succeeded, generation);
         self.announcer.reload_ended(&self.arbiter);
     }
 
     fn not_reloaded(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
         self.retain_generations(events, |kept| kept != generation);
+        self.show_reload(Reload::Failed, generation);
         error!(
             generation = generation.0,
             serving = self.arbiter.generation().0,
@@ -169,6 +185,7 @@ impl Master {
 
     fn superseded(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
         self.retain_generations(events, |kept| kept != generation);
+        self.show_reload(Reload::Superseded, generation);
         info!(generation = generation.0, "reload superseded by a later one");
     }
 
@@ -184,7 +201,7 @@ impl Master {
         self.molds.keep(&keep);
         for id in self.fleet.pending() {
             if self.fleet.get(id).is_some_and(|worker| gone.contains(&worker.assignment.generation)) {
-                self.fleet.remove(id);
+                self.fleet.forget(id);
             }
         }
         events.extend(gone.into_iter().map(Event::CannotSpawn));
@@ -217,24 +234,34 @@ impl Master {
 }
 
 fn name_of_reason(reason: DrainReason) -> &'static str {
+    departure(reason).name()
+}
+
+/// Why a worker goes that is told to drain, as the scoreboard says it.
+fn departure(reason: DrainReason) -> Departure {
     match reason {
-        DrainReason::Recycle(RecycleReason::Lifetime) => "lifetime",
-        DrainReason::Recycle(RecycleReason::MaxRequests) => "max-requests",
-        DrainReason::Recycle(RecycleReason::Memory) => "max-rss",
-        DrainReason::Reload => "reload",
-        DrainReason::Changed => "files-changed",
-        DrainReason::ReloadFailed => "reload-failed",
-        DrainReason::FewerWorkers => "fewer-workers",
-        DrainReason::Stop => "stop",
-        DrainReason::Upgrade => "upgrade",
+        DrainReason::Recycle(RecycleReason::Lifetime) => Departure::Lifetime,
+        DrainReason::Recycle(RecycleReason::MaxRequests) => Departure::MaxRequests,
+        DrainReason::Recycle(RecycleReason::Memory) => Departure::Memory,
+        DrainReason::Reload => Departure::Reload,
+        DrainReason::Changed => Departure::Changed,
+        DrainReason::ReloadFailed => Departure::ReloadFailed,
+        DrainReason::FewerWorkers => Departure::FewerWorkers,
+        DrainReason::Stop => Departure::Stop,
+        DrainReason::Upgrade => Departure::Upgrade,
     }
 }
 
 fn name_of_cause(cause: KillCause) -> &'static str {
+    of_cause(cause).name()
+}
+
+/// Why a worker goes that is killed.
+fn of_cause(cause: KillCause) -> Departure {
     match cause {
-        KillCause::GracefulTimeout => "graceful-timeout",
-        KillCause::QuickStop => "quick-stop",
-        KillCause::Stall => "stall-timeout",
-        KillCause::BootTimeout => "boot-timeout",
+        KillCause::GracefulTimeout => Departure::GracefulTimeout,
+        KillCause::QuickStop => Departure::QuickStop,
+        KillCause::Stall => Departure::Stall,
+        KillCause::BootTimeout => Departure::BootTimeout,
     }
 }

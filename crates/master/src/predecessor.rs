@@ -12,7 +12,9 @@ use hostler_sys::{
     own_file::{Inode, OwnFile},
     process,
 };
-use hostler_wire::{Descriptor, FromSuccessor, Inheritance, ListenerInfo, ToSuccessor, UPGRADE_VERSION};
+use hostler_wire::{
+    Descriptor, FromSuccessor, Inheritance, InheritedListener, ListenerInfo, ToSuccessor, UPGRADE_VERSION,
+};
 use std::{
     collections::VecDeque,
     io,
@@ -21,12 +23,17 @@ use std::{
 };
 use tracing::{debug, info, warn};
 
+/// An address as it was written, where that is, and its sockets.
+type Inherited = (String, ListenerInfo, Vec<OwnedFd>);
+
 /// The server that started this one to be replaced by it.
 pub struct Predecessor {
     /// Until it is gone.
     channel: Option<Channel>,
     handover: Option<(OwnedFd, OwnedFd)>,
-    listeners: Vec<(String, ListenerInfo, Vec<OwnedFd>)>,
+    listeners: Vec<Inherited>,
+    /// Those of its observer.
+    admin: Vec<Inherited>,
     /// Files that it created and leaves to its successor.
     pub(crate) owned_files: Vec<OwnFile>,
     /// The keys with which TLS sessions are resumed.
@@ -49,29 +56,31 @@ impl Predecessor {
         let channel = Channel::from(process::take_descriptor(upgrade::DESCRIPTOR)?);
         let (left, descriptors) =
             channel.recv::<serde_json::Value>()?.ok_or_else(|| invalid("the old server sent nothing"))?;
-        let Inheritance { descriptors: names, listeners, owned_files, tickets, .. } = understood(left)?;
+        let Inheritance { descriptors: names, listeners, admin, owned_files, tickets, .. } =
+            understood(left)?;
         let mut bundle = Bundle::received(names, descriptors)?;
         let handover = (bundle.take(Descriptor::HandoverReceiver)?, bundle.take(Descriptor::HandoverSender)?);
-        let sockets = bundle.take_all(Descriptor::Listener);
-        if sockets.len() != listeners.iter().map(|listener| listener.sockets).sum::<usize>() {
-            return Err(invalid("not all sockets of the old server arrived"));
-        }
-        let mut sockets = sockets.into_iter();
-        let listeners = listeners
-            .into_iter()
-            .map(|its| (its.spec, its.info, sockets.by_ref().take(its.sockets).collect()))
-            .collect();
+        let listeners = inherited(listeners, bundle.take_all(Descriptor::Listener))?;
+        let admin = inherited(admin, bundle.take_all(Descriptor::Admin))?;
         let owned_files = owned_files.into_iter();
         let owned_files =
             owned_files.map(|(path, numbers)| OwnFile::new(path, Inode::from_numbers(numbers))).collect();
         let (channel, handover) = (Some(channel), Some(handover));
-        Ok(Some(Self { channel, handover, listeners, owned_files, tickets, took_over: false, tidied: false }))
+        let (took_over, tidied) = (false, false);
+        Ok(Some(Self { channel, handover, listeners, admin, owned_files, tickets, took_over, tidied }))
     }
 
     /// Its sockets for this address, as it was written in the configuration.
     pub fn take_listener(&mut self, spec: &str) -> Option<(ListenerInfo, Vec<OwnedFd>)> {
         let found = self.listeners.iter().position(|(theirs, ..)| theirs == spec)?;
         let (_, info, sockets) = self.listeners.swap_remove(found);
+        Some((info, sockets))
+    }
+
+    /// The socket of its observer for this address.
+    pub fn take_admin(&mut self, spec: &str) -> Option<(ListenerInfo, Vec<OwnedFd>)> {
+        let found = self.admin.iter().position(|(theirs, ..)| theirs == spec)?;
+        let (_, info, sockets) = self.admin.swap_remove(found);
         Some((info, sockets))
     }
 
@@ -98,7 +107,7 @@ impl Predecessor {
         info!("this server serves; the old one exits");
         self.took_over = true;
         self.tell(FromSuccessor::Serves);
-        for (_, address, _) in self.listeners.drain(..) {
+        for (_, address, _) in self.listeners.drain(..).chain(self.admin.drain(..)) {
             info!(%address, "no longer listened on");
         }
     }
@@ -107,6 +116,11 @@ impl Predecessor {
     fn leaves_files(&mut self) -> bool {
         let gone = self.took_over && self.channel.is_none();
         gone && !std::mem::replace(&mut self.tidied, true)
+    }
+
+    /// Whether it is still the service, as far as is known.
+    pub(crate) fn is_the_service(&self) -> bool {
+        self.channel.is_some() && !self.took_over
     }
 
     /// Whether it is still the service, and goes on without this one.
@@ -139,6 +153,17 @@ impl Predecessor {
             }
         }
     }
+}
+
+/// The addresses with their sockets, which come in their order.
+fn inherited(listeners: Vec<InheritedListener>, sockets: Vec<OwnedFd>) -> io::Result<Vec<Inherited>> {
+    if sockets.len() != listeners.iter().map(|listener| listener.sockets).sum::<usize>() {
+        return Err(invalid("not all sockets of the old server arrived"));
+    }
+    let mut sockets = sockets.into_iter();
+    let with_sockets =
+        |its: InheritedListener| (its.spec, its.info, sockets.by_ref().take(its.sockets).collect());
+    Ok(listeners.into_iter().map(with_sockets).collect())
 }
 
 fn invalid(text: &str) -> io::Error {

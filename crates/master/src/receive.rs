@@ -4,16 +4,19 @@ use crate::{
     children::Child,
     companion::Running,
     molds::GenerationEntry,
+    observer,
     report::{self, StartReport},
     run::Master,
     stacks,
 };
 use hostler_arbiter::{Event, RecycleReason};
 use hostler_sys::{
-    facts, proc,
+    clock, facts, proc,
     process::{self, WaitStatus},
 };
-use hostler_wire::{ExitStatus, Failure, FromMold, FromWorker, Generation, GroupId, ToWorker, WorkerId};
+use hostler_wire::{
+    Departure, ExitStatus, Failure, FromMold, FromWorker, Generation, GroupId, ToWorker, WorkerId,
+};
 use std::{collections::VecDeque, io};
 use tracing::{debug, error, info, warn};
 
@@ -77,8 +80,10 @@ impl Master {
     }
 
     fn companion_ended(&mut self, id: WorkerId, status: WaitStatus, events: &mut VecDeque<Event>) {
-        let Some(Running { name, pid }) = self.companions.remove(&id) else { return };
-        if self.arbiter.was_told_to_exit(id) {
+        let Some(Running { name, pid, .. }) = self.companions.remove(&id) else { return };
+        if name == observer::NAME {
+            observer::tell_exit(pid, status, self.arbiter.was_told_to_exit(id));
+        } else if self.arbiter.was_told_to_exit(id) {
             info!(companion = name, pid, %status, "companion exited");
         } else {
             warn!(companion = name, pid, %status, "companion exited");
@@ -94,7 +99,8 @@ impl Master {
         let (in_flight, sessions) = (page.requests_in_flight(), page.sessions());
         let requests = hostler_sys::board::describe(&in_flight);
         let crash = stacks::of_crash(status, &worker.stacks);
-        let hung_at = self.fleet.remove(id).and_then(|worker| worker.samples.hung_at);
+        let why = self.departure(id, status);
+        let hung_at = self.fleet.remove(id, why).and_then(|worker| worker.samples.hung_at);
         if status == WaitStatus::Exited(0) && requests.is_empty() {
             info!(worker = slot.index, pid, %status, "worker exited");
         } else if let Some((at, stacks)) = crash {
@@ -198,6 +204,9 @@ impl Master {
                         concurrent_calls,
                         "worker ready"
                     );
+                    if let Some(seat) = self.fleet.get(id).and_then(|it| self.fleet.seat(&it.assignment)) {
+                        seat.serves(clock::now());
+                    }
                     self.tell_concurrency(concurrent_calls);
                     if let Some(entry) = self.molds.get_mut(generation) {
                         entry.tell_unlimited(concurrent_calls);
@@ -233,6 +242,7 @@ impl Master {
             let slot = self.fleet.get(id).map_or(0, |worker| worker.assignment.slot.index);
             error!(worker = slot, "worker failed to boot: {}", failure.text());
         }
+        self.fleet.departs(id, Departure::BootFailed);
         self.start_failed(failure, events);
         events.push_back(Event::BootFailed(id, failure.status));
     }
@@ -261,7 +271,7 @@ impl Master {
         self.molds.lost(generation, again);
         for id in self.fleet.pending() {
             if self.fleet.get(id).is_some_and(|worker| worker.assignment.generation == generation) {
-                self.fleet.remove(id);
+                self.fleet.forget(id);
             }
         }
         events.push_back(Event::CannotSpawn(generation));

@@ -17,11 +17,17 @@ pub(crate) struct Resources {
     /// The channel on which workers hand connections over: receiving end, sending end; `None` once closed.
     handover: Option<(OwnedFd, OwnedFd)>,
     pub(crate) listeners: Vec<Listening>,
+    /// The observer's.
+    pub(crate) admin: Vec<Listening>,
 }
 
 impl Resources {
     /// New ones, but for what a predecessor leaves.
-    pub(crate) fn new(listeners: Vec<Listening>, predecessor: Option<&mut Predecessor>) -> io::Result<Self> {
+    pub(crate) fn new(
+        listeners: Vec<Listening>,
+        admin: Vec<Listening>,
+        predecessor: Option<&mut Predecessor>,
+    ) -> io::Result<Self> {
         let handover = match predecessor.and_then(Predecessor::take_handover) {
             Some(handover) => handover,
             None => {
@@ -29,7 +35,7 @@ impl Resources {
                 (receiver.into_fd(), sender.into_fd())
             }
         };
-        Ok(Self { board: Board::create()?, handover: Some(handover), listeners })
+        Ok(Self { board: Board::create()?, handover: Some(handover), listeners, admin })
     }
 
     /// Has the kernel take no new connections; those that wait can be accepted.
@@ -53,6 +59,7 @@ impl Resources {
     /// Closes them in a process that was forked from the master: it has copies of what its role is given.
     pub(crate) fn close(&mut self) {
         self.listeners.clear();
+        self.admin.clear();
         self.handover = None;
     }
 
@@ -60,6 +67,7 @@ impl Resources {
     pub(crate) fn listens_on(&self, path: &Path) -> bool {
         self.listeners
             .iter()
+            .chain(&self.admin)
             .any(|listener| matches!(&listener.info, ListenerInfo::Unix(ours) if ours == path))
     }
 
@@ -88,7 +96,12 @@ impl Resources {
 
     /// What a successor is left.
     pub(crate) fn inheritance(&self) -> Bundle<BorrowedFd<'_>> {
-        self.named(&[Descriptor::HandoverReceiver, Descriptor::HandoverSender, Descriptor::Listener])
+        self.named(&[
+            Descriptor::HandoverReceiver,
+            Descriptor::HandoverSender,
+            Descriptor::Listener,
+            Descriptor::Admin,
+        ])
     }
 
     fn named(&self, names: &[Descriptor]) -> Bundle<BorrowedFd<'_>> {
@@ -105,6 +118,10 @@ impl Resources {
                 }
                 Descriptor::Listener => {
                     let sockets = self.listeners.iter().flat_map(|listener| &listener.sockets);
+                    sockets.for_each(|socket| bundle.add(*name, socket.as_fd()));
+                }
+                Descriptor::Admin => {
+                    let sockets = self.admin.iter().flat_map(|listener| &listener.sockets);
                     sockets.for_each(|socket| bundle.add(*name, socket.as_fd()));
                 }
                 // Each process has its own, or its mold's.

@@ -12,6 +12,7 @@ use crate::{
     predecessor::Predecessor,
     report::{self, StartReport},
     resources::Resources,
+    show,
     signals::SIGNALS,
     upgrade::Upgrade,
     watch::Watch,
@@ -104,12 +105,13 @@ impl Master {
         let settings = &plan.spec.settings;
         let name = settings.options.process.name.as_deref();
         title::set(name, title::Role::Master, settings.title());
-        let listeners = std::mem::take(&mut plan.listeners);
-        let resources = Resources::new(listeners, plan.predecessor.as_mut())?;
+        let (listeners, admin) = (std::mem::take(&mut plan.listeners), std::mem::take(&mut plan.admin));
+        let resources = Resources::new(listeners, admin, plan.predecessor.as_mut())?;
         if let Some(predecessor) = &mut plan.predecessor {
             plan.owned_files.append(&mut predecessor.owned_files);
             predecessor.begin()?;
         }
+        show::begin(&resources.board);
         let mut jitter = Jitter::new();
         let mut molds = Molds::default();
         molds.add(Generation(0), plan.spec.clone());
@@ -117,7 +119,7 @@ impl Master {
             arbiter: arbiter(&plan.spec.seeded_groups(jitter.next())),
             started: Instant::now(),
             signals,
-            fleet: Fleet::new(resources.board.pages()),
+            fleet: Fleet::new(resources.board.pages(), resources.board.master()),
             companions: Companions::new(),
             children: Children::default(),
             resources,
@@ -183,7 +185,8 @@ impl Master {
 
     /// Announces what has changed, to the server before this one as well.
     fn announce(&mut self) {
-        let requests = self.fleet.totals().requests();
+        self.show();
+        let requests = self.fleet.requests();
         let begins = self.announcer.update(&self.arbiter, requests, &mut self.plan.owned_files);
         if let Some(predecessor) = self.plan.predecessor.as_mut().filter(|_| begins) {
             predecessor.take_over();

@@ -3,7 +3,7 @@
 use crate::run::Master;
 use hostler_arbiter::Event;
 use hostler_sys::logging::{access, target::Target};
-use hostler_wire::{Generation, GroupId, ToMold, ToWorker};
+use hostler_wire::{Generation, GroupId, Reload, ToMold, ToWorker};
 use nix::libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use std::{collections::VecDeque, os::fd::AsFd};
 use tracing::{error, info, warn};
@@ -63,6 +63,7 @@ impl Master {
             Err(failure) => {
                 let (cause, hint) = (failure.cause.as_deref(), failure.hint.as_deref());
                 error!(cause, hint, "not reloaded: {}; the running workers keep serving", failure.message);
+                self.show_reload(Reload::Failed, self.last_generation);
                 if !self.arbiter.is_reloading() {
                     self.announcer.reload_ended(&self.arbiter);
                 }
@@ -72,6 +73,7 @@ impl Master {
         let generation = Generation(self.molds.newest().0.max(self.last_generation.0) + 1);
         self.last_generation = generation;
         info!(generation = generation.0, "reloading");
+        self.show_reload(Reload::Running, generation);
         let mut groups = spec.groups();
         for group in groups.iter_mut().filter(|group| group.id == GroupId::HTTP) {
             group.policy.workers = self.workers_after(spec.workers);

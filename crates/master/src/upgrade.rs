@@ -6,7 +6,7 @@
 //! that one serves again. The arbiter decides when to do which.
 
 use crate::{
-    Plan,
+    Listening, Plan,
     children::Child,
     resources::Resources,
     run::{Duty, Master},
@@ -197,16 +197,17 @@ impl Upgrade {
 }
 
 fn inheritance(plan: &Plan, resources: &Resources, descriptors: Vec<Descriptor>) -> Inheritance {
-    let listeners = resources.listeners.iter().map(|listener| InheritedListener {
+    let inherited = |listener: &Listening| InheritedListener {
         spec: listener.spec.clone(),
         info: listener.info.clone(),
         sockets: listener.sockets.len(),
-    });
+    };
     let files = plan.owned_files.iter();
     Inheritance {
         version: UPGRADE_VERSION,
         descriptors,
-        listeners: listeners.collect(),
+        listeners: resources.listeners.iter().map(inherited).collect(),
+        admin: resources.admin.iter().map(inherited).collect(),
         owned_files: files.map(|file| (file.path().to_owned(), file.inode().numbers())).collect(),
         tickets: None,
     }

@@ -75,7 +75,7 @@ macros::groups! {
         pub tls: Tls,
         /// Static files.
         pub static_files: StaticFiles,
-        /// Metrics.
+        /// What operators are shown, and where.
         pub metrics: Metrics,
         /// Reloads when files change.
         pub auto_reload: AutoReload,

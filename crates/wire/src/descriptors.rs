@@ -20,6 +20,8 @@ pub enum Descriptor {
     HandoverSender,
     /// A listening socket: in the order of the listeners, and of the slots where each has one.
     Listener,
+    /// A listening socket of the observer.
+    Admin,
     /// The process's channel to the master.
     Channel,
     /// The file to which a process writes its stacks.
@@ -46,6 +48,7 @@ impl Role {
                 Descriptor::Listener,
             ],
             Self::Companion => &[],
+            Self::Observer => &[Descriptor::Scoreboard, Descriptor::Listener, Descriptor::Admin],
         }
     }
 }

@@ -10,6 +10,8 @@ pub struct GroupId(pub u16);
 impl GroupId {
     /// The workers that serve HTTP.
     pub const HTTP: Self = Self(0);
+    /// The process that shows operators what the server does.
+    pub const OBSERVER: Self = Self(u16::MAX);
 }
 
 /// A numbered place for a process of a group; it outlives the process that fills it.
@@ -37,13 +39,15 @@ pub enum Role {
     Http = 1,
     /// A program that runs beside the workers.
     Companion = 2,
+    /// The process that shows operators what the server does.
+    Observer = 3,
 }
 
 impl Role {
     /// The role of this number on a page of the scoreboard.
     #[must_use]
     pub fn from_number(number: u32) -> Option<Self> {
-        [Self::Http, Self::Companion].into_iter().find(|role| *role as u32 == number)
+        [Self::Http, Self::Companion, Self::Observer].into_iter().find(|role| *role as u32 == number)
     }
 }
 

@@ -16,6 +16,7 @@ mod failure;
 mod handover;
 mod ids;
 mod message;
+mod observer;
 mod scoreboard;
 mod settings;
 pub mod timing;
@@ -29,8 +30,10 @@ pub use message::{
     Assignment, FromMold, FromSuccessor, FromWorker, Inheritance, InheritedListener, Served, ToMold,
     ToSuccessor, ToWorker, UPGRADE_VERSION,
 };
+pub use observer::{OBSERVER_ARGUMENT, OBSERVER_CHANNEL, ObserverSetup};
 pub use scoreboard::{
-    BUCKETS, CLASSES, Glance, Histogram, InFlight, METHODS, PAGES, Page, PageState, SiblingPage, Totals,
-    method_index, used,
+    BOUND_NANOS, BUCKETS, CLASSES, Departure, Glance, Histogram, InFlight, METHODS, MasterPage, MasterRecord,
+    MasterView, PAGES, Page, PageState, PageView, Reload, Scoreboard, Seat, SeatView, ServerState,
+    SiblingPage, Totals, method_index, used,
 };
 pub use settings::{Identity, ListenerInfo, ListenerSettings, WorkerSettings};

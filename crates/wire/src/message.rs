@@ -136,7 +136,7 @@ impl Served {
 /// The version of what two servers say to each other at an upgrade, the frames of the handover line included. They may
 /// be of different binaries: a server that is started by one of another version reports it and exits, and the old one
 /// keeps serving.
-pub const UPGRADE_VERSION: u32 = 3;
+pub const UPGRADE_VERSION: u32 = 4;
 
 /// What a server leaves to the one that replaces it. With it come both ends of the handover channel and the listening
 /// sockets.
@@ -148,6 +148,9 @@ pub struct Inheritance {
     pub descriptors: Vec<Descriptor>,
     /// In the order of their sockets.
     pub listeners: Vec<InheritedListener>,
+    /// Those of the observer, in the order of their sockets.
+    #[serde(default)]
+    pub admin: Vec<InheritedListener>,
     /// Files that are to be removed at the end: each path, and the device and inode that were made there.
     pub owned_files: Vec<(PathBuf, (u64, u64))>,
     /// The keys with which TLS sessions are resumed.

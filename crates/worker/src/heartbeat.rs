@@ -15,7 +15,8 @@ pub(crate) async fn beat(page: &'static Page, period: Duration, activity: impl F
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut seen, mut idle_for) = (Some(0), Duration::ZERO);
     loop {
-        beats.tick().await;
+        let due = beats.tick().await;
+        page.lags(u64::try_from(due.elapsed().as_nanos()).unwrap_or(u64::MAX));
         page.beat(clock::now());
         hostler_sys::logging::report_lost();
         let served = activity();

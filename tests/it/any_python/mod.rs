@@ -31,6 +31,7 @@ mod native;
 mod native_bodies;
 mod native_upgrades;
 mod number_of_workers;
+mod observer;
 mod peers;
 mod pid1;
 mod pid_file;

@@ -209,9 +209,9 @@ fn a_reload_tells_what_a_start_tells_of_its_options() {
     fs::write(&file, "").unwrap();
     let app = Server::app("supervised:app").option("workers", 1).option("port", 0);
     let server = app.option("config", file.display()).start();
-    fs::write(&file, "metrics-port = 9091\nloop = 'rloop'\n").unwrap();
+    fs::write(&file, "reload-tick = 90\nloop = 'rloop'\n").unwrap();
     server.signal(Signal::SIGHUP);
-    server.wait_for("not yet in effect: --metrics-port", 1);
+    server.wait_for("not yet in effect: --reload-tick", 1);
     server.wait_for("hostler's own event loop is used instead", 1);
     server.wait_for(" reloaded", 1);
     fs::write(&file, "worker = 2\n").unwrap();

@@ -27,14 +27,12 @@ struct Parts {
 
 /// What matters of the call of an application.
 pub(super) struct AboutCall {
-    /// The socket's descriptor.
-    pub(super) connection: RawFd,
-    /// [`crate::App::queues`].
-    pub(super) queues: bool,
     /// [`crate::App::bypasses`].
     pub(super) bypasses: bool,
-    /// Too many requests run: this one waits for its turn.
-    pub(super) waits: bool,
+    /// How long the request had waited when it was read, in nanoseconds, if that is known.
+    pub(super) queued: Option<u64>,
+    /// Where is noted how long it waits from then on, if it may.
+    pub(super) waiting: Option<Waiting>,
 }
 
 /// What the server adds to the head of a response that the application sends past hyper. Found among the request's
@@ -101,15 +99,9 @@ impl Due {
 
     /// The application is to be called.
     #[inline]
-    pub(super) fn call<B>(
-        &mut self,
-        load: &Load,
-        request: &mut Request<B>,
-        began: u64,
-        about: impl FnOnce() -> AboutCall,
-    ) {
+    pub(super) fn call<B>(&mut self, load: &Load, request: &mut Request<B>, about: AboutCall) {
         if let Some(parts) = &mut self.0 {
-            parts.call(load, request, began, &about());
+            parts.call(load, request, about);
         }
     }
 
@@ -123,10 +115,8 @@ impl Due {
     /// There is no room for the request, which may have waited before it was read.
     #[cold]
     pub(super) fn waited(&self, load: &Load, connection: RawFd) {
-        if let (Some(entry), Some(log)) = (self.entry(), load.access_log())
-            && entry.wants_queue()
-        {
-            entry.waited(log.kernel_wait(load.page(), connection, clock::now()));
+        if let Some(entry) = self.entry().filter(|entry| entry.wants_queue()) {
+            entry.waited(load.kernel_wait(connection, clock::now()));
         }
     }
 
@@ -190,7 +180,7 @@ impl Parts {
         }
     }
 
-    fn call<B>(&mut self, load: &Load, request: &mut Request<B>, began: u64, about: &AboutCall) {
+    fn call<B>(&mut self, load: &Load, request: &mut Request<B>, about: AboutCall) {
         self.accepted = load.compression().map(|rules| rules.accepted(request));
         if about.bypasses && (self.id.is_some() || self.accepted.is_some()) {
             let uncompressed = self.accepted.as_ref().map(Accepted::uncompressed);
@@ -198,14 +188,7 @@ impl Parts {
             request.extensions_mut().insert(additions);
         }
         let Some(entry) = self.entry.as_ref().filter(|entry| entry.wants_queue()) else { return };
-        let log = load.access_log();
-        entry.waited(log.and_then(|log| log.kernel_wait(load.page(), about.connection, began)));
-        if about.queues || about.waits {
-            let waiting = Waiting::since(began);
-            entry.waits(waiting.clone());
-            if about.queues {
-                request.extensions_mut().insert(waiting);
-            }
-        }
+        entry.waited(about.queued);
+        about.waiting.into_iter().for_each(|waiting| entry.waits(waiting));
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     Aborted, App, Began, Load, RequestFacts, Scheme,
     h1::{check, framing::BodyLength},
     limits::{concurrency::Turn, deadline::Timer},
+    log::queue::Waiting,
     proxy::Facts,
     request::{body::RequestBody, refusal::Refusal},
 };
@@ -129,13 +130,17 @@ pub(crate) fn call<A: App<Body: Unpin>, E: Exchange>(
     }
     let mut record = load.begin(request.method(), request.uri(), client);
     due.begin(load, &request, logged, &mut record);
-    let about_call = || AboutCall {
-        connection: exchange.connection().descriptor(),
-        queues: server.app.queues(),
-        bypasses: server.app.bypasses(),
-        waits: place.is_some(),
-    };
-    due.call(load, &mut request, record.began_nanos, about_call);
+    let about_call = |queued, waiting| AboutCall { bypasses: server.app.bypasses(), queued, waiting };
+    let waiting = (server.app.queues() || place.is_some()).then(|| Waiting::since(record.began_nanos));
+    if let (Some(place), Some(waiting)) = (&mut place, &waiting) {
+        place.note(waiting.clone());
+    }
+    let queued = load.kernel_wait(exchange.connection().descriptor(), record.began_nanos);
+    record.is_queued(queued.unwrap_or(0), waiting.clone());
+    if let Some(waiting) = waiting.as_ref().filter(|_| server.app.queues()) {
+        request.extensions_mut().insert(waiting.clone());
+    }
+    due.call(load, &mut request, about_call(queued, waiting));
     let began = record.began_nanos;
     let is_shown = record.shows_whole(request.method(), request.uri().path());
     let waits_for_turn = exchange.begin(record);

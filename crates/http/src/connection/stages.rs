@@ -120,6 +120,8 @@ impl Named {
     fn describe(&self) -> String {
         let request = InFlight {
             started_at: self.began,
+            status: 0,
+            is_background: false,
             method: self.method.as_str().to_owned(),
             path: hostler_access::path(&self.uri).to_owned(),
             peer: self.client,

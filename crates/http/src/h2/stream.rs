@@ -323,7 +323,7 @@ impl Exchange for StreamExchange {
 
     fn response_starts(&self, status: u16) {
         if let Some(record) = &mut *self.0.record.borrow_mut() {
-            record.status = status;
+            record.responds(status);
         }
         self.0.stage.set(Stage::Begun);
     }

@@ -5,7 +5,10 @@
 //!
 //! Handlers that block the thread never let requests overlap: then requests wait in the kernel instead. That is waiting, too.
 
-use crate::{log::turns::Turns, request::refusal::Refusal};
+use crate::{
+    log::{queue::Waiting, turns::Turns},
+    request::refusal::Refusal,
+};
 use hostler_settings::Limits;
 use hostler_sys::clock;
 use hyper::StatusCode;
@@ -105,6 +108,7 @@ impl Concurrency {
             owner: Rc::clone(self),
             waiter,
             patience: Box::pin(sleep(self.patience)),
+            waiting: None,
         }))
     }
 
@@ -146,9 +150,16 @@ pub(crate) struct Place {
     owner: Rc<Concurrency>,
     waiter: Rc<Waiter>,
     patience: Pin<Box<Sleep>>,
+    /// Where is noted how long the request waits.
+    waiting: Option<Waiting>,
 }
 
 impl Place {
+    /// Has noted there how long the request waits.
+    pub(crate) fn note(&mut self, waiting: Waiting) {
+        self.waiting = Some(waiting);
+    }
+
     /// Ready when it is the request's turn, or never will be.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Slot, Refusal>> {
         if self.waiter.granted.replace(false) {
@@ -164,6 +175,9 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if let Some(waiting) = &self.waiting {
+            waiting.end();
+        }
         if self.waiter.granted.get() {
             self.owner.release();
         } else {

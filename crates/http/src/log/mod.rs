@@ -21,16 +21,13 @@ use excluded::Excluded;
 use hostler_access::{Format, Needs, Program, Stamps};
 use hostler_settings::Log;
 use hostler_sys::{attendant, logging::access};
-use hostler_wire::Page;
 use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
-    os::fd::RawFd,
     rc::Rc,
     task::{Poll, Waker},
     time::{Duration, Instant},
 };
-use turns::Turns;
 use wall::Wall;
 
 /// How long lines wait for others at the most, unless they cannot be written. A worker that dies takes them with it. One that
@@ -52,7 +49,6 @@ pub(crate) struct AccessLog {
     count: Cell<u64>,
     pub(crate) ids: RequestIds,
     wall: Wall,
-    turns: Turns,
     stamps: RefCell<Stamps>,
     spare: RefCell<Vec<Rc<Entry>>>,
     /// The task that writes.
@@ -79,7 +75,6 @@ impl AccessLog {
             count: Cell::new(0),
             ids,
             wall: Wall::default(),
-            turns: Turns::default(),
             stamps: RefCell::default(),
             spare: RefCell::default(),
             writer: RefCell::default(),
@@ -122,12 +117,6 @@ impl AccessLog {
         if let Some(writer) = self.writer.take() {
             writer.wake();
         }
-    }
-
-    /// How long a request that begins now has waited in the kernel; `None` if that is not known.
-    pub(crate) fn kernel_wait(&self, page: &Page, connection: RawFd, now: u64) -> Option<u64> {
-        let waited = self.turns.kernel_wait(page.turned_at(), now, connection)?;
-        u64::try_from(waited.as_nanos()).ok()
     }
 
     /// Whether this request is one of those that have a line.

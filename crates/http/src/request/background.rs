@@ -71,7 +71,7 @@ impl BackgroundTasks {
     #[must_use]
     pub fn begin(&self, method: &Method, uri: &Uri, cancel: Box<dyn FnOnce()>) -> BackgroundTask {
         let began_nanos = clock::now();
-        let slot = self.load.page().request_began(began_nanos, method.as_str(), uri.path(), None);
+        let slot = self.load.page().work_began(began_nanos, method.as_str(), uri.path());
         let entry =
             Entry { began_nanos, method: method.clone(), path: uri.path().to_owned(), cancel: Some(cancel) };
         let mut running = self.connections.shared().background.borrow_mut();

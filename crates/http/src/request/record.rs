@@ -3,7 +3,7 @@
 
 use crate::{
     Began, RequestFacts, RequestId,
-    log::{entry::Entry, facts},
+    log::{entry::Entry, facts, queue::Waiting},
     request::session::SessionRecord,
 };
 use hostler_sys::clock;
@@ -27,6 +27,10 @@ pub(crate) struct RequestRecord {
     /// Its line in the access log, if it is to have one.
     pub(crate) entry: Option<Rc<Entry>>,
     has_given_id: bool,
+    /// How long it has waited for its application, in nanoseconds, before it was read; `None` if it has none.
+    queued: Option<u64>,
+    /// Where is noted how long it has waited since, if it did.
+    waiting: Option<Waiting>,
 }
 
 impl RequestRecord {
@@ -36,8 +40,18 @@ impl RequestRecord {
     }
 
     fn with(page: &'static Page, method: u8, slot: Option<usize>, began_nanos: u64) -> Self {
-        let (status, entry) = (0, None);
-        Self { page, is_refused: false, method, slot, began_nanos, status, entry, has_given_id: false }
+        Self {
+            page,
+            is_refused: false,
+            method,
+            slot,
+            began_nanos,
+            status: 0,
+            entry: None,
+            has_given_id: false,
+            queued: None,
+            waiting: None,
+        }
     }
 
     /// Of a request that does not reach the application; its method may not have been read.
@@ -51,6 +65,19 @@ impl RequestRecord {
         let mut record = Self::with(page, method_index(method.map_or("", Method::as_str)), None, began_nanos);
         (record.is_refused, record.entry) = (true, entry);
         record
+    }
+
+    /// It has waited so long for its application until it was read; how long it waits from now on is noted there.
+    #[inline]
+    pub(crate) fn is_queued(&mut self, nanos: u64, waiting: Option<Waiting>) {
+        self.queued = Some(nanos);
+        self.waiting = waiting;
+    }
+
+    /// Its response has this status.
+    pub(crate) fn responds(&mut self, status: u16) {
+        self.status = status;
+        self.page.request_responded(self.slot, status);
     }
 
     /// Whether [`Self::describe`] knows all of this method and path.
@@ -97,6 +124,10 @@ impl Drop for RequestRecord {
     fn drop(&mut self) {
         let now = clock::now();
         let nanos = now.saturating_sub(self.began_nanos);
+        if let Some(queued) = self.queued {
+            let here = self.waiting.as_ref().map_or(0, |waiting| waiting.end_at(now));
+            self.page.request_queued(queued + here);
+        }
         match self.is_refused {
             false => self.page.request_ended(self.slot, self.method, self.status, nanos),
             true => self.page.request_refused(self.method, self.status, nanos),

@@ -165,7 +165,7 @@ impl Mold {
         process::exit_now(match context.assignment.role {
             Role::Http => worker::run(py, context),
             // The master executes these itself.
-            Role::Companion => ExitStatus::Failed.code(),
+            Role::Companion | Role::Observer => ExitStatus::Failed.code(),
         })
     }
 }

@@ -3,27 +3,6 @@
 use crate::{Unit, macros::settings};
 use std::{path::PathBuf, time::Duration};
 
-const METRICS: &str = "there is no metrics endpoint yet";
-
-settings! {
-    #[heading("Metrics")]
-    /// Metrics.
-    pub struct Metrics {
-        /// Serve metrics.
-        #[option("metrics", default = false, refused(METRICS), common)]
-        pub enabled: bool,
-        /// Metrics: how often they are gathered.
-        #[option("metrics-scrape-interval", default = Duration::from_secs(15), range(1, 60), later)]
-        pub scrape_interval: Duration,
-        /// Metrics: the address.
-        #[option("metrics-address", default = "127.0.0.1".into(), later)]
-        pub address: String,
-        /// Metrics: the port.
-        #[option("metrics-port", default = 9090, range(1, 65_535), later)]
-        pub port: u16,
-    }
-}
-
 settings! {
     #[heading("Reload")]
     /// Reloads when files change.

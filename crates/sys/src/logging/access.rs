@@ -139,6 +139,7 @@ impl Buffer {
         let has_room = self.lines.len() < FULL;
         if !has_room {
             self.lost += 1;
+            super::dropped(1);
             self.tell(&Errno::EAGAIN.into());
         }
         has_room
@@ -163,6 +164,7 @@ impl Buffer {
                 }
                 self.lines.drain(..taken);
                 self.lost += self.count();
+                super::dropped(self.count());
                 self.clear();
                 self.tell(&error.into());
             }
@@ -177,6 +179,7 @@ impl Buffer {
     /// Drops what waits.
     fn give_up(&mut self) {
         self.lost += self.count();
+        super::dropped(self.count());
         self.clear();
     }
 

@@ -161,6 +161,13 @@ pub fn write_last_words(text: &str, event: impl Fn()) {
     SINK.put_lost(before);
 }
 
+/// So many lines are dropped: shown on this process's page of the scoreboard, if it has one.
+fn dropped(lines: u64) {
+    if let Some(page) = crate::board::own() {
+        page.lines_dropped(lines);
+    }
+}
+
 /// Logs how many lines were lost, if any were. To be called from time to time.
 pub fn report_lost() {
     if !SINK.has_lost() {

@@ -104,6 +104,7 @@ impl Sink {
         }
         if written < text.len() {
             self.lost.fetch_add(1, Relaxed);
+            super::dropped(1);
         }
     }
 

@@ -102,6 +102,71 @@ pub fn listen_tcp(
     Ok((address, sockets))
 }
 
+/// Listens on an address that is not one of the server's own.
+///
+/// # Errors
+/// As [`bind_tcp`].
+pub fn listen_quietly(
+    address: SocketAddr,
+    backlog: i32,
+    families: Families,
+) -> io::Result<(SocketAddr, OwnedFd)> {
+    let socket = bind_tcp(address, backlog, families)?;
+    Ok((tcp_address(&socket)?, socket))
+}
+
+/// How full the queue of a listening socket is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AcceptQueue {
+    /// Connections that wait to be accepted.
+    pub waiting: u64,
+    /// How many may wait.
+    pub limit: u64,
+    /// Connections that the kernel has dropped since the socket was made.
+    pub dropped: u64,
+}
+
+/// The queue of a TCP socket that listens (`TCP_INFO` in tcp(7), `SO_MEMINFO` in socket(7)); `None` for others, of which the kernel
+/// does not say it.
+#[must_use]
+pub fn accept_queue(socket: &OwnedFd) -> Option<AcceptQueue> {
+    // SAFETY: all zeroes is a `tcp_info`.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = libc::socklen_t::try_from(size_of_val(&info)).ok()?;
+    // SAFETY: the pointers are to live values, and the length is that of the first.
+    let found = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut length,
+        )
+    };
+    // For a socket that listens, these two fields are its queue and its limit.
+    let (waiting, limit) = (u64::from(info.tcpi_unacked), u64::from(info.tcpi_sacked));
+    (found == 0).then(|| AcceptQueue { waiting, limit, dropped: drops(socket) })
+}
+
+/// What the kernel has dropped of a socket (`SK_MEMINFO_DROPS` of linux/sock_diag.h).
+fn drops(socket: &OwnedFd) -> u64 {
+    const SO_MEMINFO: i32 = 55;
+    const DROPS: usize = 8;
+    let mut numbers = [0_u32; DROPS + 1];
+    let Ok(mut length) = libc::socklen_t::try_from(size_of_val(&numbers)) else { return 0 };
+    // SAFETY: the pointers are to live values, and the length is that of the first.
+    let found = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_MEMINFO,
+            numbers.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if found == 0 { u64::from(numbers[DROPS]) } else { 0 }
+}
+
 fn tcp_socket(address: SocketAddr, families: Families) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;

@@ -11,6 +11,18 @@ pub fn memory(pid: i32) -> Option<u64> {
     share.or_else(|| field(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "VmRSS:"))
 }
 
+/// Processor time of a process since it started, in user and kernel mode (proc(5), `utime` and `stime` of `stat`).
+#[must_use]
+pub fn cpu_seconds(pid: i32) -> Option<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Fields from the third on; these are the fourteenth and the one after it.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    let (user, system): (f64, f64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()??;
+    #[expect(clippy::cast_precision_loss, reason = "it is a hundred or so")]
+    Some((user + system) / ticks.max(1) as f64)
+}
+
 fn field(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_ascii_whitespace().next()?.parse().ok()
@@ -144,7 +156,7 @@ fn left_in(directory: &str, limit: &str, usage: &str, droppable: &str) -> Option
 
 #[cfg(test)]
 mod tests {
-    use super::{memory, state};
+    use super::{cpu_seconds, memory, state};
 
     #[test]
     fn this_process_runs_and_has_memory() {
@@ -153,5 +165,7 @@ mod tests {
         assert!(matches!(state(pid), "running" | "sleeping"));
         assert!(memory(pid).unwrap() > 100);
         assert_eq!(memory(-1), None);
+        assert!(cpu_seconds(pid).is_some_and(|seconds| seconds >= 0.0));
+        assert_eq!(cpu_seconds(-1), None);
     }
 }

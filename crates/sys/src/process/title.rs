@@ -19,6 +19,8 @@ pub enum Role {
     Master,
     /// The process that forks workers.
     Mold,
+    /// The process that shows operators what the server does.
+    Observer,
     /// The worker of this number.
     Worker(u16),
 }
@@ -28,9 +30,11 @@ fn for_role(process_name: Option<&str>, role: Role, app: &str) -> String {
     match (process_name, role) {
         (Some(name), Role::Master) => name.to_owned(),
         (Some(name), Role::Mold) => format!("{name} mold"),
+        (Some(name), Role::Observer) => format!("{name} observer"),
         (Some(name), Role::Worker(number)) => format!("{name} worker-{number}"),
         (None, Role::Master) => format!("hostler: master {app}"),
         (None, Role::Mold) => format!("hostler: mold {app}"),
+        (None, Role::Observer) => format!("hostler: observer {app}"),
         (None, Role::Worker(number)) => format!("hostler: worker {number} {app}"),
     }
 }
@@ -104,6 +108,7 @@ fn short_name(process_name: Option<&str>, role: Role) -> String {
         Role::Master if process_name.is_some() => String::new(),
         Role::Master => "-master".to_owned(),
         Role::Mold => "-mold".to_owned(),
+        Role::Observer => "-observer".to_owned(),
         Role::Worker(number) => format!("-worker-{number}"),
     };
     // Without spaces: CPython counts its threads by splitting /proc/self/stat at them.

@@ -5,7 +5,7 @@
 //! sealed at its size (fcntl(2), `F_SEAL_SHRINK`): no process can truncate it under a reader, which would kill the
 //! reader with SIGBUS.
 
-use hostler_wire::{InFlight, PAGES, Page, SiblingPage};
+use hostler_wire::{InFlight, MasterPage, MasterRecord, PAGES, Page, Scoreboard, SiblingPage};
 use nix::{
     fcntl::{FcntlArg, OFlag, SealFlag, fcntl},
     sys::{
@@ -31,6 +31,7 @@ pub struct Board {
     file: OwnedFd,
     for_reading: OwnedFd,
     pages: &'static [Page],
+    master: &'static MasterPage,
 }
 
 impl fmt::Debug for Board {
@@ -58,14 +59,35 @@ impl Board {
         // SAFETY: it is as long as the pages and aligned to a page, it is never unmapped, the file cannot shrink,
         // any bytes are valid atomics, and nothing but atomics is ever done to them.
         let pages = unsafe { std::slice::from_raw_parts(start.as_ptr().cast::<Page>(), PAGES) };
+        // SAFETY: the mapping is longer than that.
+        let master = unsafe { start.cast::<MasterPage>().byte_add(MASTER) };
+        // SAFETY: the pages are followed by the master's part, which is aligned to a page as well; otherwise as above.
+        let master = unsafe { master.as_ref() };
         let for_reading = readable(&file)?;
-        Ok(Self { file, for_reading, pages })
+        Ok(Self { file, for_reading, pages, master })
     }
 
     /// The pages.
     #[must_use]
     pub fn pages(&self) -> &'static [Page] {
         self.pages
+    }
+
+    /// The master's part.
+    #[must_use]
+    pub fn master(&self) -> &'static MasterPage {
+        self.master
+    }
+
+    /// All of it, for reading.
+    #[must_use]
+    pub fn scoreboard(&self) -> Scoreboard {
+        let pages = self.pages.as_ptr().cast::<SiblingPage>();
+        // SAFETY: a `SiblingPage` is a `Page`, which is shared already.
+        let pages = unsafe { std::slice::from_raw_parts(pages, PAGES) };
+        let master = std::ptr::from_ref(self.master).cast::<MasterRecord>();
+        // SAFETY: a `MasterRecord` is a `MasterPage`, which is shared already.
+        Scoreboard { master: unsafe { &*master }, pages }
     }
 
     /// The file for processes that read all pages.
@@ -81,7 +103,9 @@ impl Board {
     }
 }
 
-const SIZE: usize = PAGES * size_of::<Page>();
+/// Where the master's part begins: behind the pages.
+const MASTER: usize = PAGES * size_of::<Page>();
+const SIZE: usize = MASTER + size_of::<MasterPage>();
 
 /// The size stays, and so do these seals. Further writable mappings are needed: each worker makes one.
 const SEALS: SealFlag = SealFlag::F_SEAL_SHRINK.union(SealFlag::F_SEAL_GROW).union(SealFlag::F_SEAL_SEAL);
@@ -107,6 +131,22 @@ pub fn map_all(file: OwnedFd) -> io::Result<&'static [SiblingPage]> {
     Ok(unsafe { std::slice::from_raw_parts(start.as_ptr().cast::<SiblingPage>(), PAGES) })
 }
 
+/// The whole scoreboard, for reading: what another process created.
+///
+/// # Errors
+/// As [`map_all`].
+pub fn map_scoreboard(file: OwnedFd) -> io::Result<Scoreboard> {
+    check(&file)?;
+    let start = map(&file, 0, SIZE, ProtFlags::PROT_READ)?;
+    // SAFETY: as in `map_all`.
+    let pages = unsafe { std::slice::from_raw_parts(start.as_ptr().cast::<SiblingPage>(), PAGES) };
+    // SAFETY: the mapping is longer than that.
+    let master = unsafe { start.cast::<MasterRecord>().byte_add(MASTER) };
+    // SAFETY: the pages are followed by the master's part, aligned to a page; a `MasterRecord` is only loaded from.
+    let master = unsafe { master.as_ref() };
+    Ok(Scoreboard { master, pages })
+}
+
 /// The page of this number, for writing.
 ///
 /// # Errors
@@ -115,7 +155,7 @@ pub fn map_own(file: OwnedFd, number: u16) -> io::Result<OwnPage> {
     check(&file)?;
     let size = size_of::<Page>();
     let offset = usize::from(number) * size;
-    if offset >= SIZE {
+    if offset >= MASTER {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the scoreboard has no such page"));
     }
     let start = map(&file, offset, size, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
@@ -207,8 +247,8 @@ pub fn stacks_file() -> io::Result<std::fs::File> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Board, map_all, map_own};
-    use hostler_wire::PageState;
+    use super::{Board, map_all, map_own, map_scoreboard};
+    use hostler_wire::{Departure, Generation, PageState, SlotId};
     use std::{fs::File, os::fd::BorrowedFd};
 
     fn copy(file: BorrowedFd<'_>) -> std::os::fd::OwnedFd {
@@ -225,6 +265,42 @@ mod tests {
         assert_eq!(board.pages()[7].state(), PageState::Serving);
         assert_eq!(siblings[6].state(), PageState::Vacant);
         assert!(map_own(copy(board.for_writing()), u16::MAX).is_err());
+    }
+
+    #[test]
+    fn what_workers_counted_is_seen_once_and_never_falls_while_they_end() {
+        let board = Board::create().unwrap();
+        let seen = map_scoreboard(copy(board.for_reading())).unwrap();
+        let (own, seat) = (&board.pages()[3], board.master().seat(3).unwrap());
+        board.pages()[0].will_use(3);
+        let rounds = 2000;
+        let total = || {
+            let (master, workers) = seen.read();
+            let live: u64 = workers.iter().map(|(_, page)| page.totals.requests()).sum();
+            (master.ended.requests() + live, master.ends.iter().map(|(_, count)| count).sum::<u64>())
+        };
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut last = (0, 0);
+                while last.1 < rounds {
+                    let now = total();
+                    assert!(now.0 >= last.0 && now.1 >= last.1, "{last:?} {now:?}");
+                    assert!(now.0 == now.1 || now.0 == now.1 + 1, "{now:?}");
+                    last = now;
+                }
+            });
+            for round in 0..rounds {
+                seat.take(SlotId::http(1), Generation(0), 1 + round);
+                own.request_refused(0, 200, 1);
+                let counted = own.final_totals().0;
+                board.master().worker_ended(Departure::Exit, &counted, 0, || {
+                    own.clear();
+                    seat.leave();
+                });
+            }
+            reader.join().unwrap();
+        });
+        assert_eq!(total(), (rounds, rounds));
     }
 
     #[test]

@@ -22,6 +22,14 @@ pub fn for_mold() {
     unblock();
 }
 
+/// For the observer: signals to all processes of the server have no effect, as it ends with the master's channel. It is to say
+/// that the server stops as long as that does.
+pub fn for_observer() {
+    crate::signal::ignore(libc::SIGPIPE);
+    MASTERS.into_iter().chain(WORKERS).for_each(set_no_effect);
+    unblock();
+}
+
 /// For a worker that was just forked from a mold: the default actions of signals that stop it. Handlers of a preloaded
 /// application stay.
 pub fn for_worker() {

@@ -1,8 +1,8 @@
 //! A page: what it holds, and how its owner and the master use it.
 
 use super::{
-    ring::{InFlight, RING, RingEntry, SESSIONS},
-    totals::{Counters, Totals, add},
+    ring::{BACKGROUND, InFlight, RING, RingEntry, SESSIONS},
+    totals::{CLASSES, Counters, METHODS, Totals, add, method_index},
 };
 use crate::{Role, SlotId};
 use std::{
@@ -44,8 +44,12 @@ pub struct Page {
     turns: AtomicU64,
     pub(super) connections: AtomicU64,
     pub(super) in_flight: AtomicU64,
+    /// Those of them whose responses are sent: background work goes on.
+    background: AtomicU64,
     /// Other protocols, as WebSockets, that are spoken on connections and streams.
     open_sessions: AtomicU64,
+    /// How late the loop's timers were last, in nanoseconds.
+    lag: AtomicU64,
     counters: Counters,
     /// From which ids of requests are made.
     seed: [AtomicU64; 2],
@@ -53,7 +57,7 @@ pub struct Page {
     sessions: [RingEntry; SESSIONS],
 }
 
-const _: () = assert!(size_of::<Page>() == 8192, "a page of the scoreboard is two of memory");
+const _: () = assert!(size_of::<Page>() == 12_288, "a page of the scoreboard is three of memory");
 
 impl Page {
     /// Makes the page a vacant one.
@@ -67,7 +71,9 @@ impl Page {
             &self.turns,
             &self.connections,
             &self.in_flight,
+            &self.background,
             &self.open_sessions,
+            &self.lag,
         ];
         single.into_iter().for_each(|it| it.store(0, Relaxed));
         self.counters.clear();
@@ -117,6 +123,49 @@ impl Page {
     /// How many pages have ever been given out, as the first page says.
     pub(super) fn used(&self) -> usize {
         usize::try_from(self.used.load(Relaxed)).unwrap_or(0)
+    }
+
+    /// The loop's timers are this late, in nanoseconds.
+    pub fn lags(&self, nanos: u64) {
+        self.lag.store(nanos, Relaxed);
+        self.counters.lag.count(nanos);
+    }
+
+    /// How late the loop's timers were last, in nanoseconds.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        self.lag.load(Relaxed)
+    }
+
+    /// So many bytes of connections were read.
+    #[inline]
+    pub fn bytes_read(&self, count: usize) {
+        add(&self.counters.bytes_read, count as u64);
+    }
+
+    /// So many bytes were written to connections.
+    #[inline]
+    pub fn bytes_written(&self, count: usize) {
+        add(&self.counters.bytes_written, count as u64);
+    }
+
+    /// So many log lines were dropped, by any thread of the worker.
+    pub fn lines_dropped(&self, count: u64) {
+        self.counters.lines_dropped.fetch_add(count, Relaxed);
+    }
+
+    /// A request waited this long for the application.
+    #[inline]
+    pub fn request_queued(&self, nanos: u64) {
+        self.counters.queued.count(nanos);
+    }
+
+    /// The response to a request that has this entry has this status.
+    #[inline]
+    pub fn request_responded(&self, entry: Option<usize>, status: u16) {
+        if let Some(entry) = entry {
+            self.ring[entry].respond(status);
+        }
     }
 
     /// The heartbeat, from the serving loop itself.
@@ -274,12 +323,43 @@ impl Page {
         self.open_sessions.load(Relaxed)
     }
 
-    /// Background work after a response ended; it began as a request does.
+    /// Background work after a response began; its entry in the ring, unless all are taken.
+    pub fn work_began(&self, now: u64, method: &str, path: &str) -> Option<usize> {
+        add(&self.background, 1);
+        let entry = self.request_began(now, method, path, None);
+        self.request_responded(entry, BACKGROUND);
+        entry
+    }
+
+    /// Background work ended.
     pub fn work_ended(&self, entry: Option<usize>) {
+        add(&self.background, u64::MAX);
         add(&self.in_flight, u64::MAX);
         if let Some(entry) = entry {
             self.ring[entry].free();
         }
+    }
+
+    /// The counters of a process that has ended: with its requests in flight, which count with their statuses if they had
+    /// one, and as requests without a response otherwise.
+    #[must_use]
+    pub fn final_totals(&self) -> (Totals, u64) {
+        let mut totals = self.totals();
+        let unanswered = self.in_flight().saturating_sub(self.background.load(Relaxed));
+        let mut unknown = unanswered;
+        for request in self.requests_in_flight().iter().filter(|request| !request.is_background) {
+            if unknown == 0 {
+                break;
+            }
+            unknown -= 1;
+            let class = usize::from(request.status / 100).min(CLASSES - 1);
+            let count = &mut totals.responses[usize::from(method_index(&request.method))][class];
+            *count = count.wrapping_add(1);
+        }
+        // Beyond the ring nothing else is known of them.
+        let rest = &mut totals.responses[METHODS.len() - 1][0];
+        *rest = rest.wrapping_add(unknown);
+        (totals, unanswered)
     }
 
     /// The requests in flight, oldest first; those beyond the ring are missing.
@@ -296,6 +376,12 @@ impl Page {
         let mut all: Vec<InFlight> = self.sessions.iter().filter_map(RingEntry::read).collect();
         all.sort_by_key(|session| session.started_at);
         all
+    }
+
+    /// How many requests have ended.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.counters.requests()
     }
 
     /// The counters.
@@ -322,7 +408,9 @@ mod tests {
             turns: 0.into(),
             connections: 0.into(),
             in_flight: 0.into(),
+            background: 0.into(),
             open_sessions: 0.into(),
+            lag: 0.into(),
             counters: Default::default(),
             seed: Default::default(),
             ring: std::array::from_fn(|_| RingEntry::new()),
@@ -352,6 +440,26 @@ mod tests {
         page.set_state(PageState::Serving);
         page.clear();
         assert_eq!((page.totals(), page.state()), (Default::default(), PageState::Vacant));
+    }
+
+    #[test]
+    fn requests_of_a_process_that_ended_are_counted_as_what_they_had_come_to() {
+        let page = page();
+        let done = page.request_began(1, "GET", "/", None);
+        page.request_ended(done, 0, 200, 1);
+        let answered = page.request_began(2, "POST", "/", None);
+        page.request_responded(answered, 201);
+        let _lost = page.request_began(3, "GET", "/", None);
+        let _work = page.work_began(4, "GET", "/work");
+        let beyond = RING + 2;
+        for n in 0..beyond - 3 {
+            let _ = page.request_began(5 + n as u64, "PUT", "/", None);
+        }
+        let (totals, lost) = page.final_totals();
+        assert_eq!(lost as usize, beyond - 1);
+        assert_eq!((totals.requests() as usize, totals.of_class(2)), (beyond, 2));
+        assert_eq!((totals.responses[0][0], totals.responses[8][0]), (1, 2));
+        assert_eq!(page.requests_in_flight().iter().filter(|it| it.is_background).count(), 1);
     }
 
     #[test]

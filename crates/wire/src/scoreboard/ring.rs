@@ -16,6 +16,8 @@ const METHOD: usize = 8;
 const PATH: usize = 72;
 /// Bytes of an id that are kept: a UUID fits.
 const ID: usize = 40;
+/// In place of a status: the request has been counted, and background work goes on.
+pub(super) const BACKGROUND: u16 = u16::MAX;
 /// At the end of a text that was cut.
 const CUT: &str = "…";
 
@@ -25,6 +27,8 @@ pub(super) struct RingEntry {
     /// Zero while the entry is free. It differs with each use: a reader that finds the same time before and after has read
     /// one request.
     started_at: AtomicU64,
+    /// What it has come to: 0, the status of its response, or [`BACKGROUND`].
+    status: AtomicU64,
     method: AtomicU64,
     peer: [AtomicU64; 3],
     path: [AtomicU64; PATH / 8],
@@ -37,6 +41,10 @@ pub(super) struct RingEntry {
 pub struct InFlight {
     /// When it began, in nanoseconds of the monotonic clock.
     pub started_at: u64,
+    /// The status of its response; 0 until there is one.
+    pub status: u16,
+    /// Its response was sent: this is background work.
+    pub is_background: bool,
     /// Cut to eight bytes, with `…` at the end.
     pub method: String,
     /// Cut to 72 bytes, with `…` at the end; without the query, which may hold secrets.
@@ -64,6 +72,7 @@ impl RingEntry {
 
     pub(super) fn fill(&self, now: u64, method: &str, path: &str, peer: Option<SocketAddr>) {
         self.started_at.store(now.max(1), Relaxed);
+        self.status.store(0, Relaxed);
         self.id[0].store(0, Relaxed);
         match Self::has_room(method, path) {
             true => self.name(method, path),
@@ -89,13 +98,23 @@ impl RingEntry {
         store(&self.id, shortened(id, ID).as_bytes());
     }
 
+    /// Its response has this status.
+    #[inline]
+    pub(super) fn respond(&self, status: u16) {
+        self.status.store(u64::from(status), Relaxed);
+    }
+
     /// Shows what another entry shows.
     pub(super) fn copy(&self, other: &Self) {
         self.words().zip(other.words()).for_each(|(word, theirs)| word.store(theirs.load(Relaxed), Relaxed));
     }
 
     fn words(&self) -> impl Iterator<Item = &AtomicU64> {
-        [&self.started_at, &self.method].into_iter().chain(&self.peer).chain(&self.path).chain(&self.id)
+        [&self.started_at, &self.status, &self.method]
+            .into_iter()
+            .chain(&self.peer)
+            .chain(&self.path)
+            .chain(&self.id)
     }
 
     pub(super) fn read(&self) -> Option<InFlight> {
@@ -108,8 +127,11 @@ impl RingEntry {
         let ip = IpAddr::V6(Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low))).to_canonical();
         #[expect(clippy::cast_possible_truncation, reason = "the port is the low sixteen bits")]
         let peer = (port >> 32 != 0).then(|| SocketAddr::new(ip, port as u16));
+        let status = u16::try_from(self.status.load(Relaxed)).unwrap_or(0);
         let request = InFlight {
             started_at,
+            status: if status == BACKGROUND { 0 } else { status },
+            is_background: status == BACKGROUND,
             method: text(&[self.method.load(Relaxed)]),
             path: load(&self.path),
             peer,
@@ -165,6 +187,7 @@ impl RingEntry {
     pub(super) fn new() -> Self {
         Self {
             started_at: 0.into(),
+            status: 0.into(),
             method: 0.into(),
             peer: Default::default(),
             path: Default::default(),

@@ -1,6 +1,6 @@
 //! The pages of other processes.
 
-use super::{Page, PageState};
+use super::{MasterPage, MasterView, Page, PageState, PageView, SeatView};
 use crate::Role;
 
 /// The page of another worker, mapped for reading alone: a write would end the process.
@@ -16,6 +16,12 @@ pub fn used(pages: &[SiblingPage]) -> &[SiblingPage] {
 }
 
 impl SiblingPage {
+    /// What it shows now.
+    #[must_use]
+    pub fn view(&self) -> PageView {
+        PageView::of(&self.0)
+    }
+
     /// What the worker is doing.
     #[must_use]
     pub fn state(&self) -> PageState {
@@ -56,5 +62,50 @@ impl SiblingPage {
     #[must_use]
     pub fn score(&self) -> u64 {
         self.0.score()
+    }
+}
+
+/// The master's part of the scoreboard, mapped for reading alone.
+#[repr(transparent)]
+pub struct MasterRecord(MasterPage);
+
+impl MasterRecord {
+    /// What it shows.
+    #[must_use]
+    pub fn view(&self) -> MasterView {
+        self.0.view()
+    }
+
+    /// What the master knows of the worker that has this page.
+    #[must_use]
+    pub fn seat(&self, page: u16) -> SeatView {
+        self.0.seat(page).map(super::Seat::view).unwrap_or_default()
+    }
+
+    /// See [`MasterPage::consistently`].
+    pub fn consistently<R>(&self, read: impl FnMut() -> R) -> R {
+        self.0.consistently(read)
+    }
+}
+
+/// The whole scoreboard, mapped for reading alone.
+#[derive(Clone, Copy)]
+pub struct Scoreboard {
+    /// The master's part.
+    pub master: &'static MasterRecord,
+    /// The pages of workers; the first is none's.
+    pub pages: &'static [SiblingPage],
+}
+
+impl Scoreboard {
+    /// The master's part, and the page of each worker with its seat, all of one moment as far as counters are concerned.
+    #[must_use]
+    pub fn read(&self) -> (MasterView, Vec<(SeatView, PageView)>) {
+        self.master.consistently(|| {
+            let workers = used(self.pages).iter().zip(1..);
+            let workers = workers.map(|(page, number)| (self.master.seat(number), page));
+            let taken = workers.filter(|(seat, _)| seat.started_at != 0);
+            (self.master.view(), taken.map(|(seat, page)| (seat, page.view())).collect())
+        })
     }
 }

@@ -1,9 +1,8 @@
 //! Counters that are added up over processes: as they are on a page, and as they are read.
 
+use super::times::{Histogram, Times};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Times are counted in this many buckets; bucket `n` holds those below 2ⁿ µs, the last one all others.
-pub const BUCKETS: usize = 24;
 /// Methods that are counted apart; the last one stands for all others.
 pub const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "other"];
@@ -32,51 +31,19 @@ pub(super) fn add(counter: &AtomicU64, by: u64) {
     counter.store(counter.load(Relaxed).wrapping_add(by), Relaxed);
 }
 
-/// How long something took, each time.
-#[repr(C)]
-#[derive(Debug, Default)]
-pub(super) struct Times {
-    buckets: [AtomicU64; BUCKETS],
-    nanos: AtomicU64,
-}
-
-impl Times {
-    #[inline]
-    pub(super) fn count(&self, nanos: u64) {
-        add(&self.buckets[bucket(nanos)], 1);
-        add(&self.nanos, nanos);
-    }
-
-    fn read(&self) -> Histogram {
-        let buckets = std::array::from_fn(|n| self.buckets[n].load(Relaxed));
-        Histogram { buckets, nanos: self.nanos.load(Relaxed) }
-    }
-}
-
-/// How long something took, each time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Histogram {
-    /// How often, by time: see [`BUCKETS`].
-    pub buckets: [u64; BUCKETS],
-    /// All times together, in nanoseconds.
-    pub nanos: u64,
-}
-
-impl Histogram {
-    fn add(&mut self, other: &Self) {
-        self.buckets.iter_mut().zip(other.buckets).for_each(|(sum, more)| *sum = sum.wrapping_add(more));
-        self.nanos = self.nanos.wrapping_add(other.nanos);
-    }
-}
-
 /// What a process counts.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) accepted: AtomicU64,
     pub(super) responses: [[AtomicU64; CLASSES]; METHODS.len()],
-    pub(super) latency: Times,
     pub(super) sessions: AtomicU64,
+    pub(super) bytes_read: AtomicU64,
+    pub(super) bytes_written: AtomicU64,
+    pub(super) lines_dropped: AtomicU64,
+    pub(super) latency: Times,
+    pub(super) queued: Times,
+    pub(super) lag: Times,
 }
 
 impl Counters {
@@ -93,24 +60,49 @@ impl Counters {
         self.responses.iter().flatten().fold(0, |sum, count| sum.wrapping_add(count.load(Relaxed)))
     }
 
+    fn single(&self) -> [&AtomicU64; 5] {
+        [&self.accepted, &self.sessions, &self.bytes_read, &self.bytes_written, &self.lines_dropped]
+    }
+
+    fn times(&self) -> [&Times; 3] {
+        [&self.latency, &self.queued, &self.lag]
+    }
+
     pub(super) fn clear(&self) {
-        let times = self.latency.buckets.iter().chain([&self.latency.nanos]);
-        let single = [&self.accepted, &self.sessions];
-        single
+        let times = self.times().into_iter().flat_map(Times::words);
+        self.single()
             .into_iter()
             .chain(self.responses.iter().flatten())
             .chain(times)
             .for_each(|it| it.store(0, Relaxed));
     }
 
+    /// Adds what another process counted.
+    pub(super) fn add(&self, more: &Totals) {
+        let mine = self.single().into_iter().chain(self.responses.iter().flatten());
+        let theirs = more.single().into_iter().chain(more.responses.into_iter().flatten());
+        mine.zip(theirs).for_each(|(sum, more)| add(sum, more));
+        self.times()
+            .into_iter()
+            .zip([&more.latency, &more.queued, &more.lag])
+            .for_each(|(sum, more)| sum.add(more));
+    }
+
     pub(super) fn read(&self) -> Totals {
+        let [accepted, sessions, bytes_read, bytes_written, lines_dropped] =
+            self.single().map(|it| it.load(Relaxed));
         Totals {
-            accepted: self.accepted.load(Relaxed),
+            accepted,
+            sessions,
+            bytes_read,
+            bytes_written,
+            lines_dropped,
             responses: std::array::from_fn(|method| {
                 std::array::from_fn(|class| self.responses[method][class].load(Relaxed))
             }),
             latency: self.latency.read(),
-            sessions: self.sessions.load(Relaxed),
+            queued: self.queued.read(),
+            lag: self.lag.read(),
         }
     }
 }
@@ -120,24 +112,45 @@ impl Counters {
 pub struct Totals {
     /// Connections accepted.
     pub accepted: u64,
+    /// WebSockets and other protocols that followed a request.
+    pub sessions: u64,
+    /// Bytes of connections that were read.
+    pub bytes_read: u64,
+    /// Bytes that were written to them.
+    pub bytes_written: u64,
+    /// Log lines that were dropped because the log could not take them.
+    pub lines_dropped: u64,
     /// Requests that ended, those among them that were refused: by method ([`METHODS`]) and class ([`CLASSES`]).
     pub responses: [[u64; CLASSES]; METHODS.len()],
     /// From a request's head to the last byte of its response.
     pub latency: Histogram,
-    /// WebSockets and other protocols that followed a request.
-    pub sessions: u64,
+    /// How long requests waited for the application, or a thread of it.
+    pub queued: Histogram,
+    /// How late timers of the event loop are.
+    pub lag: Histogram,
 }
 
 impl Totals {
     /// Adds the counters of another worker.
     pub fn add(&mut self, other: &Self) {
-        let sums = [&mut self.accepted, &mut self.sessions];
-        let more = [other.accepted, other.sessions];
+        let sums = [
+            &mut self.accepted,
+            &mut self.sessions,
+            &mut self.bytes_read,
+            &mut self.bytes_written,
+            &mut self.lines_dropped,
+        ];
         let sums = sums.into_iter().chain(self.responses.iter_mut().flatten());
-        let more = more.into_iter().chain(other.responses.into_iter().flatten());
+        let more = other.single().into_iter().chain(other.responses.into_iter().flatten());
         // What a broken worker counted must not make the sum panic.
         sums.zip(more).for_each(|(sum, more)| *sum = sum.wrapping_add(more));
         self.latency.add(&other.latency);
+        self.queued.add(&other.queued);
+        self.lag.add(&other.lag);
+    }
+
+    fn single(&self) -> [u64; 5] {
+        [self.accepted, self.sessions, self.bytes_read, self.bytes_written, self.lines_dropped]
     }
 
     /// Requests that ended.
@@ -156,23 +169,9 @@ impl Totals {
     }
 }
 
-/// The bucket of a time.
-#[inline]
-pub(super) fn bucket(nanos: u64) -> usize {
-    let micros = nanos / 1000;
-    let bits = (u64::BITS - micros.leading_zeros()) as usize;
-    bits.min(BUCKETS - 1)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{BUCKETS, Counters, METHODS, Totals, bucket, method_index};
-
-    #[test]
-    fn latencies_fall_into_powers_of_two() {
-        assert_eq!([0, 999, 1_000, 1_999, 2_000, 1_000_000].map(bucket), [0, 0, 1, 1, 2, 10]);
-        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
-    }
+    use super::{Counters, METHODS, Totals, method_index};
 
     #[test]
     fn each_method_has_its_place() {
@@ -189,9 +188,11 @@ mod tests {
         counters.response(method_index("PROPFIND"), 0, 1);
         let mut totals = counters.read();
         assert_eq!((totals.requests(), totals.of_class(5), totals.responses[2][5]), (2, 1, 1));
-        assert_eq!((totals.latency.nanos, totals.latency.buckets[2]), (2_001, 1));
+        assert_eq!((totals.latency.nanos, totals.latency.buckets[0]), (2_001, 2));
         totals.add(&totals.clone());
         assert_eq!((totals.requests(), totals.latency.nanos), (4, 4_002));
+        counters.add(&totals);
+        assert_eq!((counters.read().requests(), counters.read().latency.count()), (6, 6));
         counters.clear();
         assert_eq!(counters.read(), Totals::default());
     }

@@ -61,7 +61,7 @@ impl ConnectionHandle {
     /// The response to the request begins past hyper, with this head.
     pub(crate) fn direct_begins(&self, status: u16, headers: &HeaderMap, length: Option<u64>) {
         if let Some(request) = &mut *self.request.borrow_mut() {
-            request.status = status;
+            request.responds(status);
         }
         self.with_entry(|entry| entry.responded(headers, length));
     }
@@ -136,7 +136,7 @@ impl ConnectionHandle {
     /// The response to the request begins with this status.
     pub(crate) fn response_starts(&self, status: u16) {
         if let Some(request) = &mut *self.request.borrow_mut() {
-            request.status = status;
+            request.responds(status);
         }
         self.on(Event::ResponseStarted);
     }

@@ -2,7 +2,7 @@
 
 use super::ConnectionHandle;
 use crate::{connection::state::Event, request::refusal::Refusal};
-use hostler_sys::stream::Disconnect;
+use hostler_sys::{board, stream::Disconnect};
 use std::{io, net::SocketAddr, os::fd::RawFd};
 
 impl ConnectionHandle {
@@ -28,6 +28,9 @@ impl ConnectionHandle {
     /// These bytes were received; none is the client's end-of-file.
     pub(crate) fn has_read(&self, bytes: &[u8]) -> Result<(), Refusal> {
         self.reads.set(self.reads.get().wrapping_add(1));
+        if let Some(page) = board::own() {
+            page.bytes_read(bytes.len());
+        }
         if !self.id().is_http() {
             return self.http2().map_or(Ok(()), |http2| http2.read(bytes));
         }
@@ -45,6 +48,9 @@ impl ConnectionHandle {
     pub(crate) fn has_written(&self, count: usize) {
         self.blocked.set(false);
         self.sent.set(self.sent.get().wrapping_add(count as u64));
+        if let Some(page) = board::own() {
+            page.bytes_written(count);
+        }
     }
 
     /// The send buffer of the socket is full.

@@ -1,0 +1,121 @@
+//! The observer: this program again, started with the scoreboard for reading and the listening sockets.
+
+use crate::{
+    children::Child, companion::Running, mold::SERVICE_MANAGER_VARIABLES, resources::Resources, run::Master,
+};
+use hostler_arbiter::{Event, Group, Policy};
+use hostler_sys::{
+    channel::Channel,
+    disposition, identity,
+    process::{self, WaitStatus},
+};
+use hostler_wire::{
+    Generation, GroupId, ListenerInfo, OBSERVER_ARGUMENT, OBSERVER_CHANNEL, ObserverSetup, Role, WorkerId,
+    WorkerSettings,
+};
+use std::{
+    io,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+use tracing::{debug, error, warn};
+
+/// Its name in the log.
+pub(crate) const NAME: &str = "observer";
+/// The program that runs, whatever has become of its file.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+/// How long it may take to exit when it is told to. It has nothing to finish.
+const EXIT_LIMIT: Duration = Duration::from_millis(500);
+
+/// The process that shows operators what the server does.
+#[derive(Clone, Debug)]
+pub struct Observer {
+    /// How many workers have to serve for the server to be ready.
+    pub ready_workers: u32,
+    /// How old measurements of processes may be.
+    pub measure_interval: Duration,
+}
+
+impl Observer {
+    pub(crate) fn group(&self) -> Group {
+        Group::program(GroupId::OBSERVER, Policy::unlimited(1, EXIT_LIMIT))
+    }
+
+    /// Starts it; its process id, and the channel that is open as long as it is to run.
+    fn start(
+        &self,
+        own: &Path,
+        settings: &WorkerSettings,
+        resources: &Resources,
+    ) -> io::Result<(i32, Channel)> {
+        let (ours, theirs) = Channel::pair()?;
+        let bundle = resources.of_role(Role::Observer);
+        let addresses = || resources.listeners.iter().enumerate();
+        let setup = ObserverSetup {
+            descriptors: bundle.names(),
+            process_name: settings.options.process.name.clone(),
+            title: settings.title().to_owned(),
+            listeners: addresses().map(|(_, it)| shown(&it.info, it.tls)).collect(),
+            sockets: addresses().flat_map(|(index, it)| it.sockets.iter().map(move |_| index)).collect(),
+            ready_workers: self.ready_workers,
+            measure_interval: self.measure_interval,
+        };
+        // Before there is a process: what waits in the channel is not lost.
+        ours.send(&setup, &bundle.descriptors())?;
+        let mut command = Command::new(own);
+        identity::run_as(&mut command, &settings.identity)?;
+        command.arg(OBSERVER_ARGUMENT);
+        // Room for the process title, which overwrites the arguments.
+        command.arg(" ".repeat(256)).stdin(Stdio::null()).stdout(Stdio::null());
+        for name in SERVICE_MANAGER_VARIABLES {
+            command.env_remove(name);
+        }
+        disposition::not_ignored(&mut command);
+        process::die_with_parent(&mut command);
+        process::pass_descriptor(&mut command, theirs.into_fd(), OBSERVER_CHANNEL);
+        let child = command.spawn()?;
+        Ok((i32::try_from(child.id()).map_err(io::Error::other)?, ours))
+    }
+}
+
+/// An address as a client would write it.
+fn shown(info: &ListenerInfo, tls: bool) -> String {
+    match info {
+        ListenerInfo::Tcp(address) if tls => format!("https://{address}"),
+        ListenerInfo::Tcp(address) => format!("http://{address}"),
+        ListenerInfo::Unix(_) => info.to_string(),
+    }
+}
+
+/// Logs its end.
+pub(crate) fn tell_exit(pid: i32, status: WaitStatus, told: bool) {
+    match told {
+        true => debug!(pid, %status, "observer exited"),
+        false => warn!(pid, %status, "observer exited: it is started again"),
+    }
+}
+
+impl Master {
+    pub(crate) fn start_observer(&mut self, id: WorkerId, generation: Generation) -> Event {
+        let Some(spec) = self.molds.get(generation).map(|entry| &entry.spec) else {
+            return Event::SpawnFailed(id);
+        };
+        let Some(observer) = &spec.observer else { return Event::SpawnFailed(id) };
+        let running = Path::new(OWN_PROGRAM);
+        let named = self.plan.command_line.as_ref().map(|line| line.program.as_path());
+        let own = if running.exists() { running } else { named.unwrap_or(running) };
+        match observer.start(own, &spec.settings, &self.resources) {
+            Ok((pid, channel)) => {
+                debug!(pid, "observer started");
+                self.children.add(pid, Child::Companion(id));
+                self.companions.insert(id, Running { name: NAME.into(), pid, channel: Some(channel) });
+                Event::Spawned(id)
+            }
+            Err(error) => {
+                error!(%error, "cannot start the observer: metrics, probes and status are not served");
+                Event::SpawnFailed(id)
+            }
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The observer: a process that shows operators what the server does, on addresses of its own (`--admin`).
+//!
+//! It is this program again, started by the master with the scoreboard for reading and the listening sockets, and with
+//! nothing else: no Python, no application, no way to change anything. Whatever becomes of it, the workers do not notice.
+//!
+//! ```text
+//! GET /              a dashboard, which reads /status.json
+//! GET /metrics       Prometheus' text format, or OpenMetrics
+//! GET /status.json   docs/STATUS.md
+//! GET /livez  /readyz  /startupz
+//! ```
+//!
+//! Files: `start` what the process is given, `serve` connections and their limits, `respond` what is asked for, `probes`
+//! health, `measure` what processes use,
+//! `metrics` numbers.
+
+#![deny(unsafe_code)]
+
+mod connection;
+mod measure;
+mod metrics;
+mod probes;
+mod respond;
+mod serve;
+mod start;
+
+pub use start::run;

@@ -1,0 +1,103 @@
+//! Accepting connections, within limits: a client that does not read, or sends nothing, costs a place that another one takes when
+//! it needs it.
+
+use crate::{connection, respond::Observer};
+use hostler_sys::{channel::Channel, socket};
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    io,
+    net::TcpListener as StdTcpListener,
+    os::{
+        fd::OwnedFd,
+        unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream},
+    },
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, UnixListener, UnixStream},
+    task::AbortHandle,
+    time::sleep,
+};
+
+/// How many connections there may be; for one more the oldest is closed.
+const MOST: usize = 64;
+/// How often to look whether this server has the service.
+const SERVICE_CHECK: Duration = Duration::from_millis(20);
+/// How long to wait after accept(2) has failed.
+const PAUSE: Duration = Duration::from_millis(200);
+
+type Open = Rc<RefCell<VecDeque<AbortHandle>>>;
+
+/// A listening socket.
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    fn new(socket: OwnedFd) -> io::Result<Self> {
+        Ok(match socket::tcp_address(&socket) {
+            Ok(_) => Self::Tcp(TcpListener::from_std(StdTcpListener::from(socket))?),
+            Err(_) => Self::Unix(UnixListener::from_std(StdUnixListener::from(socket))?),
+        })
+    }
+
+    /// Serves the next connection, if this server has the service.
+    fn poll_accept(&self, cx: &mut Context<'_>, observer: &Rc<Observer>) -> Poll<io::Result<AbortHandle>> {
+        if !observer.has_service() {
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+        }
+        let observer = Rc::clone(observer);
+        Poll::Ready(Ok(match self {
+            Self::Tcp(listener) => {
+                let (socket, _) = ready!(listener.poll_accept(cx))?;
+                tokio::task::spawn_local(connection::serve(observer, socket)).abort_handle()
+            }
+            Self::Unix(listener) => {
+                let (socket, _) = ready!(listener.poll_accept(cx))?;
+                tokio::task::spawn_local(connection::serve(observer, socket)).abort_handle()
+            }
+        }))
+    }
+}
+
+/// Serves these listening sockets, until the master closes its end of the channel, or is gone.
+pub(crate) async fn all(observer: Rc<Observer>, sockets: Vec<OwnedFd>, channel: Channel) -> io::Result<()> {
+    let open = Open::default();
+    for socket in sockets {
+        tokio::task::spawn_local(accept(Rc::clone(&observer), Listener::new(socket)?, Rc::clone(&open)));
+    }
+    // Nothing more is sent on it: readable is the end.
+    channel.set_nonblocking(true)?;
+    UnixStream::from_std(StdUnixStream::from(channel.into_fd()))?.readable().await
+}
+
+/// Accepts connections while this server has the service. During an upgrade two observers have the same sockets.
+async fn accept(observer: Rc<Observer>, listener: Listener, open: Open) {
+    loop {
+        while !observer.has_service() {
+            sleep(SERVICE_CHECK).await;
+        }
+        match std::future::poll_fn(|cx| listener.poll_accept(cx, &observer)).await {
+            Ok(connection) => admit(connection, &open),
+            Err(_) if !observer.has_service() => {}
+            // No descriptors or no memory, most likely.
+            Err(_) => sleep(PAUSE).await,
+        }
+    }
+}
+
+/// Keeps the number of connections within its limit.
+fn admit(connection: AbortHandle, open: &Open) {
+    let mut open = open.borrow_mut();
+    open.retain(|task| !task.is_finished());
+    if open.len() >= MOST
+        && let Some(oldest) = open.pop_front()
+    {
+        oldest.abort();
+    }
+    open.push_back(connection);
+}

@@ -1,0 +1,44 @@
+//! The observer's process, from its start to its loop.
+
+use crate::{measure::Measured, respond::Observer, serve};
+use hostler_status::Facts;
+use hostler_sys::{board, bundle::Bundle, channel::Channel, disposition, process, title};
+use hostler_wire::{Descriptor, ExitStatus, OBSERVER_CHANNEL, ObserverSetup};
+use std::{io, os::fd::OwnedFd, rc::Rc};
+
+/// Observes until it is stopped; its exit status. `program_version` is shown.
+#[must_use]
+pub fn run(program_version: &str) -> ExitStatus {
+    match prepare(program_version).and_then(observe) {
+        Ok(()) => ExitStatus::Clean,
+        Err(error) => {
+            tracing::error!(%error, "the observer cannot start");
+            ExitStatus::Failed
+        }
+    }
+}
+
+/// What observes, the addresses' sockets, and the channel that is open as long as it is to.
+type Prepared = (Observer, Vec<OwnedFd>, Channel);
+
+fn prepare(version: &str) -> io::Result<Prepared> {
+    disposition::for_observer();
+    let channel = Channel::from(process::take_descriptor(OBSERVER_CHANNEL)?);
+    let (setup, descriptors) = channel
+        .recv::<ObserverSetup>()?
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the master sent nothing"))?;
+    let mut bundle = Bundle::received(setup.descriptors, descriptors)?;
+    title::set(setup.process_name.as_deref(), title::Role::Observer, &setup.title);
+    let board = board::map_scoreboard(bundle.take(Descriptor::Scoreboard)?)?;
+    let facts =
+        Facts { version: version.into(), listeners: setup.listeners, ready_workers: setup.ready_workers };
+    let sockets = setup.sockets.into_iter().zip(bundle.take_all(Descriptor::Listener)).collect();
+    let measured = Measured::new(setup.measure_interval);
+    Ok((Observer { board, facts, sockets, measured }, bundle.take_all(Descriptor::Admin), channel))
+}
+
+fn observe((observer, sockets, channel): Prepared) -> io::Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
+    runtime.block_on(serve::all(Rc::new(observer), sockets, channel))
+}

@@ -1,0 +1,29 @@
+//! What the master tells the observer.
+
+use crate::Descriptor;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The argument by which the program knows that it is to be the observer.
+pub const OBSERVER_ARGUMENT: &str = "--this-process-is-the-observer";
+/// The descriptor on which the observer is sent what it needs, and which is closed when it is to end.
+pub const OBSERVER_CHANNEL: i32 = 3;
+
+/// What the observer is told, beside its descriptors.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ObserverSetup {
+    /// What the descriptors are that come with the message.
+    pub descriptors: Vec<Descriptor>,
+    /// `--process-name`.
+    pub process_name: Option<String>,
+    /// What is served.
+    pub title: String,
+    /// Where the server listens, as clients would write it.
+    pub listeners: Vec<String>,
+    /// For each listening socket, which of these it belongs to.
+    pub sockets: Vec<usize>,
+    /// How many workers have to serve for the server to be ready.
+    pub ready_workers: u32,
+    /// How old the measured memory and processor time of processes may be.
+    pub measure_interval: Duration,
+}
