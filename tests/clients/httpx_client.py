@@ -38,7 +38,7 @@ async def main(url, authority, version):
             await ask(client, url, number, version)
             number += 5
 
-    # A failure of HTTP/2 ends a connection, and with it the requests of others.
+    # At a GOAWAY, requests that are under way on the connection fail.
     users = 5 if version == "HTTP/1.1" else 1
     async with client:
         await asyncio.gather(*map(user, range(users)))

@@ -1,6 +1,7 @@
 //! hyper's HTTP/2 connection, with its streams.
 
 use super::{
+    leave::Leaving,
     ready::CONNECTION,
     service::StreamService,
     side::{CheckStreams, Side},
@@ -21,7 +22,6 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
-    time::Instant,
 };
 
 /// How often hyper and the streams take turns before other connections have theirs.
@@ -42,10 +42,7 @@ pub(crate) struct Http2Conn<S: Read + Write + Transport + Unpin + 'static, A: Ap
     pub(super) streams: Rc<Streams<A>>,
     /// Shares the socket with hyper, which does not give it back.
     io: Option<CoalescingIo<S>>,
-    /// Since when the client is told to open no more streams.
-    pub(super) leaving: Option<Instant>,
-    /// Whether it had open streams then.
-    pub(super) left_busy: bool,
+    pub(super) leaving: Leaving,
     /// How many requests in a row hyper has refused itself.
     refused: u32,
     waker: std::task::Waker,
@@ -73,8 +70,8 @@ impl<S: Read + Write + Transport + Unpin + 'static, A: App<Body: Unpin>> Http2Co
         let service = StreamService { streams: Rc::clone(&streams), facts };
         let hyper =
             super::builder(settings, websocket, InTask(Rc::clone(&streams))).serve_connection(io, service);
-        let (leaving, left_busy, refused, woken) = Default::default();
-        Self { hyper, streams, io: Some(twin), leaving, left_busy, refused, waker, woken }
+        let (leaving, refused, woken) = Default::default();
+        Self { hyper, streams, io: Some(twin), leaving, refused, waker, woken }
     }
 
     /// Lets hyper and the streams that were woken go on; ready when hyper is done with the connection.
@@ -128,14 +125,10 @@ impl<S: Read + Write + Transport + Unpin + 'static, A: App<Body: Unpin>> Http2Co
         Poll::Pending
     }
 
-    /// Tells the client to open no more streams, in two steps (RFC 9113 §6.8): those on their way are still served.
-    pub(super) fn leave(&mut self) {
-        if self.leaving.is_none() {
-            self.leaving = Some(Instant::now());
-            self.left_busy = !self.is_idle();
-            Pin::new(&mut self.hyper).graceful_shutdown();
-            self.waker.wake_by_ref();
-        }
+    /// Has hyper tell the client to open no more streams, and end when those on their way were served (RFC 9113 §6.8).
+    pub(super) fn shut_down(&mut self) {
+        Pin::new(&mut self.hyper).graceful_shutdown();
+        self.waker.wake_by_ref();
     }
 
     /// No stream is open, and the socket has every response.
@@ -144,7 +137,7 @@ impl<S: Read + Write + Transport + Unpin + 'static, A: App<Body: Unpin>> Http2Co
         self.streams.open() == 0 && !handle.has_unsent_streams() && handle.state().owes_no_bytes()
     }
 
-    /// Sends a frame behind what hyper has written.
+    /// Sends a frame behind what hyper has written, when the connection is closed.
     pub(super) fn say(&self, frame: &[u8]) {
         if let Some(io) = &self.io {
             io.put(frame);

@@ -14,6 +14,7 @@ pub(crate) mod body;
 pub(crate) mod check;
 pub(crate) mod connection;
 pub(crate) mod frames;
+mod leave;
 pub(crate) mod ready;
 pub(crate) mod service;
 pub(crate) mod side;

@@ -58,6 +58,11 @@ impl Side {
         goaway(self.frames.borrow().last_stream, NO_ERROR)
     }
 
+    /// The last stream that the client has opened.
+    pub(crate) fn last_stream(&self) -> u32 {
+        self.frames.borrow().last_stream
+    }
+
     /// h2 closes the socket: it has ended the connection.
     pub(crate) fn will_close(&self) {
         self.closes.set(true);

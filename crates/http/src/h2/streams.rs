@@ -142,6 +142,11 @@ impl<A: App> Streams<A> {
         self.begun.get()
     }
 
+    /// Whether several were open at the same time, some time ago.
+    pub(crate) fn have_overlapped(&self) -> bool {
+        self.slots.borrow().len() > 1
+    }
+
     /// Opens a stream for a request; hyper has its future executed next.
     pub(crate) fn claim(&self, body: Option<Arc<BodyReport>>) -> (Rc<Stream>, Lane<A>) {
         self.begun.set(true);

@@ -1,6 +1,6 @@
 //! What the task of a connection does with HTTP/2: when the connection ends, and how.
 
-use super::{connection::Http2Conn, side::Side, streams::Lane};
+use super::{connection::Http2Conn, leave::Step, side::Side, streams::Lane};
 use crate::{
     App,
     connection::{Closing, ConnectionTask, Event, SocketOwner, WaitsFor},
@@ -13,12 +13,8 @@ use std::{
     net::SocketAddr,
     rc::Rc,
     task::{Context, Poll},
-    time::{Duration, Instant},
 };
 use tracing::{debug, warn};
-
-/// How long an idle connection stays open for a client that does not confirm that it opens no more streams.
-const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 
 impl<S, A> ConnectionTask<S, A>
 where
@@ -54,11 +50,10 @@ where
                     Ok(()) => {}
                 }
                 // A client that was idle when it was told to leave has read what it was sent.
-                let all_read = connection.leaving.is_some() && !connection.left_busy;
+                let all_read = connection.leaving.was_idle();
                 self.close_http2(cx, all_read);
                 return Poll::Ready(());
             }
-            let leaving = connection.leaving;
             let leave = match handle.expired() {
                 Some(WaitsFor::ResponseRead) => {
                     debug!("the client does not read its responses: --write-timeout");
@@ -69,20 +64,18 @@ where
                 Some(_) => true,
                 None => may_leave(handle.phase(), connection.streams.has_begun(), self.origin.is_new()),
             };
-            match leaving {
-                None if leave => {
-                    connection.leave();
-                    handle.wake_at(Instant::now() + LEAVE_LIMIT);
-                }
-                Some(since) if connection.is_idle() && since.elapsed() >= LEAVE_LIMIT => {
-                    // The first step has named no stream: without this, the client could not tell what it may repeat.
+            match connection.leave(leave) {
+                Step::Wait => return Poll::Pending,
+                Step::Poll => {}
+                Step::Close => {
+                    // Without it, the client could not tell what it may repeat.
                     if let Some(side) = handle.http2() {
                         connection.say(&side.all_served());
                     }
-                    self.close_http2(cx, true);
+                    // It may have sent more: until it has read this, the connection is not reset.
+                    self.close_http2(cx, false);
                     return Poll::Ready(());
                 }
-                _ => return Poll::Pending,
             }
         }
     }

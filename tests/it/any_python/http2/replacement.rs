@@ -148,25 +148,55 @@ fn a_killed_worker_takes_only_its_own_streams() {
     }
 }
 
+/// Python's `h2` gives up what is open when GOAWAY comes, and what it opens next if that is not beyond the last stream served.
 #[test]
-fn a_worker_that_is_replaced_says_goodbye_in_two_steps() {
+fn a_client_is_told_of_the_end_when_it_has_no_stream_open() {
+    let server = connections("asgi").option("workers", 1).start();
+    let (mut idle, mut busy) = (Frames::to(&server), Frames::to(&server));
+    assert_eq!(idle.get(1, "/pid"), Some(200));
+    busy.send(request(1, &get("/slow")));
+    busy.wait_for(HEADERS, 1).unwrap();
+    server.signal(Signal::SIGHUP);
+    for (frames, expected) in [(&mut idle, "goaway 1"), (&mut busy, "end, goaway 1")] {
+        let mut seen = Vec::new();
+        while let Some(frame) = frames.next() {
+            match frame.kind {
+                DATA if frame.flags & END_STREAM != 0 => seen.push("end".into()),
+                GOAWAY => seen.push(format!("goaway {}", frame.payload[3])),
+                _ => assert_ne!(frame.kind, PING),
+            }
+        }
+        assert_eq!(seen.join(", "), expected, "{}", server.log());
+    }
+    server.stop();
+}
+
+/// Streams that overlap leave no moment in which none is open: those on their way are served all the same.
+#[test]
+fn a_busy_client_is_told_of_the_end_in_two_steps() {
     let server = connections("asgi").option("workers", 1).start();
     let mut frames = Frames::to(&server);
-    assert_eq!(frames.get(1, "/pid"), Some(200));
+    let open = |stream: u32| request(stream, &get("/slow"));
+    frames.send([open(1), open(3)].concat());
+    frames.wait_for(HEADERS, 3).unwrap();
     server.signal(Signal::SIGHUP);
-    let first = frames.wait_for(GOAWAY, 0).unwrap();
-    assert_eq!((&first.payload[..4], first.reason()), (&[0x7f, 0xff, 0xff, 0xff][..], NO_ERROR));
-    let ping = frames.wait_for(PING, 0).unwrap();
-    // A stream that was on its way is still served.
-    frames.send([request(3, &get("/pid")), frame(PING, ACK, 0, &ping.payload)].concat());
-    let (mut status, mut last) = (None, None);
-    while let Some(frame) = frames.next() {
-        match frame.kind {
-            HEADERS => status = Some(frame.status()),
-            GOAWAY => last = Some((frame.payload[3], frame.reason())),
+    let mut next = 5;
+    let (mut served, mut goaways, mut opened) = (0, Vec::new(), 2);
+    while let Some(received) = frames.next() {
+        match received.kind {
+            DATA if received.flags & END_STREAM != 0 => {
+                served += 1;
+                if goaways.len() < 2 {
+                    frames.send(open(next));
+                    (next, opened) = (next + 2, opened + 1);
+                }
+            }
+            PING if received.flags & ACK == 0 => frames.send(frame(PING, ACK, 0, &received.payload)),
+            GOAWAY => goaways.push((u32::from_be_bytes(received.payload[..4].try_into().unwrap()), opened)),
             _ => {}
         }
     }
-    assert_eq!((status, last), (Some(200), Some((3, NO_ERROR))), "{}", server.log());
+    let [(every, _), (last, opened)] = goaways[..] else { panic!("{goaways:?} {}", server.log()) };
+    assert_eq!((every, last, served), (0x7fff_ffff, 2 * opened - 1, opened), "{}", server.log());
     server.stop();
 }
