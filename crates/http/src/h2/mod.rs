@@ -3,7 +3,7 @@
 //! Each stream is an exchange of its own ([`stream`]). hyper's futures of streams are polled inside the connection's task
 //! ([`streams`], [`ready`]), so that the responses to all requests of one read are written in one go. For the application
 //! each stream is served on a lane: a connection of its own as far as it knows ([`streams`]). [`connection`] is hyper's
-//! connection with its streams, [`task`] what the connection's task does with it.
+//! connection with its streams, [`task`] what the connection's task does with it, [`leave`] how it ends.
 //!
 //! Assumed of hyper and h2: headers that belong to HTTP/1 connections, pseudo-headers and Content-Length are checked; the
 //! body of a response is dropped once h2 has all of it, and each piece of it when the write buffer has it; `poll_flush` of
