@@ -33,8 +33,10 @@ pub enum Event {
     Beat(WorkerId),
     /// A debugger holds the worker: it is given all the time that it takes.
     Debugged(WorkerId),
-    /// The worker reached one of its limits.
+    /// The worker reached one of its limits, or the user wants it replaced.
     Recycle(WorkerId, RecycleReason),
+    /// The user no longer wants the worker replaced.
+    Keep(WorkerId),
     /// The server stops, and the worker has accepted what waited: it accepts only if it is told to.
     AcceptsNoMore(WorkerId),
     /// The worker's process ended.

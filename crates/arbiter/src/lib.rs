@@ -179,6 +179,12 @@ impl Arbiter {
         self.workers.values().filter(|worker| worker.is_serving() && worker.slot.group == group).count()
     }
 
+    /// Whether all slots of a group are served.
+    #[must_use]
+    pub fn is_served(&self, group: GroupId) -> bool {
+        self.serving(group) >= usize::from(self.slots(group))
+    }
+
     /// Whether everything serves that gates the start-up, and not nothing at all.
     #[must_use]
     pub fn is_complete(&self) -> bool {
@@ -198,6 +204,43 @@ impl Arbiter {
     /// All processes that exist.
     pub fn existing(&self) -> impl Iterator<Item = WorkerId> + '_ {
         self.workers.iter().filter(|(_, worker)| !worker.is_spawning()).map(|(id, _)| *id)
+    }
+
+    /// The processes of a group that serve, with their slots. One that a reload brings up counts, too.
+    pub fn serving_in(&self, group: GroupId) -> impl Iterator<Item = (WorkerId, SlotId)> + '_ {
+        let serving = move |worker: &Worker| worker.is_serving() && worker.slot.group == group;
+        self.workers.iter().filter(move |(_, worker)| serving(worker)).map(|(id, worker)| (*id, worker.slot))
+    }
+
+    /// Whether the process serves, and was not told to drain.
+    #[must_use]
+    pub fn serves(&self, id: WorkerId) -> bool {
+        self.workers.get(&id).is_some_and(Worker::is_serving)
+    }
+
+    /// Whether the process has not ended.
+    #[must_use]
+    pub fn exists(&self, id: WorkerId) -> bool {
+        self.workers.contains_key(&id)
+    }
+
+    /// Whether the process, of any generation, prepares to serve, or took too long to.
+    #[must_use]
+    pub fn boots(&self, id: WorkerId) -> bool {
+        self.workers.get(&id).is_some_and(Worker::boots)
+    }
+
+    /// Whether a group has processes beyond its slots, which end.
+    #[must_use]
+    pub fn has_surplus(&self, group: GroupId) -> bool {
+        let slots = self.slots(group);
+        self.workers.values().any(|worker| worker.slot.group == group && worker.slot.index > slots)
+    }
+
+    /// Whether another server is on its way to take over.
+    #[must_use]
+    pub fn is_upgrading(&self) -> bool {
+        self.successor.is_some() && !self.is_replaced()
     }
 
     /// Whether the process ends because it was told to, and not for a fault of its own.
@@ -241,6 +284,7 @@ impl Arbiter {
             Event::Beat(id) => self.beat(id, now),
             Event::Debugged(id) => self.debugged(id, now),
             Event::Recycle(id, reason) => self.recycle(id, reason),
+            Event::Keep(id) => self.keep(id),
             Event::Headroom(enough) => self.headroom = enough,
             Event::Suspended(by) => self.shift_deadlines(by),
             Event::Scale(group, slots) => self.scale(group, slots, now, actions),

@@ -108,6 +108,15 @@ impl Arbiter {
         }
     }
 
+    /// What the user asked for is taken back, unless it has begun.
+    pub(crate) fn keep(&mut self, id: WorkerId) {
+        if let Some(Worker { state: State::Serving { recycle, .. }, .. }) = self.workers.get_mut(&id)
+            && *recycle == Some(RecycleReason::Asked)
+        {
+            *recycle = None;
+        }
+    }
+
     /// While the machine was suspended no process could beat, boot or finish: all deadlines move.
     pub(crate) fn shift_deadlines(&mut self, by: Duration) {
         self.preparing.values_mut().for_each(|give_up_at| *give_up_at += by);

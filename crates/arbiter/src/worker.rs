@@ -23,6 +23,8 @@ pub enum RecycleReason {
     MaxRequests,
     /// It uses more memory than its limit.
     Memory,
+    /// The user asked for it.
+    Asked,
 }
 
 /// Why a worker is told to drain.
@@ -105,6 +107,11 @@ impl Worker {
     pub(crate) fn serve(&mut self, id: WorkerId, now: Time) {
         let recycle_at = self.group.policy.recycling(now, u64::from(id.0));
         self.state = State::Serving { since: now, beat: now, recycle_at, recycle: None };
+    }
+
+    /// Prepares to serve, or took too long to.
+    pub(crate) fn boots(&self) -> bool {
+        matches!(self.state, State::Booting { .. } | State::Reporting { cause: KillCause::BootTimeout, .. })
     }
 
     /// Serves, and is not about to be something else.

@@ -5,6 +5,7 @@
 mod admin;
 mod bind;
 mod check;
+mod ctl;
 mod directories;
 mod lasting;
 mod link;
@@ -16,8 +17,8 @@ mod tls;
 
 use hostler_config::{Config, Outcome, Reading};
 use hostler_master::{
-    CommandLine, GenerationSpec, Listening, MoldCommand, Plan, Predecessor, Spawner, TlsSource,
-    UPGRADE_VARIABLE,
+    CommandLine, Control, ControlPlace, GenerationSpec, Listening, MoldCommand, Plan, Predecessor, Spawner,
+    TlsSource, UPGRADE_VARIABLE,
 };
 use hostler_settings::{EventLoop, Settings};
 use hostler_sys::{
@@ -25,8 +26,15 @@ use hostler_sys::{
     logging::{self, Destination},
     pid_file,
 };
-use hostler_wire::{ExitStatus, Failure, ListenerSettings, OBSERVER_ARGUMENT, WorkerSettings};
-use std::{ffi::OsString, io, path::Path, process::ExitCode};
+use hostler_wire::{
+    ExitStatus, Failure, ListenerSettings, OBSERVER_ARGUMENT, WorkerSettings, control::ConfigEntry,
+};
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 use tracing::{info, warn};
 
 fn main() -> ExitCode {
@@ -38,6 +46,9 @@ fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     if args.get(1).is_some_and(|first| first == OBSERVER_ARGUMENT) {
         return ExitCode::from(hostler_observer::run(env!("CARGO_PKG_VERSION")).code());
+    }
+    if let Some(status) = ctl::run(&args) {
+        return ExitCode::from(status.code());
     }
     if let Some(asked) = check::asked(&args) {
         return ExitCode::from(check::run(asked).code());
@@ -101,7 +112,10 @@ fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
     let mut predecessor = Predecessor::find().map_err(lost_predecessor)?;
     let certificates = tls::load(config, reading())?;
     let spawner = Spawner::Mold(mold(config, reading())?);
-    let bound = admin::add(bind::all(config, predecessor.as_mut())?, config, predecessor.as_mut())?;
+    let mut control = control_socket(config)?;
+    let bound = bind::all(config, predecessor.as_mut())
+        .and_then(|bound| admin::add(bound, config, predecessor.as_mut()))
+        .inspect_err(|_| control.leave())?;
     let listeners: Vec<ListenerSettings> = bound.listeners.iter().map(Listening::settings).collect();
     tls::tell(&listeners, certificates.as_ref());
     let peer = hostler_peers::asked(&args).and_then(Result::ok);
@@ -109,8 +123,16 @@ fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
     let spec = generation_spec(config, &listeners, spawner, certificates);
     let plan = Plan {
         spec: GenerationSpec { observer: observer.clone(), ..spec },
-        reload: Some(Box::new(move || {
-            Ok(GenerationSpec { observer: observer.clone(), ..reread(&args, &listeners, &before)? })
+        read_config: Some(Box::new({
+            let args = args.clone();
+            move || again(&args).map(|config| config.listing)
+        })),
+        reload: Some(Box::new({
+            let running = config.listing.clone();
+            move || {
+                let spec = reread(&args, &listeners, &before, &running)?;
+                Ok(GenerationSpec { observer: observer.clone(), ..spec })
+            }
         })),
         admin: bound.admin,
         listeners: bound.listeners,
@@ -120,6 +142,7 @@ fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
         pid_file: config.settings.process.pid_file.clone(),
         command_line: CommandLine::own().map(peer::kept(peer)),
         predecessor,
+        control,
     };
     Ok(hostler_master::run(plan))
 }
@@ -136,7 +159,32 @@ fn generation_spec(
     options.tls.keyfile_password = None;
     let settings =
         WorkerSettings { options, listeners: listeners.to_vec(), identity: config.identity.clone() };
-    GenerationSpec { tls, ..GenerationSpec::new(settings, spawner) }
+    let listing = config.listing.as_slice().into();
+    GenerationSpec { tls, listing, ..GenerationSpec::new(settings, spawner) }
+}
+
+/// The control socket, or that there is none.
+fn control_socket(config: &Config) -> Result<Control, Failure> {
+    let option = &config.settings.process.control_socket;
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    ControlPlace { option, variable: &variable, replaces: upgrades() }.open()
+}
+
+/// The configuration as it is in files and environment by now.
+fn again(args: &[OsString]) -> Result<Box<Config>, Failure> {
+    match hostler_config::parse(
+        args.to_vec(),
+        std::env::vars_os(),
+        Reading::Again,
+        &scripts::Scripts(Reading::Again),
+    ) {
+        Ok(Outcome::Run(config)) => Ok(config),
+        Ok(Outcome::Print(_) | Outcome::Check(_) | Outcome::Refused(..)) => {
+            let message = "the configuration says to print something, not to serve";
+            Err(Failure::new(ExitStatus::Config, message))
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 /// Reads the configuration again, for a reload. Listeners stay as they are.
@@ -144,25 +192,15 @@ fn reread(
     args: &[OsString],
     listeners: &[ListenerSettings],
     before: &Settings,
+    running: &[ConfigEntry],
 ) -> Result<GenerationSpec, Failure> {
-    let config = match hostler_config::parse(
-        args.to_vec(),
-        std::env::vars_os(),
-        Reading::Again,
-        &scripts::Scripts(Reading::Again),
-    ) {
-        Ok(Outcome::Run(config)) => config,
-        Ok(Outcome::Print(_) | Outcome::Check(_) | Outcome::Refused(..)) => {
-            let message = "the configuration says to print something, not to serve";
-            return Err(Failure::new(ExitStatus::Config, message));
-        }
-        Err(failure) => return Err(failure),
-    };
+    let mut config = again(args)?;
     directories::check(&config)?;
     let certificates = tls::load_again(&config, listeners)?;
     let spawner = Spawner::Mold(mold(&config, Reading::Again)?);
     report_settings(&config);
     lasting::tell_changes(before, &config.settings);
+    lasting::keep(running, &mut config.listing);
     Ok(generation_spec(&config, listeners, spawner, certificates))
 }
 

@@ -45,7 +45,7 @@ fn command() -> Command {
             "Each option can be set in the environment (HOSTLER_WORKERS=4) and in a TOML file, too.\n\
              `hostler --help-all` describes all options, `hostler --print-config` prints the values in effect.\n\
              `hostler as gunicorn|uvicorn|granian|hypercorn …` reads the command line of that server, and `--explain` behind it says what \
-             it becomes; `hostler link DIR` makes links of their names; `hostler migrate FILE` turns their files into hostler's.\n\
+             it becomes; `hostler ctl` controls a running server; `hostler link DIR` makes links of their names; `hostler migrate FILE` turns their files into hostler's.\n\
              `hostler check APP …` tries all that a start needs, and starts nothing.",
         );
     for option in Settings::options() {

@@ -8,7 +8,7 @@ use hostler_settings::{
     Accept, Application, Bind, Declaration, Http, Interface, Limits, Listen, Log, Metrics, Process, Runtime,
     RuntimeMode, Settings, Supervision, WorkerCount,
 };
-use hostler_wire::{Failure, Identity, MAX_LISTENING_SOCKETS};
+use hostler_wire::{Failure, Identity, MAX_LISTENING_SOCKETS, control::ConfigEntry};
 use std::{io, time::Duration};
 
 /// Beats of the heart come late on a busy machine.
@@ -31,6 +31,8 @@ pub struct Config {
     pub not_yet_in_effect: Vec<String>,
     /// Environment variables that look like options and are none.
     pub unknown_variables: Vec<UnknownVariable>,
+    /// All options, with their sources.
+    pub listing: Vec<ConfigEntry>,
     /// The command line of a peer that all of this was made from.
     pub peer: Option<hostler_peers::Translation>,
 }
@@ -59,6 +61,7 @@ impl Config {
             || [Listen::host(), Listen::port()].into_iter().any(|option| layers.is_chosen(option));
         let binds_chosen = plain_binds_chosen || !layers.settings.tls.bind.is_empty();
         let not_yet_in_effect = layers.not_in_effect();
+        let listing = layers.entries();
         let access_chosen = layers.is_set(Log::access());
         let chosen = layers.count_set();
         let mut settings = layers.settings;
@@ -75,6 +78,7 @@ impl Config {
             chosen,
             not_yet_in_effect,
             unknown_variables,
+            listing,
             peer: None,
         })
     }

@@ -9,7 +9,7 @@ use crate::{
     source::Source,
 };
 use hostler_settings::{Declaration, Effect, Listen, Program, Settings, Shape};
-use hostler_wire::Failure;
+use hostler_wire::{Failure, control::ConfigEntry};
 use std::{collections::BTreeMap, fmt::Write as _};
 
 /// The options, and where each was set.
@@ -180,6 +180,18 @@ impl Layers {
             Some(format!("{} ({source})", self.written(option)))
         })
         .collect()
+    }
+
+    /// All options, for `hostler ctl config`.
+    pub(crate) fn entries(&self) -> Vec<ConfigEntry> {
+        let options = Settings::options().filter(|option| !option.argv_only);
+        let entry = |option: &'static Declaration| {
+            let given = self.given.get(option.name).map(|given| given.texts.clone());
+            let value = given.unwrap_or_else(|| option.default()).join(" ");
+            let source = self.source(option).to_string();
+            ConfigEntry { option: option.name.into(), value: option.shown(&value).to_owned(), source }
+        };
+        options.map(entry).collect()
     }
 
     /// All options and the variables that are none, for `--print-config`.

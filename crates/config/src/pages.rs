@@ -6,7 +6,7 @@ use hostler_settings::Shell;
 use std::io;
 
 /// What stands below the options in the man page.
-const AFTER_OPTIONS: [(&str, &str); 5] = [
+const AFTER_OPTIONS: [(&str, &str); 6] = [
     (
         "CHECKING A CONFIGURATION",
         "hostler check [OPTIONS] APP tries all that a start needs and starts no server: options, files, certificates, users and \
@@ -19,6 +19,11 @@ const AFTER_OPTIONS: [(&str, &str); 5] = [
         "hostler as gunicorn|uvicorn|granian|hypercorn ... reads the command line and the environment of that server; --explain \
          behind the name says what becomes of each option. hostler link DIR makes links of their names to hostler. hostler \
          migrate FILE prints a TOML file for a gunicorn.conf.py, a file of Hypercorn's, or an INI file of uWSGI's.",
+    ),
+    (
+        "CONTROL",
+        "hostler ctl reload|restart|drain|scale|stop|upgrade|config|log-level controls a running server over its control socket \
+         and waits for the outcome; hostler ctl --help describes the commands.",
     ),
     (
         "ENVIRONMENT",
@@ -34,7 +39,8 @@ const AFTER_OPTIONS: [(&str, &str); 5] = [
     (
         "EXIT STATUS",
         "0 stopped as told; 1 failed; 2 the command line is wrong; 3 a worker could not boot; 4 the application could \
-         not be imported; 78 a file, an environment variable or the chosen Python is wrong.",
+         not be imported; 78 a file, an environment variable or the chosen Python is wrong. Of hostler ctl: 5 no server can be \
+         asked; 6 the server is busy; 7 the outcome is not known.",
     ),
 ];
 
@@ -63,7 +69,8 @@ pub(crate) fn completions(shell: Shell) -> io::Result<String> {
         Shell::Fish => ClapShell::Fish,
     };
     let mut script = Vec::new();
-    clap_complete::aot::generate(shell, &mut described(), "hostler", &mut script);
+    let mut command = described().subcommand(crate::ctl::command());
+    clap_complete::aot::generate(shell, &mut command, "hostler", &mut script);
     text(script)
 }
 

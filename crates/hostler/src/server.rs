@@ -3,12 +3,12 @@
 use crate::Request;
 use bytes::Bytes;
 use hostler_master::{
-    CommandLine, Companion, GenerationSpec, Listening, NativeWorkerContext, Plan, Predecessor, Spawner,
-    TlsSource,
+    CommandLine, Companion, Control, ControlPlace, GenerationSpec, Listening, NativeWorkerContext, Plan,
+    Predecessor, Spawner, TlsSource,
 };
 use hostler_settings::{
-    Bind, ByteSize, Commas, LogFormat, LogLevel, OptionValue, Peer, ProxyProtocol, Rules, Settings,
-    StaticMount, Unit, WorkerCount,
+    Bind, ByteSize, Commas, ControlSocket, LogFormat, LogLevel, OptionValue, Peer, ProxyProtocol, Rules,
+    Settings, StaticMount, Unit, WorkerCount,
 };
 use hostler_sys::{
     beneath,
@@ -69,6 +69,14 @@ pub enum Error {
     Proxy {
         /// As it was given to [`Server::forwarded_allow_ips`] or [`Server::proxy_protocol`].
         peer: String,
+    },
+    /// There cannot be a control socket where [`Server::control_socket`] says.
+    #[error("{what}: {cause}")]
+    Control {
+        /// The path.
+        what: String,
+        /// What is wrong with it.
+        cause: String,
     },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
@@ -251,6 +259,21 @@ impl Server {
         self
     }
 
+    /// The Unix socket on which `hostler ctl` is answered; by default it is in /run/hostler, $XDG_RUNTIME_DIR/hostler or
+    /// /tmp/hostler-UID.
+    #[must_use]
+    pub fn control_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.options.process.control_socket = ControlSocket::Path(path.into());
+        self
+    }
+
+    /// Without a control socket: `hostler ctl` cannot reach this server.
+    #[must_use]
+    pub fn no_control_socket(mut self) -> Self {
+        self.options.process.control_socket = ControlSocket::Off;
+        self
+    }
+
     /// How many connections may wait to be accepted on each address, 1024 by default (listen(2)).
     #[must_use]
     pub fn backlog(mut self, backlog: u16) -> Self {
@@ -394,9 +417,21 @@ impl Server {
             access_log: self.options.log.access_destination().map(std::path::Path::to_owned),
             pid_file: self.options.process.pid_file.clone(),
             command_line: CommandLine::own(),
+            control: self.open_control(predecessor.is_some())?,
+            read_config: None,
             predecessor,
         };
         Ok(ExitCode::from(hostler_master::run(plan).code()))
+    }
+
+    fn open_control(&self, replaces: bool) -> Result<Control, Error> {
+        let option = &self.options.process.control_socket;
+        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+        let opened = ControlPlace { option, variable: &variable, replaces }.open();
+        opened.map_err(|failure| Error::Control {
+            what: failure.message,
+            cause: failure.cause.unwrap_or_default(),
+        })
     }
 
     fn open_access_log(&self) -> Result<(), Error> {

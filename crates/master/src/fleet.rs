@@ -23,6 +23,8 @@ pub(crate) struct Samples {
     pub(crate) progress: [u64; 3],
     /// Where it stood when its boot had taken too long.
     pub(crate) hung_at: Option<String>,
+    /// It said why it could not boot.
+    pub(crate) told_failure: bool,
     /// Measurements of memory in a row that were over the limit.
     pub(crate) over_memory: u32,
 }

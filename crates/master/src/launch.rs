@@ -138,13 +138,14 @@ impl Master {
         let (fleet, signals, files) = (&mut self.fleet, &mut self.signals, &mut self.plan.owned_files);
         let (predecessor, upgrade) = (&mut self.plan.predecessor, &mut self.upgrade);
         let (resources, certificates) = (&mut self.resources, &mut self.certificates);
+        let control = &mut self.control;
         // Never the master's, not even before the child has its own: upgrades tell masters from workers by it.
         let short_name = title::Borrowed::new(&proc::pending_fork_name(master_pid));
         let pid = native::fork(
             || {
                 let none = crate::fleet::Fleet::new(pages, master);
                 let silent = SignalPipe::new(&[]).map(|none| std::mem::replace(signals, none));
-                let others = (channel.take(), predecessor.take(), std::mem::take(upgrade));
+                let others = (channel.take(), predecessor.take(), std::mem::take(upgrade), control.close());
                 let keys = certificates.give_up();
                 resources.close();
                 (std::mem::replace(fleet, none), silent, std::mem::take(files), others, keys)

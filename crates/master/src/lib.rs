@@ -6,7 +6,7 @@
 //!
 //! Files: `run` the loop, `receive` what comes in, `perform` what goes out, `signals`, `molds` one for each
 //! generation, `fleet` the workers' processes, `watch` the scoreboard, `stacks` what a stuck worker wrote, `upgrade`
-//! the server that takes over from this one, `certificates` those of TLS, `predecessor` the one that this one takes over from, `notify` systemd,
+//! the server that takes over from this one, `control` commands of users, `certificates` those of TLS, `predecessor` the one that this one takes over from, `notify` systemd,
 //! `show` what the scoreboard says of the server.
 //!
 //! Invariants
@@ -23,6 +23,7 @@ mod announce;
 mod certificates;
 mod children;
 mod companion;
+mod control;
 mod fleet;
 mod jitter;
 mod launch;
@@ -45,6 +46,7 @@ mod watch;
 
 pub use certificates::TlsSource;
 pub use companion::Companion;
+pub use control::{Control, ControlPlace};
 pub use mold::MoldCommand;
 pub use native::NativeWorkerContext;
 pub use observer::Observer;
@@ -54,7 +56,9 @@ pub use upgrade::{CommandLine, VARIABLE as UPGRADE_VARIABLE};
 use hostler_arbiter::{Group, Launch, Policy};
 use hostler_settings::{Supervision, WorkerCount};
 use hostler_sys::own_file::OwnFile;
-use hostler_wire::{ExitStatus, Failure, ListenerInfo, ListenerSettings, WorkerSettings};
+use hostler_wire::{
+    ExitStatus, Failure, ListenerInfo, ListenerSettings, WorkerSettings, control::ConfigEntry,
+};
 use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc};
 use tracing::info;
 
@@ -80,7 +84,14 @@ pub struct Plan {
     pub command_line: Option<CommandLine>,
     /// The server that this one is to replace.
     pub predecessor: Option<Predecessor>,
+    /// Where commands are taken.
+    pub control: Control,
+    /// Reads the options again, to tell what has changed; `None` if there is nothing to read.
+    pub read_config: Option<Box<ReadConfig>>,
 }
+
+/// Reads the options and where they are set.
+pub type ReadConfig = dyn Fn() -> Result<Vec<ConfigEntry>, Failure>;
 
 /// A listening socket.
 pub struct Listening {
@@ -125,6 +136,8 @@ pub struct GenerationSpec {
     pub tls: Option<TlsSource>,
     /// The process that shows operators what the server does, if there is one.
     pub observer: Option<Observer>,
+    /// The options and where they were set; none of a native service.
+    pub listing: Rc<[ConfigEntry]>,
 }
 
 impl GenerationSpec {
@@ -132,7 +145,8 @@ impl GenerationSpec {
     #[must_use]
     pub fn new(settings: WorkerSettings, spawner: Spawner) -> Self {
         let workers = worker_count(settings.options.supervision.workers);
-        Self { settings, spawner, workers, companions: Vec::new(), tls: None, observer: None }
+        let (companions, listing) = (Vec::new(), Rc::from([]));
+        Self { settings, spawner, workers, companions, tls: None, observer: None, listing }
     }
 
     /// Deadlines, and when workers are recycled.

@@ -1,7 +1,8 @@
 //! What goes out: the arbiter's actions as system calls.
 
 use crate::{
-    companion::Running, molds::GenerationEntry, observer, resources::Resources, run::Master, stacks,
+    companion::Running, control::Notice, molds::GenerationEntry, observer, resources::Resources, run::Master,
+    stacks,
 };
 use hostler_arbiter::{Action, DrainReason, Event, KillCause, RecycleReason};
 use hostler_sys::{board, facts, proc, process};
@@ -33,7 +34,10 @@ impl Master {
             Action::Quit(id) => self.fleet.tell(id, &ToWorker::Quit),
             Action::Dismiss { worker, hand_over } => self.fleet.tell(worker, &ToWorker::Drain { hand_over }),
             Action::SendTerm { worker, reason } => self.send_term(worker, reason),
-            Action::Report(id, cause) => self.ask_for_stacks(id, cause),
+            Action::Report(id, cause) => {
+                self.tell_of_boot_timeout(id, cause);
+                self.ask_for_stacks(id, cause);
+            }
             Action::Terminate(id, cause) => self.terminate(id, cause),
             Action::Kill(id, cause) => self.kill(id, cause),
             Action::Reloaded(generation) => self.reloaded(generation, events),
@@ -42,7 +46,10 @@ impl Master {
             Action::GiveUp(generation) => self.give_up(generation),
             Action::StopSuccessor { quickly } => self.upgrade.stop(quickly),
             Action::KillSuccessor => self.upgrade.kill(),
-            Action::NotUpgraded => error!("not upgraded: the new server exited; this one keeps serving"),
+            Action::NotUpgraded => {
+                error!("not upgraded: the new server exited; this one keeps serving");
+                self.notice(Notice::NotUpgraded);
+            }
             Action::HandedOver => self.handed_over(),
             Action::TookBack => self.took_back(events),
             Action::CrashLoop(slot, wait) => self.report_crash_loop(slot, wait),
@@ -87,6 +94,15 @@ impl Master {
         let observer = (slot.group == GroupId::OBSERVER).then_some(observer::NAME);
         let companion = companion.map(|companion| companion.name.as_str()).or(observer);
         error!(companion, next_attempt_seconds, "companion is in a crash loop");
+    }
+
+    /// Clients that wait for the worker learn at once why it is given up.
+    fn tell_of_boot_timeout(&mut self, id: WorkerId, cause: KillCause) {
+        let Some(worker) = self.fleet.get(id).filter(|_| cause == KillCause::BootTimeout) else { return };
+        let (slot, generation) = (worker.assignment.slot, worker.assignment.generation);
+        let failure = Failure::new(ExitStatus::Boot, "a worker was not ready within --boot-timeout")
+            .hint("the log has its stacks; a larger --boot-timeout allows more time");
+        self.notice(Notice::BootFailed { slot, generation, failure });
     }
 
     /// Has the worker write its stacks, for [`Master::terminate`] to read.
@@ -169,6 +185,7 @@ impl Master {
         }
         info!(generation = generation.0, "reloaded");
         self.show_reload(Reload::Succeeded, generation);
+        self.notice(Notice::Reloaded(generation));
         self.announcer.reload_ended(&self.arbiter);
     }
 
@@ -180,6 +197,7 @@ impl Master {
             serving = self.arbiter.generation().0,
             "not reloaded: the running workers keep serving"
         );
+        self.notice(Notice::NotReloaded(generation));
         self.announcer.reload_ended(&self.arbiter);
     }
 
@@ -187,6 +205,7 @@ impl Master {
         self.retain_generations(events, |kept| kept != generation);
         self.show_reload(Reload::Superseded, generation);
         info!(generation = generation.0, "reload superseded by a later one");
+        self.notice(Notice::Superseded(generation, self.last_generation));
     }
 
     /// Keeps some generations. Forks that are pending in the others are forgotten: a worker that is forked nonetheless finds its
@@ -243,6 +262,7 @@ fn departure(reason: DrainReason) -> Departure {
         DrainReason::Recycle(RecycleReason::Lifetime) => Departure::Lifetime,
         DrainReason::Recycle(RecycleReason::MaxRequests) => Departure::MaxRequests,
         DrainReason::Recycle(RecycleReason::Memory) => Departure::Memory,
+        DrainReason::Recycle(RecycleReason::Asked) => Departure::Restart,
         DrainReason::Reload => Departure::Reload,
         DrainReason::Changed => Departure::Changed,
         DrainReason::ReloadFailed => Departure::ReloadFailed,

@@ -19,7 +19,7 @@ use std::{
     collections::VecDeque,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
 };
 use tracing::{debug, info, warn};
 
@@ -38,6 +38,8 @@ pub struct Predecessor {
     pub(crate) owned_files: Vec<OwnFile>,
     /// The keys with which TLS sessions are resumed.
     pub(crate) tickets: Option<Vec<u8>>,
+    /// The path of its control socket.
+    control: Option<PathBuf>,
     /// This server is the service.
     took_over: bool,
     /// The files that only it needed are removed.
@@ -56,7 +58,7 @@ impl Predecessor {
         let channel = Channel::from(process::take_descriptor(upgrade::DESCRIPTOR)?);
         let (left, descriptors) =
             channel.recv::<serde_json::Value>()?.ok_or_else(|| invalid("the old server sent nothing"))?;
-        let Inheritance { descriptors: names, listeners, admin, owned_files, tickets, .. } =
+        let Inheritance { descriptors: names, listeners, admin, owned_files, tickets, control, .. } =
             understood(left)?;
         let mut bundle = Bundle::received(names, descriptors)?;
         let handover = (bundle.take(Descriptor::HandoverReceiver)?, bundle.take(Descriptor::HandoverSender)?);
@@ -67,7 +69,17 @@ impl Predecessor {
             owned_files.map(|(path, numbers)| OwnFile::new(path, Inode::from_numbers(numbers))).collect();
         let (channel, handover) = (Some(channel), Some(handover));
         let (took_over, tidied) = (false, false);
-        Ok(Some(Self { channel, handover, listeners, admin, owned_files, tickets, took_over, tidied }))
+        Ok(Some(Self {
+            channel,
+            handover,
+            listeners,
+            admin,
+            owned_files,
+            tickets,
+            control,
+            took_over,
+            tidied,
+        }))
     }
 
     /// Its sockets for this address, as it was written in the configuration.
@@ -87,6 +99,11 @@ impl Predecessor {
     /// Its sockets that a service manager had passed to it.
     pub fn take_activated(&mut self) -> Vec<(String, ListenerInfo, Vec<OwnedFd>)> {
         self.listeners.extract_if(.., |(spec, ..)| spec.starts_with(PASSED)).collect()
+    }
+
+    /// The path of its control socket, if it has one.
+    pub(crate) fn control(&self) -> Option<&Path> {
+        self.control.as_deref()
     }
 
     pub(crate) fn take_handover(&mut self) -> Option<(OwnedFd, OwnedFd)> {

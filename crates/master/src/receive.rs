@@ -3,6 +3,7 @@
 use crate::{
     children::Child,
     companion::Running,
+    control::Notice,
     molds::GenerationEntry,
     observer,
     report::{self, StartReport},
@@ -94,13 +95,14 @@ impl Master {
     fn worker_ended(&mut self, id: WorkerId, pid: i32, status: WaitStatus, events: &mut VecDeque<Event>) {
         self.receive_from_worker(id, events);
         let Some(worker) = self.fleet.get(id) else { return };
-        let slot = worker.assignment.slot;
+        let (slot, generation) = (worker.assignment.slot, worker.assignment.generation);
         let page = self.fleet.page(&worker.assignment);
         let (in_flight, sessions) = (page.requests_in_flight(), page.sessions());
         let requests = hostler_sys::board::describe(&in_flight);
         let crash = stacks::of_crash(status, &worker.stacks);
         let why = self.departure(id, status);
-        let hung_at = self.fleet.remove(id, why).and_then(|worker| worker.samples.hung_at);
+        let samples = self.fleet.remove(id, why).map(|worker| worker.samples).unwrap_or_default();
+        let (hung_at, told) = (samples.hung_at, samples.told_failure);
         if status == WaitStatus::Exited(0) && requests.is_empty() {
             info!(worker = slot.index, pid, %status, "worker exited");
         } else if let Some((at, stacks)) = crash {
@@ -114,6 +116,10 @@ impl Master {
             facts::tell_of_each(page, pid, &sessions, "session lost: its worker has exited");
         }
         let planned = self.arbiter.is_stopping() || self.arbiter.was_told_to_exit(id);
+        if self.arbiter.boots(id) && !planned && !told {
+            let failure = died_booting(status, hung_at.clone());
+            self.notice(Notice::BootFailed { slot, generation, failure });
+        }
         if !self.arbiter.ever_served() && !planned {
             self.boot_failed(id, &died_booting(status, hung_at), events);
         }
@@ -175,6 +181,7 @@ impl Master {
     /// The mold of a generation reported why it cannot go on.
     fn generation_failed(&mut self, generation: Generation, failure: &Failure, events: &mut VecDeque<Event>) {
         self.start_failed(failure, events);
+        self.notice(Notice::GenerationFailed(generation, failure.clone()));
         if self.arbiter.ever_served() {
             error!(generation = generation.0, "{}", failure.text());
             events.push_back(Event::ReloadFailed(generation));
@@ -243,6 +250,11 @@ impl Master {
             error!(worker = slot, "worker failed to boot: {}", failure.text());
         }
         self.fleet.departs(id, Departure::BootFailed);
+        if let Some(worker) = self.fleet.get_mut(id) {
+            worker.samples.told_failure = true;
+            let (slot, generation) = (worker.assignment.slot, worker.assignment.generation);
+            self.notice(Notice::BootFailed { slot, generation, failure: failure.clone() });
+        }
         self.start_failed(failure, events);
         events.push_back(Event::BootFailed(id, failure.status));
     }
@@ -281,6 +293,11 @@ impl Master {
         if again {
             warn!(how, "mold exited: workers keep serving, a new mold is started");
         }
+        let died = Failure::new(
+            ExitStatus::Boot,
+            "the mold (the Python process that workers are forked from) exited",
+        );
+        self.notice(Notice::GenerationFailed(generation, died.because(how)));
         let failure = Failure {
             status: ExitStatus::Boot,
             message:

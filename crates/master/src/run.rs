@@ -6,6 +6,7 @@ use crate::{
     certificates::Certificates,
     children::{Child, Children},
     companion::Companions,
+    control::{self, Control},
     fleet::Fleet,
     jitter::Jitter,
     molds::{MOLD_PAUSE, Molds},
@@ -50,6 +51,7 @@ pub(crate) fn run(plan: Plan) -> ExitStatus {
         Ok(mut master) => {
             let status = master.serve();
             master.clean_up();
+            master.take_leave(status);
             status
         }
         Err(error) => {
@@ -78,6 +80,7 @@ pub(crate) struct Master {
     pub(crate) jitter: Jitter,
     pub(crate) announcer: Announcer,
     pub(crate) upgrade: Upgrade,
+    pub(crate) control: Control,
     pub(crate) start_report: StartReport,
     pub(crate) duty: Duty,
 }
@@ -112,6 +115,8 @@ impl Master {
             predecessor.begin()?;
         }
         show::begin(&resources.board);
+        let control = std::mem::take(&mut plan.control);
+        control::tell(&control);
         let mut jitter = Jitter::new();
         let mut molds = Molds::default();
         molds.add(Generation(0), plan.spec.clone());
@@ -130,6 +135,7 @@ impl Master {
             jitter,
             announcer: Announcer::new(plan.predecessor.is_some(), plan.pid_file.clone()),
             upgrade: Upgrade::default(),
+            control,
             start_report: StartReport::Nothing,
             duty: Duty::Serve,
             plan,
@@ -169,17 +175,24 @@ impl Master {
         self.receive_from_workers(&mut events);
         events.extend(self.upgrade.receive());
         self.receive_from_predecessor(&mut events);
+        if let Some(status) = self.dispatch_all(&mut events).or_else(|| self.receive_commands()) {
+            return Some(status);
+        }
         self.molds.kill_overdue();
         self.renew_certificates();
         events.push_back(Event::Tick);
         let status = self.dispatch_all(&mut events);
+        let status = status.or_else(|| {
+            let mut events = self.answer_clients();
+            self.dispatch_all(&mut events)
+        });
         self.forward_signals_as_pid1();
         logging::report_lost();
         self.announce();
         status
     }
 
-    fn dispatch_all(&mut self, events: &mut VecDeque<Event>) -> Option<ExitStatus> {
+    pub(crate) fn dispatch_all(&mut self, events: &mut VecDeque<Event>) -> Option<ExitStatus> {
         events.drain(..).find_map(|event| self.dispatch(event))
     }
 
@@ -189,6 +202,8 @@ impl Master {
         let requests = self.fleet.requests();
         let begins = self.announcer.update(&self.arbiter, requests, &mut self.plan.owned_files);
         if let Some(predecessor) = self.plan.predecessor.as_mut().filter(|_| begins) {
+            self.control.open(predecessor.control());
+            control::tell(&self.control);
             predecessor.take_over();
             let listen = &self.plan.spec.settings.options.listen;
             self.resources.configure_inherited(listen, &self.plan.owned_files);
@@ -204,6 +219,7 @@ impl Master {
             match how {
                 Ok(pid) => {
                     self.children.add(pid, Child::Mold(generation));
+                    self.tell_level(generation);
                     events.push_back(Event::Preparing(generation));
                 }
                 Err(how) => self.mold_lost(generation, &how, events),
@@ -228,7 +244,9 @@ impl Master {
             .chain(workers)
             .chain(self.upgrade.descriptor())
             .chain(predecessor)
-            .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN))
+            .map(|descriptor| (descriptor, PollFlags::POLLIN))
+            .chain(self.control.descriptors())
+            .map(|(descriptor, interest)| PollFd::new(descriptor, interest))
             .collect();
         match poll(&mut watched, timeout) {
             Ok(_) | Err(nix::Error::EINTR) => {}
@@ -242,8 +260,15 @@ impl Master {
         let molds = self.molds.due().filter(|_| !self.arbiter.is_stopping());
         let lost = logging::has_lost().then(|| Instant::now() + TELL_LOST);
         let sample = self.watch.next(&self.arbiter, &self.molds);
-        let others =
-            [molds, lost, self.molds.next_kill(), sample, self.announcer.next(), self.certificates.next()];
+        let others = [
+            molds,
+            lost,
+            self.molds.next_kill(),
+            sample,
+            self.announcer.next(),
+            self.certificates.next(),
+            self.control.next(),
+        ];
         arbiter.into_iter().chain(others.into_iter().flatten()).min()
     }
 

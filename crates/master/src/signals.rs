@@ -3,7 +3,7 @@
 use crate::run::Master;
 use hostler_arbiter::Event;
 use hostler_sys::logging::{access, target::Target};
-use hostler_wire::{Generation, GroupId, Reload, ToMold, ToWorker};
+use hostler_wire::{ExitStatus, Failure, Generation, GroupId, Reload, ToMold, ToWorker};
 use nix::libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use std::{collections::VecDeque, os::fd::AsFd};
 use tracing::{error, info, warn};
@@ -25,9 +25,9 @@ impl Master {
                 events.push_back(Event::StopQuickly);
             }
             SIGHUP | SIGUSR1 | SIGUSR2 | SIGTTIN | SIGTTOU | SIGWINCH if self.forward_signal(signal) => {}
-            SIGHUP => self.reload(events),
+            SIGHUP => drop(self.reload("SIGHUP", events)),
             SIGUSR1 => self.reopen_logs(),
-            SIGUSR2 => self.upgrade(events),
+            SIGUSR2 => drop(self.upgrade(events)),
             SIGTTIN => self.scale(self.workers().saturating_add(1), "SIGTTIN", events),
             SIGTTOU => self.scale(self.workers().max(2) - 1, "SIGTTOU", events),
             // A terminal sends it when its window changes, and means nothing by it.
@@ -48,10 +48,15 @@ impl Master {
     }
 
     /// Begins a new generation: configuration and environment files are read again, and a new mold imports
-    /// the application anew.
-    pub(crate) fn reload(&mut self, events: &mut VecDeque<Event>) {
+    /// the application anew. The generation, or why there is none.
+    pub(crate) fn reload(
+        &mut self,
+        signal: &str,
+        events: &mut VecDeque<Event>,
+    ) -> Result<Generation, Failure> {
         if self.arbiter.is_stopping() {
-            return info!(signal = "SIGHUP", "not reloaded: the server is stopping");
+            info!(signal, "not reloaded: the server is stopping");
+            return Err(Failure::new(ExitStatus::Failed, "the server is stopping"));
         }
         self.announcer.reloading();
         let spec = match &self.plan.reload {
@@ -67,7 +72,7 @@ impl Master {
                 if !self.arbiter.is_reloading() {
                     self.announcer.reload_ended(&self.arbiter);
                 }
-                return;
+                return Err(failure);
             }
         };
         let generation = Generation(self.molds.newest().0.max(self.last_generation.0) + 1);
@@ -80,6 +85,7 @@ impl Master {
         }
         self.molds.add(generation, spec);
         events.push_back(Event::Reload(generation, groups));
+        Ok(generation)
     }
 
     /// How many workers there are to be after a reload: what was changed by signals lasts, unless the configuration

@@ -8,6 +8,7 @@
 use crate::{
     Listening, Plan,
     children::Child,
+    control::Notice,
     resources::Resources,
     run::{Duty, Master},
 };
@@ -114,13 +115,14 @@ impl Upgrade {
         plan: &Plan,
         resources: &Resources,
         tickets: Option<Vec<u8>>,
+        control: Option<PathBuf>,
     ) -> io::Result<i32> {
         let unknown = || io::Error::other("the path of the program is not known");
         let line = plan.command_line.as_ref().ok_or_else(unknown)?;
         let (ours, theirs) = Channel::pair()?;
         // Before there is a process: what waits in the channel is not lost.
         let bundle = resources.inheritance();
-        let left = Inheritance { tickets, ..inheritance(plan, resources, bundle.names()) };
+        let left = Inheritance { tickets, control, ..inheritance(plan, resources, bundle.names()) };
         ours.send(&left, &bundle.descriptors())?;
         ours.set_nonblocking(true)?;
         let mut command = Command::new(&line.program);
@@ -210,23 +212,28 @@ fn inheritance(plan: &Plan, resources: &Resources, descriptors: Vec<Descriptor>)
         admin: resources.admin.iter().map(inherited).collect(),
         owned_files: files.map(|file| (file.path().to_owned(), file.inode().numbers())).collect(),
         tickets: None,
+        control: None,
     }
 }
 
 impl Master {
-    /// Starts the successor.
-    pub(crate) fn upgrade(&mut self, events: &mut VecDeque<Event>) {
+    /// Starts the successor; its process, or why there is none.
+    pub(crate) fn upgrade(&mut self, events: &mut VecDeque<Event>) -> Result<i32, String> {
         if !self.arbiter.can_upgrade() {
-            return warn!("not upgraded: an upgrade or a stop is already in progress");
+            warn!("not upgraded: an upgrade or a stop is already in progress");
+            return Err("an upgrade or a stop is already in progress".into());
         }
-        match self.upgrade.begin(&self.plan, &self.resources, self.certificates.tickets()) {
+        let (tickets, control) = (self.certificates.tickets(), self.control.path().map(Path::to_owned));
+        match self.upgrade.begin(&self.plan, &self.resources, tickets, control) {
             Ok(pid) => {
                 info!(pid, "upgrading: new server started");
                 self.children.add(pid, Child::Successor);
                 events.push_back(Event::UpgradeBegan);
+                Ok(pid)
             }
             Err(error) => {
-                error!(%error, "not upgraded: cannot start the program; this server keeps serving")
+                error!(%error, "not upgraded: cannot start the program; this server keeps serving");
+                Err(format!("the program cannot be started: {error}"))
             }
         }
     }
@@ -237,12 +244,15 @@ impl Master {
             info!(pid, "upgraded: the new server serves, this one exits");
             self.announcer.main_process(pid);
         }
+        self.control.leave();
+        self.notice(Notice::HandedOver(self.upgrade.pid()));
     }
 
     /// The successor's process ended.
     pub(crate) fn successor_ended(&mut self, status: WaitStatus, events: &mut VecDeque<Event>) {
         // Its last messages first.
         events.extend(self.upgrade.receive());
+        self.notice(Notice::SuccessorEnded(status));
         let took_over = self.arbiter.is_replaced() || events.contains(&Event::HandOver);
         match self.upgrade.ended(status, took_over) {
             Ended::Replaced(heir) => {
@@ -257,6 +267,7 @@ impl Master {
     pub(crate) fn took_back(&mut self, events: &mut VecDeque<Event>) {
         error!("the new server exited: this one serves again");
         self.announcer.take_back();
+        self.control.open(None);
         // A reload that the upgrade overtook is over.
         let serving = self.arbiter.generation();
         self.retain_generations(events, |generation| generation == serving);

@@ -28,7 +28,6 @@ const STATSD: &str = "hostler sends no metrics to StatsD";
 const SYSLOG: &str = "it belongs to --log-syslog, which is refused";
 const DIRTY: &str = "it belongs to --dirty-app, which is refused";
 const UWSGI: &str = "it belongs to --protocol uwsgi, which is refused";
-const CONTROL: &str = "hostler has no such socket; signals do the same";
 const STRICT: &str =
     "requests that break the rules of HTTP are refused: proxies and servers would disagree on them";
 const CLIENT: &str = "leave it out, and mend the client";
@@ -158,9 +157,9 @@ pub(crate) static ROWS: &[Row] = &[
     Row::value(&["--dirty-timeout"], NoEffect(DIRTY)),
     Row::value(&["--dirty-threads"], NoEffect(DIRTY)),
     Row::value(&["--dirty-graceful-timeout"], NoEffect(DIRTY)),
-    Row::value(&["--control-socket"], NoEffect(CONTROL)),
-    Row::value(&["--control-socket-mode"], NoEffect(CONTROL)),
-    Row::flag(&["--no-control-socket"], NoEffect(CONTROL)),
+    Row::value(&["--control-socket"], converted(&[Process::control_socket()], "the same path, where hostler ctl is answered and gunicornc is not", |item, _| Outcome::set(Process::control_socket(), item.value()))),
+    Row::value(&["--control-socket-mode"], NoEffect("the control socket is its user's alone (0600)")),
+    Row::flag(&["--no-control-socket"], converted(&[Process::control_socket()], "--control-socket off", |_, _| Outcome::set(Process::control_socket(), "off"))),
     Row::flag(&["--help", "-h"], Prints(What::Help)), Row::flag(&["--version", "-v"], Prints(What::Version)), EXPLAIN,
     Row::value(&["wsgi_app"], converted(&[Application::target()], "the application, unless the command line names one", |item, _| target(item.value()))),
     Row::value(&["tmp_upload_dir"], NoEffect("bodies are stored in TMPDIR, in files without names")),

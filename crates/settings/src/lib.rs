@@ -35,7 +35,7 @@ pub use groups::{
 };
 pub use mount::{HeaderLine, StaticMount};
 pub use peer::{FieldName, ForwardedHeader, Peer};
-pub use place::{Bind, FileMode, PathPrefix, Umask, UrlPath};
+pub use place::{Bind, ControlSocket, FileMode, PathPrefix, Umask, UrlPath};
 pub use quantity::{ByteSize, Percent, WorkerCount};
 pub use value::{BadValue, Commas, OptionValue, switch};
 pub use variable::EnvVariable;

@@ -1,6 +1,9 @@
 //! Addresses, paths and modes.
 
-use crate::{OptionValue, Rules, Shape, value::digits};
+use crate::{
+    OptionValue, Rules, Shape,
+    value::{digits, switch},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     fmt,
@@ -29,6 +32,46 @@ impl Bind {
     #[must_use]
     pub const fn has_no_port(&self) -> bool {
         matches!(self, Self::Tcp { port: None, .. })
+    }
+}
+
+/// Where a server takes commands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ControlSocket {
+    /// In the first directory for it that can be used.
+    #[default]
+    Auto,
+    /// Nowhere.
+    Off,
+    /// At this Unix socket.
+    Path(PathBuf),
+}
+
+impl OptionValue for ControlSocket {
+    const SHAPE: Shape = Shape::Text;
+
+    fn parse(text: &str, _: &Rules) -> Option<Self> {
+        Some(match (switch(text), text) {
+            (Some(false), _) => Self::Off,
+            (Some(true), _) | (None, "auto") => Self::Auto,
+            (None, path) => Self::Path(path.into()),
+        })
+    }
+
+    fn render(&self, _: &Rules) -> Vec<String> {
+        vec![match self {
+            Self::Auto => "auto".into(),
+            Self::Off => "off".into(),
+            Self::Path(path) => path.display().to_string(),
+        }]
+    }
+
+    fn value_name(_: &Rules) -> String {
+        "PATH".into()
+    }
+
+    fn expected(_: &Rules) -> String {
+        "a path, auto or off".into()
     }
 }
 

@@ -16,6 +16,12 @@ pub enum ExitStatus {
     Boot = 3,
     /// The application could not be imported, found or called.
     AppImport = 4,
+    /// `hostler ctl`: no server can be asked, or it is not clear which one.
+    NoServer = 5,
+    /// `hostler ctl`: the server is busy with something else, or does not take commands of this user.
+    Refused = 6,
+    /// `hostler ctl`: the outcome is not known.
+    Unknown = 7,
     /// A configuration file, an environment variable or the chosen Python was wrong (`EX_CONFIG`, sysexits.h).
     Config = 78,
 }

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod control;
 mod descriptors;
 mod exit;
 mod failure;

@@ -1,6 +1,7 @@
 //! What master, mold and worker say to each other.
 
 use crate::{Descriptor, Failure, Generation, ListenerInfo, Role, SlotId, WorkerId, WorkerSettings};
+use hostler_settings::LogLevel;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -25,6 +26,8 @@ pub enum ToMold {
     ReopenLog,
     /// Write the access log to the descriptor that comes with the message from now on.
     ReopenAccessLog,
+    /// Log lines of this level and above from now on, here and in workers that are forked from now on.
+    LogLevel(LogLevel),
 }
 
 /// What a worker is made for.
@@ -85,6 +88,8 @@ pub enum ToWorker {
     ReopenLog,
     /// Write the access log to the descriptor that comes with the message from now on.
     ReopenAccessLog,
+    /// Log lines of this level and above from now on.
+    LogLevel(LogLevel),
 }
 
 /// From a worker to the master.
@@ -156,6 +161,9 @@ pub struct Inheritance {
     /// The keys with which TLS sessions are resumed.
     #[serde(default)]
     pub tickets: Option<Vec<u8>>,
+    /// The path of its control socket.
+    #[serde(default)]
+    pub control: Option<PathBuf>,
 }
 
 /// An address that a server leaves to the one that replaces it.

@@ -125,6 +125,7 @@ impl Control {
                 Ok(Some((ToWorker::ReopenAccessLog, descriptors))) => {
                     hostler_sys::logging::access::write_to_descriptors(descriptors);
                 }
+                Ok(Some((ToWorker::LogLevel(level), _))) => hostler_sys::logging::level::set(level),
                 Ok(Some((ToWorker::Quit, _))) => return Poll::Ready(Order::Quit),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Ok(None) | Err(_) => return Poll::Ready(Order::Orphaned),

@@ -15,6 +15,7 @@ mod clients;
 mod command_line;
 mod companions;
 mod compress;
+mod control;
 mod documents;
 mod end_of_listening;
 mod error_lines;

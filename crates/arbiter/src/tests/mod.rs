@@ -343,3 +343,16 @@ fn when_all_slots_go_nobody_is_left_to_hand_over_to() {
         [drain(ONE, DrainReason::FewerWorkers, false), drain(TWO, DrainReason::FewerWorkers, false)];
     assert_eq!(arbiter.step(scale(0), secs(1)), expected);
 }
+
+#[test]
+fn what_the_user_asked_for_can_be_taken_back_until_it_begins() {
+    let policy = Policy { respawn_interval: secs(10), ..Policy::new(2) };
+    let mut arbiter = serving(policy);
+    let asked = |id| Event::Recycle(id, RecycleReason::Asked);
+    assert_eq!(arbiter.step(asked(ONE), secs(1)), [spawn(3, 1, FIRST)]);
+    assert_eq!(arbiter.step(asked(TWO), secs(1)), []);
+    assert_eq!(arbiter.step(Event::Keep(TWO), secs(2)), []);
+    assert_eq!(boot(&mut arbiter, WorkerId(3), secs(3)), [drain(ONE, recycled(RecycleReason::Asked), true)]);
+    assert_eq!(arbiter.step(Event::Tick, secs(20)), [], "the second one stays");
+    assert!(arbiter.serves(TWO) && !arbiter.serves(ONE) && arbiter.exists(ONE));
+}

@@ -115,7 +115,7 @@ fn every_event(groups: &[Group], workers: u32) -> Vec<Event> {
     events
 }
 
-fn events_of(id: WorkerId) -> [Event; 9] {
+fn events_of(id: WorkerId) -> [Event; 11] {
     [
         Event::Spawned(id),
         Event::SpawnFailed(id),
@@ -124,6 +124,8 @@ fn events_of(id: WorkerId) -> [Event; 9] {
         Event::Beat(id),
         Event::Debugged(id),
         Event::Recycle(id, RecycleReason::MaxRequests),
+        Event::Recycle(id, RecycleReason::Asked),
+        Event::Keep(id),
         Event::AcceptsNoMore(id),
         Event::Exited(id),
     ]

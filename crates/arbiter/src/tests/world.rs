@@ -77,7 +77,7 @@ impl World {
             }
             Event::Ready(id) => self.becomes(*id, &[Real::Booting], Real::Serving),
             Event::BootFailed(id, _) => self.is(*id, &[Real::Booting]),
-            Event::Beat(id) | Event::Recycle(id, _) => self.is(*id, &[Real::Serving]),
+            Event::Beat(id) | Event::Recycle(id, _) | Event::Keep(id) => self.is(*id, &[Real::Serving]),
             Event::Exited(id) => {
                 let exists = self.is(*id, &[Real::Booting, Real::Serving, Real::Told]);
                 exists && self.workers.remove(id).is_some()

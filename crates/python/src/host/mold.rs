@@ -112,6 +112,7 @@ impl Mold {
                 }
                 Some((ToMold::ReopenLog, logs)) => logging::write_to_descriptors(logs),
                 Some((ToMold::ReopenAccessLog, logs)) => logging::access::write_to_descriptors(logs),
+                Some((ToMold::LogLevel(level), _)) => logging::level::set(level),
                 Some((ToMold::Setup { .. }, _)) => {}
                 // The master is done with us, or dead; workers live on by themselves.
                 None => process::exit_now(0),

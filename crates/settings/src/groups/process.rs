@@ -1,6 +1,6 @@
 //! The processes as the system sees them.
 
-use crate::{OnReload, Umask, macros::settings};
+use crate::{ControlSocket, OnReload, Umask, macros::settings};
 use std::path::PathBuf;
 
 settings! {
@@ -13,6 +13,10 @@ settings! {
         /// A file for the master's process id, written when all workers serve.
         #[option("pid-file", default = None, example("/run/shop/hostler.pid"), reload(OnReload::Kept), common, aliases(&["pid"]))]
         pub pid_file: Option<PathBuf>,
+        /// The Unix socket on which `hostler ctl` is answered, or off. With auto it is control-PID.sock in systemd's
+        /// $RUNTIME_DIRECTORY, in /run/hostler (root), in $XDG_RUNTIME_DIR/hostler, or in /tmp/hostler-UID.
+        #[option("control-socket", default = ControlSocket::Auto, reload(OnReload::Kept))]
+        pub control_socket: ControlSocket,
         /// The user that workers run as, by name or number; needs root.
         #[option("user", default = None, example("www-data"), common)]
         pub user: Option<String>,

@@ -4,12 +4,14 @@
 //! [`report_lost`] logs how many as soon as one can be written again.
 
 pub mod access;
+pub mod level;
 pub mod panics;
 mod sink;
 pub mod target;
 mod write;
 
-use hostler_settings::{Log, LogFormat, LogLevel};
+use hostler_settings::{Log, LogFormat};
+use level::Leveled;
 use sink::Sink;
 use std::{
     io,
@@ -24,7 +26,6 @@ use tracing_subscriber::fmt::{
     SubscriberBuilder,
     format::{DefaultFields, Format},
 };
-use tracing_subscriber::{filter::Targets, layer::SubscriberExt};
 
 static SINK: Sink = Sink::new();
 /// Whether lines are JSON objects.
@@ -64,22 +65,22 @@ pub fn init(settings: &Log) {
     if !settings.enabled {
         return;
     }
-    let level = match settings.level {
-        LogLevel::Debug => Level::DEBUG,
-        LogLevel::Info => Level::INFO,
-        LogLevel::Warning => Level::WARN,
-        LogLevel::Error | LogLevel::Critical => Level::ERROR,
-    };
+    // Before the subscriber, so that it finds it. A worker that is forked keeps the level that the mold has by then.
+    if !tracing::dispatcher::has_been_set() {
+        level::set(settings.level);
+    }
+    // What is logged is decided around it (`level`).
+    let all = Level::TRACE;
     let _ = match settings.format {
-        LogFormat::Text => tracing::subscriber::set_global_default(lines(level).finish().with(own(level))),
-        LogFormat::Json => tracing::subscriber::set_global_default(json_lines(level).with(own(level))),
+        LogFormat::Text => tracing::subscriber::set_global_default(Leveled(lines(all).finish())),
+        LogFormat::Json => tracing::subscriber::set_global_default(Leveled(json_lines(all))),
     };
 }
 
-/// What the crates beneath the server tell is for their developers; the server tells what it means to users.
-fn own(level: Level) -> Targets {
-    let beneath = ["h2", "hyper", "hyper_util", "rustls"].map(|name| (name, LevelFilter::OFF));
-    Targets::new().with_default(level).with_targets(beneath)
+/// Whether lines are logged at all (`--log`).
+#[must_use]
+pub fn is_on() -> bool {
+    tracing::dispatcher::has_been_set()
 }
 
 fn lines(level: Level) -> SubscriberBuilder<DefaultFields, Format, LevelFilter, fn() -> LineWriter> {

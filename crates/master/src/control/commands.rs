@@ -1,0 +1,286 @@
+//! What each command does.
+
+use super::{
+    clients::ClientId,
+    waiting::{Awaited, Notice, Outcome, Waiting, reply, workers_in_words},
+};
+use crate::{molds::GenerationEntry, run::Master};
+use hostler_arbiter::{Event, RecycleReason};
+use hostler_settings::LogLevel;
+use hostler_sys::logging;
+use hostler_wire::{
+    ExitStatus, Generation, GroupId, SlotId, ToMold, ToWorker, WorkerId,
+    control::{Command, LevelChoice, Refusal, Reply, parse_control_request},
+};
+use serde_json::json;
+use std::collections::VecDeque;
+use tracing::{debug, info, warn};
+
+/// As many workers as `--workers` takes.
+const MOST_WORKERS: u16 = 1024;
+
+/// What a command comes to at first.
+enum Answer {
+    /// All of it is known.
+    Now(Outcome),
+    /// The client waits.
+    Later(Awaited, String),
+}
+
+impl From<Refusal> for Answer {
+    fn from(refusal: Refusal) -> Self {
+        Self::Now(Err(refusal))
+    }
+}
+
+impl Master {
+    /// Takes commands; the status to exit with, once there is one.
+    pub(crate) fn receive_commands(&mut self) -> Option<ExitStatus> {
+        let listener = self.control.socket.as_ref().map(|(listener, _)| listener);
+        for (client, line) in self.control.clients.receive(listener) {
+            let mut events = VecDeque::new();
+            let answer = match parse_control_request(&line) {
+                Ok(command) => self.command(client, command, &mut events),
+                Err(refusal) => refusal.into(),
+            };
+            match answer {
+                Answer::Now(outcome) => self.control.clients.send(client, &reply(outcome)),
+                Answer::Later(awaited, message) => {
+                    self.control.clients.send(client, &Reply::Begun { message });
+                    self.control.waiting.push(Waiting::new(client, awaited));
+                }
+            }
+            if let Some(status) = self.dispatch_all(&mut events) {
+                return Some(status);
+            }
+        }
+        None
+    }
+
+    /// Answers clients whose outcome is known; what is to be done then.
+    pub(crate) fn answer_clients(&mut self) -> VecDeque<Event> {
+        let mut events = VecDeque::new();
+        let notices = std::mem::take(&mut self.control.notices);
+        if self.control.waiting.is_empty() {
+            return events;
+        }
+        let waiting = std::mem::take(&mut self.control.waiting);
+        for mut one in waiting {
+            let outcome = one.look(&notices, &self.arbiter);
+            match outcome {
+                Some(outcome) => {
+                    if let (Err(_), Awaited::Replaced { workers, .. }) = (&outcome, &one.awaited) {
+                        events.extend(workers.iter().map(|(id, _)| Event::Keep(*id)));
+                    }
+                    self.control.clients.send(one.client, &reply(outcome));
+                }
+                None if self.control.clients.peer(one.client).is_none() => {}
+                None => self.control.waiting.push(one),
+            }
+        }
+        self.begin_next_reload(&mut events);
+        events
+    }
+
+    /// Those who asked for a reload while another was under way share the next one.
+    fn begin_next_reload(&mut self, events: &mut VecDeque<Event>) {
+        let waits = |one: &Waiting| matches!(one.awaited, Awaited::NextReload);
+        if self.arbiter.is_reloading() || !self.control.waiting.iter().any(waits) {
+            return;
+        }
+        match self.reload("control", events) {
+            Ok(generation) => {
+                for one in self.control.waiting.iter_mut().filter(|one| waits(one)) {
+                    one.awaited = Awaited::Reload(generation);
+                }
+            }
+            Err(failure) => {
+                let outcome =
+                    reply(Err(Refusal::of("not reloaded: the running workers keep serving", failure)));
+                for one in self.control.waiting.extract_if(.., |one| waits(one)) {
+                    self.control.clients.send(one.client, &outcome);
+                }
+            }
+        }
+    }
+
+    /// The last words to clients, when the server has ended.
+    pub(crate) fn take_leave(&mut self, status: ExitStatus) {
+        self.control.leave();
+        for one in std::mem::take(&mut self.control.waiting) {
+            self.control.clients.send(one.client, &reply(one.last(status)));
+        }
+    }
+
+    fn command(&mut self, client: ClientId, command: Command, events: &mut VecDeque<Event>) -> Answer {
+        if !command.only_tells() {
+            let peer = self.control.clients.peer(client);
+            let (pid, user) = (peer.map(|peer| peer.pid), peer.map(|peer| peer.user));
+            info!(command = command.name(), client_pid = pid, client_user = user, "control command");
+        }
+        if let Some(refusal) = self.is_busy_for(command) {
+            return refusal.into();
+        }
+        match command {
+            Command::Reload => self.command_reload(events),
+            Command::Restart { worker } => self.command_replace(worker, false, events),
+            Command::Drain { worker } => self.command_replace(Some(worker), true, events),
+            Command::Scale { workers } => self.command_scale(workers, events),
+            Command::Stop { quickly } => self.command_stop(quickly, events),
+            Command::Upgrade => self.command_upgrade(events),
+            Command::Config { changes } => Answer::Now(self.command_config(changes)),
+            Command::LogLevel { level } => Answer::Now(self.command_log_level(level)),
+        }
+    }
+
+    /// What is under way that excludes this command.
+    fn is_busy_for(&self, command: Command) -> Option<Refusal> {
+        let changes_workers =
+            matches!(command, Command::Restart { .. } | Command::Drain { .. } | Command::Scale { .. });
+        if command.only_tells() || matches!(command, Command::Stop { .. } | Command::LogLevel { .. }) {
+            return None;
+        }
+        let not = |what: &str| Some(Refusal::busy(format!("{} was not begun: {what}", command.name())));
+        if self.arbiter.is_replaced() {
+            return not("another server has taken over (an upgrade)");
+        }
+        if self.arbiter.is_stopping() {
+            return not("the server is stopping");
+        }
+        if self.arbiter.is_upgrading() {
+            return not("an upgrade is under way").map(|refusal| refusal.hint("wait for its end"));
+        }
+        if changes_workers && self.arbiter.is_reloading() {
+            let text = format!("a reload is under way, to generation {}", self.last_generation);
+            return not(&text).map(|refusal| refusal.hint("wait for its end"));
+        }
+        None
+    }
+
+    fn command_reload(&mut self, events: &mut VecDeque<Event>) -> Answer {
+        if self.arbiter.is_reloading() {
+            let message =
+                format!("a reload is under way, to generation {}: another follows it", self.last_generation);
+            return Answer::Later(Awaited::NextReload, message);
+        }
+        match self.reload("control", events) {
+            Ok(generation) => {
+                Answer::Later(Awaited::Reload(generation), format!("generation {generation} is brought up"))
+            }
+            Err(failure) => Refusal::of("not reloaded: the running workers keep serving", failure).into(),
+        }
+    }
+
+    fn command_replace(&mut self, worker: Option<u16>, ended: bool, events: &mut VecDeque<Event>) -> Answer {
+        let slots = self.arbiter.slots(GroupId::HTTP);
+        if let Some(number) = worker.filter(|number| !(1..=slots).contains(number)) {
+            let refusal = Refusal::invalid(format!("there is no worker {number}"));
+            return refusal.because(format!("there are {}, from 1 on", workers_in_words(slots))).into();
+        }
+        let wanted = |slot: SlotId| worker.is_none_or(|number| slot.index == number);
+        let workers: Vec<(WorkerId, SlotId)> =
+            self.arbiter.serving_in(GroupId::HTTP).filter(|(_, slot)| wanted(*slot)).collect();
+        if let (Some(number), true) = (worker, workers.is_empty()) {
+            return Refusal::busy(format!("worker {number} does not serve now: its process boots or ends"))
+                .into();
+        }
+        events.extend(workers.iter().map(|(id, _)| Event::Recycle(*id, RecycleReason::Asked)));
+        let message = match worker {
+            Some(number) => format!("a successor for worker {number} is started"),
+            None => format!("{} are replaced", workers_in_words(slots)),
+        };
+        Answer::Later(Awaited::Replaced { workers, ended }, message)
+    }
+
+    fn command_scale(&mut self, workers: u16, events: &mut VecDeque<Event>) -> Answer {
+        if workers > MOST_WORKERS {
+            return Refusal::invalid(format!("there can be no more than {MOST_WORKERS} workers")).into();
+        }
+        let before = self.arbiter.slots(GroupId::HTTP);
+        info!(control = "scale", from = before, to = workers, "number of workers changed");
+        events.push_back(Event::Scale(GroupId::HTTP, workers));
+        Answer::Later(Awaited::Scaled(workers), format!("from {} to {}", workers_in_words(before), workers))
+    }
+
+    fn command_stop(&mut self, quickly: bool, events: &mut VecDeque<Event>) -> Answer {
+        // A second order of the same kind would be the more urgent one.
+        if quickly {
+            events.push_back(Event::StopQuickly);
+        } else if !self.arbiter.is_stopping() || self.arbiter.is_replaced() {
+            events.push_back(Event::StopGracefully);
+        }
+        Answer::Later(Awaited::Stop, "the server stops".into())
+    }
+
+    fn command_upgrade(&mut self, events: &mut VecDeque<Event>) -> Answer {
+        match self.upgrade(events) {
+            Ok(pid) => Answer::Later(Awaited::Upgrade, format!("the new server was started (process {pid})")),
+            Err(cause) => Refusal::failed("not upgraded: this server keeps serving").because(cause).into(),
+        }
+    }
+
+    fn command_config(&mut self, changes: bool) -> Outcome {
+        let none = || Refusal::failed("a native service has no options that could be told");
+        let running = &self.plan.spec.listing;
+        if running.is_empty() {
+            return Err(none());
+        }
+        if !changes {
+            return Ok((format!("{} options", running.len()), json!({ "options": &running[..] })));
+        }
+        let read = self.plan.read_config.as_ref().ok_or_else(none)?;
+        let found = read().map_err(|failure| Refusal::of("a reload would fail", failure))?;
+        let changed: Vec<_> = found
+            .iter()
+            .filter_map(|new| {
+                let old = running.iter().find(|old| old.option == new.option)?;
+                (old.value != new.value).then(|| json!({"option": new.option, "running": old, "found": new}))
+            })
+            .collect();
+        Ok((format!("{} options would change", changed.len()), json!({ "changes": changed })))
+    }
+
+    fn command_log_level(&mut self, choice: Option<LevelChoice>) -> Outcome {
+        if !logging::is_on() {
+            return Err(Refusal::failed("nothing is logged").because("the server was started with --no-log"));
+        }
+        let configured = self.plan.spec.settings.options.log.level;
+        if let Some(choice) = choice {
+            self.control.level = choice.level();
+            self.set_level(self.control.level.unwrap_or(configured));
+        }
+        let level = self.control.level.unwrap_or(configured);
+        let result = json!({"level": level.name(), "configured": configured.name()});
+        let until = if level == configured { "" } else { ", until the server is started anew or upgraded" };
+        Ok((format!("the level is {}{until}", level.name()), result))
+    }
+
+    /// Sets the level in all processes.
+    fn set_level(&self, level: LogLevel) {
+        logging::level::set(level);
+        for (_, mold) in self.molds.running() {
+            if let Err(error) = mold.channel.send(&ToMold::LogLevel(level), &[]) {
+                warn!(%error, "cannot send to the mold");
+            }
+        }
+        for (id, _) in self.fleet.all() {
+            self.fleet.tell(id, &ToWorker::LogLevel(level));
+        }
+        debug!(level = level.name(), "log level changed");
+    }
+
+    /// Tells a new mold of a level that is not that of its configuration.
+    pub(crate) fn tell_level(&self, generation: Generation) {
+        let mold = self.molds.get(generation).and_then(GenerationEntry::mold);
+        if let (Some(mold), Some(level)) = (mold, self.control.level)
+            && let Err(error) = mold.channel.send(&ToMold::LogLevel(level), &[])
+        {
+            warn!(%error, "cannot send to the mold");
+        }
+    }
+
+    /// Tells clients that wait of something.
+    pub(crate) fn notice(&mut self, notice: Notice) {
+        self.control.notice(notice);
+    }
+}
