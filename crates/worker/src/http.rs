@@ -153,7 +153,7 @@ impl<A: App<Body: Unpin>> Running for Http<A> {
             Cut::AtOnce(order) => {
                 // The application's shutdown may take a while, and clients that connect meanwhile would be cut.
                 self.connections.drain();
-                if !self.in_flight().is_empty() {
+                if !self.in_flight().is_empty() || !self.sessions().is_empty() {
                     self.report_told(order);
                 }
             }
@@ -181,29 +181,36 @@ impl<A: App<Body: Unpin>> Running for Http<A> {
 impl<A: App<Body: Unpin>> Http<A> {
     /// Reports what ends with the graceful timeout.
     fn report_cut(&self) {
-        let (open, in_flight) = (self.open(), self.in_flight());
+        let (open, in_flight, sessions) = (self.open(), self.in_flight(), self.sessions());
         let requests = hostler_sys::board::describe(&in_flight);
-        if open > 0 && requests.is_empty() {
-            info!(
+        if open == 0 {
+            return;
+        }
+        match (in_flight.len(), sessions.len()) {
+            (0, 0) => info!(
                 open,
                 "graceful timeout: closing connections that clients keep open; no request is in flight"
-            );
-        } else if open > 0 {
-            warn!(open, requests, "graceful timeout: requests in flight are cut");
-            self.tell_cut(&in_flight, "request cut: it took longer than --graceful-timeout");
+            ),
+            (0, sessions) => warn!(open, sessions, "graceful timeout: sessions are cut"),
+            (_, sessions) => warn!(open, sessions, requests, "graceful timeout: requests in flight are cut"),
         }
+        self.tell_cut(&in_flight, "request cut: it took longer than --graceful-timeout");
+        self.tell_cut(&sessions, "session cut: it took longer than --graceful-timeout");
     }
 
     /// Reports what ends with an order to exit at once.
     fn report_told(&self, order: &str) {
-        let (open, in_flight) = (self.open(), self.in_flight());
+        let (open, in_flight, sessions) = (self.open(), self.in_flight(), self.sessions());
         let requests = hostler_sys::board::describe(&in_flight);
-        if requests.is_empty() {
-            info!(order, open, "told to exit at once: no request is in flight");
-        } else {
-            warn!(order, open, requests, "told to exit at once: requests in flight are cut");
-            self.tell_cut(&in_flight, "request cut: the worker was told to exit at once");
+        match (in_flight.len(), sessions.len()) {
+            (0, 0) => info!(order, open, "told to exit at once: no request is in flight"),
+            (0, sessions) => warn!(order, open, sessions, "told to exit at once: sessions are cut"),
+            (_, sessions) => {
+                warn!(order, open, sessions, requests, "told to exit at once: requests in flight are cut");
+            }
         }
+        self.tell_cut(&in_flight, "request cut: the worker was told to exit at once");
+        self.tell_cut(&sessions, "session cut: the worker was told to exit at once");
     }
 
     fn tell_cut(&self, requests: &[InFlight], what: &str) {
@@ -217,6 +224,11 @@ impl<A: App<Body: Unpin>> Http<A> {
         let mut requests = self.load.page().requests_in_flight();
         requests.retain(|request| !background.contains(&request.started_at));
         requests
+    }
+
+    /// The WebSockets and other protocols that follow requests.
+    fn sessions(&self) -> Vec<InFlight> {
+        self.load.page().sessions()
     }
 
     async fn finish(&self, others: Others, accepts_no_more: impl Fn()) {

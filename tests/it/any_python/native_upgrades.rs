@@ -489,3 +489,19 @@ fn a_worker_that_is_stuck_and_killed_names_the_protocols_that_were_spoken() {
     }
     server.stop();
 }
+
+#[test]
+fn a_quick_stop_names_the_protocols_that_it_cuts() {
+    let mut server = service().start();
+    let client = Http2::to(&server);
+    let _stream = client.websocket("/deaf");
+    server.wait_for("a WebSocket is not read", 1);
+    server.signal(Signal::SIGINT);
+    server.wait_exit();
+    let log = server.log();
+    let cut = "told to exit at once: sessions are cut";
+    assert!(log.lines().any(|line| line.contains(cut) && line.contains("sessions=1")), "{log}");
+    let named = "session cut: the worker was told to exit at once";
+    assert_eq!(log.lines().filter(|line| line.contains(named) && line.contains("/deaf")).count(), 1, "{log}");
+    assert!(!log.contains("no request is in flight"), "{log}");
+}
