@@ -157,8 +157,12 @@ fn generation_spec(
     let mut options = config.settings.clone();
     // Workers are given the key itself.
     options.tls.keyfile_password = None;
-    let settings =
-        WorkerSettings { options, listeners: listeners.to_vec(), identity: config.identity.clone() };
+    let settings = WorkerSettings {
+        options,
+        listeners: listeners.to_vec(),
+        identity: config.identity.clone(),
+        failure: None,
+    };
     let listing = config.listing.as_slice().into();
     GenerationSpec { tls, listing, ..GenerationSpec::new(settings, spawner) }
 }

@@ -63,8 +63,12 @@ impl Config {
         let not_yet_in_effect = layers.not_in_effect();
         let listing = layers.entries();
         let access_chosen = layers.is_set(Log::access());
+        let boot_timeout_chosen = layers.is_set(Supervision::boot_timeout());
         let chosen = layers.count_set();
         let mut settings = layers.settings;
+        if settings.auto_reload.enabled {
+            develop(&mut settings, boot_timeout_chosen);
+        }
         // As Gunicorn has it: a file for the access log turns it on.
         settings.log.access |= settings.log.access_file.is_some() && !access_chosen;
         let limits = &mut settings.supervision;
@@ -81,6 +85,14 @@ impl Config {
             listing,
             peer: None,
         })
+    }
+}
+
+/// What `--reload` changes: each reload is to load the code, and a debugger may halt it.
+fn develop(settings: &mut Settings, boot_timeout_chosen: bool) {
+    settings.app.preload = None;
+    if !boot_timeout_chosen {
+        settings.supervision.boot_timeout = None;
     }
 }
 

@@ -456,6 +456,7 @@ impl Server {
             options: self.options.clone(),
             listeners: listeners.iter().map(Listening::settings).collect(),
             identity: Identity::default(),
+            failure: None,
         }
     }
 }

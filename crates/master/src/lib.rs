@@ -6,7 +6,8 @@
 //!
 //! Files: `run` the loop, `receive` what comes in, `perform` what goes out, `signals`, `molds` one for each
 //! generation, `fleet` the workers' processes, `watch` the scoreboard, `stacks` what a stuck worker wrote, `upgrade`
-//! the server that takes over from this one, `control` commands of users, `certificates` those of TLS, `predecessor` the one that this one takes over from, `notify` systemd,
+//! the server that takes over from this one, `control` commands of users, `changes` files that `--reload` watches, `development` what
+//! follows from them, `certificates` those of TLS, `predecessor` the one that this one takes over from, `notify` systemd,
 //! `show` what the scoreboard says of the server.
 //!
 //! Invariants
@@ -21,9 +22,11 @@
 
 mod announce;
 mod certificates;
+mod changes;
 mod children;
 mod companion;
 mod control;
+mod development;
 mod fleet;
 mod jitter;
 mod launch;
@@ -153,6 +156,13 @@ impl GenerationSpec {
     #[must_use]
     pub fn limits(&self) -> &Supervision {
         &self.settings.options.supervision
+    }
+
+    /// Whether the mold of this generation can fork workers of the other: it is the same program with the same settings, and has
+    /// loaded no application.
+    pub(crate) fn has_same_mold(&self, other: &Self) -> bool {
+        let (Spawner::Mold(own), Spawner::Mold(its)) = (&self.spawner, &other.spawner) else { return false };
+        own == its && self.settings == other.settings && self.settings.options.app.preload.is_none()
     }
 
     /// How the arbiter is to supervise its processes.

@@ -1,11 +1,12 @@
 //! The mold's process, as the master sees it.
 
 use crate::upgrade;
+use hostler_settings::WorkerCount;
 use hostler_sys::{bundle::Bundle, channel::Channel, identity, logging};
 use hostler_wire::{Descriptor, ToMold, WorkerSettings};
 use std::{
     ffi::OsString,
-    io,
+    io::{self, IsTerminal},
     os::fd::{AsFd, BorrowedFd},
     path::PathBuf,
     process::{Command, Stdio},
@@ -26,7 +27,7 @@ pub(crate) const SERVICE_MANAGER_VARIABLES: [&str; 7] = [
 ];
 
 /// The program of the mold.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MoldCommand {
     /// The Python interpreter.
     pub program: PathBuf,
@@ -44,6 +45,12 @@ pub(crate) struct Mold {
     pub(crate) ready: bool,
 }
 
+/// Whether the worker has the server's standard input: a debugger asks there. Several workers would take it from one another.
+fn keeps_input(settings: &WorkerSettings) -> bool {
+    let alone = settings.options.supervision.workers == WorkerCount::Fixed(1);
+    alone && (settings.options.auto_reload.enabled || io::stdin().is_terminal())
+}
+
 impl Mold {
     /// Starts a mold and sends it the settings.
     pub(crate) fn start(
@@ -55,7 +62,10 @@ impl Mold {
         let mut process = Command::new(&command.program);
         // Python's start-up files are the user's, too. What the configuration sets takes precedence.
         identity::run_as(&mut process, &settings.identity)?;
-        process.args(&command.args).envs(command.env.iter().cloned()).stdin(Stdio::null());
+        process.args(&command.args).envs(command.env.iter().cloned());
+        if !keeps_input(settings) {
+            process.stdin(Stdio::null());
+        }
         // Meant for the master alone: a program that inherited them would act on them.
         for name in SERVICE_MANAGER_VARIABLES {
             process.env_remove(name);

@@ -80,6 +80,23 @@ impl Molds {
         self.entries.insert(generation, GenerationEntry { spec, mold, unlimited_told: false });
     }
 
+    /// Adds a generation after another one, whose mold becomes its own if it is the same process: its number, and whether it can
+    /// fork. Otherwise one is due.
+    pub(crate) fn add_after(
+        &mut self,
+        before: Generation,
+        generation: Generation,
+        spec: GenerationSpec,
+    ) -> Option<(i32, bool)> {
+        let same = |entry: &&mut GenerationEntry| entry.mold().is_some() && entry.spec.has_same_mold(&spec);
+        let mold = self.entries.get_mut(&before).filter(same);
+        let mold = mold.map(|entry| std::mem::replace(&mut entry.mold, MoldState::None));
+        self.add(generation, spec);
+        let entry = self.entries.get_mut(&generation)?;
+        entry.mold = mold?;
+        entry.mold().map(|mold| (mold.pid, mold.ready))
+    }
+
     pub(crate) fn get(&self, generation: Generation) -> Option<&GenerationEntry> {
         self.entries.get(&generation)
     }

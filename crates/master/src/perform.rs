@@ -70,7 +70,13 @@ impl Master {
             );
         }
         self.fleet.departs(id, departure(reason));
-        self.fleet.tell(id, &ToWorker::Drain { hand_over });
+        self.fleet.tell(
+            id,
+            &match reason {
+                DrainReason::Changed => ToWorker::StepAside,
+                _ => ToWorker::Drain { hand_over },
+            },
+        );
     }
 
     /// Stops a process that knows no messages.

@@ -120,7 +120,9 @@ impl Master {
             let failure = died_booting(status, hung_at.clone());
             self.notice(Notice::BootFailed { slot, generation, failure });
         }
-        if !self.arbiter.ever_served() && !planned {
+        if self.arbiter.is_booting(id) && self.serve_failure(&died_booting(status, hung_at.clone()), events) {
+            debug!(worker = slot.index, "its failure is served");
+        } else if !self.arbiter.ever_served() && !planned {
             self.boot_failed(id, &died_booting(status, hung_at), events);
         }
         events.push_back(Event::Exited(id));
@@ -229,6 +231,7 @@ impl Master {
                     events.push_back(Event::AcceptsNoMore(id));
                 }
                 FromWorker::Draining => info!(worker = slot.index, pid, "worker draining"),
+                FromWorker::ServesFailure(failure) => self.tell_failure(generation, &failure),
                 FromWorker::Failed(failure) => self.boot_failed(id, &failure, events),
             }
         }
@@ -245,6 +248,9 @@ impl Master {
     }
 
     fn boot_failed(&mut self, id: WorkerId, failure: &Failure, events: &mut VecDeque<Event>) {
+        if self.arbiter.is_booting(id) && self.serve_failure(failure, events) {
+            return;
+        }
         if self.arbiter.ever_served() {
             let slot = self.fleet.get(id).map_or(0, |worker| worker.assignment.slot.index);
             error!(worker = slot, "worker failed to boot: {}", failure.text());

@@ -4,6 +4,7 @@ use crate::{
     Plan,
     announce::Announcer,
     certificates::Certificates,
+    changes::Changes,
     children::{Child, Children},
     companion::Companions,
     control::{self, Control},
@@ -72,11 +73,14 @@ pub(crate) struct Master {
     pub(crate) resources: Resources,
     pub(crate) molds: Molds,
     pub(crate) last_generation: Generation,
+    /// The last one whose failure was told.
+    pub(crate) failure_told: Option<Generation>,
     pub(crate) fleet: Fleet,
     pub(crate) companions: Companions,
     pub(crate) children: Children,
     watch: Watch,
     pub(crate) certificates: Certificates,
+    pub(crate) changes: Option<Changes>,
     pub(crate) jitter: Jitter,
     pub(crate) announcer: Announcer,
     pub(crate) upgrade: Upgrade,
@@ -130,8 +134,10 @@ impl Master {
             resources,
             molds,
             last_generation: Generation(0),
+            failure_told: None,
             watch: Watch::new(),
             certificates: Certificates::new(plan.predecessor.as_mut().and_then(|old| old.tickets.take())),
+            changes: Changes::new(&plan.spec.settings.options)?,
             jitter,
             announcer: Announcer::new(plan.predecessor.is_some(), plan.pid_file.clone()),
             upgrade: Upgrade::default(),
@@ -175,6 +181,7 @@ impl Master {
         self.receive_from_workers(&mut events);
         events.extend(self.upgrade.receive());
         self.receive_from_predecessor(&mut events);
+        self.follow_changes(&mut events);
         if let Some(status) = self.dispatch_all(&mut events).or_else(|| self.receive_commands()) {
             return Some(status);
         }
@@ -244,6 +251,7 @@ impl Master {
             .chain(workers)
             .chain(self.upgrade.descriptor())
             .chain(predecessor)
+            .chain(self.changes.as_ref().map(Changes::descriptor))
             .map(|descriptor| (descriptor, PollFlags::POLLIN))
             .chain(self.control.descriptors())
             .map(|(descriptor, interest)| PollFd::new(descriptor, interest))
@@ -260,6 +268,7 @@ impl Master {
         let molds = self.molds.due().filter(|_| !self.arbiter.is_stopping());
         let lost = logging::has_lost().then(|| Instant::now() + TELL_LOST);
         let sample = self.watch.next(&self.arbiter, &self.molds);
+        let changes = self.changes.as_ref().and_then(Changes::next);
         let others = [
             molds,
             lost,
@@ -268,6 +277,7 @@ impl Master {
             self.announcer.next(),
             self.certificates.next(),
             self.control.next(),
+            changes,
         ];
         arbiter.into_iter().chain(others.into_iter().flatten()).min()
     }

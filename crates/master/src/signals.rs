@@ -65,6 +65,7 @@ impl Master {
         };
         let spec = match spec {
             Ok(spec) => spec,
+            Err(failure) if self.serve_failure(&failure, events) => return Err(failure),
             Err(failure) => {
                 let (cause, hint) = (failure.cause.as_deref(), failure.hint.as_deref());
                 error!(cause, hint, "not reloaded: {}; the running workers keep serving", failure.message);
@@ -75,13 +76,13 @@ impl Master {
                 return Err(failure);
             }
         };
-        let generation = Generation(self.molds.newest().0.max(self.last_generation.0) + 1);
-        self.last_generation = generation;
+        let generation = self.next_generation();
         info!(generation = generation.0, "reloading");
         self.show_reload(Reload::Running, generation);
-        let mut groups = spec.groups();
-        for group in groups.iter_mut().filter(|group| group.id == GroupId::HTTP) {
-            group.policy.workers = self.workers_after(spec.workers);
+        let groups = self.groups_of(&spec);
+        if self.is_developing() {
+            self.restart(generation, spec, groups, events);
+            return Ok(generation);
         }
         self.molds.add(generation, spec);
         events.push_back(Event::Reload(generation, groups));
@@ -90,7 +91,7 @@ impl Master {
 
     /// How many workers there are to be after a reload: what was changed by signals lasts, unless the configuration
     /// was changed since, or there are none.
-    fn workers_after(&self, configured: u16) -> u16 {
+    pub(crate) fn workers_after(&self, configured: u16) -> u16 {
         let workers = self.workers();
         if configured == self.plan.spec.workers && workers > 0 { workers } else { configured }
     }

@@ -82,7 +82,7 @@ pub(crate) static ROWS: &[Row] = &[
     Row::value(&["--limit-request-field_size"], Same(Limits::request_field())),
     Row::flag(&["--reload"], Same(AutoReload::enabled())),
     Row::value(&["--reload-engine"], NoEffect("the kernel tells of changes")),
-    Row::values(&["--reload-extra-file"], converted(&[AutoReload::paths()], "these, and the working directory", extra_files)),
+    Row::values(&["--reload-extra-file"], converted(&[AutoReload::paths(), AutoReload::include()], "these, and the working directory; patterns are --reload-include", extra_files)),
     Row::flag(&["--spew"], Refused { why: "hostler does not trace every line of Python", instead: "leave it out; `--slow-callback` of hostler names lines that block" }),
     Row::flag(&["--check-config"], Prints(What::Nothing)),
     Row::flag(&["--print-config"], Prints(What::Configuration)),
@@ -219,8 +219,14 @@ fn limit_fields(item: &Item, _: &Context<'_>) -> Outcome {
 }
 
 fn extra_files(item: &Item, _: &Context<'_>) -> Outcome {
-    let texts = [".".to_owned()].into_iter().chain(item.values.iter().cloned()).collect();
-    Outcome::Sets(vec![Setting { option: AutoReload::paths(), texts }], None)
+    let (globs, files): (Vec<_>, Vec<_>) =
+        item.values.iter().cloned().partition(|value| value.contains(['*', '?', '[']));
+    let paths = [".".to_owned()].into_iter().chain(files).collect();
+    let mut settings = vec![Setting { option: AutoReload::paths(), texts: paths }];
+    if !globs.is_empty() {
+        settings.push(Setting { option: AutoReload::include(), texts: globs });
+    }
+    Outcome::Sets(settings, None)
 }
 
 fn logger_class(item: &Item, _: &Context<'_>) -> Outcome {

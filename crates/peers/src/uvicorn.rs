@@ -7,7 +7,7 @@ use crate::{
     },
     item::{Context, Item},
     row::{
-        Becomes::{Lost, NoEffect, Refused, Same},
+        Becomes::{NoEffect, Refused, Same},
         EXPLAIN, HELP, Row, VERSION,
     },
     translate::{Outcome, Setting, same},
@@ -17,9 +17,6 @@ use hostler_settings::{
     Application, AutoReload, Http, Limits, Listen, Log, Proxy, Runtime, Supervision, Tls, WebSocket, Wsgi,
 };
 
-const GLOBS: &str =
-    "which files are watched is for --reload-paths and --reload-ignore-patterns of hostler to say";
-
 #[rustfmt::skip]
 pub(crate) static ROWS: &[Row] = &[
     Row::value(&["--host"], HOST),
@@ -28,9 +25,9 @@ pub(crate) static ROWS: &[Row] = &[
     Row::value(&["--fd"], converted(&[Listen::bind()], "the descriptor of this number", |item, _| Outcome::set(Listen::bind(), format!("fd://{}", item.value())))),
     Row::flag(&["--reload"], Same(AutoReload::enabled())),
     Row::values(&["--reload-dir"], Same(AutoReload::paths())).paths(),
-    Row::values(&["--reload-include"], Lost(GLOBS)),
-    Row::values(&["--reload-exclude"], Lost(GLOBS)),
-    Row::value(&["--reload-delay"], NoEffect("files are not polled")),
+    Row::values(&["--reload-include"], Same(AutoReload::include())),
+    Row::values(&["--reload-exclude"], Same(AutoReload::exclude())),
+    Row::value(&["--reload-delay"], converted(&[AutoReload::tick()], "how long files must be unchanged", reload_delay)),
     Row::value(&["--workers"], Same(Supervision::workers())),
     Row::value(&["--loop"], converted(&[Runtime::event_loop()], "auto, asyncio, uvloop", event_loop)),
     Row::value(&["--http"], converted(&[], "hostler has one parser", http)),
@@ -195,4 +192,15 @@ fn limit_concurrency(item: &Item, _: &Context<'_>) -> Outcome {
     let limit = Setting::one(Limits::concurrency(), item.value());
     let settings = vec![limit, Setting::one(Limits::queue(), "0")];
     Outcome::Sets(settings, Some("requests count, idle connections do not".into()))
+}
+
+/// Seconds, which may be a fraction, as milliseconds.
+fn reload_delay(item: &Item, _: &Context<'_>) -> Outcome {
+    match item.value().trim().parse::<f64>() {
+        Ok(seconds) if (0.0..=60.0).contains(&seconds) => {
+            let millis = std::time::Duration::from_secs_f64(seconds).as_millis().max(1);
+            Outcome::set(AutoReload::tick(), format!("{millis}ms"))
+        }
+        _ => crate::translate::same(item, AutoReload::tick()),
+    }
 }

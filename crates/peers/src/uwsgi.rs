@@ -86,7 +86,7 @@ pub(crate) static ROWS: &[Row] = &[
     Row::value(&["https", "https-socket"], Refused { why: "certificates are named by options of their own", instead: "set ssl-bind, ssl-certificate and ssl-keyfile" }),
     Row::values(&["mount"], Refused { why: "there is one application", instead: "set app and url-path-prefix, or have the proxy choose between several servers" }),
     Row::value(&["check-static"], Refused { why: "files are served from paths that are named", instead: "set static-mount, such as \"/static=/srv/static\"" }),
-    Row::value(&["touch-reload"], Refused { why: "hostler does not watch files for reloads", instead: "send the master SIGHUP after a deployment (systemctl reload)" }),
+    Row::value(&["touch-reload"], Refused { why: "hostler watches files for developers only (--reload)", instead: "send the master SIGHUP after a deployment (systemctl reload)" }),
 ];
 
 /// What uWSGI does where nothing is said, and hostler does not.

@@ -21,6 +21,7 @@ const MODULES: &[(&str, &str)] = &[
     ("hostler._preload", include_str!("../python/hostler/_preload.py")),
     ("hostler._wsgi", include_str!("../python/hostler/_wsgi.py")),
     ("hostler._shutdown", include_str!("../python/hostler/_shutdown.py")),
+    ("hostler._development", include_str!("../python/hostler/_development.py")),
     ("hostler._worker", include_str!("../python/hostler/_worker.py")),
 ];
 

@@ -18,6 +18,7 @@ mod duration;
 mod groups;
 mod macros;
 mod mount;
+mod pattern;
 mod peer;
 mod place;
 mod quantity;
@@ -34,6 +35,7 @@ pub use groups::{
     Program, Proxy, Runtime, StaticFiles, Supervision, Tls, Tracing, WebSocket, Wsgi,
 };
 pub use mount::{HeaderLine, StaticMount};
+pub use pattern::{Glob, NamePattern};
 pub use peer::{FieldName, ForwardedHeader, Peer};
 pub use place::{Bind, ControlSocket, FileMode, PathPrefix, Umask, UrlPath};
 pub use quantity::{ByteSize, Percent, WorkerCount};

@@ -80,6 +80,8 @@ pub enum ToWorker {
     },
     /// The kernel takes no new connections from now on: accept what waits, for the last time.
     AcceptLast,
+    /// The code was changed: leave idle connections to the worker that comes, end what has no end, finish other requests soon.
+    StepAside,
     /// Exit at once.
     Quit,
     /// Serve connections that are accepted from now on with what is in the file that comes with the message.
@@ -108,6 +110,8 @@ pub enum FromWorker {
     Draining,
     /// The server stops, and this worker has accepted what waited. It accepts once more if it is told to soon.
     AcceptsNoMore,
+    /// It could not load the application, and serves why.
+    ServesFailure(Failure),
     /// It could not boot and exits with the code of this failure.
     Failed(Failure),
 }

@@ -1,11 +1,12 @@
 //! What a worker must know: the options, and what the master deduced from them.
 
+use crate::Failure;
 use hostler_settings::Settings;
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::PathBuf};
 
 /// All that a worker needs to know. Below the command line nothing reads argv or the environment.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkerSettings {
     /// The options, as they were resolved. Without an application (`app.target`) the service is native.
     pub options: Settings,
@@ -13,9 +14,18 @@ pub struct WorkerSettings {
     pub listeners: Vec<ListenerSettings>,
     /// The user that molds and workers run as; the master keeps what it needs to bind.
     pub identity: Identity,
+    /// Why the application cannot be loaded: served in its place.
+    #[serde(default)]
+    pub failure: Option<Failure>,
 }
 
 impl WorkerSettings {
+    /// Whether a developer is at work: an application that cannot be loaded is told to clients.
+    #[must_use]
+    pub fn is_development(&self) -> bool {
+        self.options.auto_reload.enabled && self.options.auto_reload.ignore_worker_failure
+    }
+
     /// The application as the user named it, `native` for a native service.
     #[must_use]
     pub fn title(&self) -> &str {

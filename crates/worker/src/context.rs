@@ -88,7 +88,9 @@ impl WorkerContext {
                 }
                 // For workers that serve.
                 Ok(Some((ToWorker::LameDuck | ToWorker::AcceptLast, _))) => {}
-                Ok(Some((ToWorker::Drain { .. } | ToWorker::Quit, _)) | None) => return false,
+                Ok(Some((ToWorker::Drain { .. } | ToWorker::StepAside | ToWorker::Quit, _)) | None) => {
+                    return false;
+                }
                 Err(error) => {
                     tracing::debug!(%error, "cannot read the master's message to boot");
                     return false;

@@ -22,6 +22,8 @@ pub enum Order {
         /// Idle connections go to other workers; otherwise the server stops.
         hand_over: bool,
     },
+    /// The code was changed: make room for the worker that comes.
+    StepAside,
     /// The kernel takes no new connections: accept what waits, for the last time.
     AcceptLast,
     /// SIGTERM, from somebody else: the same, but whether others serve on is unknown.
@@ -41,6 +43,7 @@ impl Order {
             Self::LameDuck => "lame duck",
             Self::Drain { hand_over: true } => "drain and hand over idle connections",
             Self::Drain { hand_over: false } => "drain",
+            Self::StepAside => "make room for changed code",
             Self::AcceptLast => "accept for the last time",
             Self::RenewCertificates => "renew certificates",
             Self::Terminate => "SIGTERM",
@@ -115,6 +118,7 @@ impl Control {
                 Ok(Some((ToWorker::Drain { hand_over }, _))) => {
                     return Poll::Ready(Order::Drain { hand_over });
                 }
+                Ok(Some((ToWorker::StepAside, _))) => return Poll::Ready(Order::StepAside),
                 Ok(Some((ToWorker::ReopenLog, descriptors))) => {
                     hostler_sys::logging::write_to_descriptors(descriptors);
                 }

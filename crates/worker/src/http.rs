@@ -128,6 +128,9 @@ impl<A: App<Body: Unpin>> Running for Http<A> {
 
     async fn drain(&self, others: Others, grace: Duration, accepts_no_more: impl Fn()) {
         self.others.send_replace(others);
+        if others == Others::Renewed {
+            self.acceptor.app().end_streams(Streams::Endless);
+        }
         let mut finished = std::pin::pin!(self.finish(others, accepts_no_more));
         if timeout(patience(grace), &mut finished).await.is_err() {
             self.acceptor.app().end_streams(Streams::All);
@@ -158,6 +161,10 @@ impl<A: App<Body: Unpin>> Running for Http<A> {
                 }
             }
             Cut::GraceOver => self.report_cut(),
+            Cut::Renewed => {
+                let (open, requests) = (self.open(), hostler_sys::board::describe(&self.in_flight()));
+                info!(open, requests, "requests in flight are cut: their code was changed");
+            }
             Cut::Told(order) => self.report_told(order),
         }
         self.connections.cut();
@@ -233,7 +240,7 @@ impl<A: App<Body: Unpin>> Http<A> {
 
     async fn finish(&self, others: Others, accepts_no_more: impl Fn()) {
         match others {
-            Others::GoOn => self.finish_beside_others().await,
+            Others::GoOn | Others::Renewed => self.finish_beside_others().await,
             Others::Stop | Others::Unknown => self.finish_alone(accepts_no_more).await,
         }
     }

@@ -22,5 +22,5 @@ mod service;
 pub use context::{Shared, WorkerContext};
 pub use control::Order;
 pub use http::HttpService;
-pub use run::{Ending, announce_failure, run_worker};
+pub use run::{Ending, announce, run_worker};
 pub use service::{Cut, Others, Resources, Running, Service};

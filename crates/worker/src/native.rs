@@ -1,6 +1,6 @@
 //! Workers that serve a native tower service.
 
-use crate::{Ending, HttpService, WorkerContext, announce_failure, run_worker};
+use crate::{Ending, HttpService, WorkerContext, announce, run_worker};
 use hostler_http::{RequestBody, TowerApp};
 use hostler_wire::{ExitStatus, Failure, FromWorker, Served, timing};
 use hyper::{Request, Response};
@@ -25,7 +25,7 @@ where
         Ok(Ending::Drained | Ending::Cut) => ExitStatus::Clean,
         Err(error) => {
             if let Ok(line) = line {
-                announce_failure(&line, failure(&error));
+                announce(&line, FromWorker::Failed(failure(&error)));
             }
             ExitStatus::Boot
         }

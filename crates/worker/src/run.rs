@@ -7,10 +7,13 @@ use crate::{
     service::{Cut, Others, Resources, Running, Service},
 };
 use hostler_sys::channel::Channel;
-use hostler_wire::{Failure, FromWorker, PageState, timing};
+use hostler_wire::{FromWorker, PageState, timing};
 use std::{io, time::Duration};
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
+
+/// How long requests in flight may take whose code was changed.
+const STEP_ASIDE: Duration = Duration::from_secs(1);
 
 /// How a worker's service ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +110,7 @@ impl<R: Running> Worker<R> {
         let (grace, others) = match order {
             Order::Drain { hand_over: true } => (graceful, Others::GoOn),
             Order::Drain { hand_over: false } => (graceful, Others::Stop),
+            Order::StepAside => (STEP_ASIDE.min(graceful), Others::Renewed),
             Order::Terminate => (graceful, Others::Unknown),
             Order::Orphaned => (timing::ORPHAN_GRACE.min(graceful), Others::Unknown),
             Order::Quit | Order::LameDuck | Order::AcceptLast | Order::RenewCertificates => {
@@ -116,7 +120,7 @@ impl<R: Running> Worker<R> {
         let accepts_no_more = || self.control.tell(&FromWorker::AcceptsNoMore);
         tokio::select! {
             () = self.running.drain(others, grace, accepts_no_more) => Ok(()),
-            () = sleep(grace) => Err(Cut::GraceOver),
+            () = sleep(grace) => Err(if others == Others::Renewed { Cut::Renewed } else { Cut::GraceOver }),
             order = self.second_order(order) => Err(Cut::Told(order.name())),
         }
     }
@@ -127,7 +131,7 @@ impl<R: Running> Worker<R> {
             let order = self.control.next_order().await;
             match (first, order) {
                 (_, Order::Quit) => return order,
-                (Order::Drain { .. } | Order::Terminate, Order::Orphaned) => {
+                (Order::Drain { .. } | Order::StepAside | Order::Terminate, Order::Orphaned) => {
                     sleep(timing::ORPHAN_GRACE).await;
                     return order;
                 }
@@ -136,15 +140,15 @@ impl<R: Running> Worker<R> {
                 (_, Order::Drain { hand_over: false }) => self.running.others_stop(),
                 (_, Order::AcceptLast) => self.running.accept_last(),
                 (_, Order::RenewCertificates) => self.renew_certificates(),
-                (_, Order::Drain { .. } | Order::Terminate | Order::LameDuck) => {}
+                (_, Order::Drain { .. } | Order::StepAside | Order::Terminate | Order::LameDuck) => {}
             }
         }
     }
 }
 
-/// Tells the master why this worker failed to boot.
-pub fn announce_failure(channel: &Channel, failure: Failure) {
-    match channel.send(&FromWorker::Failed(failure), &[]) {
+/// Tells the master something before the worker serves: why it failed to boot.
+pub fn announce(channel: &Channel, message: FromWorker) {
+    match channel.send(&message, &[]) {
         // It is dead, or has given this worker's generation up already, for the same reason most likely.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => debug!(%error, "the master has hung up"),
         Err(error) => warn!(%error, "cannot tell the master why the boot failed"),

@@ -68,6 +68,8 @@ pub trait Running {
 pub enum Others {
     /// They serve on, and take what is idle.
     GoOn,
+    /// As [`Others::GoOn`], with changed code: what has no end is to be begun again there.
+    Renewed,
     /// The server stops.
     Stop,
     /// The master is gone, or somebody else than it signalled this worker. They may serve on.
@@ -81,6 +83,8 @@ pub enum Cut {
     AtOnce(&'static str),
     /// The grace period is over.
     GraceOver,
+    /// Their code was changed a moment ago.
+    Renewed,
     /// An order to exit at once, by this name, came during the drain.
     Told(&'static str),
 }

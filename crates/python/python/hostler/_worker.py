@@ -6,6 +6,7 @@ import os
 import traceback
 
 from hostler import (
+    _development,
     _engine,
     _forks,
     _gunicorn,
@@ -23,6 +24,7 @@ from hostler import (
 
 # The serving loop, for processes that the application forks.
 loop = None
+engine = None
 
 
 def main(worker):
@@ -30,6 +32,10 @@ def main(worker):
     _stacks.register(worker.stacks_descriptor, worker.stacks_signal)
     os.environ["HOSTLER_WORKER"] = str(worker.number)
     os.environ["HOSTLER_GENERATION"] = str(worker.generation)
+    if worker.failure is not None:
+        return _serve_failure(worker, *worker.failure)
+    if worker.is_development:
+        _development.keep_no_racy_bytecode()
     try:
         if _preload.loaded is not None:
             _preload.after_fork()
@@ -40,7 +46,7 @@ def main(worker):
             worker.target, worker.factory, worker.working_dir, worker.python_path, worker.interface
         )
     except _load.LoadError as error:
-        return worker.fail(error.kind, str(error), error.cause, error.hint)
+        return _fail(worker, error.kind, str(error), error.cause, error.hint)
     shutdown = _shutdown.Shutdown(worker.graceful_timeout)
     try:
         if interface == "wsgi":
@@ -67,7 +73,7 @@ def _serve_wsgi(worker, app, shutdown):
 
 
 def _make_loop(worker):
-    global loop
+    global loop, engine
     loop, engine = _engine.make(worker.event_loop, is_first=worker.number == 1 and worker.generation == 0)
     asyncio.set_event_loop(loop)
     _stacks.watch(loop)
@@ -140,7 +146,8 @@ async def _service(done):
 
 
 def _warmup_failed(worker, failure):
-    return worker.fail(
+    return _fail(
+        worker,
         "boot",
         f"the warm-up request `{worker.warmup}` failed",
         failure,
@@ -151,4 +158,24 @@ def _warmup_failed(worker, failure):
 def _startup_failed(worker, message, error, cause="", hint=None):
     if error is not None:
         cause = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    return worker.fail("boot", message, cause.rstrip(), hint)
+    return _fail(worker, "boot", message, cause.rstrip(), hint)
+
+
+def _fail(worker, kind, message, cause=None, hint=None):
+    """Tells why the application cannot be served: to the master, or to a developer's clients as well."""
+    if not worker.is_development:
+        return worker.fail(kind, message, cause, hint)
+    worker.tell_failure(kind, message, cause, hint)
+    return _serve_failure(worker, message, cause, hint)
+
+
+def _serve_failure(worker, message, cause, hint):
+    """Serves why there is no application, until the worker is told to stop."""
+    if loop is None:
+        _make_loop(worker)
+    shutdown = _shutdown.Shutdown(worker.graceful_timeout)
+    done = loop.create_future()
+    worker.serve_asgi(_development.application(message, cause, hint), loop, engine, None, done)
+    shutdown.drained = _run(contextvars.copy_context(), loop, engine, done)
+    shutdown.close(loop)
+    return 0

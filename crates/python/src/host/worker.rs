@@ -15,7 +15,7 @@ use hostler_http::App;
 use hostler_settings::{Interface, Settings};
 use hostler_sys::{board, disposition, orphan, own, signal, title};
 use hostler_wire::{ExitStatus, Failure, FromWorker, Served, timing};
-use hostler_worker::{Ending, HttpService, WorkerContext, announce_failure, run_worker};
+use hostler_worker::{Ending, HttpService, WorkerContext, announce, run_worker};
 use pyo3::{
     exceptions::{PyRuntimeError, PySystemExit, PyValueError},
     intern,
@@ -65,7 +65,7 @@ pub(super) fn run(py: Python<'_>, context: WorkerContext) -> u8 {
         };
         tracing::error!("the worker failed\n{}", failure.cause.as_deref().unwrap_or_default());
         if let Ok(line) = line {
-            announce_failure(&line, failure);
+            announce(&line, FromWorker::Failed(failure));
         }
         ExitStatus::Boot.code()
     })
@@ -119,6 +119,17 @@ impl PyWorker {
         }
     }
 
+    /// Tells the master something, before this worker serves.
+    fn announce(&self, py: Python<'_>, message: FromWorker) -> PyResult<()> {
+        exit_if_forked(py, Ok(()))?;
+        self.0.with(py, |context| {
+            if let Some(context) = context {
+                announce(&context.channel, message);
+            }
+        });
+        Ok(())
+    }
+
     fn take(&self, py: Python<'_>) -> PyResult<WorkerContext> {
         exit_if_forked(py, Ok(()))?;
         self.0.with(py, Option::take).ok_or_else(|| PyRuntimeError::new_err("this worker serves already"))
@@ -135,6 +146,21 @@ impl PyWorker {
     #[getter]
     fn generation(&self, py: Python<'_>) -> PyResult<u32> {
         self.look(py, |context| context.assignment.generation.0)
+    }
+
+    /// Whether a developer is at work (`--reload`).
+    #[getter]
+    fn is_development(&self, py: Python<'_>) -> PyResult<bool> {
+        self.look(py, |context| context.settings.is_development())
+    }
+
+    /// Why the application cannot be loaded: message, cause and hint.
+    #[getter]
+    fn failure(&self, py: Python<'_>) -> PyResult<Option<Told>> {
+        self.look(py, |context| {
+            let failure = context.settings.failure.clone();
+            failure.map(|Failure { message, cause, hint, .. }| (message, cause, hint))
+        })
     }
 
     #[getter]
@@ -237,20 +263,23 @@ impl PyWorker {
         cause: Option<String>,
         hint: Option<String>,
     ) -> PyResult<u8> {
-        exit_if_forked(py, Ok(()))?;
-        let status = match kind {
-            "import" => ExitStatus::AppImport,
-            "boot" => ExitStatus::Boot,
-            "config" => ExitStatus::Config,
-            other => return Err(PyValueError::new_err(format!("{other:?} is no kind of failure"))),
-        };
-        let failure = Failure { status, message, cause: cause.map(cut), hint };
-        self.0.with(py, |context| {
-            if let Some(context) = context {
-                announce_failure(&context.channel, failure);
-            }
-        });
+        let failure = failure(kind, message, cause, hint)?;
+        let status = failure.status;
+        self.announce(py, FromWorker::Failed(failure))?;
         Ok(status.code())
+    }
+
+    /// Tells the master why this worker will serve no application.
+    #[pyo3(signature = (kind, message, cause = None, hint = None))]
+    fn tell_failure(
+        &self,
+        py: Python<'_>,
+        kind: &str,
+        message: String,
+        cause: Option<String>,
+        hint: Option<String>,
+    ) -> PyResult<()> {
+        self.announce(py, FromWorker::ServesFailure(failure(kind, message, cause, hint)?))
     }
 
     /// Serves an ASGI application on a loop that is about to run; `done` gets True when all requests were finished.
@@ -326,6 +355,20 @@ fn finish(done: &Bound<'_, PyAny>, ended: io::Result<Ending>) {
     if let Err(error) = told {
         tracing::error!(%error, "cannot tell the event loop that serving ended");
     }
+}
+
+/// Message, cause and hint.
+type Told = (String, Option<String>, Option<String>);
+
+/// What is told of a kind of failure.
+fn failure(kind: &str, message: String, cause: Option<String>, hint: Option<String>) -> PyResult<Failure> {
+    let status = match kind {
+        "import" => ExitStatus::AppImport,
+        "boot" => ExitStatus::Boot,
+        "config" => ExitStatus::Config,
+        other => return Err(PyValueError::new_err(format!("{other:?} is no kind of failure"))),
+    };
+    Ok(Failure { status, message, cause: cause.map(cut), hint })
 }
 
 fn cut(mut text: String) -> String {

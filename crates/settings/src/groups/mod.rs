@@ -1,6 +1,7 @@
 //! The options. An option is added here, in the struct of its subject, and used where that struct arrives.
 
 mod app;
+mod auto_reload;
 mod compress;
 mod http;
 mod http2;
@@ -8,7 +9,6 @@ mod limits;
 mod listen;
 mod log;
 mod observer;
-mod planned;
 mod process;
 mod program;
 mod proxy;
@@ -20,6 +20,7 @@ mod tracing;
 mod websocket;
 
 pub use app::{Application, Wsgi};
+pub use auto_reload::AutoReload;
 pub use compress::Compress;
 pub use http::Http;
 pub use http2::Http2;
@@ -27,7 +28,6 @@ pub use limits::Limits;
 pub use listen::Listen;
 pub use log::Log;
 pub use observer::Metrics;
-pub use planned::AutoReload;
 pub use process::Process;
 pub use program::Program;
 pub use proxy::Proxy;
