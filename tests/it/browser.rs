@@ -2,7 +2,7 @@
 //! is replaced. `cargo xtask browser` runs it: it needs the package `chromium`, which takes longer to install than it runs.
 
 use crate::tls_support::Authority;
-use hostler_testkit::{Server, directory, root};
+use hostler_testkit::{Conn, Load, Server, directory, root, wait_until};
 use nix::{
     sys::signal::{Signal, kill, killpg},
     unistd::Pid,
@@ -10,11 +10,12 @@ use nix::{
 use std::{
     fs::{self, File},
     os::unix::process::CommandExt,
+    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
 /// Killed with its processes when it is dropped.
-struct Browser(Child);
+struct Browser(Child, PathBuf);
 
 impl Browser {
     fn open(url: &str) -> Self {
@@ -35,7 +36,25 @@ impl Browser {
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
-        Self(command.spawn().expect("chromium is installed: apt-get install chromium"))
+        let child = command.spawn().expect("chromium is installed: apt-get install chromium");
+        Self(child, dir)
+    }
+
+    /// What it has written.
+    fn log(&self) -> String {
+        fs::read_to_string(self.1.join("log")).unwrap_or_default()
+    }
+
+    /// The list of its pages, with their titles, as JSON; empty until it has one.
+    fn pages(&self) -> String {
+        let port = fs::read_to_string(self.1.join("DevToolsActivePort")).unwrap_or_default();
+        let port = port.lines().next().and_then(|port| port.parse::<u16>().ok());
+        let Some(mut conn) = port.and_then(|port| Conn::try_to(([127, 0, 0, 1], port).into()).ok()) else {
+            return String::new();
+        };
+        // It responds to no other host.
+        conn.send("GET /json/list HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+        conn.reply().map(|reply| reply.text()).unwrap_or_default()
     }
 }
 
@@ -94,4 +113,30 @@ fn a_page_in_a_browser_loses_nothing_while_all_beneath_it_is_replaced() {
     let successor = server.successor();
     kill(Pid::from_raw(successor), Signal::SIGTERM).unwrap();
     server.wait_empty();
+}
+
+/// Waits until the page says so, by its title in the list of Chromium's pages.
+fn wait_for_title(browser: &Browser, title: &str) {
+    wait_until(title, || browser.pages().contains(title));
+}
+
+#[test]
+#[ignore = "it needs Chromium: cargo xtask browser"]
+fn the_dashboard_shows_the_server_in_a_browser() {
+    let app = Server::app("observed:app").option("admin", "127.0.0.1:0").option("drain-delay", 10);
+    let server = app.start();
+    server.wait_for("observer listening", 1);
+    let log = server.log();
+    let admin = log.split("admin=").nth(1).unwrap().split_ascii_whitespace().next().unwrap().to_owned();
+    let browser = Browser::open(&format!("http://{admin}/"));
+    // The title is what the script has read of the server.
+    wait_for_title(&browser, "\"title\": \"serving");
+    let load = Load::start(server.address.unwrap(), "/", 2);
+    load.wait_for(100);
+    let outcome = load.end();
+    assert_eq!(outcome.failures, Vec::<String>::new());
+    server.signal(Signal::SIGTERM);
+    wait_for_title(&browser, "\"title\": \"draining");
+    assert!(!browser.log().contains("Uncaught"), "{}", browser.log());
+    server.signal(Signal::SIGINT);
 }

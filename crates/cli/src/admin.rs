@@ -58,7 +58,7 @@ pub(crate) fn add(
     Ok(bound)
 }
 
-fn listen(bind: &Bind, bound: &mut Bound) -> Result<(ListenerInfo, OwnedFd), Failure> {
+pub(crate) fn listen(bind: &Bind, bound: &mut Bound) -> Result<(ListenerInfo, OwnedFd), Failure> {
     let shown = bind.to_string();
     match bind {
         Bind::Tcp { host, port } => {

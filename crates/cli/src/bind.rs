@@ -1,5 +1,6 @@
 //! Binding the listening sockets, with errors that say what to do.
 
+use crate::admin;
 use hostler_config::Config;
 use hostler_master::{Listening, Predecessor};
 use hostler_settings::{Accept, Bind, Tls};
@@ -70,7 +71,14 @@ pub(crate) fn each(config: &Config) -> Vec<(Bind, Result<(), Failure>)> {
         };
         (bind, tried)
     };
-    let outcomes = addresses(config).into_iter().map(try_one).collect();
+    let mut outcomes: Vec<_> = addresses(config).into_iter().map(try_one).collect();
+    for bind in config.settings.metrics.addresses() {
+        let tried = admin::listen(&bind, &mut bound).map(|(info, socket)| {
+            let (spec, sockets) = (bind.to_string(), vec![socket]);
+            bound.admin.push(Listening { spec, info, sockets, tls: false });
+        });
+        outcomes.push((bind, tried));
+    }
     bound.unmake();
     outcomes
 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod application_metrics;
 mod bind;
 mod check;
 mod ctl;
@@ -111,28 +112,39 @@ fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
     let before = config.settings.clone();
     let mut predecessor = Predecessor::find().map_err(lost_predecessor)?;
     let certificates = tls::load(config, reading())?;
-    let spawner = Spawner::Mold(mold(config, reading())?);
+    let mold = mold(config, reading())?;
+    let application_metrics = application_metrics::directory(config, &mold.env);
     let mut control = control_socket(config)?;
     let bound = bind::all(config, predecessor.as_mut())
         .and_then(|bound| admin::add(bound, config, predecessor.as_mut()))
+        // Not before the addresses: those of a server that runs would have kept this one from going on.
+        .and_then(|bound| match application_metrics::prepare(config, reading()) {
+            Ok(()) => Ok(bound),
+            Err(failure) => {
+                bound.unmake();
+                Err(failure)
+            }
+        })
         .inspect_err(|_| control.leave())?;
     let listeners: Vec<ListenerSettings> = bound.listeners.iter().map(Listening::settings).collect();
     tls::tell(&listeners, certificates.as_ref());
     let peer = hostler_peers::asked(&args).and_then(Result::ok);
     let observer = admin::observer(config);
-    let spec = generation_spec(config, &listeners, spawner, certificates);
+    let spec = generation_spec(config, &listeners, Spawner::Mold(mold), certificates);
+    // What operators are shown stays with a reload.
+    let with_observer = move |spec| {
+        let (observer, application_metrics) = (observer.clone(), application_metrics.clone());
+        GenerationSpec { observer, application_metrics, ..spec }
+    };
     let plan = Plan {
-        spec: GenerationSpec { observer: observer.clone(), ..spec },
+        spec: with_observer(spec),
         read_config: Some(Box::new({
             let args = args.clone();
             move || again(&args).map(|config| config.listing)
         })),
         reload: Some(Box::new({
             let running = config.listing.clone();
-            move || {
-                let spec = reread(&args, &listeners, &before, &running)?;
-                Ok(GenerationSpec { observer: observer.clone(), ..spec })
-            }
+            move || reread(&args, &listeners, &before, &running).map(&with_observer)
         })),
         admin: bound.admin,
         listeners: bound.listeners,
@@ -306,6 +318,7 @@ fn env_files(config: &Config, reading: Reading) -> Result<Vec<(OsString, OsStrin
     }
     let own = config.settings.app.env.iter();
     variables.extend(own.map(|variable| (variable.name.as_str().into(), variable.value.as_str().into())));
+    variables.extend(application_metrics::variable(config));
     Ok(variables)
 }
 

@@ -141,6 +141,8 @@ pub struct GenerationSpec {
     pub observer: Option<Observer>,
     /// The options and where they were set; none of a native service.
     pub listing: Rc<[ConfigEntry]>,
+    /// Where workers count the application's metrics with prometheus_client, if they do.
+    pub application_metrics: Option<PathBuf>,
 }
 
 impl GenerationSpec {
@@ -148,8 +150,16 @@ impl GenerationSpec {
     #[must_use]
     pub fn new(settings: WorkerSettings, spawner: Spawner) -> Self {
         let workers = worker_count(settings.options.supervision.workers);
-        let (companions, listing) = (Vec::new(), Rc::from([]));
-        Self { settings, spawner, workers, companions, tls: None, observer: None, listing }
+        Self {
+            settings,
+            spawner,
+            workers,
+            companions: Vec::new(),
+            tls: None,
+            observer: None,
+            listing: Rc::from([]),
+            application_metrics: None,
+        }
     }
 
     /// Deadlines, and when workers are recycled.

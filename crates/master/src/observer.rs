@@ -1,7 +1,8 @@
 //! The observer: this program again, started with the scoreboard for reading and the listening sockets.
 
 use crate::{
-    children::Child, companion::Running, mold::SERVICE_MANAGER_VARIABLES, resources::Resources, run::Master,
+    GenerationSpec, children::Child, companion::Running, mold::SERVICE_MANAGER_VARIABLES,
+    resources::Resources, run::Master,
 };
 use hostler_arbiter::{Event, Group, Policy};
 use hostler_sys::{
@@ -11,7 +12,6 @@ use hostler_sys::{
 };
 use hostler_wire::{
     Generation, GroupId, ListenerInfo, OBSERVER_ARGUMENT, OBSERVER_CHANNEL, ObserverSetup, Role, WorkerId,
-    WorkerSettings,
 };
 use std::{
     io,
@@ -46,7 +46,7 @@ impl Observer {
     fn start(
         &self,
         own: &Path,
-        settings: &WorkerSettings,
+        GenerationSpec { settings, application_metrics, .. }: &GenerationSpec,
         resources: &Resources,
     ) -> io::Result<(i32, Channel)> {
         let (ours, theirs) = Channel::pair()?;
@@ -60,6 +60,7 @@ impl Observer {
             sockets: addresses().flat_map(|(index, it)| it.sockets.iter().map(move |_| index)).collect(),
             ready_workers: self.ready_workers,
             measure_interval: self.measure_interval,
+            application_metrics: application_metrics.clone(),
         };
         // Before there is a process: what waits in the channel is not lost.
         ours.send(&setup, &bundle.descriptors())?;
@@ -88,6 +89,18 @@ fn shown(info: &ListenerInfo, tls: bool) -> String {
     }
 }
 
+/// A worker of this process has ended: its gauges that count only while it runs go, as prometheus_client's `mark_process_dead` does it.
+pub(crate) fn forget_live_gauges(directory: &Path, pid: i32) {
+    let own = format!("_{pid}.db");
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_its = name.to_str().is_some_and(|name| name.starts_with("gauge_live") && name.ends_with(&own));
+        if is_its && let Err(error) = std::fs::remove_file(entry.path()) {
+            debug!(path = %entry.path().display(), %error, "cannot remove gauges of a worker that is gone");
+        }
+    }
+}
+
 /// Logs its end.
 pub(crate) fn tell_exit(pid: i32, status: WaitStatus, told: bool) {
     match told {
@@ -105,7 +118,7 @@ impl Master {
         let running = Path::new(OWN_PROGRAM);
         let named = self.plan.command_line.as_ref().map(|line| line.program.as_path());
         let own = if running.exists() { running } else { named.unwrap_or(running) };
-        match observer.start(own, &spec.settings, &self.resources) {
+        match observer.start(own, spec, &self.resources) {
             Ok((pid, channel)) => {
                 debug!(pid, "observer started");
                 self.children.add(pid, Child::Companion(id));

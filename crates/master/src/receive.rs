@@ -101,6 +101,9 @@ impl Master {
         let requests = hostler_sys::board::describe(&in_flight);
         let crash = stacks::of_crash(status, &worker.stacks);
         let why = self.departure(id, status);
+        if let Some(directory) = &self.plan.spec.application_metrics {
+            observer::forget_live_gauges(directory, pid);
+        }
         let samples = self.fleet.remove(id, why).map(|worker| worker.samples).unwrap_or_default();
         let (hung_at, told) = (samples.hung_at, samples.told_failure);
         if status == WaitStatus::Exited(0) && requests.is_empty() {

@@ -12,11 +12,13 @@
 //!
 //! Files: `start` what the process is given, `serve` connections and their limits, `respond` what is asked for, `probes`
 //! health, `measure` what processes use,
-//! `metrics` numbers.
+//! `metrics` numbers,
+//! `dashboard` the page.
 
 #![deny(unsafe_code)]
 
 mod connection;
+mod dashboard;
 mod measure;
 mod metrics;
 mod probes;

@@ -1,6 +1,7 @@
 //! What is asked for, and the response.
 
 use crate::{
+    dashboard,
     measure::Measured,
     metrics::{self, Format},
     probes::{self, Health},
@@ -14,7 +15,7 @@ use hyper::{
     body::Incoming,
     header::{self, HeaderValue},
 };
-use std::{convert::Infallible, os::fd::OwnedFd};
+use std::{convert::Infallible, os::fd::OwnedFd, path::PathBuf};
 
 /// What observes.
 pub(crate) struct Observer {
@@ -23,6 +24,8 @@ pub(crate) struct Observer {
     /// The listening sockets of the workers, each with the index of its address in `facts.listeners`.
     pub(crate) sockets: Vec<(usize, OwnedFd)>,
     pub(crate) measured: Measured,
+    /// Where workers count the application's metrics, if they do.
+    pub(crate) application_metrics: Option<PathBuf>,
 }
 
 impl Observer {
@@ -43,7 +46,8 @@ impl Observer {
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
-const OVERVIEW: &str = "hostler\n\n/metrics\n/livez\n/readyz\n/startupz\n/status.json\n";
+const HTML: &str = "text/html; charset=utf-8";
+const OVERVIEW: &str = "/\n/metrics\n/livez\n/readyz\n/startupz\n/status.json\n";
 
 pub(crate) async fn respond(
     observer: &Observer,
@@ -55,6 +59,7 @@ pub(crate) async fn respond(
         return Ok(response);
     }
     Ok(match request.uri().path() {
+        "/" => dashboard(),
         "/livez" => health(probes::live(observer)),
         "/readyz" => health(probes::ready(observer)),
         "/startupz" => health(probes::started(observer)),
@@ -67,6 +72,13 @@ pub(crate) async fn respond(
         "/status.json" => status_json(observer).await,
         _ => response(StatusCode::NOT_FOUND, TEXT, OVERVIEW.into()),
     })
+}
+
+fn dashboard() -> Response<Full<Bytes>> {
+    let mut response = response(StatusCode::OK, HTML, dashboard::page().into());
+    let policy = HeaderValue::from_static(dashboard::POLICY);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    response
 }
 
 fn health(health: Health) -> Response<Full<Bytes>> {

@@ -34,7 +34,12 @@ fn prepare(version: &str) -> io::Result<Prepared> {
         Facts { version: version.into(), listeners: setup.listeners, ready_workers: setup.ready_workers };
     let sockets = setup.sockets.into_iter().zip(bundle.take_all(Descriptor::Listener)).collect();
     let measured = Measured::new(setup.measure_interval);
-    Ok((Observer { board, facts, sockets, measured }, bundle.take_all(Descriptor::Admin), channel))
+    let application_metrics = setup.application_metrics;
+    Ok((
+        Observer { board, facts, sockets, measured, application_metrics },
+        bundle.take_all(Descriptor::Admin),
+        channel,
+    ))
 }
 
 fn observe((observer, sockets, channel): Prepared) -> io::Result<()> {

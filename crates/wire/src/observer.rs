@@ -2,7 +2,7 @@
 
 use crate::Descriptor;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// The argument by which the program knows that it is to be the observer.
 pub const OBSERVER_ARGUMENT: &str = "--this-process-is-the-observer";
@@ -26,4 +26,6 @@ pub struct ObserverSetup {
     pub ready_workers: u32,
     /// How old the measured memory and processor time of processes may be.
     pub measure_interval: Duration,
+    /// Where workers count the application's metrics with prometheus_client, if they do.
+    pub application_metrics: Option<PathBuf>,
 }

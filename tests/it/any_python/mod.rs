@@ -33,6 +33,7 @@ mod native_bodies;
 mod native_upgrades;
 mod number_of_workers;
 mod observer;
+mod observer_metrics;
 mod peers;
 mod pid1;
 mod pid_file;

@@ -188,7 +188,7 @@ fn only_what_reads_is_allowed() {
     let address = admin(&server);
     for (method, expected) in [("POST", 405), ("DELETE", 405), ("HEAD", 200), ("GET", 200)] {
         let mut conn = Conn::to(address);
-        conn.send(&format!("{method} /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
+        conn.send(format!("{method} /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
         let text = String::from_utf8(conn.to_end().unwrap()).unwrap();
         assert!(text.starts_with(&format!("HTTP/1.1 {expected} ")), "{method}: {text}");
     }

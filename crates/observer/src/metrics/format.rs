@@ -44,14 +44,19 @@ pub(crate) enum Kind {
     Counter,
     Gauge,
     Histogram,
+    Summary,
+    Unknown,
 }
 
 impl Kind {
-    fn name(self) -> &'static str {
+    fn name(self, format: Format) -> &'static str {
         match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
             Self::Histogram => "histogram",
+            Self::Summary => "summary",
+            Self::Unknown if format == Format::OpenMetrics => "unknown",
+            Self::Unknown => "untyped",
         }
     }
 }
@@ -77,7 +82,7 @@ impl Writer {
         name.clone_into(&mut self.name);
         let suffix = if kind == Kind::Counter && self.format == Format::Prometheus { "_total" } else { "" };
         let help = escaped(help, self.format == Format::OpenMetrics);
-        let kind = kind.name();
+        let kind = kind.name(self.format);
         // Writing to a string does not fail.
         let _ = writeln!(self.out, "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}");
     }

@@ -1,7 +1,7 @@
 //! The observer: metrics, health and status on addresses of their own.
 
 use crate::{Bind, OnReload, macros::settings};
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 settings! {
     #[heading("Observer")]
@@ -21,6 +21,11 @@ settings! {
         /// How old the memory and processor time of workers may be that the observer shows: it measures when it is asked.
         #[option("metrics-scrape-interval", default = Duration::from_secs(5), range(1, 60), reload(OnReload::Kept))]
         pub scrape_interval: Duration,
+        /// The directory in which workers count the application's own metrics with prometheus_client (Python), whose sums
+        /// /metrics shows beside those of the server: it is made, emptied at a start, and PROMETHEUS_MULTIPROC_DIR in
+        /// workers. Without it that of PROMETHEUS_MULTIPROC_DIR is read, and not emptied.
+        #[option("prometheus-multiproc-dir", default = None, example("/run/shop/metrics"), reload(OnReload::Kept))]
+        pub multiproc_dir: Option<PathBuf>,
         /// The address of --metrics.
         #[option("metrics-address", default = "127.0.0.1".into(), reload(OnReload::Kept))]
         pub address: String,
