@@ -80,9 +80,7 @@ impl Peer {
                  X-Forwarded-For and X-Forwarded-Proto of trusted proxies, Unix sockets for everyone, headers with underscores are passed on. \
                  A worker that has reached `--limit-max-requests` is replaced, also if it is the only one."
             }
-            Self::Uwsgi => {
-                "`hostler migrate uwsgi.ini` prints a file of hostler's; other options are told there."
-            }
+            Self::Uwsgi => include_str!("uwsgi.md").trim_ascii_end(),
             Self::Hypercorn => {
                 "Version 0.18. `-c FILE` (TOML), `-c file:FILE` and `-c python:MODULE` are read; settings that the command line does not have \
                  stand below under their names. By itself: ASGI or WSGI, one worker, headers of proxies are left to the application, compressed WebSocket \

@@ -151,6 +151,11 @@ pub(crate) fn run(only: Option<&str>, python: Option<Python>) -> Result<()> {
     Ok(())
 }
 
+/// The chart of the README, of the figures that are in the document.
+pub(crate) fn chart() -> Result<()> {
+    Cmd::new(Path::new("python3")).arg(root().join("crates/bench/chart.py")).run()
+}
+
 fn compare(Comparison(_, kind, app, args): &Comparison, venv: &Path) -> Result<()> {
     let bin = venv.parent().context("an interpreter lies in a directory")?.display().to_string();
     let release = root().join("target/release").display().to_string();

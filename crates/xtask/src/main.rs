@@ -27,6 +27,7 @@ cargo xtask test [--python X]    every test, on X alone or on every CPython ≥ 
 cargo xtask test NAME… [--python X]   tests of the whole server whose names contain NAME, on X or the newest
 cargo xtask build [--python X]   build the server and the extension for X
 cargo xtask bench [NAME] [--python X]   measure against other servers and print the table
+cargo xtask bench chart          draw docs/performance.svg from docs/PERFORMANCE.md
 cargo xtask eventloop [--python X] [--suites]   run CPython's tests for asyncio, and libraries', on our loop
 cargo xtask instructions [--check | --update] [NAME]   count the instructions of a request
 cargo xtask torture [--seed N] [--seconds S] [--interface NAME]   random clients and random faults
@@ -48,6 +49,7 @@ fn main() -> Result<()> {
         "demo" => serve::demo(),
         "test" => test::run(&rest),
         "build" => python::build(&asked_python(&rest)?.map_or_else(python::newest, Ok)?).map(drop),
+        "bench" if rest == ["chart"] => bench::chart(),
         "bench" => {
             let named = rest.first().filter(|name| !name.starts_with("--"));
             let python = asked_python(&rest[usize::from(named.is_some())..])?;

@@ -19,6 +19,7 @@ mod control;
 mod documents;
 mod end_of_listening;
 mod error_lines;
+mod guides;
 mod handover;
 mod heartbeat;
 mod http;
