@@ -65,6 +65,13 @@ impl Master {
         }
     }
 
+    /// Undoes what a worker that was killed at a prompt has done to the terminal.
+    pub(crate) fn restore_terminal(&self) {
+        if let Some(terminal) = &self.terminal {
+            terminal.restore();
+        }
+    }
+
     /// The number of the next generation.
     pub(crate) fn next_generation(&mut self) -> Generation {
         let generation = Generation(self.molds.newest().0.max(self.last_generation.0) + 1);

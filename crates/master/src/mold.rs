@@ -46,7 +46,7 @@ pub(crate) struct Mold {
 }
 
 /// Whether the worker has the server's standard input: a debugger asks there. Several workers would take it from one another.
-fn keeps_input(settings: &WorkerSettings) -> bool {
+pub(crate) fn keeps_input(settings: &WorkerSettings) -> bool {
     let alone = settings.options.supervision.workers == WorkerCount::Fixed(1);
     alone && (settings.options.auto_reload.enabled || io::stdin().is_terminal())
 }

@@ -93,6 +93,9 @@ impl Master {
     }
 
     fn worker_ended(&mut self, id: WorkerId, pid: i32, status: WaitStatus, events: &mut VecDeque<Event>) {
+        if matches!(status, WaitStatus::Signaled { .. }) {
+            self.restore_terminal();
+        }
         self.receive_from_worker(id, events);
         let Some(worker) = self.fleet.get(id) else { return };
         let (slot, generation) = (worker.assignment.slot, worker.assignment.generation);

@@ -10,6 +10,7 @@ use crate::{
     control::{self, Control},
     fleet::Fleet,
     jitter::Jitter,
+    mold,
     molds::{MOLD_PAUSE, Molds},
     predecessor::Predecessor,
     report::{self, StartReport},
@@ -20,7 +21,9 @@ use crate::{
     watch::Watch,
 };
 use hostler_arbiter::{Arbiter, Event, Group};
-use hostler_sys::{disposition, logging, own_file::OwnFile, process, signal::SignalPipe, title};
+use hostler_sys::{
+    disposition, logging, own_file::OwnFile, process, signal::SignalPipe, terminal::Terminal, title,
+};
 use hostler_wire::{ExitStatus, Failure, Generation};
 use nix::{
     libc::SIGKILL,
@@ -81,6 +84,8 @@ pub(crate) struct Master {
     watch: Watch,
     pub(crate) certificates: Certificates,
     pub(crate) changes: Option<Changes>,
+    /// As it was before workers could ask there.
+    pub(crate) terminal: Option<Terminal>,
     pub(crate) jitter: Jitter,
     pub(crate) announcer: Announcer,
     pub(crate) upgrade: Upgrade,
@@ -138,6 +143,7 @@ impl Master {
             watch: Watch::new(),
             certificates: Certificates::new(plan.predecessor.as_mut().and_then(|old| old.tickets.take())),
             changes: Changes::new(&plan.spec.settings.options)?,
+            terminal: Terminal::of_input().filter(|_| mold::keeps_input(&plan.spec.settings)),
             jitter,
             announcer: Announcer::new(plan.predecessor.is_some(), plan.pid_file.clone()),
             upgrade: Upgrade::default(),
@@ -292,6 +298,7 @@ impl Master {
                 remove(file);
             }
         }
+        self.restore_terminal();
         let totals = self.fleet.totals();
         info!(requests = totals.requests(), errors = totals.of_class(5), "stopped");
     }

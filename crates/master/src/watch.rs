@@ -5,7 +5,10 @@ use hostler_arbiter::{Arbiter, Event, RecycleReason};
 use hostler_settings::{ByteSize, Supervision};
 use hostler_sys::proc;
 use hostler_wire::{WorkerId, timing};
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 use tracing::{debug, info, warn};
 
 /// A sample that is late by more than this means that the machine or the master was suspended.
@@ -77,13 +80,17 @@ fn suspended(late: Duration) -> Option<Event> {
 }
 
 fn sample_heartbeats(arbiter: &Arbiter, fleet: &mut Fleet) -> Vec<Event> {
-    let has_beaten = |id: &WorkerId| {
-        let Some(worker) = fleet.get(*id) else { return false };
-        let progress = fleet.page(&worker.assignment).progress();
-        let Some(worker) = fleet.get_mut(*id) else { return false };
-        std::mem::replace(&mut worker.samples.progress, progress) != progress
+    let watched: BTreeSet<WorkerId> = arbiter.watched().collect();
+    let seen = |id: WorkerId| {
+        let progress = fleet.page(&fleet.get(id)?.assignment).progress();
+        let worker = fleet.get_mut(id)?;
+        if std::mem::replace(&mut worker.samples.progress, progress) != progress {
+            return watched.contains(&id).then_some(Event::Beat(id));
+        }
+        // What a debugger halts makes no progress.
+        worker.pid.filter(|pid| proc::is_traced(*pid)).map(|_| Event::Debugged(id))
     };
-    arbiter.watched().filter(has_beaten).map(Event::Beat).collect()
+    arbiter.existing().filter_map(seen).collect()
 }
 
 fn measure_memory(arbiter: &Arbiter, fleet: &mut Fleet, molds: &Molds) -> Vec<Event> {

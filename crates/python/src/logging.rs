@@ -48,11 +48,10 @@ pub(crate) fn comes_of(py: Python<'_>, error: &PyErr, class: &Bound<'_, PyAny>) 
     false
 }
 
-/// The traceback as Python prints it.
+/// The traceback as Python prints it, from the application's first frame on.
 pub(crate) fn traceback(py: Python<'_>, error: &PyErr) -> String {
     let format = || -> PyResult<String> {
-        let lines = py.import("traceback")?.call_method1("format_exception", (error.value(py),))?;
-        Ok(lines.extract::<Vec<String>>()?.concat())
+        py.import("hostler._log")?.call_method1("traceback_of", (error.value(py),))?.extract()
     };
     format().unwrap_or_else(|_| error.to_string())
 }

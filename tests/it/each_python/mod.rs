@@ -7,6 +7,7 @@ mod asgi;
 mod background;
 mod blocked;
 mod crashes;
+mod debugging;
 mod development;
 mod forks;
 mod frameworks;

@@ -7,6 +7,7 @@ configured.
 
 import logging
 import sys
+import traceback
 
 from _hostler import write_log
 
@@ -67,3 +68,11 @@ def install():
     logger("hostler.hooks")
     if logging.lastResort is not None:
         logging.lastResort = _Handler(logging.lastResort)
+
+
+def traceback_of(error):
+    """The traceback as Python prints it, without the frames of ours that called the application."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith("<hostler"):
+        frames = frames.tb_next
+    return "".join(traceback.format_exception(type(error), error, frames or error.__traceback__))

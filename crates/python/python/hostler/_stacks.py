@@ -10,6 +10,7 @@ import faulthandler
 import os
 import reprlib
 import signal
+import sys
 
 _loop = None
 _signals = ()
@@ -51,6 +52,20 @@ def forget():
     if _signals:
         faulthandler.disable()
         faulthandler.enable(file=2)
+
+
+# Debuggers, by the modules whose functions run while they hold a thread.
+_DEBUGGERS = ("bdb", "pdb", "pydevd", "_pydevd_bundle", "_pydev_bundle", "debugpy", "pudb")
+
+
+def is_debugged(thread):
+    """Whether a debugger holds this thread, at a prompt say."""
+    frame = sys._current_frames().get(thread)
+    while frame is not None:
+        if str(frame.f_globals.get("__name__", "")).partition(".")[0] in _DEBUGGERS:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def watch(loop):

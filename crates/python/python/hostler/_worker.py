@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 import os
-import traceback
 
 from hostler import (
     _development,
@@ -157,7 +156,7 @@ def _warmup_failed(worker, failure):
 
 def _startup_failed(worker, message, error, cause="", hint=None):
     if error is not None:
-        cause = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        cause = _log.traceback_of(error)
     return _fail(worker, "boot", message, cause.rstrip(), hint)
 
 

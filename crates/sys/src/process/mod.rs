@@ -7,6 +7,7 @@ pub mod orphan;
 mod output;
 pub mod proc;
 mod resources;
+pub mod terminal;
 pub mod thread;
 pub mod title;
 mod wait;

@@ -54,6 +54,13 @@ pub fn has_terminal() -> bool {
     field.map_or_else(|| fs::File::open("/dev/tty").is_ok(), |number| number != 0)
 }
 
+/// Whether a debugger is attached to a process (proc(5), `TracerPid` of `status`).
+#[must_use]
+pub fn is_traced(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    field(&status, "TracerPid:").is_some_and(|tracer| tracer != 0)
+}
+
 /// Whether a process runs this program, by its file; one that cannot be inspected counts as another.
 #[must_use]
 pub fn is_hostler(pid: i32) -> bool {
