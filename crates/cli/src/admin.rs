@@ -3,9 +3,9 @@
 use crate::bind::{Bound, overlap, refused, unresolved};
 use hostler_config::Config;
 use hostler_master::{Listening, Observer, Predecessor};
-use hostler_settings::Bind;
+use hostler_settings::{Bind, Settings};
 use hostler_sys::socket::{self, Access, Families};
-use hostler_wire::{Failure, ListenerInfo};
+use hostler_wire::{Failure, ListenerInfo, OtlpSettings};
 use std::{
     io,
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
@@ -21,10 +21,21 @@ const MODE: u32 = 0o600;
 /// What the observer is to be; `None` if it has no address.
 pub(crate) fn observer(config: &Config) -> Option<Observer> {
     let metrics = &config.settings.metrics;
-    (!metrics.addresses().is_empty()).then(|| Observer {
+    let otlp = otlp(config);
+    (!metrics.addresses().is_empty() || otlp.is_some()).then(|| Observer {
+        otlp,
         ready_workers: u32::from(metrics.ready_workers),
         measure_interval: metrics.scrape_interval,
     })
+}
+
+/// Where metrics are exported to. That it is a URL was checked with the configuration.
+fn otlp(config: &Config) -> Option<OtlpSettings> {
+    let Settings { metrics, process, app, .. } = &config.settings;
+    let endpoint = metrics.otlp_endpoint.clone()?;
+    let (authority, path) = hostler_config::otlp_parts(&endpoint)?;
+    let service = process.name.as_deref().or(app.target.as_deref()).unwrap_or("hostler").to_owned();
+    Some(OtlpSettings { authority, path, endpoint, interval: metrics.otlp_interval, service })
 }
 
 /// Binds the observer's addresses beside those of the server, except those that are inherited.

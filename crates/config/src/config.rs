@@ -47,6 +47,7 @@ impl Config {
         problems.extend(crate::static_files::settle(&mut layers).err());
         problems.extend(check_access_log(&layers).err());
         problems.extend(crate::request_id::check(&layers).err());
+        problems.extend(crate::otlp::check(&layers).err());
         let identity = identity(&layers).unwrap_or_else(|problem| {
             problems.push(problem);
             Identity::default()

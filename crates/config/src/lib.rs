@@ -6,7 +6,7 @@
 //!
 //! Files: `command` the command line, `environment` and `file` two of the sources, `layers` all of them, `names` what a
 //! misspelt name may mean, `addresses` which layer says where to listen, `config` what follows from values together and on this system, `reference`, `schema` and
-//! `pages` what is printed from the declarations, `ctl` the command line of `hostler ctl`, `peers` the command lines of other servers.
+//! `pages` what is printed from the declarations, `otlp` where metrics are exported to, `ctl` the command line of `hostler ctl`, `peers` the command lines of other servers.
 //!
 //! Not here: reading argv or the environment (both are handed in), and acting on values.
 
@@ -21,6 +21,7 @@ mod environment;
 mod file;
 mod layers;
 mod names;
+mod otlp;
 mod pages;
 mod peers;
 mod reading;
@@ -36,6 +37,7 @@ pub use config::Config;
 pub use ctl::{Ctl, CtlOutcome, ServerChoice, parse as parse_ctl};
 pub use dotenv::parse as parse_env_file;
 pub use environment::UnknownVariable;
+pub use otlp::parts as otlp_parts;
 pub use reading::Reading;
 
 use environment::Environment;

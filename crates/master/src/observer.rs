@@ -11,7 +11,8 @@ use hostler_sys::{
     process::{self, WaitStatus},
 };
 use hostler_wire::{
-    Generation, GroupId, ListenerInfo, OBSERVER_ARGUMENT, OBSERVER_CHANNEL, ObserverSetup, Role, WorkerId,
+    Generation, GroupId, ListenerInfo, OBSERVER_ARGUMENT, OBSERVER_CHANNEL, ObserverSetup, OtlpSettings,
+    Role, WorkerId,
 };
 use std::{
     io,
@@ -35,6 +36,8 @@ pub struct Observer {
     pub ready_workers: u32,
     /// How old measurements of processes may be.
     pub measure_interval: Duration,
+    /// Where metrics are exported to, if they are.
+    pub otlp: Option<OtlpSettings>,
 }
 
 impl Observer {
@@ -61,6 +64,8 @@ impl Observer {
             ready_workers: self.ready_workers,
             measure_interval: self.measure_interval,
             application_metrics: application_metrics.clone(),
+            otlp: self.otlp.clone(),
+            log: settings.options.log.clone(),
         };
         // Before there is a process: what waits in the channel is not lost.
         ours.send(&setup, &bundle.descriptors())?;

@@ -13,12 +13,13 @@
 //! Files: `start` what the process is given, `serve` connections and their limits, `respond` what is asked for, `probes`
 //! health, `measure` what processes use,
 //! `metrics` numbers,
-//! `dashboard` the page.
+//! `dashboard` the page, `export` metrics that are sent.
 
 #![deny(unsafe_code)]
 
 mod connection;
 mod dashboard;
+mod export;
 mod measure;
 mod metrics;
 mod probes;

@@ -1,9 +1,9 @@
 //! The observer's process, from its start to its loop.
 
-use crate::{measure::Measured, respond::Observer, serve};
+use crate::{export, measure::Measured, respond::Observer, serve};
 use hostler_status::Facts;
-use hostler_sys::{board, bundle::Bundle, channel::Channel, disposition, process, title};
-use hostler_wire::{Descriptor, ExitStatus, OBSERVER_CHANNEL, ObserverSetup};
+use hostler_sys::{board, bundle::Bundle, channel::Channel, disposition, logging, process, title};
+use hostler_wire::{Descriptor, ExitStatus, OBSERVER_CHANNEL, ObserverSetup, OtlpSettings};
 use std::{io, os::fd::OwnedFd, rc::Rc};
 
 /// Observes until it is stopped; its exit status. `program_version` is shown.
@@ -19,7 +19,7 @@ pub fn run(program_version: &str) -> ExitStatus {
 }
 
 /// What observes, the addresses' sockets, and the channel that is open as long as it is to.
-type Prepared = (Observer, Vec<OwnedFd>, Channel);
+type Prepared = (Observer, Vec<OwnedFd>, Channel, Option<OtlpSettings>);
 
 fn prepare(version: &str) -> io::Result<Prepared> {
     disposition::for_observer();
@@ -28,6 +28,8 @@ fn prepare(version: &str) -> io::Result<Prepared> {
         .recv::<ObserverSetup>()?
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the master sent nothing"))?;
     let mut bundle = Bundle::received(setup.descriptors, descriptors)?;
+    // To standard error, whose lines are the service's.
+    logging::init(&setup.log);
     title::set(setup.process_name.as_deref(), title::Role::Observer, &setup.title);
     let board = board::map_scoreboard(bundle.take(Descriptor::Scoreboard)?)?;
     let facts =
@@ -39,11 +41,18 @@ fn prepare(version: &str) -> io::Result<Prepared> {
         Observer { board, facts, sockets, measured, application_metrics },
         bundle.take_all(Descriptor::Admin),
         channel,
+        setup.otlp,
     ))
 }
 
-fn observe((observer, sockets, channel): Prepared) -> io::Result<()> {
+fn observe((observer, sockets, channel, otlp): Prepared) -> io::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
-    runtime.block_on(serve::all(Rc::new(observer), sockets, channel))
+    let observer = Rc::new(observer);
+    runtime.block_on(async move {
+        if let Some(settings) = otlp {
+            tokio::task::spawn_local(export::run(Rc::clone(&observer), settings));
+        }
+        serve::all(observer, sockets, channel).await
+    })
 }

@@ -1,6 +1,7 @@
 //! What the master tells the observer.
 
 use crate::Descriptor;
+use hostler_settings::Log;
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
 
@@ -8,6 +9,21 @@ use std::{path::PathBuf, time::Duration};
 pub const OBSERVER_ARGUMENT: &str = "--this-process-is-the-observer";
 /// The descriptor on which the observer is sent what it needs, and which is closed when it is to end.
 pub const OBSERVER_CHANNEL: i32 = 3;
+
+/// Where metrics are exported to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtlpSettings {
+    /// As the user wrote it.
+    pub endpoint: String,
+    /// Host and port.
+    pub authority: String,
+    /// The path of the requests.
+    pub path: String,
+    /// How often.
+    pub interval: Duration,
+    /// What the server calls itself.
+    pub service: String,
+}
 
 /// What the observer is told, beside its descriptors.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,4 +44,8 @@ pub struct ObserverSetup {
     pub measure_interval: Duration,
     /// Where workers count the application's metrics with prometheus_client, if they do.
     pub application_metrics: Option<PathBuf>,
+    /// Where metrics are exported to, if they are.
+    pub otlp: Option<OtlpSettings>,
+    /// How its log lines look.
+    pub log: Log,
 }

@@ -1,6 +1,7 @@
 //! The two text formats: Prometheus' (version 0.0.4) and OpenMetrics (version 1.0.0), which differ in names of counters, units and
 //! the end.
 
+use super::collect::{Kind, Metric, Metrics, Sample};
 use std::fmt::{self, Display, Write};
 
 /// How metrics are written.
@@ -38,16 +39,6 @@ impl Format {
     }
 }
 
-/// What a metric is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Counter,
-    Gauge,
-    Histogram,
-    Summary,
-    Unknown,
-}
-
 impl Kind {
     fn name(self, format: Format) -> &'static str {
         match self {
@@ -61,63 +52,34 @@ impl Kind {
     }
 }
 
-/// Labels of a sample.
-pub(crate) type Labels<'a> = &'a [(&'a str, &'a str)];
-
-/// Writes metrics.
-pub(crate) struct Writer {
-    format: Format,
-    out: String,
-    /// The metric whose samples follow.
-    name: String,
+/// Metrics in a text format.
+pub(super) fn text(metrics: &Metrics, format: Format) -> String {
+    let mut out = String::with_capacity(32 << 10);
+    for metric in &metrics.all {
+        write_metric(&mut out, metric, format);
+    }
+    if format == Format::OpenMetrics {
+        out.push_str("# EOF\n");
+    }
+    out
 }
 
-impl Writer {
-    pub(crate) fn new(format: Format) -> Self {
-        Self { format, out: String::with_capacity(16 << 10), name: String::new() }
-    }
-
-    /// Begins a metric. `name` is without the `_total` of counters.
-    pub(crate) fn metric(&mut self, kind: Kind, name: &str, help: &str) {
-        name.clone_into(&mut self.name);
-        let suffix = if kind == Kind::Counter && self.format == Format::Prometheus { "_total" } else { "" };
-        let help = escaped(help, self.format == Format::OpenMetrics);
-        let kind = kind.name(self.format);
-        // Writing to a string does not fail.
-        let _ = writeln!(self.out, "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}");
-    }
-
-    /// A sample of the metric that was begun last. `suffix` is what its name has behind that: `_total`, `_bucket`, …
-    pub(crate) fn sample(&mut self, suffix: &str, labels: Labels<'_>, value: impl Display) {
-        self.out.push_str(&self.name);
-        self.out.push_str(suffix);
+fn write_metric(out: &mut String, Metric { kind, name, help, samples }: &Metric, format: Format) {
+    let suffix = if *kind == Kind::Counter && format == Format::Prometheus { "_total" } else { "" };
+    let (help, kind) = (escaped(help, format == Format::OpenMetrics), kind.name(format));
+    // Writing to a string does not fail.
+    let _ = writeln!(out, "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}");
+    for Sample { suffix, labels, value } in samples {
+        out.push_str(name);
+        out.push_str(suffix);
         for (index, (name, value)) in labels.iter().enumerate() {
-            self.out.push(if index == 0 { '{' } else { ',' });
-            let _ = write!(self.out, "{name}=\"{}\"", escaped(value, true));
+            out.push(if index == 0 { '{' } else { ',' });
+            let _ = write!(out, "{name}=\"{}\"", escaped(value, true));
         }
         if !labels.is_empty() {
-            self.out.push('}');
+            out.push('}');
         }
-        let _ = writeln!(self.out, " {value}");
-    }
-
-    /// A metric of one sample without labels.
-    pub(crate) fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
-        self.metric(Kind::Gauge, name, help);
-        self.sample("", &[], value);
-    }
-
-    /// The same for a counter.
-    pub(crate) fn counter(&mut self, name: &str, help: &str, value: impl Display) {
-        self.metric(Kind::Counter, name, help);
-        self.sample("_total", &[], value);
-    }
-
-    pub(crate) fn end(mut self) -> String {
-        if self.format == Format::OpenMetrics {
-            self.out.push_str("# EOF\n");
-        }
-        self.out
+        let _ = writeln!(out, " {}", Number(*value));
     }
 }
 
@@ -152,7 +114,10 @@ impl Display for Number {
 
 #[cfg(test)]
 mod tests {
-    use super::{Format, Kind, Number, Writer};
+    use super::{
+        super::collect::{Kind, Metrics},
+        Format, Number, text,
+    };
 
     #[test]
     fn a_client_has_what_it_prefers() {
@@ -172,19 +137,16 @@ mod tests {
 
     #[test]
     fn the_formats_differ_in_counters_and_the_end() {
-        let text = |format| {
-            let mut writer = Writer::new(format);
-            writer.counter("a", "says \"b\"\n", 1);
-            writer.metric(Kind::Gauge, "c", "d");
-            writer.sample("", &[("e", "f\"\\\n")], Number(f64::INFINITY));
-            writer.end()
-        };
+        let mut metrics = Metrics::default();
+        metrics.counter("a", "says \"b\"\n", 1.0);
+        metrics.metric(Kind::Gauge, "c", "d");
+        metrics.sample("", &[("e", "f\"\\\n")], f64::INFINITY);
         assert_eq!(
-            text(Format::Prometheus),
-            "# HELP a_total says \"b\"\\n\n# TYPE a_total counter\na_total 1\n# HELP c d\n# TYPE c gauge\nc{e=\"f\\\"\\\\\\n\"} +Inf\n"
+            text(&metrics, Format::Prometheus),
+            "# HELP a_total says \"b\"\\n\n# TYPE a_total counter\na_total 1.0\n# HELP c d\n# TYPE c gauge\nc{e=\"f\\\"\\\\\\n\"} +Inf\n"
         );
-        let open = text(Format::OpenMetrics);
-        assert!(open.starts_with("# HELP a says \\\"b\\\"\\n\n# TYPE a counter\na_total 1\n"), "{open}");
+        let open = text(&metrics, Format::OpenMetrics);
+        assert!(open.starts_with("# HELP a says \\\"b\\\"\\n\n# TYPE a counter\na_total 1.0\n"), "{open}");
         assert!(open.ends_with("# EOF\n"));
         assert_eq!([0.0001, 1.0, 2.5].map(|it| Number(it).to_string()), ["0.0001", "1.0", "2.5"]);
     }

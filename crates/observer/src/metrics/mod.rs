@@ -3,24 +3,35 @@
 //! Names and labels are bounded: methods and classes of statuses are few, workers are named by their slots, and paths and clients
 //! are no labels.
 //!
-//! Files: `format` the text formats, `own` the server's metrics, `application` those of the application.
+//! Files: `collect` metrics before they have a form, `format` the text formats, `otlp` the form of OTLP, `own` the server's metrics, `application` those of the application.
 
 mod application;
+mod collect;
 mod format;
+mod otlp;
 mod own;
 
 pub(crate) use format::Format;
 
 use crate::respond::Observer;
-use format::Writer;
+use collect::Metrics;
 use hostler_status::Seen;
 
 /// All metrics as text.
 pub(crate) fn text(observer: &Observer, seen: &Seen, format: Format) -> String {
-    let mut writer = Writer::new(format);
-    own::write(&mut writer, observer, seen);
+    format::text(&all(observer, seen), format)
+}
+
+/// All metrics as OTLP has them.
+pub(crate) fn otlp(observer: &Observer, seen: &Seen, service: &str) -> serde_json::Value {
+    otlp::body(&all(observer, seen), seen, service, &observer.facts.version)
+}
+
+fn all(observer: &Observer, seen: &Seen) -> Metrics {
+    let mut metrics = Metrics::default();
+    own::write(&mut metrics, observer, seen);
     if let Some(directory) = &observer.application_metrics {
-        application::write(&mut writer, directory);
+        application::write(&mut metrics, directory);
     }
-    writer.end()
+    metrics
 }

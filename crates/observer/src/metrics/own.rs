@@ -1,6 +1,9 @@
 //! The server's own metrics.
 
-use super::format::{Kind, Labels, Number, Writer};
+use super::{
+    collect::{Kind, Labels, Metrics, whole},
+    format::Number,
+};
 use crate::respond::Observer;
 use hostler_status::Seen;
 use hostler_sys::socket;
@@ -39,21 +42,21 @@ const WORKER_BOUNDS: [u64; 7] =
 type Worker<'a> = (String, &'a SeatView, &'a PageView);
 
 /// A number of a worker, if it is known.
-type Value<'a> = &'a dyn Fn(&SeatView, &PageView) -> Option<Number>;
+type Value<'a> = &'a dyn Fn(&SeatView, &PageView) -> Option<f64>;
 
-pub(super) fn write(writer: &mut Writer, observer: &Observer, seen: &Seen) {
-    server(writer, observer, seen);
-    supervision(writer, seen);
-    traffic(writer, seen);
-    listeners(writer, observer);
+pub(super) fn write(metrics: &mut Metrics, observer: &Observer, seen: &Seen) {
+    server(metrics, observer, seen);
+    supervision(metrics, seen);
+    traffic(metrics, seen);
+    listeners(metrics, observer);
     let workers = of_slots(seen);
-    worker_traffic(writer, &workers);
-    worker_health(writer, observer, seen, &workers);
+    worker_traffic(metrics, &workers);
+    worker_health(metrics, observer, seen, &workers);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "microseconds are enough")]
-fn seconds(nanos: u64) -> Number {
-    Number((nanos / 1000) as f64 / 1e6)
+fn seconds(nanos: u64) -> f64 {
+    (nanos / 1000) as f64 / 1e6
 }
 
 /// One worker for each slot: while one is replaced, the one that stays.
@@ -69,62 +72,79 @@ fn of_slots(seen: &Seen) -> Vec<Worker<'_>> {
     slots.into_iter().map(|(slot, (seat, page))| (slot.to_string(), seat, page)).collect()
 }
 
-fn server(writer: &mut Writer, observer: &Observer, seen: &Seen) {
+fn server(metrics: &mut Metrics, observer: &Observer, seen: &Seen) {
     let master = &seen.master;
-    writer.metric(Kind::Gauge, "hostler_build_info", "The program's version.");
-    writer.sample("", &[("version", &observer.facts.version)], 1);
+    metrics.metric(Kind::Gauge, "hostler_build_info", "The program's version.");
+    metrics.sample("", &[("version", &observer.facts.version)], 1.0);
     #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit")]
-    let started = Number(master.started_unix as f64 / 1000.0);
-    writer.gauge("hostler_start_time_seconds", "When the server started, in seconds since 1970.", started);
+    let started = master.started_unix as f64 / 1000.0;
+    metrics.gauge("hostler_start_time_seconds", "When the server started, in seconds since 1970.", started);
     let ready = seen.unready(observer.facts.ready_workers).is_none();
-    writer.gauge("hostler_ready", "1 if new requests are welcome, as /readyz says.", u8::from(ready));
-    writer.metric(Kind::Gauge, "hostler_state", "1 for what the server is doing, 0 for the other states.");
+    metrics.gauge("hostler_ready", "1 if new requests are welcome, as /readyz says.", u8::from(ready).into());
+    metrics.metric(Kind::Gauge, "hostler_state", "1 for what the server is doing, 0 for the other states.");
     for state in ServerState::ALL {
-        writer.sample("", &[("state", state.name())], u8::from(*state == master.state));
+        metrics.sample("", &[("state", state.name())], u8::from(*state == master.state).into());
     }
-    writer.gauge("hostler_generation", "Rises by one with every reload.", master.generation);
+    metrics.gauge("hostler_generation", "Rises by one with every reload.", master.generation.into());
     let usage = observer.measured.of(master.pid);
     if let Some(bytes) = usage.memory_bytes {
-        writer.gauge("hostler_master_memory_bytes", "Memory of the master.", bytes);
+        metrics.gauge("hostler_master_memory_bytes", "Memory of the master.", whole(bytes));
     }
     if let Some(seconds) = usage.cpu_seconds {
-        writer.counter("hostler_master_cpu_seconds", "Processor time of the master.", Number(seconds));
+        metrics.counter("hostler_master_cpu_seconds", "Processor time of the master.", seconds);
     }
 }
 
-fn supervision(writer: &mut Writer, seen: &Seen) {
+fn supervision(metrics: &mut Metrics, seen: &Seen) {
     let master = &seen.master;
-    writer.gauge("hostler_workers_wanted", "How many workers there are to be.", master.wanted);
-    writer.gauge("hostler_workers_serving", "How many workers serve.", master.serving);
-    writer.counter("hostler_worker_starts", "Workers that were started.", master.starts);
-    writer.metric(Kind::Counter, "hostler_worker_exits", "Workers that ended, by reason.");
+    metrics.gauge("hostler_workers_wanted", "How many workers there are to be.", master.wanted.into());
+    metrics.gauge("hostler_workers_serving", "How many workers serve.", master.serving.into());
+    metrics.counter("hostler_worker_starts", "Workers that were started.", whole(master.starts));
+    metrics.metric(Kind::Counter, "hostler_worker_exits", "Workers that ended, by reason.");
     for (why, count) in &master.ends {
-        writer.sample("_total", &[("reason", why.name())], count);
+        metrics.sample("_total", &[("reason", why.name())], whole(*count));
     }
-    writer.metric(Kind::Counter, "hostler_reloads", "Reloads that ended, by outcome.");
+    metrics.metric(Kind::Counter, "hostler_reloads", "Reloads that ended, by outcome.");
     for (outcome, count) in master.reloads.iter().filter(|(outcome, _)| *outcome != Reload::Running) {
-        writer.sample("_total", &[("outcome", outcome.name())], count);
+        metrics.sample("_total", &[("outcome", outcome.name())], whole(*count));
     }
     let lost = "Requests that were in flight in workers that ended without finishing them.";
-    writer.counter("hostler_requests_lost", lost, master.lost);
+    metrics.counter("hostler_requests_lost", lost, whole(master.lost));
 }
 
-fn traffic(writer: &mut Writer, seen: &Seen) {
+fn traffic(metrics: &mut Metrics, seen: &Seen) {
     let totals = &seen.totals;
-    let sum = |count: fn(&PageView) -> u64| seen.workers.iter().map(|(_, page)| count(page)).sum::<u64>();
-    writer.metric(Kind::Counter, "hostler_requests", "Requests that ended, by method and class of status.");
-    requests(writer, totals, &[]);
+    let sum =
+        |count: fn(&PageView) -> u64| whole(seen.workers.iter().map(|(_, page)| count(page)).sum::<u64>());
+    metrics.metric(Kind::Counter, "hostler_requests", "Requests that ended, by method and class of status.");
+    requests(metrics, totals, &[]);
     let in_flight = "Requests in flight, background work after responses included.";
-    writer.gauge("hostler_requests_in_flight", in_flight, sum(|page| page.in_flight));
-    writer.gauge("hostler_connections", "Open connections.", sum(|page| page.connections));
-    writer.counter("hostler_connections_accepted", "Connections that were accepted.", totals.accepted);
-    writer.gauge("hostler_websockets", "Open WebSockets and other upgrades.", sum(|page| page.open_sessions));
+    metrics.gauge("hostler_requests_in_flight", in_flight, sum(|page| page.in_flight));
+    metrics.gauge("hostler_connections", "Open connections.", sum(|page| page.connections));
+    metrics.counter(
+        "hostler_connections_accepted",
+        "Connections that were accepted.",
+        whole(totals.accepted),
+    );
+    metrics.gauge(
+        "hostler_websockets",
+        "Open WebSockets and other upgrades.",
+        sum(|page| page.open_sessions),
+    );
     let opened = "WebSockets and other upgrades that were opened.";
-    writer.counter("hostler_websockets_opened", opened, totals.sessions);
-    writer.counter("hostler_received_bytes", "Bytes of connections that were read.", totals.bytes_read);
-    writer.counter("hostler_sent_bytes", "Bytes that were written to connections.", totals.bytes_written);
+    metrics.counter("hostler_websockets_opened", opened, whole(totals.sessions));
+    metrics.counter(
+        "hostler_received_bytes",
+        "Bytes of connections that were read.",
+        whole(totals.bytes_read),
+    );
+    metrics.counter(
+        "hostler_sent_bytes",
+        "Bytes that were written to connections.",
+        whole(totals.bytes_written),
+    );
     let dropped = "Log lines of workers that were dropped, as the log could not take them.";
-    writer.counter("hostler_log_lines_dropped", dropped, totals.lines_dropped);
+    metrics.counter("hostler_log_lines_dropped", dropped, whole(totals.lines_dropped));
     for (name, help, times) in [
         (
             "hostler_request_duration_seconds",
@@ -134,37 +154,37 @@ fn traffic(writer: &mut Writer, seen: &Seen) {
         ("hostler_queue_duration_seconds", "How long requests waited for the application.", &totals.queued),
         ("hostler_loop_lag_seconds", "How late timers of event loops are.", &totals.lag),
     ] {
-        writer.metric(Kind::Histogram, name, help);
-        histogram(writer, times, &BOUNDS, &[]);
+        metrics.metric(Kind::Histogram, name, help);
+        histogram(metrics, times, &BOUNDS, &[]);
     }
 }
 
 /// Requests by method and class: those of GET and POST always, so that what is rare has a zero to rise from.
-fn requests(writer: &mut Writer, totals: &Totals, labels: Labels<'_>) {
+fn requests(metrics: &mut Metrics, totals: &Totals, labels: Labels<'_>) {
     for (method, classes) in METHODS.iter().zip(totals.responses) {
         let always = labels.is_empty() && matches!(*method, "GET" | "POST");
         for (class, count) in CLASSES.iter().zip(classes).filter(|(_, count)| always || *count > 0) {
             let labels = [labels, &[("method", method), ("status", class)]].concat();
-            writer.sample("_total", &labels, count);
+            metrics.sample("_total", &labels, whole(count));
         }
     }
 }
 
-fn histogram(writer: &mut Writer, times: &Histogram, bounds: &[u64], labels: Labels<'_>) {
+fn histogram(metrics: &mut Metrics, times: &Histogram, bounds: &[u64], labels: Labels<'_>) {
     let up_to = |bound: u64| {
         let within = BOUND_NANOS.iter().zip(times.buckets).filter(|(upper, _)| **upper <= bound);
         within.fold(0_u64, |sum, (_, count)| sum.wrapping_add(count))
     };
     for bound in bounds {
-        let le = seconds(*bound).to_string();
-        writer.sample("_bucket", &[labels, &[("le", &le)]].concat(), up_to(*bound));
+        let le = Number(seconds(*bound)).to_string();
+        metrics.sample("_bucket", &[labels, &[("le", &le)]].concat(), whole(up_to(*bound)));
     }
-    writer.sample("_bucket", &[labels, &[("le", "+Inf")]].concat(), times.count());
-    writer.sample("_sum", labels, seconds(times.nanos));
-    writer.sample("_count", labels, times.count());
+    metrics.sample("_bucket", &[labels, &[("le", "+Inf")]].concat(), whole(times.count()));
+    metrics.sample("_sum", labels, seconds(times.nanos));
+    metrics.sample("_count", labels, whole(times.count()));
 }
 
-fn listeners(writer: &mut Writer, observer: &Observer) {
+fn listeners(metrics: &mut Metrics, observer: &Observer) {
     let mut found: BTreeMap<&str, socket::AcceptQueue> = BTreeMap::new();
     for (index, descriptor) in &observer.sockets {
         let Some(address) = observer.facts.listeners.get(*index) else { continue };
@@ -174,20 +194,26 @@ fn listeners(writer: &mut Writer, observer: &Observer) {
         sum.limit += queue.limit;
         sum.dropped += queue.dropped;
     }
-    writer.metric(Kind::Gauge, "hostler_accept_queue_length", "Connections that wait to be accepted.");
-    found.iter().for_each(|(address, it)| writer.sample("", &[("listener", address)], it.waiting));
-    writer.metric(Kind::Gauge, "hostler_accept_queue_limit", "How many connections may wait to be accepted.");
-    found.iter().for_each(|(address, it)| writer.sample("", &[("listener", address)], it.limit));
+    metrics.metric(Kind::Gauge, "hostler_accept_queue_length", "Connections that wait to be accepted.");
+    found.iter().for_each(|(address, it)| metrics.sample("", &[("listener", address)], whole(it.waiting)));
+    metrics.metric(
+        Kind::Gauge,
+        "hostler_accept_queue_limit",
+        "How many connections may wait to be accepted.",
+    );
+    found.iter().for_each(|(address, it)| metrics.sample("", &[("listener", address)], whole(it.limit)));
     let dropped = "Connections that the kernel dropped, most often because too many waited to be accepted.";
-    writer.metric(Kind::Counter, "hostler_accept_queue_drops", dropped);
-    found.iter().for_each(|(address, it)| writer.sample("_total", &[("listener", address)], it.dropped));
+    metrics.metric(Kind::Counter, "hostler_accept_queue_drops", dropped);
+    found
+        .iter()
+        .for_each(|(address, it)| metrics.sample("_total", &[("listener", address)], whole(it.dropped)));
 }
 
-fn worker_traffic(writer: &mut Writer, workers: &[Worker<'_>]) {
+fn worker_traffic(metrics: &mut Metrics, workers: &[Worker<'_>]) {
     let help = "Requests that ended in the worker that has the slot now.";
-    writer.metric(Kind::Counter, "hostler_worker_requests", help);
+    metrics.metric(Kind::Counter, "hostler_worker_requests", help);
     for (slot, _, page) in workers {
-        requests(writer, &page.totals, &[("worker", slot)]);
+        requests(metrics, &page.totals, &[("worker", slot)]);
     }
     for (name, help, times) in [
         (
@@ -201,9 +227,9 @@ fn worker_traffic(writer: &mut Writer, workers: &[Worker<'_>]) {
             |totals| &totals.queued,
         ),
     ] {
-        writer.metric(Kind::Histogram, name, help);
+        metrics.metric(Kind::Histogram, name, help);
         for (slot, _, page) in workers {
-            histogram(writer, times(&page.totals), &WORKER_BOUNDS, &[("worker", slot)]);
+            histogram(metrics, times(&page.totals), &WORKER_BOUNDS, &[("worker", slot)]);
         }
     }
     for (name, help, count) in [
@@ -211,23 +237,23 @@ fn worker_traffic(writer: &mut Writer, workers: &[Worker<'_>]) {
         ("sent_bytes", "Bytes that were written.", |totals| totals.bytes_written),
         ("log_lines_dropped", "Log lines that were dropped.", |totals| totals.lines_dropped),
     ] {
-        writer.metric(Kind::Counter, &format!("hostler_worker_{name}"), help);
+        metrics.metric(Kind::Counter, &format!("hostler_worker_{name}"), help);
         for (slot, _, page) in workers {
-            writer.sample("_total", &[("worker", slot)], count(&page.totals));
+            metrics.sample("_total", &[("worker", slot)], whole(count(&page.totals)));
         }
     }
 }
 
-fn worker_health(writer: &mut Writer, observer: &Observer, seen: &Seen, workers: &[Worker<'_>]) {
+fn worker_health(metrics: &mut Metrics, observer: &Observer, seen: &Seen, workers: &[Worker<'_>]) {
     let blocked = |page: &PageView| match page.parked || page.turned_at == 0 {
         true => 0,
         false => seen.now.saturating_sub(page.turned_at),
     };
     let gauges: [(&str, &str, Value<'_>); 9] = [
         ("serving", "1 if the worker serves.", &|seat, _| {
-            Some(Number(f64::from(u8::from(seat.serving_at > 0 && seat.departure.is_none()))))
+            Some(f64::from(u8::from(seat.serving_at > 0 && seat.departure.is_none())))
         }),
-        ("generation", "Its generation.", &|seat, _| Some(Number(seat.generation.into()))),
+        ("generation", "Its generation.", &|seat, _| Some(seat.generation.into())),
         ("age_seconds", "How long ago it was started.", &|seat, _| {
             Some(seconds(seen.now.saturating_sub(seat.started_at)))
         }),
@@ -243,22 +269,17 @@ fn worker_health(writer: &mut Writer, observer: &Observer, seen: &Seen, workers:
         }),
     ];
     for (name, help, value) in gauges {
-        writer.metric(Kind::Gauge, &format!("hostler_worker_{name}"), help);
+        metrics.metric(Kind::Gauge, &format!("hostler_worker_{name}"), help);
         for (slot, seat, page) in workers {
             if let Some(value) = value(seat, page) {
-                writer.sample("", &[("worker", slot)], value);
+                metrics.sample("", &[("worker", slot)], value);
             }
         }
     }
-    writer.metric(Kind::Counter, "hostler_worker_cpu_seconds", "Its processor time.");
+    metrics.metric(Kind::Counter, "hostler_worker_cpu_seconds", "Its processor time.");
     for (slot, seat, _) in workers {
         if let Some(used) = seat.pid.and_then(|pid| observer.measured.of(pid).cpu_seconds) {
-            writer.sample("_total", &[("worker", slot)], Number(used));
+            metrics.sample("_total", &[("worker", slot)], used);
         }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "such numbers are small")]
-fn whole(number: u64) -> Number {
-    Number(number as f64)
 }

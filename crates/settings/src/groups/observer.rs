@@ -26,6 +26,13 @@ settings! {
         /// workers. Without it that of PROMETHEUS_MULTIPROC_DIR is read, and not emptied.
         #[option("prometheus-multiproc-dir", default = None, example("/run/shop/metrics"), reload(OnReload::Kept))]
         pub multiproc_dir: Option<PathBuf>,
+        /// Where the observer sends all metrics as OpenTelemetry has them (OTLP in JSON by HTTP), as
+        /// http://collector:4318; without a path it is /v1/metrics. A collector over TLS is reached through one beside the server.
+        #[option("otlp-endpoint", default = None, example("http://127.0.0.1:4318"), reload(OnReload::Kept))]
+        pub otlp_endpoint: Option<String>,
+        /// How often they are sent.
+        #[option("otlp-interval", default = Duration::from_secs(15), range(1, 3600), reload(OnReload::Kept))]
+        pub otlp_interval: Duration,
         /// The address of --metrics.
         #[option("metrics-address", default = "127.0.0.1".into(), reload(OnReload::Kept))]
         pub address: String,

@@ -1,7 +1,7 @@
 //! Values of many processes as one metric each: sums, and for gauges what their mode says.
 
 use super::{
-    super::format::Kind,
+    super::collect::Kind,
     file::{Key, Source, Value},
 };
 use std::collections::{BTreeMap, btree_map::Entry};

@@ -8,14 +8,14 @@ mod merge;
 #[cfg(test)]
 mod tests;
 
-use super::format::{Number, Writer};
+use super::collect::Metrics;
 use merge::{Family, Merged};
 use std::{fs, path::Path};
 
 /// Writes what the files in this directory have.
-pub(super) fn write(writer: &mut Writer, directory: &Path) {
+pub(super) fn write(metrics: &mut Metrics, directory: &Path) {
     for (name, family) in read(directory).families() {
-        family.write(writer, name);
+        family.write(metrics, name);
     }
 }
 
@@ -40,14 +40,14 @@ fn read(directory: &Path) -> Merged {
 }
 
 impl Family {
-    fn write(&self, writer: &mut Writer, name: &str) {
+    fn write(&self, metrics: &mut Metrics, name: &str) {
         // As that library names counters and histograms: its names of metrics are without a suffix.
-        writer.metric(self.kind, name, &self.help);
+        metrics.metric(self.kind, name, &self.help);
         for (sample, labels, value) in self.samples() {
             let suffix = sample.strip_prefix(name).unwrap_or_default();
             let labels: Vec<(&str, &str)> =
                 labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            writer.sample(suffix, &labels, Number(value));
+            metrics.sample(suffix, &labels, value);
         }
     }
 }

@@ -1,5 +1,8 @@
 use super::{
-    super::format::{Format, Writer},
+    super::{
+        collect::Metrics,
+        format::{self, Format},
+    },
     file::{Source, read},
     write,
 };
@@ -51,9 +54,9 @@ fn values_of_processes_become_one_as_their_kinds_and_modes_say() {
     }
     fs::write(directory.join("counter_1.db"), "something else").unwrap();
     fs::write(directory.join("notes.txt"), "no metrics").unwrap();
-    let mut writer = Writer::new(Format::Prometheus);
-    write(&mut writer, &directory);
-    let text = writer.end();
+    let mut metrics = Metrics::default();
+    write(&mut metrics, &directory);
+    let text = format::text(&metrics, Format::Prometheus);
     fs::remove_dir_all(&directory).unwrap();
     for line in [
         "a_total{b=\"x\\\"y\"} 5.0",
