@@ -30,33 +30,52 @@ class Program:
         environment = environment | ({} if port else {"HOSTLER_PID_FILE": str(self.pid_file)})
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                ["sh", "-ec", command], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
+                ["sh", "-ec", command], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         self._wait("does not serve", lambda: _listens(int(port)) if port else self.pid_file.exists())
         self.is_hostler = not port
 
     def _wait(self, what: str, condition):
-        end = time.monotonic() + DEADLINE
-        while not condition():
-            if self.process.poll() is not None or time.monotonic() > end:
-                raise pages.Mistake(f"{self.place}: {self.command.strip()}\n{what}:\n{self.log.read_text()}")
-            time.sleep(0.01)
+        until(lambda: condition() or self.process.poll() is not None)
+        if not condition():
+            raise pages.Mistake(f"{self.place}: {self.command.strip()}\n{what}:\n{self.log.read_text()}")
 
     def logs(self, text: str, place: str):
         self._wait(f"the log has not what {place} says", lambda: not missing(text, self.log.read_text()))
 
     def stop(self):
         """hostler exits with 0; a proxy just goes."""
-        if self.is_hostler:
-            os.kill(int(self.pid_file.read_text()), signal.SIGTERM)
-        else:
+        if not self.is_hostler:
             os.killpg(self.process.pid, signal.SIGKILL)
+        told = set()
+        until(lambda: not self._tell_to_stop(told))
         try:
             status = self.process.wait(DEADLINE)
         except subprocess.TimeoutExpired:
             status = "no exit"
         if self.is_hostler and status != 0:
             raise pages.Mistake(f"{self.place}: the server ended with {status}:\n{self.log.read_text()}")
+
+    def _tell_to_stop(self, told: set[int]) -> bool:
+        """Whether there still is a server. The page may have stopped it, or upgraded it: then there is another master."""
+        try:
+            master = int(self.pid_file.read_text() or 0) if self.is_hostler else 0
+            if master and master not in told:
+                os.kill(master, signal.SIGTERM)
+                told.add(master)
+        except FileNotFoundError:
+            return False
+        except ProcessLookupError:
+            # The new one is about to write its own.
+            pass
+        return self.is_hostler
+
+
+def until(condition):
+    """Waits; the caller finds out if it was in vain."""
+    end = time.monotonic() + DEADLINE
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def _listens(port: int) -> bool:
@@ -89,8 +108,13 @@ class Page:
                 self.stop()
             case "file":
                 self.write(step)
+            case "run each beside":
+                for command in commands(step.text):
+                    self.serve(step.argument, step)
+                    self.run(command, step)
+                    self.stop()
             case "run" | "check":
-                self.printed = self.run(step)
+                self.printed = self.run(step.text, step)
             case "serve":
                 self.serve(step.text, step)
             case "serve each":
@@ -104,15 +128,16 @@ class Page:
                     raise pages.Mistake(f"{step.place}: {line!r} was not printed, but:\n{self.printed}")
 
     def serve(self, command: str, step: pages.Step):
-        self.running.append(Program(command, step.argument, self.environment, step.place))
+        port = step.argument if step.kind == "serve" else ""
+        self.running.append(Program(command, port, self.environment, step.place))
 
-    def run(self, step: pages.Step) -> str:
+    def run(self, command: str, step: pages.Step) -> str:
         """Its exit code is 0, or that of the comment: `run exit 4`."""
         wanted = int(step.argument.split()[-1]) if step.kind == "run" and step.argument else 0
         printed = Path("/srv/printed")
         with printed.open("w") as output:
             process = subprocess.Popen(
-                ["sh", "-ec", step.text], env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                ["sh", "-ec", command], env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
             try:
                 status = process.wait(DEADLINE)
@@ -121,7 +146,7 @@ class Page:
         if status != wanted:
             logs = "\n".join(program.log.read_text() for program in self.running)
             raise pages.Mistake(
-                f"{step.place}: {step.text.strip()}\nends with {status}, not {wanted}:\n{printed.read_text()}\n{logs}"
+                f"{step.place}: {command.strip()}\nends with {status}, not {wanted}:\n{printed.read_text()}\n{logs}"
             )
         return printed.read_text()
 

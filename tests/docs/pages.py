@@ -9,7 +9,7 @@ FENCE = re.compile(r"^(```+)(\S*)\s*$")
 HEADING = re.compile(r"^#{1,3} ")
 
 # What stands in front of a block, and what stands alone.
-OF_BLOCKS = ("serve each", "serve", "run", "prints", "file", "not run:")
+OF_BLOCKS = ("serve each", "serve", "run each beside", "run", "prints", "file", "not run:")
 ALONE = ("check", "log")
 
 

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import links
 import pages
 import room
 
@@ -41,12 +42,15 @@ def main():
     wanted = [Path(argument).resolve() for argument in sys.argv[3:]] or everything()
     mistakes, busy = unknown_events(), []
     for page in wanted:
+        mistakes += links.broken(page)
         try:
             steps = pages.read(page)
             if any(step.kind not in ("heading", "not run:") for step in steps):
                 busy.append(page)
         except pages.Mistake as mistake:
             mistakes.append(str(mistake))
+    # The longest first, so that none is left alone at the end.
+    busy.sort(key=lambda page: page.stat().st_size, reverse=True)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         mistakes += filter(None, pool.map(lambda page: try_page(page, hostler, python), busy))
     if subprocess.run([sys.executable, CHECKOUT / "crates/bench/chart.py", "--check"]).returncode != 0:
