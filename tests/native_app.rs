@@ -2,13 +2,14 @@
 //! the files of a directory are served; with ACCESS_LOG, there is an access log; with
 //! LOG_FORMAT=json, the log is JSON; with COMPRESS, responses are compressed.
 
-use hostler::{ConnectionInfo, Forwarded, LogFormat, ProxyProtocol, Request, Response};
+use hostler::{ConnectionInfo, Forwarded, LogFormat, LogLevel, ProxyProtocol, Request, Response};
 use std::{env, io, process, process::ExitCode, thread, time::Duration};
 
 fn main() -> Result<ExitCode, hostler::Error> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8000".into());
     let limit = env::var("REQUEST_TIMEOUT_SECONDS").map_or(0.5, |text| text.parse().expect("a number"));
     let mut server = hostler::Server::new()
+        .log_level(LogLevel::Debug)
         .bind(address)
         .workers(2)
         .stall_timeout(Duration::from_secs(2))

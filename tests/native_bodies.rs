@@ -21,7 +21,7 @@ use std::{
 
 fn main() -> Result<ExitCode, hostler::Error> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8000".into());
-    let mut server = hostler::Server::new().bind(address).workers(1);
+    let mut server = hostler::Server::new().log_level(hostler::LogLevel::Debug).bind(address).workers(1);
     if let Ok(file) = env::var("ACCESS_LOG") {
         server = server.access_log(file).access_log_format("json");
     }

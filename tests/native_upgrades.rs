@@ -21,6 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 fn main() -> Result<ExitCode, hostler::Error> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8000".into());
     let mut server = hostler::Server::new()
+        .log_level(hostler::LogLevel::Debug)
         .bind(address)
         .workers(1)
         .stall_timeout(Duration::from_secs(2))

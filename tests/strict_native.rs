@@ -1,13 +1,17 @@
 //! A native service that says what it saw of a request, as `apps/strict.py` does; /trailers has its length in trailers.
 
 use bytes::Bytes;
-use hostler::{Request, Response};
+use hostler::{LogLevel, Request, Response};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use std::{convert::Infallible, env, process::ExitCode};
 
 fn main() -> Result<ExitCode, hostler::Error> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8000".into());
-    hostler::Server::new().bind(address).workers(2).serve(|| tower::service_fn(answer))
+    hostler::Server::new()
+        .log_level(LogLevel::Debug)
+        .bind(address)
+        .workers(2)
+        .serve(|| tower::service_fn(answer))
 }
 
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;

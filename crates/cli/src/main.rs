@@ -21,7 +21,7 @@ use hostler_master::{
     CommandLine, Control, ControlPlace, GenerationSpec, Listening, MoldCommand, Plan, Predecessor, Spawner,
     TlsSource, UPGRADE_VARIABLE,
 };
-use hostler_settings::{EventLoop, Settings};
+use hostler_settings::{Colour, EventLoop, Log, LogFormat, LogTarget, Settings};
 use hostler_sys::{
     disposition,
     logging::{self, Destination},
@@ -36,7 +36,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 fn main() -> ExitCode {
     disposition::for_program();
@@ -47,6 +47,10 @@ fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     if args.get(1).is_some_and(|first| first == OBSERVER_ARGUMENT) {
         return ExitCode::from(hostler_observer::run(env!("CARGO_PKG_VERSION")).code());
+    }
+    let variables: Vec<_> = std::env::vars_os().collect();
+    if hostler_config::asks_for_json(&args, &variables) {
+        logging::set_form(LogFormat::Json, Colour::Never);
     }
     if let Some(status) = ctl::run(&args) {
         return ExitCode::from(status.code());
@@ -60,17 +64,19 @@ fn main() -> ExitCode {
     }
     // A copy for reloads: the process title is written over the original.
     let given = args.clone();
-    let status =
-        match hostler_config::parse(args, std::env::vars_os(), reading(), &scripts::Scripts(reading())) {
-            Ok(Outcome::Print(text)) => print(&text),
-            Ok(Outcome::Refused(text, failure)) => {
-                print(&text);
-                report(&failure)
-            }
-            Ok(Outcome::Check(config)) => check::quietly(&config),
-            Ok(Outcome::Run(config)) => run(&config, given).unwrap_or_else(|failure| report(&failure)),
-            Err(failure) => report(&failure),
-        };
+    let status = match hostler_config::parse(args, variables, reading(), &scripts::Scripts(reading())) {
+        Ok(Outcome::Print(text)) => print(&text),
+        Ok(Outcome::Refused(text, failure)) => {
+            print(&text);
+            report(&failure)
+        }
+        Ok(Outcome::Check(config)) => check::quietly(&config),
+        Ok(Outcome::Run(mut config)) => {
+            settle_log(&mut config);
+            run(&config, given).unwrap_or_else(|failure| report(&failure))
+        }
+        Err(failure) => report(&failure),
+    };
     ExitCode::from(status.code())
 }
 
@@ -106,8 +112,10 @@ fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
     open_log(config)?;
     open_access_log(config)?;
     logging::init(&config.settings.log);
+    report_start(config);
     report_settings(config);
     check_pid_file(config)?;
+    check_log_config(config)?;
     directories::check(config)?;
     let before = config.settings.clone();
     let mut predecessor = Predecessor::find().map_err(lost_predecessor)?;
@@ -194,7 +202,10 @@ fn again(args: &[OsString]) -> Result<Box<Config>, Failure> {
         Reading::Again,
         &scripts::Scripts(Reading::Again),
     ) {
-        Ok(Outcome::Run(config)) => Ok(config),
+        Ok(Outcome::Run(mut config)) => {
+            settle_log(&mut config);
+            Ok(config)
+        }
         Ok(Outcome::Print(_) | Outcome::Check(_) | Outcome::Refused(..)) => {
             let message = "the configuration says to print something, not to serve";
             Err(Failure::new(ExitStatus::Config, message))
@@ -211,6 +222,7 @@ fn reread(
     running: &[ConfigEntry],
 ) -> Result<GenerationSpec, Failure> {
     let mut config = again(args)?;
+    check_log_config(&config)?;
     directories::check(&config)?;
     let certificates = tls::load_again(&config, listeners)?;
     let spawner = Spawner::Mold(mold(&config, Reading::Again)?);
@@ -220,10 +232,46 @@ fn reread(
     Ok(generation_spec(&config, listeners, spawner, certificates))
 }
 
-/// Opens `--log-file`.
+/// Lines of text that would go to the journal as a stream go there as entries with fields.
+fn settle_log(config: &mut Config) {
+    let log = &mut config.settings.log;
+    let is_journal = std::env::var("JOURNAL_STREAM").is_ok_and(|stream| logging::is_journal(&stream));
+    if is_journal && log.target.is_none() && log.file.is_none() && log.format == LogFormat::Text {
+        log.target = LogTarget::journal_of_this_machine();
+    }
+    // --working-dir changes the directory of workers.
+    if let Some(path) = log.config.as_mut().filter(|path| path.is_relative())
+        && let Ok(absolute) = std::path::absolute(&*path)
+    {
+        *path = absolute;
+    }
+}
+
+/// Whether the file of `--log-config` can be read; what it says is found out by Python.
+fn check_log_config(config: &Config) -> Result<(), Failure> {
+    let Some(path) = &config.settings.log.config else { return Ok(()) };
+    std::fs::File::open(path).map(drop).map_err(|error| {
+        Failure::new(ExitStatus::Config, format!("cannot use the log configuration `{}`", path.display()))
+            .because(error.to_string())
+            .hint("--log-config names a file that configures Python's logging")
+    })
+}
+
+/// Opens `--log-file` and `--log-target`.
 fn open_log(config: &Config) -> Result<(), Failure> {
+    open_receiver(&config.settings.log)?;
     let Some(path) = &config.settings.log.file else { return Ok(()) };
     logging::open(Destination::File(path)).map_err(|error| no_log(path, &error))
+}
+
+/// Opens `--log-target`.
+fn open_receiver(log: &Log) -> Result<(), Failure> {
+    logging::open_receiver(log).map_err(|error| {
+        let target = log.target.as_ref().map(ToString::to_string).unwrap_or_default();
+        Failure::new(ExitStatus::Config, format!("cannot send the log to `{target}`"))
+            .because(error.to_string())
+            .hint("--log-target is journald, syslog, unix:/PATH, or udp:// or tcp:// with a name or address that is known")
+    })
 }
 
 fn no_log(path: &Path, error: &io::Error) -> Failure {
@@ -271,6 +319,19 @@ fn lost_predecessor(error: io::Error) -> Failure {
         .hint(format!("{UPGRADE_VARIABLE} is set by hostler itself, on SIGUSR2; unset it"))
 }
 
+/// Logs what is about to be started.
+fn report_start(config: &Config) {
+    let Settings { app, supervision, .. } = &config.settings;
+    let workers = hostler_master::worker_count(supervision.workers);
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        pid = std::process::id(),
+        app = app.target,
+        workers,
+        "starting hostler"
+    );
+}
+
 /// Logs options that do not do what they say, and what a peer's became.
 fn report_settings(config: &Config) {
     config.peer.as_ref().map(peer::report);
@@ -294,7 +355,14 @@ fn report_settings(config: &Config) {
 fn mold(config: &Config, reading: Reading) -> Result<MoldCommand, Failure> {
     let python = python::choose(config.settings.app.python.as_deref(), &config.identity)?;
     let extension = python::extension_for(&python)?;
-    info!(python = %python.program.display(), version = python.version, "python chosen");
+    match reading {
+        Reading::First => {
+            info!(python = %python.program.display(), version = python.version, "python chosen")
+        }
+        Reading::Again => {
+            debug!(python = %python.program.display(), version = python.version, "python chosen")
+        }
+    }
     Ok(MoldCommand {
         program: python.program,
         args: vec![

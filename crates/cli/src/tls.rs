@@ -4,7 +4,7 @@ use hostler_config::{Config, Reading};
 use hostler_master::TlsSource;
 use hostler_wire::{ExitStatus, Failure, ListenerSettings};
 use std::time::SystemTime;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 /// Reads the certificates that are configured.
 pub(crate) fn load(config: &Config, reading: Reading) -> Result<Option<TlsSource>, Failure> {
@@ -43,5 +43,5 @@ pub(crate) fn tell(listeners: &[ListenerSettings], certificates: Option<&TlsSour
     let Some(certificates) = certificates else { return };
     let served = listeners.iter().filter(|listener| listener.tls).map(|listener| listener.info.to_string());
     let addresses = served.collect::<Vec<_>>().join(", ");
-    info!(addresses, certificates = certificates.options.certificate.len(), "serving over TLS");
+    debug!(addresses, certificates = certificates.options.certificate.len(), "serving over TLS");
 }

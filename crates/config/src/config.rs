@@ -5,8 +5,8 @@ use crate::{
     layers::{Layers, together},
 };
 use hostler_settings::{
-    Accept, Application, Bind, Declaration, Http, Interface, Limits, Listen, Log, Metrics, Process, Runtime,
-    RuntimeMode, Settings, Supervision, WorkerCount,
+    Accept, Application, Bind, Declaration, Http, Interface, Limits, Listen, Log, LogTarget, Metrics,
+    Process, Runtime, RuntimeMode, Settings, Supervision, WorkerCount,
 };
 use hostler_wire::{Failure, Identity, MAX_LISTENING_SOCKETS, control::ConfigEntry};
 use std::{io, time::Duration};
@@ -72,6 +72,7 @@ impl Config {
         }
         // As Gunicorn has it: a file for the access log turns it on.
         settings.log.access |= settings.log.access_file.is_some() && !access_chosen;
+        settings.log.file.take_if(|file| file.as_os_str() == "-");
         let limits = &mut settings.supervision;
         // Two names of one limit.
         limits.graceful_timeout = limits.workers_kill_timeout.unwrap_or(limits.graceful_timeout);
@@ -169,7 +170,11 @@ fn contradictions(layers: &Layers) -> Vec<Failure> {
         && layers.settings.limits.request_line > layers.settings.http.max_buffer;
     let two_values = layers.is_set(graceful)
         && limits.workers_kill_timeout.is_some_and(|kill| kill != limits.graceful_timeout);
+    let log = &layers.settings.log;
+    let two_places = log.file.as_ref().is_some_and(|file| file.as_os_str() != "-")
+        && log.target.as_ref().is_some_and(|target| *target != LogTarget::StandardError);
     let rules = [
+        (two_places, Log::target(), Log::file(), "lines go to one place"),
         (too_much, jitter, requests, "jitter must leave at least one request"),
         (line_beyond_head, line, head, "the request line is a part of the head, which is in this buffer"),
         (two_values, kill, graceful, "they are two names of one limit"),

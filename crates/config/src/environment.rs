@@ -1,13 +1,15 @@
 //! The environment: variables that set options, and those that look as if they did.
 
 use crate::{layers::Given, names, source::Source};
-use hostler_settings::{Declaration, Settings, Shape, switch};
+use hostler_settings::{Declaration, Log, Settings, Shape, switch};
 use hostler_wire::Failure;
 use std::{collections::BTreeMap, ffi::OsString};
 
 const PREFIX: &str = "HOSTLER_";
 /// Where platforms say that a container is to listen.
 pub(crate) const PORT: &str = "PORT";
+/// What says whether programs write in colours.
+const COLOURS: [&str; 5] = ["NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "CLICOLOR", "TERM"];
 /// Without the prefix: what the server sets itself, and what its tests are told.
 const NO_OPTIONS: [&str; 6] = ["UPGRADE", "WORKER", "GENERATION", "BIN", "EXTENSION", "LAUNCHED_BY"];
 const TESTS: &str = "TEST_";
@@ -31,6 +33,7 @@ impl Environment {
         let ours = named.filter(|(name, value)| {
             let concerns = name.starts_with(PREFIX)
                 || name == PORT
+                || COLOURS.contains(&name.as_str())
                 || common.contains(&name.as_str())
                 || hostler_peers::peer_of_variable(name).is_some();
             concerns && !is_service_link(name, value)
@@ -80,6 +83,22 @@ impl Environment {
     /// `PORT`, as a port to listen on at all addresses of IPv4, as Gunicorn has it.
     pub(crate) fn port(&self) -> Result<Option<String>, Failure> {
         self.text(PORT)
+    }
+
+    /// What the conventions of terminal programs say of colours: no-color.org, `FORCE_COLOR`, `CLICOLOR`, `TERM=dumb`.
+    pub(crate) fn colour(&self) -> Option<Given> {
+        let is = |name: &str, says: fn(&str) -> bool| {
+            self.0.get(name).and_then(|value| value.to_str()).is_some_and(says)
+        };
+        let rules: [(&str, fn(&str) -> bool, &str); 5] = [
+            ("NO_COLOR", |value| !value.is_empty(), "never"),
+            ("FORCE_COLOR", |value| !matches!(value, "" | "0" | "false"), "always"),
+            ("CLICOLOR_FORCE", |value| !matches!(value, "" | "0"), "always"),
+            ("CLICOLOR", |value| value == "0", "never"),
+            ("TERM", |value| value == "dumb", "never"),
+        ];
+        let (name, _, colour) = rules.into_iter().find(|(name, says, _)| is(name, *says))?;
+        Some(from_variable(Log::colour(), name.to_owned(), colour))
     }
 
     /// Options of peers, which hostler's own command line does not ask for: one warning.

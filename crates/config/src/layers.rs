@@ -75,6 +75,7 @@ impl Layers {
         layers.add(sources.defaults);
         let unset: Vec<_> = Settings::options().filter(|option| !layers.is_set(option)).collect();
         layers.add(environment.common(unset.into_iter())?);
+        layers.add(environment.colour().into_iter().collect());
         if sources.port {
             layers.add_port(environment)?;
         }

@@ -4,7 +4,7 @@
 //! before default), remembers where each value came from, and checks it by its declaration, so that an error says what
 //! is wrong, where it was set, and what is accepted.
 //!
-//! Files: `command` the command line, `environment` and `file` two of the sources, `layers` all of them, `names` what a
+//! Files: `command` the command line, `environment` and `file` two of the sources, `layers` all of them, `form` whether mistakes are told as JSON, `names` what a
 //! misspelt name may mean, `addresses` which layer says where to listen, `config` what follows from values together and on this system, `reference`, `schema` and
 //! `pages` what is printed from the declarations, `otlp` where metrics are exported to, `ctl` the command line of `hostler ctl`, `peers` the command lines of other servers.
 //!
@@ -19,6 +19,7 @@ mod ctl;
 mod dotenv;
 mod environment;
 mod file;
+mod form;
 mod layers;
 mod names;
 mod otlp;
@@ -37,6 +38,7 @@ pub use config::Config;
 pub use ctl::{Ctl, CtlOutcome, ServerChoice, parse as parse_ctl};
 pub use dotenv::parse as parse_env_file;
 pub use environment::UnknownVariable;
+pub use form::asks_for_json;
 pub use otlp::parts as otlp_parts;
 pub use reading::Reading;
 

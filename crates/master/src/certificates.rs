@@ -140,9 +140,11 @@ impl Served {
             }
             Ok(None) => false,
             Err(failure) => {
+                let (cause, hint) = (failure.cause.as_deref(), failure.hint.as_deref());
+                let problem = failure.message.as_str();
                 error!(
-                    "certificates have changed and cannot be used: the old ones are served\n{}",
-                    failure.text()
+                    problem,
+                    cause, hint, "certificates have changed and cannot be used: the old ones are served"
                 );
                 false
             }

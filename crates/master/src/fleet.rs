@@ -1,8 +1,9 @@
 //! The processes of the fleet: which worker is which, the lines to them, and their pages.
 
+use hostler_arbiter::DrainReason;
 use hostler_sys::{channel::Channel, clock};
 use hostler_wire::{Assignment, Departure, FromWorker, MasterPage, Page, Seat, ToWorker, Totals, WorkerId};
-use std::{collections::BTreeMap, fs::File, io, os::fd::BorrowedFd};
+use std::{collections::BTreeMap, fs::File, io, os::fd::BorrowedFd, time::Instant};
 use tracing::debug;
 
 /// A worker, from the moment it was asked for.
@@ -14,6 +15,11 @@ pub(crate) struct Worker {
     /// Where it writes its stacks.
     pub(crate) stacks: File,
     pub(crate) samples: Samples,
+    /// It serves, or has served.
+    pub(crate) is_ready: bool,
+    /// Why it was told to exit.
+    pub(crate) told: Option<DrainReason>,
+    pub(crate) began: Instant,
 }
 
 /// The last samples of a worker.
@@ -74,7 +80,16 @@ impl Fleet {
             pid.into_iter().for_each(|pid| seat.is_process(pid));
         }
         self.master.worker_started();
-        let worker = Worker { assignment, pid, channel, stacks, samples: Samples::default() };
+        let worker = Worker {
+            assignment,
+            pid,
+            channel,
+            stacks,
+            samples: Samples::default(),
+            is_ready: false,
+            told: None,
+            began: Instant::now(),
+        };
         self.workers.insert(assignment.worker, worker);
     }
 

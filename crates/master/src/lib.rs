@@ -5,7 +5,8 @@
 //! workers.
 //!
 //! Files: `run` the loop, `receive` what comes in, `perform` what goes out, `signals`, `molds` one for each
-//! generation, `fleet` the workers' processes, `watch` the scoreboard, `stacks` what a stuck worker wrote, `upgrade`
+//! generation, `fleet` the workers' processes, `watch` the scoreboard, `milestones` what the log says of a start and a stop as a whole,
+//! `stacks` what a stuck worker wrote, `upgrade`
 //! the server that takes over from this one, `control` commands of users, `changes` files that `--reload` watches, `development` what
 //! follows from them, `certificates` those of TLS, `predecessor` the one that this one takes over from, `notify` systemd,
 //! `show` what the scoreboard says of the server.
@@ -30,6 +31,7 @@ mod development;
 mod fleet;
 mod jitter;
 mod launch;
+mod milestones;
 mod mold;
 mod molds;
 mod native;
@@ -63,7 +65,7 @@ use hostler_wire::{
     ExitStatus, Failure, ListenerInfo, ListenerSettings, WorkerSettings, control::ConfigEntry,
 };
 use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc};
-use tracing::info;
+use tracing::debug;
 
 /// What the master is to keep alive.
 pub struct Plan {
@@ -204,7 +206,7 @@ pub fn worker_count(wanted: WorkerCount) -> u16 {
             // Honours affinity and the cgroup's quota.
             let count = std::thread::available_parallelism().map_or(1, usize::from);
             let count = u16::try_from(count).unwrap_or(1024);
-            info!(workers = count, "one worker per available processor");
+            debug!(workers = count, "one worker per available processor");
             count
         }
     }

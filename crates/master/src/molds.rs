@@ -44,6 +44,11 @@ impl GenerationEntry {
         );
     }
 
+    /// Whether workers are made by a mold.
+    pub(crate) fn needs_mold(&self) -> bool {
+        matches!(self.spec.spawner, Spawner::Mold(_))
+    }
+
     /// Its mold, if it runs.
     pub(crate) fn mold(&self) -> Option<&Mold> {
         if let MoldState::Running(mold) = &self.mold { Some(mold) } else { None }

@@ -60,9 +60,10 @@ impl Master {
         }
     }
 
-    fn drain(&self, id: WorkerId, reason: DrainReason, hand_over: bool) {
-        if let Some(worker) = self.fleet.get(id) {
-            info!(
+    fn drain(&mut self, id: WorkerId, reason: DrainReason, hand_over: bool) {
+        if let Some(worker) = self.fleet.get_mut(id) {
+            worker.told = Some(reason);
+            debug!(
                 worker = worker.assignment.slot.index,
                 pid = worker.pid,
                 reason = name_of_reason(reason),
@@ -189,7 +190,8 @@ impl Master {
         if let Some(entry) = self.molds.get(generation) {
             self.plan.spec = entry.spec.clone();
         }
-        info!(generation = generation.0, "reloaded");
+        let (seconds, workers) = (self.milestones.reload_ends(), self.arbiter.slots(GroupId::HTTP));
+        info!(generation = generation.0, workers, seconds, "reloaded");
         self.show_reload(Reload::Succeeded, generation);
         self.notice(Notice::Reloaded(generation));
         self.announcer.reload_ended(&self.arbiter);
@@ -203,6 +205,7 @@ impl Master {
             serving = self.arbiter.generation().0,
             "not reloaded: the running workers keep serving"
         );
+        self.milestones.reload_ends();
         self.notice(Notice::NotReloaded(generation));
         self.announcer.reload_ended(&self.arbiter);
     }
@@ -258,7 +261,7 @@ impl Master {
     }
 }
 
-fn name_of_reason(reason: DrainReason) -> &'static str {
+pub(crate) fn name_of_reason(reason: DrainReason) -> &'static str {
     departure(reason).name()
 }
 

@@ -220,6 +220,7 @@ impl Master {
         let Some(predecessor) = &mut self.plan.predecessor else { return };
         while let Some(ToSuccessor::Stop { quickly }) = predecessor.message() {
             info!(quickly, "the old server was told to stop: this one stops too");
+            self.milestones.stop_begins(None);
             if quickly {
                 events.push_back(Event::StopQuickly);
             } else if !self.arbiter.is_stopping() {

@@ -4,8 +4,10 @@ use crate::{
     children::Child,
     companion::Running,
     control::Notice,
+    milestones::is_part_of_more,
     molds::GenerationEntry,
     observer,
+    perform::name_of_reason,
     report::{self, StartReport},
     run::Master,
     stacks,
@@ -16,7 +18,7 @@ use hostler_sys::{
     process::{self, WaitStatus},
 };
 use hostler_wire::{
-    Departure, ExitStatus, Failure, FromMold, FromWorker, Generation, GroupId, ToWorker, WorkerId,
+    Cause, Departure, ExitStatus, Failure, FromMold, FromWorker, Generation, ToWorker, WorkerId,
 };
 use std::{collections::VecDeque, io};
 use tracing::{debug, error, info, warn};
@@ -103,18 +105,33 @@ impl Master {
         let (in_flight, sessions) = (page.requests_in_flight(), page.sessions());
         let requests = hostler_sys::board::describe(&in_flight);
         let crash = stacks::of_crash(status, &worker.stacks);
+        let (told, served) = (worker.told, page.totals().requests());
+        let lived_seconds = worker.began.elapsed().as_secs();
+        let reason = told.map(name_of_reason);
+        // The stop or reload has a line, or why it could not boot has one.
+        let is_told = told.is_some_and(is_part_of_more)
+            || worker.samples.told_failure
+            || self.arbiter.is_stopping()
+            || self.start_report == StartReport::Failure;
+        if told.is_none() && !self.arbiter.is_stopping() {
+            self.milestones.lost(slot);
+        }
         let why = self.departure(id, status);
         if let Some(directory) = &self.plan.spec.application_metrics {
             observer::forget_live_gauges(directory, pid);
         }
         let samples = self.fleet.remove(id, why).map(|worker| worker.samples).unwrap_or_default();
         let (hung_at, told) = (samples.hung_at, samples.told_failure);
-        if status == WaitStatus::Exited(0) && requests.is_empty() {
-            info!(worker = slot.index, pid, %status, "worker exited");
-        } else if let Some((at, stacks)) = crash {
+        let as_planned = matches!(status, WaitStatus::Exited(_)) && requests.is_empty();
+        let requests = (!requests.is_empty()).then_some(requests);
+        if let Some((at, stacks)) = crash {
             error!(worker = slot.index, pid, %status, requests, at, %stacks, "worker crashed");
+        } else if is_told && as_planned {
+            debug!(worker = slot.index, pid, %status, reason, served, lived_seconds, "worker exited");
+        } else if status == WaitStatus::Exited(0) && as_planned {
+            info!(worker = slot.index, pid, %status, reason, served, lived_seconds, "worker exited");
         } else {
-            warn!(worker = slot.index, pid, %status, requests, "worker exited");
+            warn!(worker = slot.index, pid, %status, reason, served, lived_seconds, requests, "worker exited");
         }
         // A worker that was told to exit has told of its requests itself, unless it had to be killed.
         if !self.arbiter.was_told_to_exit(id) || matches!(status, WaitStatus::Signaled { .. }) {
@@ -165,7 +182,7 @@ impl Master {
                     mold.ready = true;
                     mold.pid
                 });
-                info!(generation = generation.0, pid, python, "mold ready");
+                debug!(generation = generation.0, pid, python, "mold ready");
                 events.push_back(Event::CanSpawn(generation));
             }
             FromMold::Forked { worker, pid } => {
@@ -191,7 +208,8 @@ impl Master {
         self.start_failed(failure, events);
         self.notice(Notice::GenerationFailed(generation, failure.clone()));
         if self.arbiter.ever_served() {
-            error!(generation = generation.0, "{}", failure.text());
+            let (Cause { cause, traceback }, hint) = (failure.split_cause(), failure.hint.as_deref());
+            error!(generation = generation.0, cause, hint, traceback, "{}", failure.message);
             events.push_back(Event::ReloadFailed(generation));
         }
     }
@@ -211,46 +229,47 @@ impl Master {
             let (slot, generation, pid) = (worker.assignment.slot, worker.assignment.generation, worker.pid);
             match message {
                 FromWorker::Ready { interface, concurrent_calls } => {
-                    info!(
-                        worker = slot.index,
-                        generation = generation.0,
-                        pid,
-                        interface = interface.name(),
-                        concurrent_calls,
-                        "worker ready"
-                    );
+                    worker.is_ready = true;
+                    let (generation_number, interface_name) = (generation.0, interface.name());
+                    macro_rules! tell {
+                        ($level:ident) => {
+                            $level!(
+                                worker = slot.index,
+                                generation = generation_number,
+                                pid,
+                                interface = interface_name,
+                                concurrent_calls,
+                                "worker ready"
+                            )
+                        };
+                    }
+                    if self.milestones.is_back(slot) {
+                        tell!(info);
+                    } else {
+                        tell!(debug);
+                    }
                     if let Some(seat) = self.fleet.get(id).and_then(|it| self.fleet.seat(&it.assignment)) {
                         seat.serves(clock::now());
                     }
-                    self.tell_concurrency(concurrent_calls);
+                    self.tell_application(interface, concurrent_calls);
                     if let Some(entry) = self.molds.get_mut(generation) {
                         entry.tell_unlimited(concurrent_calls);
                     }
                     events.push_back(Event::Ready(id));
                 }
                 FromWorker::ReachedRequestLimit => {
-                    info!(worker = slot.index, pid, "worker reached its maximum number of requests");
+                    debug!(worker = slot.index, pid, "worker reached its maximum number of requests");
                     events.push_back(Event::Recycle(id, RecycleReason::MaxRequests));
                 }
                 FromWorker::AcceptsNoMore => {
                     debug!(worker = slot.index, pid, "worker accepts no more");
                     events.push_back(Event::AcceptsNoMore(id));
                 }
-                FromWorker::Draining => info!(worker = slot.index, pid, "worker draining"),
+                FromWorker::Draining => debug!(worker = slot.index, pid, "worker draining"),
                 FromWorker::ServesFailure(failure) => self.tell_failure(generation, &failure),
                 FromWorker::Failed(failure) => self.boot_failed(id, &failure, events),
             }
         }
-    }
-
-    /// Logs once how many calls of the application there can be with this number of workers.
-    fn tell_concurrency(&mut self, calls_per_worker: Option<usize>) {
-        let Some(calls) = calls_per_worker else { return };
-        if std::mem::replace(&mut self.start_report, StartReport::Concurrency) == StartReport::Concurrency {
-            return;
-        }
-        let (workers, threads) = (self.arbiter.slots(GroupId::HTTP), calls);
-        info!(workers, threads, "at most {} application calls at once", usize::from(workers) * threads);
     }
 
     fn boot_failed(&mut self, id: WorkerId, failure: &Failure, events: &mut VecDeque<Event>) {
@@ -259,7 +278,8 @@ impl Master {
         }
         if self.arbiter.ever_served() {
             let slot = self.fleet.get(id).map_or(0, |worker| worker.assignment.slot.index);
-            error!(worker = slot, "worker failed to boot: {}", failure.text());
+            let (Cause { cause, traceback }, hint) = (failure.split_cause(), failure.hint.as_deref());
+            error!(worker = slot, cause, hint, traceback, "worker failed to boot: {}", failure.message);
         }
         self.fleet.departs(id, Departure::BootFailed);
         if let Some(worker) = self.fleet.get_mut(id) {

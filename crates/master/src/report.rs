@@ -1,6 +1,7 @@
 //! Failures as the user reads them: what failed, why, what to do, what the server did.
 
-use hostler_wire::Failure;
+use hostler_sys::logging::without_number;
+use hostler_wire::{Cause, Failure};
 use std::fmt::Write as _;
 use tracing::error;
 
@@ -38,8 +39,12 @@ pub fn text(message: &str, causes: &[&str], hint: Option<&str>, note: Option<&st
 pub fn print(failure: &Failure, note: Option<&str>) {
     let Failure { message, cause, hint, .. } = failure;
     let (causes, hint): (Vec<&str>, _) = (cause.as_deref().into_iter().collect(), hint.as_deref());
-    let event = || error!(cause, hint, note, "{message}");
-    hostler_sys::logging::write_last_words(&text(message, &causes, hint, note), event);
+    let event = || {
+        let Cause { cause, traceback } = failure.split_cause();
+        error!(cause, hint, note, traceback, "{message}");
+    };
+    let text = without_number(&text(message, &causes, hint, note));
+    hostler_sys::logging::write_last_words(&text, event);
 }
 
 pub(crate) fn print_boot_failure(failure: &Failure) {

@@ -10,6 +10,7 @@ use crate::{
     control::{self, Control},
     fleet::Fleet,
     jitter::Jitter,
+    milestones::Milestones,
     mold,
     molds::{MOLD_PAUSE, Molds},
     predecessor::Predecessor,
@@ -35,7 +36,7 @@ use std::{
     os::fd::AsFd,
     time::{Duration, Instant},
 };
-use tracing::{info, warn};
+use tracing::warn;
 
 /// How often to try to tell that log lines were lost.
 const TELL_LOST: Duration = Duration::from_secs(1);
@@ -88,6 +89,7 @@ pub(crate) struct Master {
     pub(crate) terminal: Option<Terminal>,
     pub(crate) jitter: Jitter,
     pub(crate) announcer: Announcer,
+    pub(crate) milestones: Milestones,
     pub(crate) upgrade: Upgrade,
     pub(crate) control: Control,
     pub(crate) start_report: StartReport,
@@ -145,6 +147,7 @@ impl Master {
             changes: Changes::new(&plan.spec.settings.options)?,
             terminal: Terminal::of_input().filter(|_| mold::keeps_input(&plan.spec.settings)),
             jitter,
+            milestones: Milestones::new(),
             announcer: Announcer::new(plan.predecessor.is_some(), plan.pid_file.clone()),
             upgrade: Upgrade::default(),
             control,
@@ -202,6 +205,7 @@ impl Master {
         self.forward_signals_as_pid1();
         logging::report_lost();
         self.announce();
+        self.tell_progress();
         status
     }
 
@@ -214,6 +218,9 @@ impl Master {
         self.show();
         let requests = self.fleet.requests();
         let begins = self.announcer.update(&self.arbiter, requests, &mut self.plan.owned_files);
+        if begins {
+            self.tell_serving();
+        }
         if let Some(predecessor) = self.plan.predecessor.as_mut().filter(|_| begins) {
             self.control.open(predecessor.control());
             control::tell(&self.control);
@@ -284,6 +291,7 @@ impl Master {
             self.certificates.next(),
             self.control.next(),
             changes,
+            self.milestones.next(),
         ];
         arbiter.into_iter().chain(others.into_iter().flatten()).min()
     }
@@ -299,8 +307,7 @@ impl Master {
             }
         }
         self.restore_terminal();
-        let totals = self.fleet.totals();
-        info!(requests = totals.requests(), errors = totals.of_class(5), "stopped");
+        self.tell_stopped();
     }
 
     /// A step to the end of the listening sockets, if they end with this server.

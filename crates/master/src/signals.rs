@@ -6,7 +6,7 @@ use hostler_sys::logging::{access, target::Target};
 use hostler_wire::{ExitStatus, Failure, Generation, GroupId, Reload, ToMold, ToWorker};
 use nix::libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use std::{collections::VecDeque, os::fd::AsFd};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 /// What the master listens to.
 pub(crate) const SIGNALS: [i32; 10] =
@@ -17,11 +17,14 @@ impl Master {
         match signal {
             SIGCHLD => self.reap(events),
             SIGTERM => {
-                info!(signal = "SIGTERM", "stopping gracefully");
+                debug!(signal = "SIGTERM", "stopping gracefully");
+                self.stop_begins(Some("SIGTERM"));
                 events.push_back(Event::StopGracefully);
             }
             SIGINT | SIGQUIT => {
-                info!(signal = if signal == SIGINT { "SIGINT" } else { "SIGQUIT" }, "stopping quickly");
+                let signal = if signal == SIGINT { "SIGINT" } else { "SIGQUIT" };
+                debug!(signal, "stopping quickly");
+                self.stop_begins(Some(signal));
                 events.push_back(Event::StopQuickly);
             }
             SIGHUP | SIGUSR1 | SIGUSR2 | SIGTTIN | SIGTTOU | SIGWINCH if self.forward_signal(signal) => {}
@@ -84,6 +87,7 @@ impl Master {
             self.restart(generation, spec, groups, events);
             return Ok(generation);
         }
+        self.milestones.reload_begins();
         self.molds.add(generation, spec);
         events.push_back(Event::Reload(generation, groups));
         Ok(generation)

@@ -25,7 +25,7 @@ use hostler_settings::{
 use model::{Model, asgi_lifespan, asgi_loop, threads, worker_class, worker_connections};
 
 const STATSD: &str = "hostler sends no metrics to StatsD";
-const SYSLOG: &str = "it belongs to --log-syslog, which is refused";
+const SYSLOG: &str = "it belongs to --log-syslog, which reads it";
 const DIRTY: &str = "it belongs to --dirty-app, which is refused";
 const UWSGI: &str = "it belongs to --protocol uwsgi, which is refused";
 const STRICT: &str =
@@ -109,9 +109,9 @@ pub(crate) static ROWS: &[Row] = &[
     Row::value(&["--log-config"], Same(Log::config())),
     Row::value(&["--log-config-json"], Same(Log::config())),
     Row::value(&["--log-syslog-to"], NoEffect(SYSLOG)),
-    Row::flag(&["--log-syslog"], Refused { why: "hostler does not write to syslog", instead: "leave it out: systemd and containers collect standard error, or `| logger`" }),
-    Row::value(&["--log-syslog-prefix"], NoEffect(SYSLOG)),
-    Row::value(&["--log-syslog-facility"], NoEffect(SYSLOG)),
+    Row::flag(&["--log-syslog"], converted(&[Log::target()], "--log-syslog-to, or udp://localhost:514", log_syslog)),
+    Row::value(&["--log-syslog-prefix"], Same(Log::syslog_prefix())),
+    Row::value(&["--log-syslog-facility"], Same(Log::syslog_facility())),
     Row::flag(&["--enable-stdio-inheritance", "-R"], NoEffect("workers always have standard output and error")),
     Row::value(&["--statsd-host"], Refused { why: STATSD, instead: "leave it out" }),
     Row::value(&["--dogstatsd-tags"], NoEffect(STATSD)),
@@ -227,6 +227,13 @@ fn extra_files(item: &Item, _: &Context<'_>) -> Outcome {
         settings.push(Setting { option: AutoReload::include(), texts: globs });
     }
     Outcome::Sets(settings, None)
+}
+
+fn log_syslog(item: &Item, context: &Context<'_>) -> Outcome {
+    if !item.on {
+        return Outcome::no_effect("lines are written to standard error");
+    }
+    Outcome::set(Log::target(), context.value("--log-syslog-to").unwrap_or("udp://localhost:514"))
 }
 
 fn logger_class(item: &Item, _: &Context<'_>) -> Outcome {

@@ -44,7 +44,7 @@ pub(crate) static ROWS: &[Row] = &[
     Row::value(&["--log-config"], Same(Log::config())),
     Row::value(&["--log-level"], converted(&[Log::level()], "the same; trace is debug", log_level)),
     Row::switch(&["--access-log"], "--no-access-log", converted(&[Log::access()], "the same, unless --log-level hides it", access_log)),
-    Row::switch(&["--use-colors"], "--no-use-colors", NoEffect("log lines have no colours")),
+    Row::switch(&["--use-colors"], "--no-use-colors", converted(&[Log::colour()], "always or never", use_colours)),
     Row::switch(&["--proxy-headers"], "--no-proxy-headers", Same(Proxy::headers())),
     Row::switch(&["--server-header"], "--no-server-header", NoEffect("no Server header is sent")),
     Row::switch(&["--date-header"], "--no-date-header", NoEffect("a Date header is always sent (RFC 9110, 6.6.1)")),
@@ -186,6 +186,10 @@ fn access_log(item: &Item, context: &Context<'_>) -> Outcome {
             .noting("--log-level is above info, the level of its lines");
     }
     same(item, Log::access())
+}
+
+fn use_colours(item: &Item, _: &Context<'_>) -> Outcome {
+    Outcome::set(Log::colour(), if item.on { "always" } else { "never" })
 }
 
 fn limit_concurrency(item: &Item, _: &Context<'_>) -> Outcome {

@@ -1,32 +1,118 @@
 //! Errors of applications, in the form that Python users know.
 
 use hostler_http::RequestFacts;
-use pyo3::prelude::*;
+use hostler_sys::logging::{self as log, Exception};
+use pyo3::{prelude::*, sync::PyOnceLock, types::PyDict};
 use tracing::Level;
+
+/// What `--log-config` has events written by, in place of the server's own log.
+static TO_PYTHON: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+/// The same for lines of the access log.
+static ACCESS_TO_PYTHON: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+/// `logging.ERROR`.
+const ERROR: i32 = 40;
+
+/// Has errors of applications written by this function from now on: level, message, fields, exception.
+#[pyfunction]
+pub(crate) fn log_to_python(py: Python<'_>, write: Py<PyAny>) {
+    let _ = TO_PYTHON.set(py, write);
+}
+
+/// Has lines of the access log written by this function, on this thread.
+pub(crate) fn access_to_python(py: Python<'_>, write: Py<PyAny>) {
+    if ACCESS_TO_PYTHON.set(py, write).is_ok() {
+        log::access::give_to(|lines| {
+            Python::attach(|py| {
+                let Some(write) = ACCESS_TO_PYTHON.get(py) else { return };
+                if let Err(error) = write.call1(py, (String::from_utf8_lossy(lines),)) {
+                    own_error(py, "the access log could not be written by Python's logging", &error);
+                }
+            });
+        });
+    }
+}
+
+/// Whether Python's logging has taken an event.
+fn taken(py: Python<'_>, what: &str, facts: Option<&RequestFacts>, error: Option<&PyErr>) -> bool {
+    let Some(write) = TO_PYTHON.get(py) else { return false };
+    let write = || -> PyResult<()> {
+        let fields = PyDict::new(py);
+        if let Some(RequestFacts { method, path, client, request_id, worker, pid }) = facts {
+            for (name, text) in
+                [("method", method), ("path", path), ("client", client), ("request_id", request_id)]
+            {
+                fields.set_item(name, text)?;
+            }
+            fields.set_item("worker", worker)?;
+            fields.set_item("pid", pid)?;
+        }
+        write.call1(py, (ERROR, what, fields, error.map(|error| error.value(py)))).map(drop)
+    };
+    let written = write();
+    if let Err(error) = &written {
+        own_error(py, "Python's logging failed", error);
+    }
+    written.is_ok()
+}
 
 /// Logs an exception of the application with its traceback.
 pub(crate) fn application_error(py: Python<'_>, what: &str, error: &PyErr) {
-    let traceback = traceback(py, error);
-    tracing::error!("{what}\n{}", traceback.trim_end());
+    if !taken(py, what, None, Some(error)) {
+        own_error(py, what, error);
+    }
+}
+
+fn own_error(py: Python<'_>, what: &str, error: &PyErr) {
+    let Raised { class, message, traceback } = Raised::of(py, error);
+    tracing::error!(exception_type = class, exception_message = message, traceback, "{what}");
 }
 
 /// Logs an exception of the application in a request, with its traceback.
 pub(crate) fn request_error(py: Python<'_>, what: &str, error: &PyErr, facts: &RequestFacts) {
-    let traceback = traceback(py, error);
-    let traceback = traceback.trim_end();
-    let RequestFacts { method, path, client, request_id, worker, pid } = facts;
-    if hostler_sys::logging::is_json() {
-        return tracing::error!(method, path, client, request_id, worker, pid, "{what}\n{traceback}");
+    if taken(py, what, Some(facts), Some(error)) {
+        return;
     }
-    // The fields stand in the first line, where they can be found.
+    let Raised { class, message, traceback } = Raised::of(py, error);
+    let RequestFacts { method, path, client, request_id, worker, pid } = facts;
     tracing::error!(
-        "{what} method={method:?} path={path:?} client={client:?} request_id={request_id:?} worker={worker} pid={pid}\n\
-         {traceback}"
+        method,
+        path,
+        client,
+        request_id,
+        worker,
+        pid,
+        exception_type = class,
+        exception_message = message,
+        traceback,
+        "{what}"
     );
 }
 
+/// An exception as fields of a line.
+struct Raised {
+    /// Its class, with the module unless that is Python's own: `ValueError`, `shop.errors.Missing`.
+    class: String,
+    message: String,
+    traceback: String,
+}
+
+impl Raised {
+    fn of(py: Python<'_>, error: &PyErr) -> Self {
+        let kind = error.get_type(py);
+        let name = kind.qualname().map_or_else(|_| String::from("Exception"), |name| name.to_string());
+        let module = kind.module().map_or_else(|_| String::new(), |module| module.to_string());
+        let class = if matches!(&*module, "" | "builtins") { name } else { format!("{module}.{name}") };
+        let message = error.value(py).str().map_or_else(|_| String::new(), |text| text.to_string());
+        let traceback = traceback(py, error).trim_end().to_owned();
+        Self { class, message, traceback }
+    }
+}
+
 /// Logs what an application did wrong in a request.
-pub(crate) fn request_mistake(what: &str, facts: &RequestFacts) {
+pub(crate) fn request_mistake(py: Python<'_>, what: &str, facts: &RequestFacts) {
+    if taken(py, what, Some(facts), None) {
+        return;
+    }
     let RequestFacts { method, path, client, request_id, worker, pid } = facts;
     tracing::error!(method, path, client, request_id, worker, pid, "{what}");
 }
@@ -56,14 +142,32 @@ pub(crate) fn traceback(py: Python<'_>, error: &PyErr) -> String {
     format().unwrap_or_else(|_| error.to_string())
 }
 
-/// Writes a record that Python's logging has formatted to the server's log. `level` is one of Python's numbers.
+/// Writes a record of Python's logging to the server's log. `level` is one of Python's numbers, `exception` class, message and
+/// traceback. A record of one of the `server`'s own loggers looks like its other lines; one of the application is written as Python
+/// would, unless lines are JSON.
 #[pyfunction]
-pub(crate) fn write_log(level: i64, logger: &str, text: &str) {
+#[pyo3(signature = (level, logger, text, exception=None, server=false))]
+pub(crate) fn write_log(
+    level: i64,
+    logger: &str,
+    text: &str,
+    exception: Option<(String, String, String)>,
+    server: bool,
+) {
     let level = match level {
         40.. => Level::ERROR,
         30.. => Level::WARN,
         20.. => Level::INFO,
         _ => Level::DEBUG,
     };
-    hostler_sys::logging::write_record(level, logger, text);
+    let exception =
+        exception.as_ref().map(|(class, message, traceback)| Exception { class, message, traceback });
+    let write = if server { log::write_event } else { log::write_record };
+    write(level, logger, text, exception);
+}
+
+/// Whether lines are JSON objects.
+#[pyfunction]
+pub(crate) fn logs_json() -> bool {
+    log::is_json()
 }

@@ -17,6 +17,7 @@ const MODULES: &[(&str, &str)] = &[
     ("hostler._lifespan", include_str!("../python/hostler/_lifespan.py")),
     ("hostler.rsgi", include_str!("../python/hostler/rsgi.py")),
     ("hostler._load", include_str!("../python/hostler/_load.py")),
+    ("hostler._logconfig", include_str!("../python/hostler/_logconfig.py")),
     ("hostler._gunicorn", include_str!("../python/hostler/_gunicorn.py")),
     ("hostler._preload", include_str!("../python/hostler/_preload.py")),
     ("hostler._wsgi", include_str!("../python/hostler/_wsgi.py")),

@@ -108,6 +108,50 @@ choices! {
         Json = "json",
     }
 
+    /// What kind of program a message for syslog says that it is of.
+    pub enum SyslogFacility {
+        /// Programs of users.
+        User = "user",
+        /// Daemons.
+        Daemon = "daemon",
+        /// For the site to use, as are the others.
+        Local0 = "local0",
+        /// The second.
+        Local1 = "local1",
+        /// The third.
+        Local2 = "local2",
+        /// The fourth.
+        Local3 = "local3",
+        /// The fifth.
+        Local4 = "local4",
+        /// The sixth.
+        Local5 = "local5",
+        /// The seventh.
+        Local6 = "local6",
+        /// The last.
+        Local7 = "local7",
+    }
+
+    /// What a message for syslog looks like.
+    pub enum SyslogFormat {
+        /// What the receiver is used to: RFC 3164 on this machine, RFC 5424 elsewhere.
+        Auto = "auto",
+        /// RFC 3164.
+        Rfc3164 = "rfc3164",
+        /// RFC 5424, with the fields as structured data.
+        Rfc5424 = "rfc5424",
+    }
+
+    /// Whether log lines have colours.
+    pub enum Colour {
+        /// On a terminal.
+        Auto = "auto",
+        /// Everywhere.
+        Always = "always" | "true",
+        /// Nowhere.
+        Never = "never" | "false",
+    }
+
     /// What is done with request headers that have an underscore in their name.
     pub enum HeaderMap {
         /// They are dropped.

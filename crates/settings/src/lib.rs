@@ -16,6 +16,7 @@ mod choices;
 mod declaration;
 mod duration;
 mod groups;
+mod log_target;
 mod macros;
 mod mount;
 mod pattern;
@@ -26,14 +27,15 @@ mod value;
 mod variable;
 
 pub use choices::{
-    Accept, EventLoop, HeaderMap, HttpVersion, Immutable, Interface, LogFormat, LogLevel, Preload,
-    ProxyProtocol, RuntimeMode, Shell, TaskImplementation, TlsVersion,
+    Accept, Colour, EventLoop, HeaderMap, HttpVersion, Immutable, Interface, LogFormat, LogLevel, Preload,
+    ProxyProtocol, RuntimeMode, Shell, SyslogFacility, SyslogFormat, TaskImplementation, TlsVersion,
 };
 pub use declaration::{Declaration, Effect, OnReload, Rules, Shape, Unit};
 pub use groups::{
     Application, AutoReload, Compress, Compression, Http, Http2, Limits, Listen, Log, Metrics, Process,
     Program, Proxy, Runtime, StaticFiles, Supervision, Tls, Tracing, WebSocket, Wsgi,
 };
+pub use log_target::LogTarget;
 pub use mount::{HeaderLine, StaticMount};
 pub use pattern::{Glob, NamePattern};
 pub use peer::{FieldName, ForwardedHeader, Peer};

@@ -149,6 +149,8 @@ impl Builder {
             .args(&line[1..])
             .args(&self.args)
             .current_dir(&self.dir)
+            // What each process does is logged at this level: tests wait for that.
+            .env("HOSTLER_LOG_LEVEL", "debug")
             .envs(self.env)
             .env_remove("VIRTUAL_ENV");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());

@@ -82,6 +82,14 @@ impl Log {
         self.wait_for(|lines| lines.iter().filter(|line| line.contains(text)).count() >= count)
     }
 
+    /// Waits until so many workers are ready, or all serve; whether they do.
+    pub(crate) fn wait_ready(&self, workers: usize) -> bool {
+        self.wait_for(|lines| {
+            let ready = lines.iter().filter(|line| line.contains("worker ready")).count();
+            ready >= workers || lines.iter().any(|line| line.contains(" serving url="))
+        })
+    }
+
     /// Waits until no process has it open any more.
     pub(crate) fn wait_end(&self) {
         self.wait_for(|_| false);

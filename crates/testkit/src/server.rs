@@ -33,7 +33,7 @@ impl Server {
 
     /// Waits until so many workers are ready, and finds the address.
     pub(crate) fn wait_ready(&mut self, workers: usize) {
-        assert!(self.log.wait("worker ready", workers), "the server does not start:\n{}", self.log());
+        assert!(self.log.wait_ready(workers), "the server does not start:\n{}", self.log());
         self.address = self.logged_address();
     }
 
@@ -56,10 +56,11 @@ impl Server {
         i32::try_from(self.child.id()).expect("process ids are small")
     }
 
-    /// The workers' process ids, newest last, from the log.
+    /// The workers' process ids, newest last, from the log; of a program that does not log them, those that there are now.
     #[must_use]
     pub fn workers(&self) -> Vec<i32> {
-        self.logged_pids("worker ready")
+        let logged = self.logged_pids("worker ready");
+        if logged.is_empty() { proc::children(self.master()) } else { logged }
     }
 
     /// The process id of the master that an upgrade started last, from the log. Its number says nothing: the kernel

@@ -24,7 +24,7 @@ pub mod timing;
 
 pub use descriptors::{Descriptor, MAX_DESCRIPTORS, MAX_LISTENING_SOCKETS};
 pub use exit::ExitStatus;
-pub use failure::Failure;
+pub use failure::{Cause, Failure};
 pub use handover::{HANDOVER_HEAD, HANDOVER_INLINE, HandoverHead, ProxiedEnds};
 pub use ids::{Generation, GroupId, Role, SlotId, WorkerId};
 pub use message::{

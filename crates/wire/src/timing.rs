@@ -24,6 +24,9 @@ pub const ORPHAN_GRACE: Duration = Duration::from_millis(1400);
 /// When the kernel kills an orphan that did not exit by itself.
 pub const ORPHAN_LIMIT: Duration = Duration::from_millis(1700);
 
+/// How long the last lines of a process wait for a receiver by TCP.
+pub const LAST_LINES: Duration = Duration::from_millis(300);
+
 const MIN_HEARTBEAT: Duration = Duration::from_millis(10);
 
 /// How often a worker with this stall timeout writes heartbeats, and how often they are looked at.

@@ -210,7 +210,7 @@ impl<A: App<Body: Unpin>> Http<A> {
         let (open, in_flight, sessions) = (self.open(), self.in_flight(), self.sessions());
         let requests = hostler_sys::board::describe(&in_flight);
         match (in_flight.len(), sessions.len()) {
-            (0, 0) => info!(order, open, "told to exit at once: no request is in flight"),
+            (0, 0) => debug!(order, open, "told to exit at once: no request is in flight"),
             (0, sessions) => warn!(order, open, sessions, "told to exit at once: sessions are cut"),
             (_, sessions) => {
                 warn!(order, open, sessions, requests, "told to exit at once: requests in flight are cut");

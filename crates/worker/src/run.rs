@@ -10,7 +10,7 @@ use hostler_sys::channel::Channel;
 use hostler_wire::{FromWorker, PageState, timing};
 use std::{io, time::Duration};
 use tokio::time::sleep;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 /// How long requests in flight may take whose code was changed.
 const STEP_ASIDE: Duration = Duration::from_secs(1);
@@ -90,7 +90,7 @@ impl<R: Running> Worker<R> {
     }
 
     async fn drain(&self, order: Order) -> Ending {
-        info!(order = order.name(), open = self.running.open(), "draining");
+        debug!(order = order.name(), open = self.running.open(), "draining");
         self.control.tell(&FromWorker::Draining);
         match self.finish_in_time(order).await {
             Ok(()) => {

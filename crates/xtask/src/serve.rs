@@ -64,17 +64,17 @@ fn start(hostler: &Path, python: &Path, app: &str, port: u16) -> Result<Child> {
 fn wait_ready(server: &mut Child) -> Result<bool> {
     let Some(stderr) = server.stderr.take() else { bail!("the log was not piped") };
     let mut lines = BufReader::new(stderr).lines();
-    let mut ready = 0;
+    let mut ready = false;
     for line in lines.by_ref().map_while(Result::ok) {
         println!("    {line}");
-        ready += usize::from(line.contains("worker ready"));
-        if ready == 2 {
+        ready = line.contains(" serving url=");
+        if ready {
             break;
         }
     }
     #[expect(clippy::disallowed_methods, reason = "this process forks nothing by itself")]
     std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| println!("    {line}")));
-    Ok(ready == 2)
+    Ok(ready)
 }
 
 fn stop(servers: Vec<Child>) {

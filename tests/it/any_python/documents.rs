@@ -84,3 +84,78 @@ fn tests_that_guard_invariants_exist() {
     let invariants = text.split("## Invariants").nth(1).and_then(|rest| rest.split("\n## ").next());
     names_tests_that_exist("ARCHITECTURE.md", invariants.unwrap());
 }
+
+/// The text between a macro's parentheses, which begins here.
+fn arguments(text: &str) -> &str {
+    let (mut depth, mut in_text, mut escaped) = (1, false, false);
+    let end = text.find(|c| {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if in_text => escaped = true,
+            '"' => in_text = !in_text,
+            '(' | '[' | '{' if !in_text => depth += 1,
+            ')' | ']' | '}' if !in_text => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    });
+    &text[..end.expect("it is closed")]
+}
+
+/// The message of an event: the last text that is not within an argument. What stands for a value becomes `…`.
+fn message(arguments: &str) -> Option<String> {
+    let (mut depth, mut start, mut escaped, mut found) = (0, None, false, None);
+    for (at, c) in arguments.char_indices() {
+        match (c, start) {
+            _ if escaped => escaped = false,
+            ('\\', Some(_)) => escaped = true,
+            ('"', None) => start = Some(at + 1),
+            ('"', Some(from)) => {
+                found = if depth == 0 { Some(&arguments[from..at]) } else { found };
+                start = None;
+            }
+            ('(' | '[' | '{', None) => depth += 1,
+            (')' | ']' | '}', None) => depth -= 1,
+            _ => {}
+        }
+    }
+    let mut text = String::new();
+    for (number, part) in found?.split('{').enumerate() {
+        let rest = if number == 0 { part } else { part.split_once('}').map_or(part, |(_, rest)| rest) };
+        text.push_str(if number == 0 { "" } else { "…" });
+        text.push_str(rest);
+    }
+    Some(text)
+}
+
+/// Events of level info and above in the sources of the server. `hostler check` prints, and logs nothing.
+fn events(dir: &Path, found: &mut BTreeSet<String>) {
+    for path in fs::read_dir(dir).expect("it is a directory").flatten().map(|entry| entry.path()) {
+        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        if path.is_dir() && !["tests", "testkit", "torture", "xtask", "bench", "check"].contains(&&*name) {
+            events(&path, found);
+        } else if name.ends_with(".rs") && !name.contains("tests") {
+            let text = fs::read_to_string(&path).expect("it is a source file");
+            let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+            for macro_name in ["info!(", "warn!(", "error!("] {
+                let text = text.replace("compile_error!(", "");
+                let found_here = text.split(macro_name).skip(1).filter_map(|rest| message(arguments(rest)));
+                found.extend(found_here.filter(|message| message.chars().any(char::is_alphabetic)));
+            }
+        }
+    }
+}
+
+#[test]
+fn each_event_of_the_log_has_a_row() {
+    let mut all = BTreeSet::new();
+    events(&root().join("crates"), &mut all);
+    assert!(all.len() > 80, "{all:#?}");
+    let text = fs::read_to_string(root().join("docs/LOG_EVENTS.md")).unwrap();
+    let first_cells =
+        text.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split(" | ").next());
+    let rows: BTreeSet<&str> = first_cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    let has_row = |event: &String| rows.iter().any(|row| is_like(row, event) || is_like(event, row));
+    let missing: Vec<&String> = all.iter().filter(|event| !has_row(event)).collect();
+    assert!(missing.is_empty(), "docs/LOG_EVENTS.md has no rows for {missing:#?}");
+}

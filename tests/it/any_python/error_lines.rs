@@ -341,7 +341,7 @@ fn an_error_of_a_native_service() {
     let log = server.log();
     let line = log.lines().find(|line| line.contains("the service failed")).unwrap();
     for field in [
-        "error=the database is gone",
+        "error=\"the database is gone\"",
         "method=\"GET\" path=\"/fail\" client=\"127.0.0.1:",
         " request_id=\"",
         " worker=",

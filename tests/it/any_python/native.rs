@@ -122,7 +122,8 @@ fn a_killed_native_worker_is_replaced() {
     let server = serve();
     let killed = server.workers()[0];
     kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
-    server.wait_for("worker ready", 3);
+    // Of the successor alone: the level is info.
+    server.wait_for("worker ready", 1);
     assert_eq!(server.connect().get("/").status, 200);
     server.stop();
 }

@@ -41,7 +41,7 @@ fn a_terminal_that_hangs_up_costs_no_worker_before_its_successor_serves() {
     // The kernel sends SIGHUP to the whole foreground group (tty_ioctl(4)): for the master it is a reload.
     drop(terminal.master);
     server.wait_for(" reloaded generation=1", 1);
-    server.wait_for("status=exited with code 0", 2);
+    server.wait_for("status=\"exited with code 0\"", 2);
     assert!(!server.log().contains("SIGHUP") && !server.log().contains("mold exited"), "{}", server.log());
     assert_eq!(server.connect().get("/pid").status, 200);
     server.stop();

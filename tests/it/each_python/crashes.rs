@@ -61,10 +61,12 @@ fn a_handler_that_exits_is_logged_and_its_worker_respawned() {
     for server in interfaces() {
         let server = server.start();
         ask_for_the_end(&server, "/leave/0");
-        server.wait_for("exited with code 0 requests=\"GET /leave/0 ", 1);
+        server.wait_for("status=\"exited with code 0\" ", 1);
+        server.wait_for("requests=\"GET /leave/0 ", 1);
         server.wait_for("worker ready", 2);
         ask_for_the_end(&server, "/leave/7");
-        server.wait_for("exited with code 7 requests=\"GET /leave/7 ", 1);
+        server.wait_for("status=\"exited with code 7\" ", 1);
+        server.wait_for("requests=\"GET /leave/7 ", 1);
         server.wait_for("worker ready", 3);
         assert_eq!(server.connect().get("/own_loop").text(), "slept");
         server.stop();

@@ -71,7 +71,7 @@ fn processes_that_a_real_time_signal_ends_are_replaced() {
     let mut server = Server::app("asgi_app:app").option("workers", 1).start();
     let ends = |pid| hostler_sys::process::signal_raw(pid, 40).unwrap();
     ends(server.workers()[0]);
-    server.wait_for("status=killed by signal 40", 1);
+    server.wait_for("status=\"killed by signal 40\"", 1);
     server.wait_for("worker ready", 2);
     ends(server.child_of(server.master()).unwrap());
     server.wait_for("mold exited", 1);

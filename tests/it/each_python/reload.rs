@@ -82,8 +82,8 @@ fn an_import_that_hangs_is_replaced_by_a_later_reload() {
 fn a_reload_that_fails_shows_the_application_s_traceback_and_no_other() {
     let dir = directory("failed-reload");
     let broken = dir.join("broken");
-    let server =
-        Server::app("unimportable:app").option("workers", 6).env("BROKEN", broken.to_str().unwrap()).start();
+    let server = Server::app("unimportable:app").option("workers", 6).env("BROKEN", broken.to_str().unwrap());
+    let server = server.option("log-level", "info").start();
     fs::write(&broken, "").unwrap();
     // The mold is terminated while it forks, and its errors are not logged.
     for round in 1..=5 {

@@ -60,6 +60,12 @@ fn log_files(config: &Config, report: &mut Report) {
             untouched(path, || Target::open(path).map(drop)).map_err(|error| crate::no_log(path, &error));
         report.add("log", opened.map(|()| path.display().to_string()));
     }
+    if let Some(target) = &log.target {
+        report.add("log target", crate::open_receiver(log).map(|()| target.to_string()));
+    }
+    if let Some(path) = &log.config {
+        report.add("log configuration", crate::check_log_config(config).map(|()| path.display().to_string()));
+    }
     if let Some(path) = log.access_destination() {
         let opened = untouched(path, || access::open(path).map(drop));
         let opened = opened.map_err(|error| crate::no_access_log(path, &error));

@@ -204,6 +204,7 @@ impl Master {
 
     fn command_stop(&mut self, quickly: bool, events: &mut VecDeque<Event>) -> Answer {
         // A second order of the same kind would be the more urgent one.
+        self.stop_begins(None);
         if quickly {
             events.push_back(Event::StopQuickly);
         } else if !self.arbiter.is_stopping() || self.arbiter.is_replaced() {

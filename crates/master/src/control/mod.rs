@@ -26,7 +26,7 @@ use std::{
     path::Path,
     time::Instant,
 };
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 use waiting::Waiting;
 
 /// The control socket, its clients, and what they wait for.
@@ -103,6 +103,6 @@ impl Control {
 /// Logs that the control socket is open; at the start of the server, when log lines have their form.
 pub(crate) fn tell(control: &Control) {
     if let Some(path) = control.path() {
-        info!(path = %path.display(), "control socket");
+        debug!(path = %path.display(), "control socket");
     }
 }

@@ -107,6 +107,11 @@ fn what_is_written_keeps_its_meaning() {
             "a:b --preload=warn --working-dir /srv --python-path lib,src --env A=1 --env B=2 --pid-file /run/g.pid --process-name shop --stall-timeout 30",
         ),
         (
+            "gunicorn a:b --log-syslog --log-syslog-to unix:///dev/log#dgram --log-syslog-prefix shop",
+            "a:b --log-syslog-prefix shop --log-target unix:///dev/log#dgram",
+        ),
+        ("uvicorn a:b --no-use-colors", "a:b --log-color never"),
+        (
             "gunicorn a:b --threads 4 --proxy-protocol --reuse-port --capture-output -R",
             "a:b --blocking-threads 4 --proxy-protocol auto --accept per-worker",
         ),

@@ -23,7 +23,7 @@ class LoadError(Exception):
         self.kind = kind
 
 
-def load(target, factory, working_dir, python_path, interface):
+def load(target, factory, working_dir, python_path, interface, log_config=None):
     """Returns the application and its interface: "asgi", "asginl", "rsgi" or "wsgi"."""
     if interface == "rsgi":
         rsgi.stand_in_for_granian()
@@ -32,6 +32,11 @@ def load(target, factory, working_dir, python_path, interface):
     here = os.getcwd()
     first = [os.path.abspath(entry) for entry in python_path] + [here]
     sys.path[:] = first + [entry for entry in sys.path if entry and entry not in first]
+    if log_config is not None:
+        # It may name classes of the application.
+        from hostler import _logconfig
+
+        _logconfig.apply(log_config)
     module_name, _, attribute = target.partition(":")
     module = _import(target, _module_name(target, module_name))
     path, call = _parsed(target, attribute)

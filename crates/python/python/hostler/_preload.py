@@ -12,12 +12,12 @@ from hostler import _load
 loaded = None
 
 
-def preload(target, factory, working_dir, python_path, interface):
+def preload(target, factory, working_dir, python_path, interface, log_config):
     """Loads the application for all later workers; returns what makes a fork unsafe, one line each."""
     global loaded
     # The collector skips frozen objects, and while it is off it frees none between them: more pages stay shared.
     gc.disable()
-    loaded = _load.load(target, factory, working_dir, python_path, interface)
+    loaded = _load.load(target, factory, working_dir, python_path, interface, log_config)
     problems = list(_problems())
     gc.collect()
     gc.freeze()

@@ -12,6 +12,7 @@ from hostler import (
     _lifespan,
     _load,
     _log,
+    _logconfig,
     _preload,
     _shutdown,
     _stacks,
@@ -42,10 +43,17 @@ def main(worker):
             _gunicorn.install(worker.gunicorn_hooks, worker.number, worker.generation)
         hooks._run("after_fork_child")
         app, interface = _preload.loaded or _load.load(
-            worker.target, worker.factory, worker.working_dir, worker.python_path, worker.interface
+            worker.target,
+            worker.factory,
+            worker.working_dir,
+            worker.python_path,
+            worker.interface,
+            worker.log_config,
         )
     except _load.LoadError as error:
         return _fail(worker, error.kind, str(error), error.cause, error.hint)
+    if worker.log_config is not None:
+        _logconfig.take_access(worker)
     shutdown = _shutdown.Shutdown(worker.graceful_timeout)
     try:
         if interface == "wsgi":

@@ -68,15 +68,15 @@ class Server:
             self._process.wait()
             raise ServerFailed(f"the server did not stop within {timeout} s\n{self.log()}") from None
 
-    def _wait_ready(self, workers: int, timeout: float) -> None:
+    def _wait_ready(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
         while True:
-            ready = 0
+            serves = False
             for event in self._events():
                 if event.get("message") == "listening":
                     self._address = event["address"]
-                ready += event.get("message") == "worker ready"
-            if ready >= workers and self._address:
+                serves = serves or event.get("message") == "serving"
+            if serves and self._address:
                 return
             if self._process.poll() is not None:
                 raise ServerFailed(f"the server exited with {self._process.returncode}\n{self.log()}")
@@ -122,7 +122,7 @@ def serve(
             )
         server = Server(process, log)
         try:
-            server._wait_ready(workers, timeout)
+            server._wait_ready(timeout)
             yield server
             server.stop(timeout)
         finally:

@@ -162,7 +162,7 @@ pub(crate) trait HttpCall: PyClass<Frozen = True> + Sync {
             }
             None if unfinished => {
                 let what = format!("the {} application returned {place}", Self::INTERFACE);
-                request_mistake(&what, &facts(task, origin));
+                request_mistake(py, &what, &facts(task, origin));
             }
             None => drop(task),
         }

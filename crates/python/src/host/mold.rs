@@ -52,14 +52,19 @@ fn why_ended(py: Python<'_>, error: &PyErr) -> ExitStatus {
     if error.is_instance_of::<PyBrokenPipeError>(py) || error.is_instance_of::<PyConnectionResetError>(py) {
         return ExitStatus::Clean;
     }
-    tracing::error!("the mold failed\n{}", crate::logging::traceback(py, error).trim_end());
+    crate::logging::application_error(py, "the mold failed", error);
     ExitStatus::Failed
 }
 
 /// Lines go to the descriptor that the master has opened, which this process may not be allowed to open.
 fn start_log(py: Python<'_>, settings: &Log, descriptor: OwnedFd) -> PyResult<()> {
     logging::open(Destination::Descriptor(descriptor))?;
+    // The master's was opened; this one may fail, as for a name that is not resolved any more: lines go to the descriptor.
+    let receiver = logging::open_receiver(settings);
     logging::init(settings);
+    if let Err(error) = receiver {
+        tracing::warn!(%error, "workers log to standard error: --log-target cannot be reached");
+    }
     logging::panics::tell_panics();
     py.import("hostler._log")?.call_method0("install").map(drop)
 }
@@ -99,6 +104,7 @@ impl Mold {
         }
         let version = py.version_info();
         let python = format!("{}.{}.{}", version.major, version.minor, version.patch);
+        logging::finish(timing::LAST_LINES);
         control.send(&FromMold::Ready { python }, &[])?;
         Ok(Self { control, settings: *settings, shared, master })
     }

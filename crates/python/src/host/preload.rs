@@ -5,6 +5,7 @@ use hostler_eventloop::forked::exit_if_forked;
 use hostler_settings::{Application, Preload};
 use hostler_wire::{ExitStatus, Failure, WorkerSettings};
 use pyo3::prelude::*;
+use std::path::Path;
 
 /// Loads the application if it is to be loaded here; logs what makes forks unsafe, or refuses to go on.
 pub(super) fn run(py: Python<'_>, settings: &WorkerSettings) -> Result<(), Failure> {
@@ -13,7 +14,8 @@ pub(super) fn run(py: Python<'_>, settings: &WorkerSettings) -> Result<(), Failu
     if let Err(error) = hostler_sys::process::use_small_pages() {
         tracing::debug!(%error, "huge pages stay in use");
     }
-    let problems = exit_if_forked(py, load(py, app)).map_err(|error| failure(py, app, &error))?;
+    let log_config = settings.options.log.config.as_deref();
+    let problems = exit_if_forked(py, load(py, app, log_config)).map_err(|error| failure(py, app, &error))?;
     if mode == Preload::Strict && !problems.is_empty() {
         return Err(Failure {
             status: ExitStatus::Boot,
@@ -31,12 +33,14 @@ pub(super) fn run(py: Python<'_>, settings: &WorkerSettings) -> Result<(), Failu
     Ok(())
 }
 
-fn load(py: Python<'_>, app: &Application) -> PyResult<Vec<String>> {
+fn load(py: Python<'_>, app: &Application, log_config: Option<&Path>) -> PyResult<Vec<String>> {
     let directory = app.working_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned());
     let path: Vec<_> = app.python_path.0.iter().map(|dir| dir.to_string_lossy().into_owned()).collect();
     let interface = super::worker::interface_name(app.interface);
     let preload = py.import("hostler._preload")?;
-    preload.call_method1("preload", (target(app), app.factory, directory, path, interface))?.extract()
+    let log_config = log_config.map(|path| path.to_string_lossy());
+    let given = (target(app), app.factory, directory, path, interface, log_config);
+    preload.call_method1("preload", given)?.extract()
 }
 
 fn failure(py: Python<'_>, app: &Application, error: &PyErr) -> Failure {

@@ -53,7 +53,7 @@ pub(super) fn run(py: Python<'_>, context: WorkerContext) -> u8 {
         code?.extract::<u8>()
     });
     hostler_sys::logging::access::end();
-    code.unwrap_or_else(|error| {
+    let code = code.unwrap_or_else(|error| {
         if served {
             return failed_serving(py, &error);
         }
@@ -63,23 +63,24 @@ pub(super) fn run(py: Python<'_>, context: WorkerContext) -> u8 {
             cause: Some(logging::traceback(py, &error)),
             hint: None,
         };
-        tracing::error!("the worker failed\n{}", failure.cause.as_deref().unwrap_or_default());
+        logging::application_error(py, "the worker failed", &error);
         if let Ok(line) = line {
             announce(&line, FromWorker::Failed(failure));
         }
         ExitStatus::Boot.code()
-    })
+    });
+    hostler_sys::logging::finish(timing::LAST_LINES);
+    code
 }
 
 /// Reports what ended a worker that has served; returns the exit code.
 fn failed_serving(py: Python<'_>, error: &PyErr) -> u8 {
-    let traceback = logging::traceback(py, error);
     let what = if error.is_instance_of::<PySystemExit>(py) {
         "the application ended the worker"
     } else {
         "the worker failed"
     };
-    tracing::error!("{what}\n{}", traceback.trim_end());
+    logging::application_error(py, what, error);
     let code = error.value(py).getattr(intern!(py, "code")).and_then(|code| code.extract::<u8>());
     code.ok().filter(|code| *code != 0).unwrap_or_else(|| ExitStatus::Failed.code())
 }
@@ -224,6 +225,25 @@ impl PyWorker {
     fn working_dir(&self, py: Python<'_>) -> PyResult<Option<String>> {
         let text = |dir: &PathBuf| dir.to_string_lossy().into_owned();
         self.options(py, |options| options.app.working_dir.as_ref().map(text))
+    }
+
+    #[getter]
+    fn log_config(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        self.options(py, |options| {
+            options.log.config.as_ref().map(|path| path.to_string_lossy().into_owned())
+        })
+    }
+
+    /// Has lines of the access log, if there is one, written by this function; in this format, if it is given.
+    #[pyo3(signature = (write, format))]
+    fn log_access_to(&self, py: Python<'_>, write: Py<PyAny>, format: Option<String>) -> PyResult<()> {
+        self.0.with(py, |context| {
+            if let (Some(context), Some(format)) = (context, format) {
+                context.settings.options.log.access_format = Some(format);
+            }
+        });
+        logging::access_to_python(py, write);
+        Ok(())
     }
 
     #[getter]

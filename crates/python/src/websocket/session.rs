@@ -170,7 +170,7 @@ impl Session {
             }
             (None, Stage::Connecting) => {
                 let what = format!("the {name} application returned without accepting the WebSocket");
-                request_mistake(&what, &facts());
+                request_mistake(py, &what, &facts());
             }
             (None, _) => {}
         }

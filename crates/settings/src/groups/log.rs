@@ -1,6 +1,8 @@
 //! Log lines.
 
-use crate::{LogFormat, LogLevel, OnReload, Percent, macros::settings};
+use crate::{
+    Colour, LogFormat, LogLevel, LogTarget, OnReload, Percent, SyslogFacility, SyslogFormat, macros::settings,
+};
 use std::path::{Path, PathBuf};
 
 settings! {
@@ -16,11 +18,29 @@ settings! {
         /// The format of a log line.
         #[option("log-format", default = LogFormat::Text, reload(OnReload::Workers), common)]
         pub format: LogFormat,
-        /// The file that log lines are appended to, instead of standard error; SIGUSR1 reopens it.
+        /// Colours in log lines of the format text: auto has them on a terminal, unless NO_COLOR is set; FORCE_COLOR has them in any case.
+        #[option("log-color", default = Colour::Auto, reload(OnReload::Workers))]
+        pub colour: Colour,
+        /// The file that log lines are appended to, instead of standard error; SIGUSR1 reopens it. - is standard error.
         #[option("log-file", default = None, example("/var/log/shop.log"), reload(OnReload::Kept))]
         pub file: Option<PathBuf>,
-        /// A file that configures Python's logging.
-        #[option("log-config", default = None, later)]
+        /// Where log lines go: stderr, journald (with fields), syslog (/dev/log), unix:/PATH, udp://HOST:PORT or tcp://HOST:PORT. Unset, it is
+        /// journald if standard error is the journal and lines are text, and otherwise stderr.
+        #[option("log-target", default = None, example("journald"), aliases(&["log-syslog-to"]), reload(OnReload::Kept))]
+        pub target: Option<LogTarget>,
+        /// The facility of messages for syslog.
+        #[option("log-syslog-facility", default = SyslogFacility::User, reload(OnReload::Kept))]
+        pub syslog_facility: SyslogFacility,
+        /// The format of messages for syslog: RFC 3164, or RFC 5424 with the fields as structured data. auto is the former on this
+        /// machine, and the latter by UDP and TCP.
+        #[option("log-syslog-format", default = SyslogFormat::Auto, reload(OnReload::Kept))]
+        pub syslog_format: SyslogFormat,
+        /// The name of the program in syslog and the journal. Unset, it is hostler.
+        #[option("log-syslog-prefix", default = None, example("shop"), reload(OnReload::Kept))]
+        pub syslog_prefix: Option<String>,
+        /// A file that configures Python's logging before the application is imported: JSON, TOML or YAML as logging.config.dictConfig takes
+        /// it, otherwise INI as fileConfig does (docs/LOGS.md).
+        #[option("log-config", default = None, example("logging.json"), aliases(&["log-config-json"]), reload(OnReload::Workers))]
         pub config: Option<PathBuf>,
         /// Write a line for each request, when its response is complete; --access-logfile alone does that, too.
         #[option("access-log", default = false, reload(OnReload::Kept), common)]

@@ -14,10 +14,13 @@ use std::{
     io,
     os::fd::OwnedFd,
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    thread::{self, ThreadId},
 };
 
 static ACCESS: Sink = Sink::new();
+/// What takes lines instead, and on which thread alone.
+static TAKER: OnceLock<(fn(&[u8]), ThreadId)> = OnceLock::new();
 static BUFFER: Mutex<Buffer> = Mutex::new(Buffer::new());
 
 /// The destination that stands for standard output.
@@ -61,6 +64,27 @@ pub fn write_to_descriptors(descriptors: Vec<OwnedFd>) {
     }
 }
 
+/// Hands lines to this function from now on, on this thread alone, instead of writing them. It may take as long as it
+/// likes, and may add lines itself.
+pub fn give_to(take: fn(&[u8])) {
+    if TAKER.set((take, thread::current().id())).is_ok() {
+        buffer().write_at = usize::MAX;
+    }
+}
+
+/// Hands lines over, if something takes them. Whether something does.
+fn give() -> bool {
+    let Some((take, thread)) = TAKER.get() else { return false };
+    if *thread == thread::current().id() {
+        // Not while the buffer is locked.
+        let lines = std::mem::take(&mut buffer().lines);
+        if !lines.is_empty() {
+            take(&lines);
+        }
+    }
+    true
+}
+
 /// The descriptor, for another process; `None` if there is no access log.
 #[must_use]
 pub fn descriptor() -> Option<OwnedFd> {
@@ -84,6 +108,9 @@ pub fn add(render: impl FnOnce(&mut Vec<u8>)) -> bool {
 
 /// Writes what was gathered, from any thread. Whether something still waits.
 pub fn flush() -> bool {
+    if give() {
+        return false;
+    }
     let mut buffer = buffer();
     buffer.write();
     !buffer.lines.is_empty()
@@ -91,6 +118,9 @@ pub fn flush() -> bool {
 
 /// Writes what was gathered, and each further line at once: the process ends soon. What cannot be written now is lost.
 pub fn end() {
+    if give() {
+        return;
+    }
     let mut buffer = buffer();
     buffer.at_once = true;
     buffer.write();
@@ -133,7 +163,7 @@ impl Buffer {
     /// Whether there is room for a line again; otherwise it is dropped.
     #[cold]
     fn made_room(&mut self) -> bool {
-        if self.lost.is_multiple_of(TRIED) {
+        if self.lost.is_multiple_of(TRIED) && TAKER.get().is_none() {
             self.write();
         }
         let has_room = self.lines.len() < FULL;

@@ -1,35 +1,55 @@
-//! Log lines: time in UTC, level, event, fields. One form for master, mold and workers.
+//! Log lines: time in UTC, level, event, fields. One form for master, mold and workers: [`text`] or [`json`], of a
+//! [`record`] that [`subscriber`] makes of each event.
 //!
-//! Where they go, and that writing never blocks, is [`sink`]'s part. Lines that could not be written are counted, and
+//! Where they go, and that writing never blocks, is [`sink`]'s part, or that of [`receiver`] for journald and syslog. Lines that could not be written are counted, and
 //! [`report_lost`] logs how many as soon as one can be written again.
 
 pub mod access;
+mod journal;
+mod json;
 pub mod level;
 pub mod panics;
+mod receiver;
+mod record;
 mod sink;
+mod stamp;
+mod stream;
+mod subscriber;
+mod syslog;
 pub mod target;
+mod text;
 mod write;
 
-use hostler_settings::{Log, LogFormat};
-use level::Leveled;
+pub use record::without_number;
+
+use hostler_settings::{Colour, Log, LogFormat};
+use receiver::{Receiver, Sent};
+use record::Record;
 use sink::Sink;
 use std::{
     io,
     os::fd::OwnedFd,
     path::Path,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicU8, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
+use subscriber::Lines;
 use target::Target;
-use tracing::{Level, Subscriber, level_filters::LevelFilter};
-use tracing_subscriber::fmt::{
-    SubscriberBuilder,
-    format::{DefaultFields, Format},
-};
+use tracing::Level;
 
 static SINK: Sink = Sink::new();
 /// Whether lines are JSON objects.
 static JSON: AtomicBool = AtomicBool::new(false);
+/// Whether lines have colours, as a [`Colour`].
+static COLOUR: AtomicU8 = AtomicU8::new(Colour::Auto as u8);
+
+/// Where lines go instead of the sink.
+static RECEIVER: OnceLock<Receiver> = OnceLock::new();
+/// What is written to standard error is in the journal.
+static STDERR_IS_JOURNAL: AtomicBool = AtomicBool::new(false);
 
 /// How long the message of a server that cannot start waits for its reader.
 const FATAL_LIMIT: Duration = Duration::from_secs(1);
@@ -59,9 +79,9 @@ pub fn open(destination: Destination<'_>) -> io::Result<()> {
     }
 }
 
-/// Starts logging in this process. A second call, after a fork, has no effect.
+/// Starts logging in this process. A second call, after a fork, has no effect on whether there are lines.
 pub fn init(settings: &Log) {
-    JSON.store(settings.format == LogFormat::Json, Relaxed);
+    set_form(settings.format, settings.colour);
     if !settings.enabled {
         return;
     }
@@ -69,12 +89,7 @@ pub fn init(settings: &Log) {
     if !tracing::dispatcher::has_been_set() {
         level::set(settings.level);
     }
-    // What is logged is decided around it (`level`).
-    let all = Level::TRACE;
-    let _ = match settings.format {
-        LogFormat::Text => tracing::subscriber::set_global_default(Leveled(lines(all).finish())),
-        LogFormat::Json => tracing::subscriber::set_global_default(Leveled(json_lines(all))),
-    };
+    let _ = tracing::subscriber::set_global_default(Lines(None));
 }
 
 /// Whether lines are logged at all (`--log`).
@@ -83,18 +98,68 @@ pub fn is_on() -> bool {
     tracing::dispatcher::has_been_set()
 }
 
-fn lines(level: Level) -> SubscriberBuilder<DefaultFields, Format, LevelFilter, fn() -> LineWriter> {
-    tracing_subscriber::fmt()
-        .with_writer((|| LineWriter) as fn() -> LineWriter)
-        // It would print its own errors, and panic if that fails.
-        .log_internal_errors(false)
-        .with_max_level(level)
-        .with_ansi(false)
-        .with_target(false)
+/// Sets what lines look like, before the rest of the settings is known.
+pub fn set_form(format: LogFormat, colour: Colour) {
+    JSON.store(format == LogFormat::Json, Relaxed);
+    COLOUR.store(colour as u8, Relaxed);
 }
 
-fn json_lines(level: Level) -> impl Subscriber + Send + Sync {
-    lines(level).json().flatten_event(true).finish()
+/// Sends lines to the receiver that the options name, if they name one: journald or syslog.
+///
+/// # Errors
+/// If its address has no meaning.
+pub fn open_receiver(settings: &Log) -> io::Result<()> {
+    if let Some(receiver) = Receiver::new(settings)? {
+        // In a worker it is the mold's.
+        let _ = RECEIVER.set(receiver);
+    }
+    Ok(())
+}
+
+/// Whether standard error is the journal, by the value of `JOURNAL_STREAM`. What the application prints is there then, too.
+#[must_use]
+pub fn is_journal(stream: &str) -> bool {
+    let found = nix::sys::stat::fstat(io::stderr());
+    let is_journal = found.is_ok_and(|found| format!("{}:{}", found.st_dev, found.st_ino) == stream);
+    STDERR_IS_JOURNAL.store(is_journal, Relaxed);
+    is_journal
+}
+
+/// Waits a little for a receiver that has not taken all lines: the process ends soon.
+pub fn finish(at_most: Duration) {
+    let limit = Instant::now() + at_most;
+    while RECEIVER.get().is_some_and(Receiver::flush) && Instant::now() < limit {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Counts a line that is lost.
+fn lose_line() {
+    SINK.lose();
+}
+
+/// Writes a line.
+fn emit(record: &Record) {
+    if let Some(receiver) = RECEIVER.get() {
+        if receiver.send(record) == Sent::Not {
+            lose_line();
+        }
+        return;
+    }
+    let now = stamp::now();
+    let line = match JSON.load(Relaxed) {
+        true => json::line(record, &stamp::microseconds(now)),
+        false => text::line(record, &stamp::milliseconds(now), has_colours()),
+    };
+    SINK.write(line.as_bytes());
+}
+
+fn has_colours() -> bool {
+    match COLOUR.load(Relaxed) {
+        colour if colour == Colour::Always as u8 => true,
+        colour if colour == Colour::Never as u8 => false,
+        _ => SINK.is_terminal(),
+    }
 }
 
 /// Redirects log lines and standard error to another log.
@@ -121,17 +186,35 @@ pub fn descriptor() -> Option<OwnedFd> {
     SINK.copy()
 }
 
-/// Writes a record of another logger, which has formatted it, as one entry, even if it has several lines.
-pub fn write_record(level: Level, logger: &str, text: &str) {
-    if !JSON.load(Relaxed) {
-        return write_text(&format!("{text}\n"));
+/// An exception of the application.
+#[derive(Clone, Copy, Debug)]
+pub struct Exception<'a> {
+    /// Its class.
+    pub class: &'a str,
+    /// What it says.
+    pub message: &'a str,
+    /// As Python prints it.
+    pub traceback: &'a str,
+}
+
+/// Writes a record of another logger, as one entry, even if it has several lines. Where lines are text, it is written as that
+/// logger has formatted it.
+pub fn write_record(level: Level, logger: &str, text: &str, exception: Option<Exception<'_>>) {
+    if !JSON.load(Relaxed) && RECEIVER.get().is_none() {
+        let traceback = exception.map_or(String::new(), |it| format!("\n{}", it.traceback.trim_end()));
+        return SINK.write(format!("{text}{traceback}\n").as_bytes());
     }
-    match level {
-        Level::ERROR => tracing::error!(logger, "{text}"),
-        Level::WARN => tracing::warn!(logger, "{text}"),
-        Level::INFO => tracing::info!(logger, "{text}"),
-        _ => tracing::debug!(logger, "{text}"),
-    }
+    write_event(level, logger, text, exception);
+}
+
+/// Writes a record of another logger in the form of the server's own lines.
+pub fn write_event(level: Level, logger: &str, text: &str, exception: Option<Exception<'_>>) {
+    let record = Record::new(level, text.to_owned())
+        .with("logger", Some(logger))
+        .with("exception_type", exception.map(|it| it.class))
+        .with("exception_message", exception.map(|it| it.message))
+        .with("traceback", exception.map(|it| it.traceback));
+    emit(&record);
 }
 
 /// Whether lines are JSON objects.
@@ -140,16 +223,20 @@ pub fn is_json() -> bool {
     JSON.load(Relaxed)
 }
 
-fn write_text(text: &str) {
-    SINK.write(text.as_bytes());
-}
-
 /// Writes why the server cannot start, whatever the log settings are: as text, or, where lines are JSON objects, by logging
 /// an event. Waits for the reader for a second at most.
 pub fn write_last_words(text: &str, event: impl Fn()) {
-    let write = || match JSON.load(Relaxed) {
-        true => tracing::subscriber::with_default(json_lines(Level::ERROR), &event),
-        false => write_text(text),
+    let log = || tracing::subscriber::with_default(Lines(Some(Level::ERROR)), &event);
+    if RECEIVER.get().is_some() {
+        log();
+        finish(FATAL_LIMIT);
+        if STDERR_IS_JOURNAL.load(Relaxed) {
+            return;
+        }
+    }
+    let write = || match JSON.load(Relaxed) && RECEIVER.get().is_none() {
+        true => log(),
+        false => SINK.write(text.as_bytes()),
     };
     let limit = Instant::now() + FATAL_LIMIT;
     let before = SINK.take_lost();
@@ -171,6 +258,7 @@ fn dropped(lines: u64) {
 
 /// Logs how many lines were lost, if any were. To be called from time to time.
 pub fn report_lost() {
+    RECEIVER.get().map(Receiver::flush);
     if !SINK.has_lost() {
         return;
     }
@@ -181,24 +269,10 @@ pub fn report_lost() {
     }
 }
 
-/// Whether lines were lost.
+/// Whether lines were lost, or wait to be sent.
 #[must_use]
 pub fn has_lost() -> bool {
-    SINK.has_lost()
-}
-
-/// The writer of one line, which arrives in one call.
-struct LineWriter;
-
-impl io::Write for LineWriter {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        SINK.write(text);
-        Ok(text.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    SINK.has_lost() || RECEIVER.get().is_some_and(Receiver::flush)
 }
 
 /// Logs where the server listens.

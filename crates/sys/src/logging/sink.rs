@@ -89,6 +89,11 @@ impl Sink {
         [self.descriptor.load(Relaxed), STANDARD_ERROR].into_iter().filter(|it| *it >= 0).find(is_ours)
     }
 
+    /// Whether lines are read on a terminal.
+    pub(super) fn is_terminal(&self) -> bool {
+        matches!(WAYS[usize::from(self.way.load(Relaxed))], Way::Terminal | Way::SharedTerminal)
+    }
+
     /// Writes a line, or drops and counts it.
     pub(super) fn write(&self, line: &[u8]) {
         let with_line_feed;
@@ -103,9 +108,14 @@ impl Sink {
             self.cut.store(written < text.len(), Relaxed);
         }
         if written < text.len() {
-            self.lost.fetch_add(1, Relaxed);
-            super::dropped(1);
+            self.lose();
         }
+    }
+
+    /// Counts a line that is lost.
+    pub(super) fn lose(&self) {
+        self.lost.fetch_add(1, Relaxed);
+        super::dropped(1);
     }
 
     /// How long a line may be, in bytes, so that no other process writes into it.

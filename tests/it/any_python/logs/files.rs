@@ -33,6 +33,16 @@ fn the_log_file_is_reopened() {
 }
 
 #[test]
+fn a_dash_is_standard_error() {
+    let dir = directory("log-dash");
+    let file = dir.join("hostler.toml");
+    fs::write(&file, format!("log-file = \"{}\"\n", dir.join("log").display())).unwrap();
+    let server = Server::app("supervised:app").option("config", file.display()).option("port", 0);
+    server.option("log-file", "-").start().stop();
+    assert!(!dir.join("log").exists() && !hostler_testkit::root().join("tests/apps/-").exists());
+}
+
+#[test]
 fn a_full_disk_does_no_harm() {
     let dir = directory("log-full");
     let (builder, socket) = app(&dir);

@@ -1,6 +1,8 @@
 //! `--log-format json`: each line is one object.
 
-use hostler_testkit::Server;
+use hostler_testkit::{Conn, Server, directory};
+use nix::sys::signal::Signal;
+use std::fs;
 
 fn objects(log: &str) -> Vec<serde_json::Value> {
     let object = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
@@ -22,4 +24,73 @@ fn a_start_that_fails_is_told_as_json() {
         let has = |field: &str| failure[field].as_str().is_some_and(|text| !text.is_empty());
         assert!(has("timestamp") && has("message") && has("cause") && has("hint"), "{failure}");
     }
+}
+
+#[test]
+fn mistakes_in_the_options_are_told_as_json_if_any_layer_asks_for_it() {
+    let dir = directory("json-mistakes");
+    let file = dir.join("hostler.toml");
+    fs::write(&file, "log-format = \"json\"\nwrokers = 2\n").unwrap();
+    let file = file.display().to_string();
+    let app = || Server::app("supervised:app");
+    for (name, app) in [
+        ("command line", app().option("log-format", "json").arg("--no-such-option")),
+        ("environment", app().env("HOSTLER_LOG_FORMAT", "json").option("port", "x")),
+        ("file", app().option("config", &file)),
+        ("variable for the file", app().env("HOSTLER_CONFIG", &file)),
+        ("its own value", app().option("log-format", "json").option("log-level", "loud")),
+    ] {
+        let (status, log) = app.fail();
+        assert!(matches!(status, Some(2 | 78)), "{name}: {status:?}\n{log}");
+        let lines = objects(&log);
+        assert_eq!(lines.len(), 1, "{name}: {log}");
+        assert_eq!(lines[0]["level"], "ERROR", "{name}: {log}");
+    }
+    let (_, log) = app().option("log-format", "text").env("HOSTLER_CONFIG", &file).fail();
+    assert!(log.starts_with("error: "), "{log}");
+}
+
+#[test]
+fn a_traceback_is_a_field() {
+    let json = |target| Server::app(target).option("log-format", "json").option("workers", 1);
+    let (_, log) = json("raises:app").fail();
+    let failure = objects(&log).into_iter().find(|line| line["level"] == "ERROR").unwrap();
+    let traceback = failure["traceback"].as_str().unwrap();
+    assert!(traceback.starts_with("Traceback (most recent call last):\n"), "{failure}");
+    let cause = failure["cause"].as_str().unwrap();
+    assert!(traceback.ends_with(cause) && !cause.contains('\n'), "{failure}");
+}
+
+#[test]
+fn what_python_says_by_itself_is_json() {
+    let mut server =
+        Server::app("logging_app:app").option("log-format", "json").option("workers", 1).launch();
+    server.wait_for("\"message\":\"serving\"", 1);
+    let address =
+        objects(&server.log()).iter().find_map(|line| line["address"].as_str()?.parse().ok()).unwrap();
+    for path in ["/logged", "/warned", "/thread", "/unraisable", "/raise"] {
+        Conn::to(address).get(path);
+    }
+    server.wait_for("division by zero", 3);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_exit().code(), Some(0));
+    let lines = objects(&server.log());
+    let line = |text: &str| {
+        let found = lines.iter().find(|line| line["message"].as_str().unwrap().contains(text));
+        found.unwrap_or_else(|| panic!("no {text:?}:\n{}", server.log()))
+    };
+    let logged = line("stock is low: 3");
+    assert_eq!((&logged["level"], &logged["logger"]), (&"WARN".into(), &"shop".into()));
+    assert_eq!(line("said to uvicorn")["logger"], "uvicorn.error");
+    assert_eq!(line("said to gunicorn")["level"], "INFO");
+    assert!(line("this is old")["message"].as_str().unwrap().contains("UserWarning"));
+    for text in ["exception in thread", "xception ignored", "the ASGI application raised before", "it failed"]
+    {
+        let line = line(text);
+        assert_eq!(line["exception_type"], "ZeroDivisionError", "{line}");
+        assert_eq!(line["exception_message"], "division by zero", "{line}");
+        assert!(line["traceback"].as_str().unwrap().contains("logging_app.py"), "{line}");
+    }
+    let serving = line("serving");
+    assert!(serving["workers"] == 1 && serving["seconds"].is_f64(), "{serving}");
 }

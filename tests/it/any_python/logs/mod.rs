@@ -1,8 +1,12 @@
 //! The log: no process waits for it or fails with it. A reader that is gone or does not read, a full disk or a stopped
 //! terminal hold up neither a stop, nor a reload, nor the replacement of a dead worker.
 
+mod colours;
+mod config;
 mod files;
 mod json;
+mod milestones;
+mod receivers;
 mod standard_error;
 
 use hostler_testkit::{Builder, Server, get_unix, wait_until};

@@ -1,0 +1,62 @@
+//! A line as a JSON object: numbers are numbers, booleans are booleans.
+
+use super::{
+    record::{Record, Value},
+    text,
+};
+
+/// The whole line, with its line feed.
+pub(super) fn line(record: &Record, stamp: &str) -> String {
+    let mut line = String::from("{");
+    add(&mut line, "timestamp", stamp);
+    add(&mut line, "level", text::level(record.level));
+    add(&mut line, "message", record.message.as_str());
+    for (name, value) in &record.fields {
+        match value {
+            Value::Text(value) | Value::Shown(value) => add(&mut line, name, value.as_str()),
+            Value::Integer(value) => add(&mut line, name, *value),
+            Value::Natural(value) => add(&mut line, name, *value),
+            Value::Float(value) => add(&mut line, name, *value),
+            Value::Truth(value) => add(&mut line, name, *value),
+        }
+    }
+    line.push_str("}\n");
+    line
+}
+
+fn add(line: &mut String, name: &str, value: impl Into<serde_json::Value>) {
+    if line.len() > 1 {
+        line.push(',');
+    }
+    // Names are identifiers.
+    line.push('"');
+    line.push_str(name);
+    line.push_str("\":");
+    line.push_str(&value.into().to_string());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::Level;
+
+    #[test]
+    fn values_keep_their_types() {
+        let mut record = Record::new(Level::INFO, "said \"so\"\n".into()).with("path", Some("/ä\u{1}"));
+        record.fields.extend([
+            ("count", Value::Natural(u64::MAX)),
+            ("change", Value::Integer(-1)),
+            ("seconds", Value::Float(0.25)),
+            ("unknown", Value::Float(f64::NAN)),
+            ("tls", Value::Truth(true)),
+        ]);
+        let line = line(&record, "now");
+        assert!(line.ends_with("}\n") && line.lines().count() == 1);
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let expected = serde_json::json!({
+            "timestamp": "now", "level": "INFO", "message": "said \"so\"\n", "path": "/ä\u{1}",
+            "count": u64::MAX, "change": -1, "seconds": 0.25, "unknown": null, "tls": true,
+        });
+        assert_eq!(read, expected);
+    }
+}

@@ -1,0 +1,55 @@
+"""Says something in each of the ways that Python has."""
+
+import gc
+import logging
+import threading
+import warnings
+
+log = logging.getLogger("shop")
+
+
+class Formatter(logging.Formatter):
+    """Takes a line of an access log apart, as Uvicorn's does."""
+
+    def format(self, record):
+        client, method, path, version, status = record.args
+        return f'{client} - "{method} {path} HTTP/{version}" {status}|{len(record.args)}'
+
+
+class Broken:
+    def __del__(self):
+        1 / 0
+
+
+def say(path):
+    if path == "/logged":
+        log.info("not written")
+        log.warning("stock is low: %d", 3)
+        logging.getLogger("uvicorn.error").info("said to uvicorn")
+        logging.getLogger("gunicorn.error").info("said to gunicorn")
+        try:
+            1 / 0
+        except ZeroDivisionError:
+            log.exception("it failed")
+    elif path == "/warned":
+        warnings.warn("this is old")
+    elif path == "/thread":
+        thread = threading.Thread(target=lambda: 1 / 0)
+        thread.start()
+        thread.join()
+    elif path == "/unraisable":
+        Broken()
+        gc.collect()
+    elif path == "/raise":
+        1 / 0
+    elif path == "/long":
+        log.warning("a long one: %s", "x" * (1 << 20))
+    elif path == "/own":
+        logging.getLogger("hostler.error").warning("written by the server's logger")
+
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    say(scope["path"])
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
