@@ -87,17 +87,17 @@ impl Environment {
 
     /// What the conventions of terminal programs say of colours: no-color.org, `FORCE_COLOR`, `CLICOLOR`, `TERM=dumb`.
     pub(crate) fn colour(&self) -> Option<Given> {
-        let is = |name: &str, says: fn(&str) -> bool| {
-            self.0.get(name).and_then(|value| value.to_str()).is_some_and(says)
-        };
-        let rules: [(&str, fn(&str) -> bool, &str); 5] = [
-            ("NO_COLOR", |value| !value.is_empty(), "never"),
-            ("FORCE_COLOR", |value| !matches!(value, "" | "0" | "false"), "always"),
-            ("CLICOLOR_FORCE", |value| !matches!(value, "" | "0"), "always"),
-            ("CLICOLOR", |value| value == "0", "never"),
-            ("TERM", |value| value == "dumb", "never"),
+        let value =
+            |name: &str| self.0.get(name).and_then(|value| value.to_str()).filter(|value| !value.is_empty());
+        let is_off = |value: &str| matches!(value, "0" | "false");
+        let rules = [
+            ("NO_COLOR", value("NO_COLOR").is_some(), "never"),
+            ("FORCE_COLOR", value("FORCE_COLOR").is_some_and(|value| !is_off(value)), "always"),
+            ("CLICOLOR_FORCE", value("CLICOLOR_FORCE").is_some_and(|value| !is_off(value)), "always"),
+            ("CLICOLOR", value("CLICOLOR") == Some("0"), "never"),
+            ("TERM", value("TERM") == Some("dumb"), "never"),
         ];
-        let (name, _, colour) = rules.into_iter().find(|(name, says, _)| is(name, *says))?;
+        let (name, _, colour) = rules.into_iter().find(|(_, holds, _)| *holds)?;
         Some(from_variable(Log::colour(), name.to_owned(), colour))
     }
 

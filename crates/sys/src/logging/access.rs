@@ -20,7 +20,8 @@ use std::{
 
 static ACCESS: Sink = Sink::new();
 /// What takes lines instead, and on which thread alone.
-static TAKER: OnceLock<(fn(&[u8]), ThreadId)> = OnceLock::new();
+static TAKER: OnceLock<(Taker, ThreadId)> = OnceLock::new();
+type Taker = fn(&[u8]);
 static BUFFER: Mutex<Buffer> = Mutex::new(Buffer::new());
 
 /// The destination that stands for standard output.
@@ -66,7 +67,7 @@ pub fn write_to_descriptors(descriptors: Vec<OwnedFd>) {
 
 /// Hands lines to this function from now on, on this thread alone, instead of writing them. It may take as long as it
 /// likes, and may add lines itself.
-pub fn give_to(take: fn(&[u8])) {
+pub fn give_to(take: Taker) {
     if TAKER.set((take, thread::current().id())).is_ok() {
         buffer().write_at = usize::MAX;
     }
