@@ -155,7 +155,13 @@ fn each_event_of_the_log_has_a_row() {
     let first_cells =
         text.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split(" | ").next());
     let rows: BTreeSet<&str> = first_cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
-    let has_row = |event: &String| rows.iter().any(|row| is_like(row, event) || is_like(event, row));
+    // Some events have backticks themselves, or several lines.
+    let plain = text.replace('`', "");
+    let has_row = |event: &String| {
+        let event = event.replace("\\n", "…");
+        plain.contains(&event.replace('`', ""))
+            || rows.iter().any(|row| is_like(row, &event) || is_like(&event, row))
+    };
     let missing: Vec<&String> = all.iter().filter(|event| !has_row(event)).collect();
     assert!(missing.is_empty(), "docs/LOG_EVENTS.md has no rows for {missing:#?}");
 }
