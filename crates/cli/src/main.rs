@@ -16,7 +16,7 @@ mod python;
 mod scripts;
 mod tls;
 
-use hostler_config::{Config, Outcome, Reading};
+use hostler_config::{Config, Outcome, Pointless, Reading};
 use hostler_master::{
     CommandLine, Control, ControlPlace, GenerationSpec, Listening, MoldCommand, Plan, Predecessor, Spawner,
     TlsSource, UPGRADE_VARIABLE,
@@ -337,6 +337,9 @@ fn report_settings(config: &Config) {
     config.peer.as_ref().map(peer::report);
     if !config.not_yet_in_effect.is_empty() {
         warn!("not yet in effect: {}", config.not_yet_in_effect.join(", "));
+    }
+    for Pointless { option, reason } in &config.pointless {
+        warn!(option, reason, "an option has no effect, or not the one it seems to have");
     }
     for unknown in &config.unknown_variables {
         warn!(variable = unknown.name, hint = unknown.hint, "unknown environment variable: it has no effect");

@@ -1,6 +1,7 @@
 //! The configuration as the program uses it: the options, and what follows from them on this system.
 
 use crate::{
+    combinations::{self, Pointless},
     environment::UnknownVariable,
     layers::{Layers, together},
 };
@@ -27,6 +28,8 @@ pub struct Config {
     pub identity: Identity,
     /// How many options were set.
     pub chosen: usize,
+    /// Options that do nothing beside the others.
+    pub pointless: Vec<Pointless>,
     /// Options that were set and have no effect yet, as `--name value (source)`.
     pub not_yet_in_effect: Vec<String>,
     /// Environment variables that look like options and are none.
@@ -61,6 +64,7 @@ impl Config {
             || listen.uds.is_some()
             || [Listen::host(), Listen::port()].into_iter().any(|option| layers.is_chosen(option));
         let binds_chosen = plain_binds_chosen || !layers.settings.tls.bind.is_empty();
+        let pointless = combinations::pointless(&layers);
         let not_yet_in_effect = layers.not_in_effect();
         let listing = layers.entries();
         let access_chosen = layers.is_set(Log::access());
@@ -82,6 +86,7 @@ impl Config {
             plain_binds_chosen,
             identity,
             chosen,
+            pointless,
             not_yet_in_effect,
             unknown_variables,
             listing,

@@ -128,6 +128,16 @@ impl Layers {
         self.given.contains_key(option.name)
     }
 
+    /// As it would be on the command line, and where it was set.
+    pub(crate) fn origin(&self, option: &Declaration) -> String {
+        format!("{} ({})", self.written(option), self.source(option))
+    }
+
+    /// Whether it was set to its default.
+    pub(crate) fn has_default(&self, option: &Declaration) -> bool {
+        self.given.get(option.name).is_some_and(|given| given.texts == option.default())
+    }
+
     /// How many options were set.
     pub(crate) fn count_set(&self) -> usize {
         self.given.len()

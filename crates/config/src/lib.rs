@@ -5,7 +5,7 @@
 //! is wrong, where it was set, and what is accepted.
 //!
 //! Files: `command` the command line, `environment` and `file` two of the sources, `layers` all of them, `form` whether mistakes are told as JSON, `names` what a
-//! misspelt name may mean, `addresses` which layer says where to listen, `config` what follows from values together and on this system, `reference`, `schema` and
+//! misspelt name may mean, `addresses` which layer says where to listen, `combinations` options that do nothing beside others, `config` what follows from values together and on this system, `reference`, `schema` and
 //! `pages` what is printed from the declarations, `otlp` where metrics are exported to, `ctl` the command line of `hostler ctl`, `peers` the command lines of other servers.
 //!
 //! Not here: reading argv or the environment (both are handed in), and acting on values.
@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod addresses;
+mod combinations;
 mod command;
 mod config;
 mod ctl;
@@ -34,6 +35,7 @@ mod static_files;
 #[cfg(test)]
 mod tests;
 
+pub use combinations::Pointless;
 pub use config::Config;
 pub use ctl::{Ctl, CtlOutcome, ServerChoice, parse as parse_ctl};
 pub use dotenv::parse as parse_env_file;

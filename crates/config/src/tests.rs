@@ -19,7 +19,7 @@ fn outcome(args: &[&str], variables: Variables<'_>) -> Result<Outcome, Failure> 
     parse(args, variables, Reading::First, &hostler_peers::NoFiles)
 }
 
-fn config(args: &[&str], variables: Variables<'_>) -> Config {
+pub(crate) fn config(args: &[&str], variables: Variables<'_>) -> Config {
     let args = [&["a:b"], args].concat();
     match outcome(&args, variables).unwrap() {
         Outcome::Run(config) => *config,

@@ -181,3 +181,18 @@ fn another_servers_command_line_is_checked_too() {
     assert_eq!(bad.status.code(), Some(4), "{bad:?}");
     assert!(text(&bad).contains("has no attribute `nothing`"), "{bad:?}");
 }
+
+#[test]
+fn options_that_do_nothing_are_told_here_and_at_the_start() {
+    let pointless = ["--interface", "asgi", "--blocking-threads", "4", "--queue-timeout", "3"];
+    let (report, code) = checked(&[&["asgi_app:app", "--port", "0"], &pointless[..]].concat());
+    let warnings = report["warnings"].to_string();
+    assert_eq!(code, Some(0), "{report:#}");
+    assert!(
+        warnings.contains("--blocking-threads 4") && warnings.contains("--queue-timeout 3"),
+        "{warnings}"
+    );
+    let server = pointless.iter().fold(Server::app("asgi_app:app"), |server, word| server.arg(word)).start();
+    server.wait_for("an option has no effect, or not the one it seems to have", 2);
+    server.stop();
+}
