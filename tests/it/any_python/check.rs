@@ -195,4 +195,54 @@ fn options_that_do_nothing_are_told_here_and_at_the_start() {
     let server = pointless.iter().fold(Server::app("asgi_app:app"), |server, word| server.arg(word)).start();
     server.wait_for("an option has no effect, or not the one it seems to have", 2);
     server.stop();
+fn a_control_socket_that_cannot_be_made_is_told() {
+    let (report, code) = checked(&["asgi_app:app", "--port", "0", "--control-socket", "/nowhere/control"]);
+    assert_eq!((problems(&report), code), (vec!["control socket".to_owned()], Some(1)), "{report:#}");
+    let path = directory("check-control").join("control");
+    let (report, code) =
+        checked(&["asgi_app:app", "--port", "0", "--control-socket", path.to_str().unwrap()]);
+    assert_eq!((code, path.exists()), (Some(0), false), "{report:#}");
+}
+
+/// A link to nowhere is kept, and what was made behind it is not.
+#[test]
+fn a_log_file_behind_a_link_is_not_touched() {
+    let directory = directory("check-link");
+    let (link, file) = (directory.join("link"), directory.join("file"));
+    std::os::unix::fs::symlink("file", &link).unwrap();
+    let (report, code) = checked(&["asgi_app:app", "--port", "0", "--log-file", link.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{report:#}");
+    assert!(fs::symlink_metadata(&link).is_ok() && !file.exists());
+}
+
+#[test]
+fn what_the_import_leaves_behind_ends_with_it() {
+    let directory = directory("check-left");
+    let child = "import subprocess; child = subprocess.Popen(['sleep', '1000']); app = None\n";
+    let note = "open('pid', 'w').write(str(child.pid))\nasync def app(scope, receive, send): pass\n";
+    fs::write(directory.join("leaves.py"), format!("{child}{note}")).unwrap();
+    let place = directory.to_str().unwrap();
+    let (report, code) = checked(&["leaves:app", "--port", "0", "--working-dir", place]);
+    assert_eq!(code, Some(0), "{report:#}");
+    let pid: i32 = fs::read_to_string(directory.join("pid")).unwrap().parse().unwrap();
+    let is_there = || {
+        let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        status.contains("sleep") && !status.contains(") Z ")
+    };
+    hostler_testkit::wait_until("the child is gone", || !is_there());
+}
+
+#[test]
+fn an_application_that_kills_its_group_does_not_kill_the_check() {
+    let directory = directory("check-kills");
+    fs::write(directory.join("kills.py"), "import os, signal\nos.killpg(0, signal.SIGTERM)\n").unwrap();
+    let (report, code) = checked(&["kills:app", "--port", "0", "--working-dir", directory.to_str().unwrap()]);
+    assert_eq!((problems(&report), code), (vec!["application".to_owned()], Some(3)), "{report:#}");
+}
+
+#[test]
+fn its_help_is_its_own() {
+    let output = check(&["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output).contains("Usage: hostler check"), "{output:?}");
 }

@@ -3,7 +3,7 @@
 use hostler_config::Config;
 use hostler_master::MoldCommand;
 use hostler_settings::Interface;
-use hostler_sys::{identity, process::output_within};
+use hostler_sys::{identity, process::output_of_group_within};
 use hostler_wire::{ExitStatus, Failure};
 use serde::Deserialize;
 use serde_json::json;
@@ -38,7 +38,7 @@ pub(crate) fn import(config: &Config, mold: &MoldCommand, extension: &Path) -> R
     identity::run_as(&mut command, &config.identity).map_err(|error| failed(error.to_string()))?;
     let arguments: [OsString; 4] = ["-c".into(), SCRIPT.into(), extension.into(), asked(config).into()];
     command.args(arguments).envs(mold.env.iter().cloned());
-    let output = output_within(&mut command, limit).map_err(|error| match error.kind() {
+    let output = output_of_group_within(&mut command, limit).map_err(|error| match error.kind() {
         std::io::ErrorKind::TimedOut => {
             failed("it took longer than --boot-timeout".into()).hint("does the import wait for something?")
         }

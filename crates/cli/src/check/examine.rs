@@ -3,13 +3,13 @@
 use super::{addresses, application, report::Report};
 use crate::{directories, python, tls};
 use hostler_config::{Config, Reading};
-use hostler_settings::WorkerCount;
+use hostler_settings::{ControlSocket, WorkerCount};
 use hostler_sys::{
     logging::{access, target::Target},
     pid_file,
 };
 use hostler_wire::Failure;
-use std::{io, path::Path};
+use std::{io, os::unix::net::UnixStream, path::Path};
 use tracing::warn;
 
 /// Tries everything.
@@ -36,6 +36,7 @@ pub(crate) fn all(config: &Config) -> Report {
         report.add("addresses", Ok(shown.join(", ")));
     }
     report_all(&mut report, "addresses", problems);
+    control_socket(config, &mut report);
     would_run(config, interface, shown, &mut report);
     report
 }
@@ -73,12 +74,12 @@ fn log_files(config: &Config, report: &mut Report) {
     }
 }
 
-/// Opens a file, and removes it if that made it.
+/// Opens a file, and removes it if that made it: where a symbolic link leads, and not the link.
 fn untouched(path: &Path, open: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     let was_there = path.exists() || path.as_os_str() == "-";
     let opened = open();
-    if !was_there {
-        let _ = std::fs::remove_file(path);
+    if !was_there && let Ok(made) = path.canonicalize() {
+        let _ = std::fs::remove_file(made);
     }
     opened
 }
@@ -109,6 +110,17 @@ fn certificates(config: &Config, report: &mut Report) {
             .collect::<Vec<_>>()
             .join(", ")
     });
+}
+
+/// Makes the control socket that is asked for, and removes it. Without the others a server would start.
+fn control_socket(config: &Config, report: &mut Report) {
+    let ControlSocket::Path(path) = &config.settings.process.control_socket else { return };
+    if UnixStream::connect(path).is_ok() {
+        warn!(path = %path.display(), "a server that runs has this control socket: another one would not start");
+        return;
+    }
+    let opened = crate::control_socket(config).map(|mut control| control.leave());
+    report.add("control socket", opened.map(|()| path.display().to_string()));
 }
 
 /// The Python and its extension.

@@ -32,8 +32,26 @@ pub(crate) fn asked(args: &[OsString]) -> Option<Asked> {
     Some(Asked { args: words, json: !json.is_empty() })
 }
 
+const HELP: &str = "\
+Tries all that a server needs to start, and starts none: configuration, log files, certificates, the Python, the application
+(imported in a process of its own, as the user of the workers), addresses and the control socket.
+
+Usage: hostler check [OPTIONS] [TARGET]
+
+Options:
+      --json  Print the report as JSON
+  -h, --help  Print help
+
+All others are those of the server: `hostler --help`.
+
+Exit status: 0 the server would start; else as the start would exit.
+";
+
 /// Checks a command line, and prints the report.
 pub(crate) fn run(asked: Asked) -> ExitStatus {
+    if asked.args.iter().any(|word| word == "--help" || word == "-h") {
+        return crate::print(HELP);
+    }
     let (report, warnings) = warnings::collected(|| of_command_line(asked.args));
     let report = report.with_warnings(warnings);
     let text = if asked.json { report.json() } else { report.text() };

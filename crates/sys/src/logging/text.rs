@@ -6,6 +6,8 @@ use tracing::Level;
 
 /// Part of a traceback, which is shown whole.
 const IN_TRACEBACK: [&str; 2] = ["exception_type", "exception_message"];
+/// Fields of several lines. Any other is on the line, whatever clients and applications put into it.
+const BLOCKS: [&str; 2] = ["traceback", "stacks"];
 const DIM: &str = "\x1b[2m";
 const RESET: &str = "\x1b[0m";
 
@@ -37,7 +39,7 @@ fn add_said(text: &mut String, record: &Record, colours: bool) {
     add_safe(text, first);
     let is_traceback = record.has("traceback");
     let shown = record.fields.iter().filter(|(name, _)| !is_traceback || !IN_TRACEBACK.contains(name));
-    let (blocks, values): (Vec<_>, Vec<_>) = shown.partition(|(_, value)| is_block(value));
+    let (blocks, values): (Vec<_>, Vec<_>) = shown.partition(|(name, value)| is_block(name, value));
     for (name, value) in values {
         let _ = if colours { write!(text, " {DIM}{name}={RESET}") } else { write!(text, " {name}=") };
         add_value(text, value);
@@ -62,14 +64,14 @@ fn shown_text(value: &Value) -> &str {
     }
 }
 
-fn is_block(value: &Value) -> bool {
-    shown_text(value).contains('\n')
+fn is_block(name: &str, value: &Value) -> bool {
+    BLOCKS.contains(&name) && shown_text(value).contains('\n')
 }
 
 fn add_value(text: &mut String, value: &Value) {
     let _ = match value {
         Value::Text(value) => return add_quoted(text, value),
-        Value::Shown(value) if value.is_empty() || value.contains([' ', '"', '=']) => {
+        Value::Shown(value) if value.is_empty() || value.contains([' ', '"', '=', '\n']) => {
             return add_quoted(text, value);
         }
         Value::Shown(value) => return add_safe(text, value),

@@ -1,10 +1,14 @@
 //! Running a program for its output, within a time limit.
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 use std::{
     io,
-    os::fd::AsFd,
-    process::{Command, Output, Stdio},
+    os::{fd::AsFd, unix::process::CommandExt as _},
+    process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -19,8 +23,28 @@ const EXIT_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 /// # Errors
 /// Those of starting it; `TimedOut` if it took longer, and was killed.
 pub fn output_within(command: &mut Command, limit: Duration) -> io::Result<Output> {
+    output_of(&mut start(command)?, limit)
+}
+
+/// As [`output_within`], in a process group of its own: signals for that reach no one else, and what is left of it when the
+/// program has ended is killed.
+///
+/// # Errors
+/// As [`output_within`].
+pub fn output_of_group_within(command: &mut Command, limit: Duration) -> io::Result<Output> {
+    let mut child = start(command.process_group(0))?;
+    let output = output_of(&mut child, limit);
+    // There is nobody in it, most of the time.
+    let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
+    output
+}
+
+fn start(command: &mut Command) -> io::Result<Child> {
     super::die_with_parent(command);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+}
+
+fn output_of(child: &mut Child, limit: Duration) -> io::Result<Output> {
     let limit = Instant::now() + limit;
     let (mut stdout, mut stderr) =
         (PipeOutput::new(child.stdout.take()), PipeOutput::new(child.stderr.take()));
