@@ -1,7 +1,7 @@
 //! Which server is meant: by its socket, by its process, or the only one that runs.
 
 use hostler_config::ServerChoice;
-use hostler_sys::control;
+use hostler_sys::control::{self, Peer};
 use hostler_wire::{
     ExitStatus, Failure,
     control::{control_directories, control_name, control_pid},
@@ -9,10 +9,13 @@ use hostler_wire::{
 use std::{
     fs,
     io::{self, ErrorKind},
-    os::unix::net::UnixStream,
+    os::unix::{fs::MetadataExt, net::UnixStream},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+/// How long a server may take to make room for a connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// The environment's name for the option of the server.
 const VARIABLE: &str = "HOSTLER_CONTROL_SOCKET";
 
@@ -20,21 +23,24 @@ const VARIABLE: &str = "HOSTLER_CONTROL_SOCKET";
 pub(crate) fn server(
     choice: &ServerChoice,
     variable: &dyn Fn(&str) -> Option<PathBuf>,
+    limit: Option<Duration>,
 ) -> Result<UnixStream, Failure> {
-    let named = variable(VARIABLE).filter(|path| path.is_absolute());
+    let limit = limit.map_or(CONNECT_LIMIT, |limit| limit.min(CONNECT_LIMIT));
+    // As the server takes it.
+    let named = variable(VARIABLE).map(|path| std::path::absolute(&path).unwrap_or(path));
     if let Some(path) = &choice.socket {
-        return at(path);
+        return at(path, limit);
     }
     let directories = directories(control::own_user(), variable);
     match (choice.pid, named) {
-        (Some(pid), _) => of_process(pid, &directories),
-        (None, Some(path)) => at(&path),
-        (None, None) => the_only_one(&directories),
+        (Some(pid), _) => of_process(pid, &directories, limit),
+        (None, Some(path)) => at(&path, limit),
+        (None, None) => the_only_one(&directories, limit),
     }
 }
 
-fn at(path: &Path) -> Result<UnixStream, Failure> {
-    control::connect(path).map_err(|error| unreachable(path, &error))
+fn at(path: &Path, limit: Duration) -> Result<UnixStream, Failure> {
+    control::connect(path, limit).map_err(|error| unreachable(path, &error))
 }
 
 /// Where servers may have their sockets. Those of systemd's services have directories of their own.
@@ -60,10 +66,25 @@ fn is_of_servers(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("hostler-"))
 }
 
-fn of_process(pid: i32, directories: &[PathBuf]) -> Result<UnixStream, Failure> {
+/// A server at a socket that was not named but found, where every user may make one: it has to be the process that the socket's
+/// name tells, and that of the user whose directory it is in.
+fn found(path: &Path, pid: i32, limit: Duration) -> io::Result<UnixStream> {
+    let stream = control::connect(path, limit)?;
+    let Peer { pid: server, user } = control::peer(&stream)?;
+    let directory = path.parent().and_then(|directory| fs::symlink_metadata(directory).ok());
+    let owner = directory.as_ref().map(MetadataExt::uid);
+    // In another namespace of processes it has a number of its own.
+    let is_server = server == pid || server == 0 || !Path::new(&format!("/proc/{pid}")).exists();
+    match is_server && (user == 0 || Some(user) == owner || owner == Some(0)) {
+        true => Ok(stream),
+        false => Err(io::Error::new(ErrorKind::NotFound, "another process has made the socket")),
+    }
+}
+
+fn of_process(pid: i32, directories: &[PathBuf], limit: Duration) -> Result<UnixStream, Failure> {
     let name = control_name(pid.unsigned_abs());
     for directory in directories {
-        match control::connect(&directory.join(&name)) {
+        match found(&directory.join(&name), pid, limit) {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {}
             Err(error) => return Err(unreachable(&directory.join(&name), &error)),
             Ok(stream) => return Ok(stream),
@@ -77,26 +98,27 @@ fn of_process(pid: i32, directories: &[PathBuf]) -> Result<UnixStream, Failure> 
     .hint("name the socket with --socket; without --control-socket off the server logs where it is"))
 }
 
-fn the_only_one(directories: &[PathBuf]) -> Result<UnixStream, Failure> {
-    let mut found: Vec<(i32, PathBuf, UnixStream)> = Vec::new();
+fn the_only_one(directories: &[PathBuf], limit: Duration) -> Result<UnixStream, Failure> {
+    let mut servers: Vec<(i32, PathBuf, UnixStream)> = Vec::new();
     let mut refused = None;
     for directory in directories {
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
             let (path, Some(pid)) = (entry.path(), control_pid(&entry.file_name())) else { continue };
-            match control::connect(&path) {
-                Ok(stream) => found.push((pid, path, stream)),
+            match found(&path, pid, limit) {
+                Ok(stream) => servers.push((pid, path, stream)),
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => refused = Some((path, error)),
                 Err(_) => {}
             }
         }
     }
-    if found.len() > 1 {
-        let lines = found.iter().map(|(pid, path, _)| format!("{pid}  {}  {}", title(*pid), path.display()));
+    if servers.len() > 1 {
+        let lines =
+            servers.iter().map(|(pid, path, _)| format!("{pid}  {}  {}", title(*pid), path.display()));
         return Err(Failure::new(ExitStatus::NoServer, "several servers run")
             .because(lines.collect::<Vec<_>>().join("\n"))
             .hint("name one with --pid or --socket"));
     }
-    match (found.pop(), refused) {
+    match (servers.pop(), refused) {
         (Some((.., stream)), _) => Ok(stream),
         (None, Some((path, error))) => Err(unreachable(&path, &error)),
         (None, None) => Err(Failure::new(ExitStatus::NoServer, "no server was found")
@@ -127,6 +149,8 @@ fn unreachable(path: &Path, error: &io::Error) -> Failure {
         ErrorKind::ConnectionRefused => {
             failure.hint("no server listens there: it was killed, or is not started yet")
         }
+        ErrorKind::TimedOut => Failure { status: ExitStatus::Unknown, ..failure }
+            .hint("is it stopped (SIGSTOP), or asked by very many?"),
         ErrorKind::PermissionDenied => {
             Failure { status: ExitStatus::Refused, ..failure }.hint("be the user whose server it is, or root")
         }

@@ -42,7 +42,7 @@ pub fn ask(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Told, Failure> {
     let until = ctl.timeout.map(|timeout| Instant::now() + timeout);
-    let mut client = connect(&ctl.server, variable)?;
+    let mut client = connect(&ctl.server, variable, ctl.timeout)?;
     client.send(ctl.command).map_err(|lost| unknown(lost, ctl.timeout))?;
     loop {
         let (line, reply) = client.receive(until).map_err(|lost| unknown(lost, ctl.timeout))?;
@@ -64,8 +64,12 @@ pub fn ask(
     }
 }
 
-fn connect(choice: &ServerChoice, variable: &dyn Fn(&str) -> Option<PathBuf>) -> Result<Client, Failure> {
-    find::server(choice, variable).map(Client::new)
+fn connect(
+    choice: &ServerChoice,
+    variable: &dyn Fn(&str) -> Option<PathBuf>,
+    timeout: Option<Duration>,
+) -> Result<Client, Failure> {
+    find::server(choice, variable, timeout).map(Client::new)
 }
 
 fn of_refusal(refusal: Refusal) -> Failure {

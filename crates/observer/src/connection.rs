@@ -6,20 +6,22 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{
     cell::Cell,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 /// How long a request's head may take.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
 /// How long a connection may be idle, or its client read nothing: longer than Prometheus usually waits between scrapes.
 const IDLE_LIMIT: Duration = Duration::from_secs(75);
+/// How often to look whether another server has the service.
+const REPLACED_CHECK: Duration = Duration::from_millis(500);
 /// How large a request's head may be: hyper's least.
 const HEAD_BYTES: usize = 8192;
 
@@ -74,10 +76,23 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(observer: Rc<Observ
         .header_read_timeout(HEAD_LIMIT)
         .max_buf_size(HEAD_BYTES)
         .serve_connection(io, service);
+    let mut served = pin!(served);
     tokio::select! {
         // Whatever is wrong with a client is its own affair.
+        _ = served.as_mut() => return,
+        () = still(&moved) => return,
+        () = replaced(&observer) => served.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
         _ = served => {}
         () = still(&moved) => {}
+    }
+}
+
+/// Waits until another server has the service: clients that keep their connections are to ask that one's observer.
+async fn replaced(observer: &Observer) {
+    while observer.has_service() {
+        sleep(REPLACED_CHECK).await;
     }
 }
 

@@ -53,7 +53,8 @@ impl Connection {
 
     /// What to wait for. That the client is gone is reported in any case (poll(2), `POLLHUP`).
     pub(super) fn interest(&self) -> PollFlags {
-        match (self.output.is_empty(), self.is_served || self.has_finished) {
+        // What is to be answered first stays in the kernel's buffer.
+        match (self.output.is_empty(), self.is_served || self.has_finished || self.has_line()) {
             (false, _) => PollFlags::POLLOUT,
             (true, true) => PollFlags::empty(),
             (true, false) => PollFlags::POLLIN,

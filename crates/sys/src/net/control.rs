@@ -9,6 +9,7 @@ use nix::{
         stat::Mode,
     },
 };
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
     fs, io,
     os::{
@@ -20,10 +21,13 @@ use std::{
         },
     },
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// The longest path of a Unix socket, in bytes (unix(7)).
 const LONGEST: usize = 107;
+/// How long a full queue is waited for where all that matters is that there is one.
+const FULL_LIMIT: Duration = Duration::from_millis(10);
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 128;
 
@@ -61,28 +65,36 @@ pub fn listen(path: &Path, replace: bool) -> io::Result<(OwnedFd, OwnFile)> {
     if fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path exists and is not a socket"));
     }
-    let mut new = path.as_os_str().to_owned();
-    new.push(format!(".new-{}", std::process::id()));
-    let new = PathBuf::from(new);
+    // Short, as a path through the directory's descriptor has to be.
+    let new = path.with_file_name(format!(".new-{}", std::process::id()));
     let (socket, made) = bind_unix(&Reachable::new(&new)?.path, private, BACKLOG)?;
     let renamed = fs::rename(&new, path);
     renamed.inspect_err(|_| drop(OwnFile::new(new, made.inode()).remove()))?;
     Ok((socket, OwnFile::new(path.to_owned(), made.inode())))
 }
 
-/// Connects to a server.
+/// Connects to a server, which may take so long to make room in its queue.
 ///
 /// # Errors
-/// The kernel's.
-pub fn connect(path: &Path) -> io::Result<UnixStream> {
-    UnixStream::connect(Reachable::new(path)?.path)
+/// The kernel's; `TimedOut` if the queue stays full.
+pub fn connect(path: &Path, limit: Duration) -> io::Result<UnixStream> {
+    let reachable = Reachable::new(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // It holds for connect(2), too (unix(7)).
+    socket.set_write_timeout(Some(limit))?;
+    socket.connect(&SockAddr::unix(&reachable.path)?).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, "it accepts no connections"),
+        _ => error,
+    })?;
+    socket.set_write_timeout(None)?;
+    Ok(UnixStream::from(OwnedFd::from(socket)))
 }
 
 /// Whether a file is a socket at which no process listens.
 #[must_use]
 pub fn is_stale(path: &Path) -> bool {
     let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-    connect(path).is_err_and(|error| refused(&error))
+    connect(path, FULL_LIMIT).is_err_and(|error| refused(&error))
 }
 
 /// The process at the other end of a connection, when it connected or listened.
@@ -133,23 +145,44 @@ pub fn make_directory(directory: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::{connect, is_stale, listen, make_directory, own_user, peer};
-    use std::{fs, io::ErrorKind, os::unix::fs::PermissionsExt};
+    use std::{fs, io::ErrorKind, os::unix::fs::PermissionsExt, time::Duration};
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_server_that_accepts_nothing_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control.sock");
+        let _server = listen(&path, false).unwrap();
+        let limit = Duration::from_millis(20);
+        let mut waiting = Vec::new();
+        let error = loop {
+            match connect(&path, limit) {
+                Ok(connection) => waiting.push(connection),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(!is_stale(&path));
+    }
 
     #[test]
     fn a_path_of_any_length_can_be_listened_at_and_is_private() {
         let dir = tempfile::tempdir().unwrap();
         let long = dir.path().join("d".repeat(120));
         fs::create_dir(&long).unwrap();
-        for path in [dir.path().join("short.sock"), long.join("long.sock")] {
+        let longest = dir.path().join("n".repeat(88));
+        for path in [dir.path().join("short.sock"), long.join("long.sock"), longest] {
             let (socket, made) = listen(&path, false).unwrap();
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-            let client = connect(&path).unwrap();
+            let client = connect(&path, LIMIT).unwrap();
             assert_eq!(peer(&client).unwrap().user, own_user());
             assert_eq!(listen(&path, false).unwrap_err().kind(), ErrorKind::AddrInUse);
             drop(socket);
             assert!(is_stale(&path));
             let (_socket, again) = listen(&path, false).unwrap();
             assert!(!made.remove().unwrap_or(true) || again.inode() == made.inode());
+            listen(&path, true).unwrap();
         }
     }
 
@@ -160,7 +193,7 @@ mod tests {
         let (_old, old) = listen(&path, false).unwrap();
         let (_new, new) = listen(&path, true).unwrap();
         assert!(!old.remove().unwrap(), "it is the new one's");
-        assert!(connect(&path).is_ok() && new.remove().unwrap());
+        assert!(connect(&path, LIMIT).is_ok() && new.remove().unwrap());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
         fs::write(&path, "precious").unwrap();
         assert_eq!(listen(&path, false).unwrap_err().kind(), ErrorKind::AlreadyExists);
