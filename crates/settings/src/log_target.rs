@@ -57,7 +57,7 @@ impl fmt::Display for LogTarget {
 impl OptionValue for LogTarget {
     const SHAPE: Shape = Shape::Text;
     const PATTERN: Option<&'static str> = Some(
-        "^(stderr|-|journald(:/.+)?|syslog|unix:/.+|(udp|tcp)://[^/:]+(:[0-9]+)?|(udp|tcp)://\\[[^\\]]+\\](:[0-9]+)?)$",
+        "^(stderr|-|journald(:/.+)?|syslog|unix:/.+|(udp|tcp)://[^/:]+(:[0-9]+)?|(udp|tcp)://\\[[^\\]]+\\](:[0-9]+)?)?$",
     );
 
     fn parse(text: &str, _: &Rules) -> Option<Self> {

@@ -195,6 +195,9 @@ fn options_that_do_nothing_are_told_here_and_at_the_start() {
     let server = pointless.iter().fold(Server::app("asgi_app:app"), |server, word| server.arg(word)).start();
     server.wait_for("an option has no effect, or not the one it seems to have", 2);
     server.stop();
+}
+
+#[test]
 fn a_control_socket_that_cannot_be_made_is_told() {
     let (report, code) = checked(&["asgi_app:app", "--port", "0", "--control-socket", "/nowhere/control"]);
     assert_eq!((problems(&report), code), (vec!["control socket".to_owned()], Some(1)), "{report:#}");

@@ -108,7 +108,7 @@ fn what_is_written_keeps_its_meaning() {
         ),
         (
             "gunicorn a:b --log-syslog --log-syslog-to unix:///dev/log#dgram --log-syslog-prefix shop",
-            "a:b --log-syslog-prefix shop --log-target unix:///dev/log#dgram",
+            "a:b --log-target 'unix:///dev/log#dgram' --log-syslog-prefix shop",
         ),
         ("uvicorn a:b --no-use-colors", "a:b --log-color never"),
         (
