@@ -29,7 +29,8 @@ impl Arbiter {
         self.reload = self.newer(generation, groups, now, actions).or(self.reload.take());
     }
 
-    /// Switches to a new generation before any of it serves: what runs is out of date.
+    /// Switches to a new generation before any of it serves: what runs is out of date. Its slots are filled once it is
+    /// clear that the fleet is to last (`reconcile`): its mold may just have been given up.
     pub(crate) fn restart(
         &mut self,
         generation: Generation,
@@ -113,6 +114,7 @@ impl Arbiter {
             && let Some(reload) = self.reload.take()
         {
             self.switch_to(reload, DrainReason::Reload, now, actions);
+            self.fill_slots(now, actions);
         }
     }
 
@@ -147,6 +149,5 @@ impl Arbiter {
         for id in old {
             self.drain(id, reason, now, actions);
         }
-        self.fill_slots(now, actions);
     }
 }

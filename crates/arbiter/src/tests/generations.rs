@@ -1,8 +1,8 @@
 //! Reloads and upgrades.
 
 use super::{
-    Action, Arbiter, DrainReason, Event, FIRST, KillCause, NEXT, ONE, Policy, TWO, arbiter, boot, brought_up,
-    dismiss, drain, http, reload, scale, secs, serving, spawn,
+    Action, Arbiter, DrainReason, Event, FIRST, Group, KillCause, NEXT, ONE, Policy, TWO, arbiter, boot,
+    brought_up, dismiss, drain, http, reload, scale, secs, serving, spawn, storm_policy,
 };
 use hostler_wire::{ExitStatus, Generation, GroupId, WorkerId};
 
@@ -78,6 +78,18 @@ fn changed_code_supersedes_a_reload_and_does_not_hinder_a_stop() {
     assert_eq!(actions[..2], [Action::Superseded(NEXT), Action::Reloaded(Generation(2))]);
     let _ = arbiter.step(Event::StopGracefully, secs(2));
     assert_eq!(arbiter.step(restart(3), secs(2)), []);
+}
+
+#[test]
+fn changed_code_whose_mold_is_given_up_starts_nothing_that_the_failed_start_would_end() {
+    let groups = [http(storm_policy(1))];
+    let program = Group::program(GroupId(1), Policy::unlimited(1, secs(1)));
+    let mut arbiter = Arbiter::new(&groups);
+    assert_eq!(arbiter.step(Event::Preparing(NEXT), secs(0)), []);
+    let restart = Event::Restart(NEXT, vec![groups[0], program]);
+    let expected =
+        [Action::Reloaded(NEXT), Action::GiveUp(NEXT), Action::EndListening, Action::Exit(ExitStatus::Boot)];
+    assert_eq!(arbiter.step(restart, secs(60)), expected);
 }
 
 #[test]
