@@ -1,7 +1,7 @@
-//! `hostler ctl …`: asks a running server.
+//! `hostler ctl …` and `hostler top`: ask a running server.
 
-use hostler_config::{CtlOutcome, parse_ctl};
-use hostler_wire::ExitStatus;
+use hostler_config::{CtlOutcome, TopOutcome, parse_ctl, parse_top};
+use hostler_wire::{ExitStatus, Failure};
 use std::{
     ffi::OsString,
     io::{self, IsTerminal, Write},
@@ -20,6 +20,25 @@ pub(crate) fn run(args: &[OsString]) -> Option<ExitStatus> {
                     told.failure.as_ref().map(crate::report);
                     if told.status == ExitStatus::Clean { printed } else { told.status }
                 }
+                Err(failure) => crate::report(&failure),
+            }
+        }
+        Err(failure) => crate::report(&failure),
+    })
+}
+
+/// Shows what is asked for, if it is `hostler top`; the exit code.
+pub(crate) fn top(args: &[OsString]) -> Option<ExitStatus> {
+    crate::is_command(args, "top").then(|| match parse_top(args.iter().skip(1).cloned()) {
+        Ok(TopOutcome::Print(text)) => crate::print(&text),
+        Ok(TopOutcome::Show(_)) if !io::stdout().is_terminal() => {
+            let failure = Failure::new(ExitStatus::Usage, "`hostler top` needs a terminal");
+            crate::report(&failure.hint("`hostler ctl status --json` tells the same to programs"))
+        }
+        Ok(TopOutcome::Show(server)) => {
+            let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+            match hostler_control::top(&server, &variable) {
+                Ok(()) => ExitStatus::Clean,
                 Err(failure) => crate::report(&failure),
             }
         }

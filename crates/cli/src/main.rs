@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     if hostler_config::asks_for_json(&args, &variables) {
         logging::set_form(LogFormat::Json, Colour::Never);
     }
-    if let Some(status) = ctl::run(&args) {
+    if let Some(status) = ctl::run(&args).or_else(|| ctl::top(&args)) {
         return ExitCode::from(status.code());
     }
     if let Some(asked) = check::asked(&args) {

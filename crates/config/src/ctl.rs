@@ -33,6 +33,15 @@ pub struct ServerChoice {
     pub pid: Option<i32>,
 }
 
+/// What `hostler top` is to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TopOutcome {
+    /// This server.
+    Show(ServerChoice),
+    /// Print this.
+    Print(String),
+}
+
 /// What to do about a command line.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CtlOutcome {
@@ -49,6 +58,45 @@ Without --socket or --pid the server is asked whose socket $HOSTLER_CONTROL_SOCK
 Exit status: 0 done; 1 failed; 2 the command line is wrong; 5 no server, or more than one, can be asked; 6 the server is busy with
 something else, or does not take commands of this user; 7 the outcome is not known: --timeout is over, or the server was killed.";
 
+/// `hostler top`, for completions as well.
+pub(crate) fn top() -> Command {
+    Command::new("top")
+        .bin_name("hostler top")
+        .about("Shows what a running server does, live; q quits")
+        .max_term_width(100)
+        .args(choice())
+}
+
+/// Reads a command line, from `top` on.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_top(args: impl IntoIterator<Item = OsString>) -> Result<TopOutcome, Failure> {
+    match top().try_get_matches_from(args) {
+        Ok(matches) => Ok(TopOutcome::Show(chosen(&matches))),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp) => {
+            Ok(TopOutcome::Print(error.to_string()))
+        }
+        Err(error) => Err(usage(&error)),
+    }
+}
+
+fn choice() -> [Arg; 2] {
+    let socket = Arg::new("socket").long("socket").value_name("PATH").value_parser(value_parser!(PathBuf));
+    let pid = Arg::new("pid").long("pid").value_name("PID").value_parser(value_parser!(i32).range(1..));
+    [
+        socket.global(true).help("The server's control socket"),
+        pid.global(true).conflicts_with("socket").help("The process id of the server"),
+    ]
+}
+
+fn chosen(matches: &ArgMatches) -> ServerChoice {
+    ServerChoice {
+        socket: matches.get_one::<PathBuf>("socket").cloned(),
+        pid: matches.get_one::<i32>("pid").copied(),
+    }
+}
+
 /// `hostler ctl`, for completions as well.
 pub(crate) fn command() -> Command {
     let level =
@@ -57,6 +105,10 @@ pub(crate) fn command() -> Command {
     let number = |name: &'static str| Arg::new("workers").value_name(name).value_parser(value_parser!(u16));
     let of = |name: &'static str, about: &'static str| Command::new(name).about(about);
     let commands = [
+        of("status", "Print what the server does"),
+        of("workers", "Print what each worker does"),
+        of("stacks", "Print where the threads and tasks of each worker are, without disturbing it")
+            .arg(worker().help("Its number; all of them without one")),
         of("reload", "Read configuration and application again, and replace all workers once the new ones serve"),
         of("restart", "Replace all workers one after another, or one of them; the configuration is not read again")
             .arg(worker().help("Its number; all of them without one")),
@@ -80,20 +132,8 @@ pub(crate) fn command() -> Command {
         .disable_help_subcommand(true)
         .arg_required_else_help(true)
         .subcommand_required(true)
+        .args(choice())
         .args([
-            Arg::new("socket")
-                .long("socket")
-                .value_name("PATH")
-                .value_parser(value_parser!(PathBuf))
-                .global(true)
-                .help("The server's control socket"),
-            Arg::new("pid")
-                .long("pid")
-                .value_name("PID")
-                .value_parser(value_parser!(i32).range(1..))
-                .conflicts_with("socket")
-                .global(true)
-                .help("The process id of the server"),
             Arg::new("json")
                 .long("json")
                 .action(ArgAction::SetTrue)
@@ -124,16 +164,16 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<CtlOutcome, Fai
         return Err(Source::Argv.failure("no command was given"));
     };
     let timeout = own.get_one::<String>("timeout").map(|text| duration(text)).transpose()?;
-    let server = ServerChoice {
-        socket: own.get_one::<PathBuf>("socket").cloned(),
-        pid: own.get_one::<i32>("pid").copied(),
-    };
+    let server = chosen(own);
     Ok(CtlOutcome::Ask(Ctl { server, command: asked(name, own), json: own.get_flag("json"), timeout }))
 }
 
 fn asked(name: &str, own: &ArgMatches) -> Asked {
     let number = |name: &str| own.get_one::<u16>(name).copied();
     match name {
+        "status" => Asked::Status,
+        "workers" => Asked::Workers,
+        "stacks" => Asked::Stacks { worker: number("worker") },
         "restart" => Asked::Restart { worker: number("worker") },
         "drain" => Asked::Drain { worker: number("worker").unwrap_or_default() },
         "scale" => Asked::Scale { workers: number("workers").unwrap_or_default() },

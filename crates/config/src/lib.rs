@@ -37,7 +37,7 @@ mod tests;
 
 pub use combinations::Pointless;
 pub use config::Config;
-pub use ctl::{Ctl, CtlOutcome, ServerChoice, parse as parse_ctl};
+pub use ctl::{Ctl, CtlOutcome, ServerChoice, TopOutcome, parse as parse_ctl, parse_top};
 pub use dotenv::parse as parse_env_file;
 pub use environment::UnknownVariable;
 pub use form::asks_for_json;

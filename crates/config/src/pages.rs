@@ -22,8 +22,8 @@ const AFTER_OPTIONS: [(&str, &str); 6] = [
     ),
     (
         "CONTROL",
-        "hostler ctl reload|restart|drain|scale|stop|upgrade|config|log-level controls a running server over its control socket \
-         and waits for the outcome; hostler ctl --help describes the commands.",
+        "hostler ctl status|workers|stacks|reload|restart|drain|scale|stop|upgrade|config|log-level controls a running server over its control socket \
+         and waits for the outcome; hostler ctl --help describes the commands. hostler top shows what it does, live.",
     ),
     (
         "ENVIRONMENT",
@@ -69,7 +69,7 @@ pub(crate) fn completions(shell: Shell) -> io::Result<String> {
         Shell::Fish => ClapShell::Fish,
     };
     let mut script = Vec::new();
-    let mut command = described().subcommand(crate::ctl::command());
+    let mut command = described().subcommand(crate::ctl::command()).subcommand(crate::ctl::top());
     clap_complete::aot::generate(shell, &mut command, "hostler", &mut script);
     text(script)
 }

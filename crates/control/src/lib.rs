@@ -1,6 +1,6 @@
-//! The client of the control socket: `hostler ctl` asks a server, waits for the outcome, and prints it.
+//! The client of the control socket: `hostler ctl` and `hostler top`. It asks a server, waits for the outcome, and prints it.
 //!
-//! Files: `find` which server is meant, `client` the conversation, `print` an outcome for people.
+//! Files: `find` which server is meant, `client` the conversation, `print` an outcome for people, `top` a live picture.
 //!
 //! Not here: what a command does (the master's `control`), and its command line (`hostler_config::ctl`).
 
@@ -9,6 +9,9 @@
 mod client;
 mod find;
 mod print;
+mod top;
+
+pub use top::top;
 
 use client::{Client, Lost};
 use hostler_config::{Ctl, ServerChoice};

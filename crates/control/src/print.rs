@@ -1,5 +1,6 @@
 //! Outcomes for people.
 
+use crate::top::{doing, reading::Reading, words};
 use hostler_wire::control::{Command, ConfigEntry};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -7,10 +8,101 @@ use std::fmt::Write as _;
 /// What is printed of an outcome.
 pub(crate) fn text(command: Command, message: &str, result: &Value) -> String {
     match command {
+        Command::Status => status(result),
+        Command::Workers => workers(result),
+        Command::Stacks { .. } => stacks(result),
         Command::Config { changes: false } => options(result),
         Command::Config { changes: true } => changes(result),
         _ => format!("{message}\n"),
     }
+}
+
+fn reading(result: &Value) -> Reading {
+    serde_json::from_value(result.clone()).unwrap_or_default()
+}
+
+fn status(result: &Value) -> String {
+    let Reading { server, traffic, .. } = &reading(result);
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:12} {value}");
+    };
+    line(
+        "server",
+        format!(
+            "hostler {}, process {}, up {}",
+            server.version,
+            server.pid,
+            words::time(server.uptime_seconds)
+        ),
+    );
+    let why = server.not_ready_because.as_ref().map_or_else(String::new, |why| format!(", not ready: {why}"));
+    line("state", format!("{}, generation {}{why}", server.state, server.generation));
+    line("listens on", server.listeners.join(" "));
+    line("workers", format!("{} of {} serve", server.workers_serving, server.workers_wanted));
+    let classes: Vec<String> =
+        traffic.requests_by_status.iter().map(|(class, count)| format!("{class} {count}")).collect();
+    let lost =
+        if traffic.requests_lost > 0 { format!(", lost {}", traffic.requests_lost) } else { String::new() };
+    let classes = if classes.is_empty() { String::new() } else { format!(" ({})", classes.join(", ")) };
+    line("requests", format!("{}{classes}{lost}", traffic.requests));
+    line(
+        "now",
+        format!(
+            "{} in flight, {} connections, {} websockets",
+            traffic.in_flight, traffic.connections, traffic.websockets
+        ),
+    );
+    text
+}
+
+fn workers(result: &Value) -> String {
+    let mut text = format!(
+        "{:>3} {:>8} {:9} {:>3} {:>7} {:>9} {:>6} {:>5} {:>6} doing\n",
+        "#", "pid", "state", "gen", "age", "requests", "flight", "conns", "memory"
+    );
+    for worker in &reading(result).workers {
+        let _ = writeln!(
+            text,
+            "{:>3} {:>8} {:9} {:>3} {:>7} {:>9} {:>6} {:>5} {:>6} {}",
+            worker.slot,
+            worker.pid.map_or_else(|| "-".into(), |pid| pid.to_string()),
+            worker.state,
+            worker.generation,
+            words::time(worker.age_seconds),
+            worker.requests,
+            worker.in_flight,
+            worker.connections,
+            worker.memory_bytes.map_or_else(|| "-".into(), words::bytes),
+            doing(worker)
+        );
+    }
+    text
+}
+
+fn stacks(result: &Value) -> String {
+    let mut text = String::new();
+    for worker in result["workers"].as_array().into_iter().flatten() {
+        let serves = if worker["serves"] == true { "" } else { ", which does not serve" };
+        let _ = writeln!(text, "Worker {} (process {}){serves}", worker["worker"], worker["pid"]);
+        for thread in worker["threads"].as_array().into_iter().flatten() {
+            let words = |key: &str| thread[key].as_str().unwrap_or_default().to_owned();
+            let waits =
+                thread["waits_in"].as_str().map_or_else(String::new, |function| format!(" in {function}"));
+            let _ = writeln!(
+                text,
+                "  {:>8} {:16} {}{waits}",
+                thread["tid"].to_string(),
+                words("name"),
+                words("state")
+            );
+        }
+        if let Some(python) = worker["python"].as_str() {
+            let _ = writeln!(text, "\n{}", python.trim_end());
+        }
+        text.push('\n');
+    }
+    text
 }
 
 fn entry(value: &Value) -> Option<ConfigEntry> {

@@ -86,7 +86,7 @@ impl Observer {
 }
 
 /// An address as a client would write it.
-fn shown(info: &ListenerInfo, tls: bool) -> String {
+pub(crate) fn shown(info: &ListenerInfo, tls: bool) -> String {
     match info {
         ListenerInfo::Tcp(address) if tls => format!("https://{address}"),
         ListenerInfo::Tcp(address) => format!("http://{address}"),

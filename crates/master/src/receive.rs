@@ -265,6 +265,9 @@ impl Master {
                     debug!(worker = slot.index, pid, "worker accepts no more");
                     events.push_back(Event::AcceptsNoMore(id));
                 }
+                FromWorker::Stacks { asked, text } => {
+                    self.notice(Notice::Stacks { worker: id, asked, text });
+                }
                 FromWorker::Draining => debug!(worker = slot.index, pid, "worker draining"),
                 FromWorker::ServesFailure(failure) => self.tell_failure(generation, &failure),
                 FromWorker::Failed(failure) => self.boot_failed(id, &failure, events),

@@ -8,6 +8,8 @@
 //! attendant::start(page);                                    // once in a worker, after its last fork
 //! attendant::add(Duration::from_millis(3), |blocked| …);     // called every 3 ms while one turn of the loop has
 //!                                                            // lasted for at least 3 ms
+//! attendant::on_question(|question| …);                      // called when the page has another question
+//! attendant::look();                                         // by the serving thread: there may be one
 //! attendant::wake();                                         // by the serving thread, whenever it begins work that
 //!                                                            // may block it: one load of an atomic
 //! attendant::pause(); …fork…; attendant::resume();           // no thread of ours is alive in between, nor before
@@ -26,7 +28,7 @@ use hostler_wire::Page;
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
     },
     thread::{park, park_timeout},
     time::Duration,
@@ -61,9 +63,13 @@ struct Staff {
 static ASLEEP: AtomicBool = AtomicBool::new(false);
 /// When the loop was last seen to wait.
 static LOOP_WAITED_AT: AtomicU64 = AtomicU64::new(0);
+/// The last question that was answered.
+static ANSWERED: AtomicU32 = AtomicU32::new(0);
 static STOPPED: AtomicBool = AtomicBool::new(false);
 static STAFF: Mutex<Staff> = Mutex::new(Staff { page: None, thread: None, pauses: 0 });
 static DUTIES: Mutex<Vec<Duty>> = Mutex::new(Vec::new());
+type Answer = Box<dyn FnMut(u32) + Send>;
+static ANSWER: Mutex<Option<Answer>> = Mutex::new(None);
 
 /// Starts the attendant of this worker. If the thread cannot be started, the worker runs without, and logs it.
 pub fn start(page: &'static Page) {
@@ -77,6 +83,16 @@ pub fn start(page: &'static Page) {
 pub fn add(every: Duration, work: impl FnMut(Blocked) + Send + 'static) {
     lock(&DUTIES).push(Duty { every, called: None, work: Box::new(work) });
     ASLEEP.store(false, SeqCst);
+    lock(&STAFF).unpark();
+}
+
+/// Sets what is called on the attendant's thread when the master asks where the threads are. It must not wait.
+pub fn on_question(answer: impl FnMut(u32) + Send + 'static) {
+    *lock(&ANSWER) = Some(Box::new(answer));
+}
+
+/// Has the attendant see whether there is a question, also while it sleeps. For the serving thread.
+pub fn look() {
     lock(&STAFF).unpark();
 }
 
@@ -158,6 +174,7 @@ impl Staff {
 fn attend(page: &'static Page) {
     let mut seen = None;
     while !STOPPED.load(SeqCst) {
+        answer(page.asked_for_stacks());
         // Before it looks: it may not run for a while after that.
         let now = clock::now();
         let (turn, parked) = (page.turns(), page.is_parked());
@@ -178,6 +195,14 @@ fn attend(page: &'static Page) {
                 park_timeout(pace);
             }
         }
+    }
+}
+
+fn answer(question: u32) {
+    if ANSWERED.swap(question, SeqCst) != question
+        && let Some(answer) = lock(&ANSWER).as_mut()
+    {
+        answer(question);
     }
 }
 

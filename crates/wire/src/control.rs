@@ -15,6 +15,16 @@ pub const MAX_CONTROL_REQUEST: usize = 4096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case")]
 pub enum Command {
+    /// Tell what the server does, as in docs/STATUS.md.
+    Status,
+    /// Tell what the workers do.
+    Workers,
+    /// Tell where the threads of the workers are.
+    Stacks {
+        /// Of this one alone.
+        #[serde(default)]
+        worker: Option<u16>,
+    },
     /// Replace all workers by those of a new generation, which reads configuration and application again.
     Reload,
     /// Replace workers one after another, by those of the same generation.
@@ -60,6 +70,9 @@ impl Command {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Status => "status",
+            Self::Workers => "workers",
+            Self::Stacks { .. } => "stacks",
             Self::Reload => "reload",
             Self::Restart { .. } => "restart",
             Self::Drain { .. } => "drain",
@@ -74,7 +87,14 @@ impl Command {
     /// Whether it only tells something.
     #[must_use]
     pub const fn only_tells(self) -> bool {
-        matches!(self, Self::Config { .. } | Self::LogLevel { level: None })
+        matches!(
+            self,
+            Self::Status
+                | Self::Workers
+                | Self::Stacks { .. }
+                | Self::Config { .. }
+                | Self::LogLevel { level: None }
+        )
     }
 }
 

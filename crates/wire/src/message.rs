@@ -92,6 +92,8 @@ pub enum ToWorker {
     ReopenAccessLog,
     /// Log lines of this level and above from now on.
     LogLevel(LogLevel),
+    /// Tell where all threads are, as the worker's page asks, too.
+    TellStacks,
 }
 
 /// From a worker to the master.
@@ -114,6 +116,13 @@ pub enum FromWorker {
     ServesFailure(Failure),
     /// It could not boot and exits with the code of this failure.
     Failed(Failure),
+    /// Where all its threads and tasks are.
+    Stacks {
+        /// Which question this answers ([`crate::Page::asked_for_stacks`]).
+        asked: u32,
+        /// As faulthandler writes them.
+        text: String,
+    },
 }
 
 /// What a worker serves.

@@ -87,7 +87,7 @@ impl WorkerContext {
                     hostler_sys::logging::access::write_to_descriptors(logs);
                 }
                 // For workers that serve.
-                Ok(Some((ToWorker::LameDuck | ToWorker::AcceptLast, _))) => {}
+                Ok(Some((ToWorker::LameDuck | ToWorker::AcceptLast | ToWorker::TellStacks, _))) => {}
                 Ok(Some((ToWorker::Drain { .. } | ToWorker::StepAside | ToWorker::Quit, _)) | None) => {
                     return false;
                 }

@@ -130,6 +130,7 @@ impl Control {
                     hostler_sys::logging::access::write_to_descriptors(descriptors);
                 }
                 Ok(Some((ToWorker::LogLevel(level), _))) => hostler_sys::logging::level::set(level),
+                Ok(Some((ToWorker::TellStacks, _))) => hostler_sys::attendant::look(),
                 Ok(Some((ToWorker::Quit, _))) => return Poll::Ready(Order::Quit),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Ok(None) | Err(_) => return Poll::Ready(Order::Orphaned),

@@ -122,6 +122,12 @@ impl Master {
             return refusal.into();
         }
         match command {
+            Command::Status => Answer::Now(self.tell_status(false)),
+            Command::Workers => Answer::Now(self.tell_status(true)),
+            Command::Stacks { worker } => match self.ask_for_all_stacks(worker) {
+                Ok(awaited) => Answer::Later(awaited, "the workers are asked".into()),
+                Err(refusal) => refusal.into(),
+            },
             Command::Reload => self.command_reload(events),
             Command::Restart { worker } => self.command_replace(worker, false, events),
             Command::Drain { worker } => self.command_replace(Some(worker), true, events),

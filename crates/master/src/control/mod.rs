@@ -5,12 +5,13 @@
 //! this process is bounded ([`clients`]).
 //!
 //! Files: `place` where the socket is, `connection` one client, `clients` all of them, `waiting` when an outcome is known, and
-//! what the answer is, `commands` what each command does.
+//! what the answer is, `commands` what each command does, `tell` those that only tell.
 
 mod clients;
 mod commands;
 mod connection;
 mod place;
+mod tell;
 mod waiting;
 
 pub use place::ControlPlace;
@@ -37,6 +38,8 @@ pub struct Control {
     clients: Clients,
     waiting: Vec<Waiting>,
     notices: Vec<Notice>,
+    /// The number of the last question where threads are.
+    asked: u32,
     /// The level that was set in place of the configured one.
     pub(crate) level: Option<LogLevel>,
 }
@@ -84,7 +87,8 @@ impl Control {
 
     /// When something is to be done, if nothing else happens.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.clients.next()
+        let deadlines = self.waiting.iter().filter_map(Waiting::deadline);
+        deadlines.chain(self.clients.next()).min()
     }
 
     /// Something happened that a client may wait for.

@@ -8,7 +8,7 @@ use hostler_wire::{
     control::{Refusal, Reply},
 };
 use serde_json::{Value, json};
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 /// Something that happened in this turn and that is not to be seen in the state of the fleet.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,8 @@ pub(crate) enum Notice {
     SuccessorEnded(WaitStatus),
     /// It is gone before it took over.
     NotUpgraded,
+    /// A worker has told where its threads are.
+    Stacks { worker: WorkerId, asked: u32, text: String },
 }
 
 /// What a client waits for.
@@ -46,6 +48,8 @@ pub(super) enum Awaited {
     Replaced { workers: Vec<(WorkerId, SlotId)>, ended: bool },
     /// That there are so many workers.
     Scaled(u16),
+    /// That these workers tell where their threads are, for some time.
+    Stacks { asked: u32, open: Vec<WorkerId>, found: BTreeMap<WorkerId, Value>, until: Instant },
 }
 
 /// A client that waits.
@@ -85,7 +89,22 @@ impl Waiting {
         told.or_else(|| self.overtaken(arbiter)).or_else(|| self.reached(arbiter))
     }
 
+    /// When it is over whatever happens.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        if let Awaited::Stacks { until, .. } = &self.awaited { Some(*until) } else { None }
+    }
+
     fn heed(&mut self, notice: &Notice, arbiter: &Arbiter) -> Option<Outcome> {
+        if let (Awaited::Stacks { asked, open, found, .. }, Notice::Stacks { worker, asked: of, text }) =
+            (&mut self.awaited, notice)
+            && asked == of
+        {
+            open.retain(|id| id != worker);
+            if let Some(entry) = found.get_mut(worker) {
+                entry["python"] = text.as_str().into();
+            }
+            return None;
+        }
         match (&self.awaited, notice) {
             (Awaited::Reload(wanted), Notice::BootFailed { generation, failure, .. })
             | (Awaited::Reload(wanted), Notice::GenerationFailed(generation, failure))
@@ -164,7 +183,7 @@ impl Waiting {
     /// Whether the server ends, or has left its service to another, before the outcome.
     fn overtaken(&self, arbiter: &Arbiter) -> Option<Outcome> {
         match self.awaited {
-            Awaited::Stop => None,
+            Awaited::Stop | Awaited::Stacks { .. } => None,
             Awaited::Upgrade if arbiter.is_replaced() || arbiter.is_upgrading() => None,
             _ if arbiter.is_replaced() => {
                 Some(Err(Refusal::failed("another server has taken over (an upgrade)").hint("ask that one")))
@@ -177,6 +196,17 @@ impl Waiting {
         let serving = arbiter.serving(GroupId::HTTP);
         match &self.awaited {
             Awaited::NextReload | Awaited::Reload(_) | Awaited::Upgrade | Awaited::Stop => None,
+            Awaited::Stacks { open, found, until, .. } => {
+                let over = Instant::now() >= *until || !open.iter().any(|id| arbiter.exists(*id));
+                over.then(|| {
+                    let workers: Vec<&Value> = found.values().collect();
+                    let count = u16::try_from(workers.len()).unwrap_or(u16::MAX);
+                    Ok((
+                        format!("where the threads of {} are", workers_in_words(count)),
+                        json!({ "workers": workers }),
+                    ))
+                })
+            }
             Awaited::Replaced { workers, ended } => {
                 let is_over = |id| if *ended { !arbiter.exists(id) } else { !arbiter.serves(id) };
                 let all = workers.iter().all(|(id, _)| is_over(*id)) && arbiter.is_served(GroupId::HTTP);

@@ -11,7 +11,9 @@ import os
 import reprlib
 import signal
 import sys
+import time
 
+_MOST = 100
 _loop = None
 _signals = ()
 # By PYTHONFAULTHANDLER or -X faulthandler: this is imported before the application.
@@ -82,6 +84,22 @@ def tasks():
     # The lifespan first: a boot waits for it.
     known.sort(key=lambda task: _kind(task) != "Lifespan._run")
     return "".join(f"\n{_stack(task)}" for task in known)
+
+
+def tasks_briefly():
+    """As `tasks`, of at most 100 tasks, for a worker that serves on: others get the GIL between two of them."""
+    if _loop is None:
+        return ""
+    parts = []
+    for task in asyncio.all_tasks(_loop):
+        if _kind(task) == "_service":
+            continue
+        if len(parts) == _MOST:
+            parts.append("\n(there are more tasks)\n")
+            break
+        parts.append(f"\n{_stack(task)}")
+        time.sleep(0)
+    return "".join(parts)
 
 
 def _kind(task):

@@ -12,10 +12,12 @@
 
 use hostler_sys::{
     attendant::{self, Blocked},
-    board, clock, facts, signal, stacks,
+    board,
+    channel::Channel,
+    clock, facts, signal, stacks,
     thread::SignalFreeThread,
 };
-use hostler_wire::Page;
+use hostler_wire::{FromWorker, Page};
 use pyo3::prelude::*;
 use std::{
     fs::File,
@@ -39,6 +41,15 @@ const WRITING: u8 = 1;
 const WRITTEN: u8 = 2;
 const GIVEN_UP: u8 = 3;
 
+/// How long the GIL is waited for when a user asks: others may use it all the time.
+const LONG_PATIENCE: Duration = Duration::from_millis(500);
+/// The longest answer, in bytes.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// Held by those who have stacks written.
+static SAMPLING: Mutex<()> = Mutex::new(());
+/// The thread that answers the master, if there is one.
+static ANSWERING: Mutex<Option<SignalFreeThread>> = Mutex::new(None);
 /// The thread that waits for the GIL, if there is one.
 static WAITING: Mutex<Option<SignalFreeThread>> = Mutex::new(None);
 
@@ -53,10 +64,14 @@ pub(super) struct Duties {
 /// Has the attendant see to these duties.
 ///
 /// Called on the serving thread. `samples` is where faulthandler writes at [`signal::sample`].
-pub(super) fn begin(worker: u16, page: &'static Page, duties: Duties, samples: File) {
+pub(super) fn begin(worker: u16, page: &'static Page, duties: Duties, samples: File, line: Option<Channel>) {
     let Some(write) = signal::handler(signal::sample()) else { return };
     let thread = stacks::this_thread();
     let observer = Arc::new(Observer { worker, page, samples, write, thread, debugged: Arc::default() });
+    if let Some(line) = line.map(Arc::new) {
+        let observer = Arc::clone(&observer);
+        attendant::on_question(move |asked| observer.answer(asked, &line));
+    }
     if let Some(limit) = duties.slow {
         let (observer, mut told) = (Arc::clone(&observer), None);
         attendant::add((limit / LOOKS).max(Duration::from_millis(1)), move |blocked: Blocked| {
@@ -77,10 +92,21 @@ pub(super) fn begin(worker: u16, page: &'static Page, duties: Duties, samples: F
 
 /// Waits for the thread that waits for the GIL, which the caller does not hold.
 pub(super) fn pause() {
-    let waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(waiting) = waiting {
-        waiting.join();
+    for thread in [&ANSWERING, &WAITING] {
+        let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            thread.join();
+        }
     }
+}
+
+/// Which tasks of asyncio are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tasks {
+    None,
+    /// The first ones, with pauses in which others get the GIL.
+    Briefly,
+    All,
 }
 
 struct Observer {
@@ -93,8 +119,34 @@ struct Observer {
 }
 
 impl Observer {
+    /// Answers the master, on a thread of its own: the attendant has other duties. A question that comes while another is answered
+    /// is not.
+    fn answer(self: &Arc<Self>, asked: u32, line: &Arc<Channel>) {
+        let mut answering = ANSWERING.lock().unwrap_or_else(PoisonError::into_inner);
+        if answering.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return;
+        }
+        let (observer, line) = (Arc::clone(self), Arc::clone(line));
+        let started = SignalFreeThread::start("stacks", move || {
+            let sampling = SAMPLING.lock().unwrap_or_else(PoisonError::into_inner);
+            let written = observer.sample(LONG_PATIENCE, Tasks::Briefly);
+            drop(sampling);
+            let mut text = match written {
+                Ok(written) => stacks::with_current(&written, observer.thread),
+                Err(error) => format!("(no stacks: {error})"),
+            };
+            let end = (0..=MAX_ANSWER.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+            text.truncate(end.unwrap_or_default());
+            let answer = FromWorker::Stacks { asked, text };
+            if let Err(error) = line.send(&answer, &[]) {
+                tracing::debug!(%error, "cannot send to the master");
+            }
+        });
+        *answering = started.ok();
+    }
+
     fn tell(&self, blocked: Blocked, limit: Duration) {
-        let written = self.ask(limit / 2, false);
+        let written = self.ask(limit / 2, Tasks::None);
         if self.is_debugged() {
             return;
         }
@@ -112,7 +164,7 @@ impl Observer {
 
     /// Writes what the master is to know if it finds that the worker is stuck.
     fn prepare_report(&self, blocked: Blocked, limit: Duration, file: &File) {
-        let Ok(written) = self.ask(limit / LOOKS, true) else { return };
+        let Ok(written) = self.ask(limit / LOOKS, Tasks::All) else { return };
         if self.is_debugged() {
             // The loop is as alive as its developer wants.
             return self.page.beat(clock::now());
@@ -130,13 +182,19 @@ impl Observer {
         self.debugged.load(SeqCst)
     }
 
+    /// As [`Observer::sample`], unless another thread does so.
+    fn ask(&self, patience: Duration, wanted: Tasks) -> io::Result<String> {
+        let _sampling = SAMPLING.try_lock().map_err(|_| io::Error::from(io::ErrorKind::WouldBlock))?;
+        self.sample(patience, wanted)
+    }
+
     /// Has the stacks written, with the GIL if it can be had; then those of asyncio's tasks can be, too.
-    fn ask(&self, patience: Duration, with_tasks: bool) -> io::Result<String> {
+    fn sample(&self, patience: Duration, wanted: Tasks) -> io::Result<String> {
         stacks::clear(&self.samples)?;
         self.debugged.store(false, SeqCst);
         let state = Arc::new(AtomicU8::new(WANTED));
         let tasks = Arc::new(Mutex::new(String::new()));
-        if self.wait_for_gil(&state, with_tasks.then(|| Arc::clone(&tasks))) {
+        if self.wait_for_gil(&state, wanted, &tasks) {
             let limit = Instant::now() + patience.clamp(*PATIENCE.start(), *PATIENCE.end());
             while state.load(SeqCst) != WRITTEN && Instant::now() < limit {
                 park_timeout(Duration::from_millis(5));
@@ -152,21 +210,21 @@ impl Observer {
     }
 
     /// Starts a thread that writes the stacks once it has the GIL; `false` if one waits for it already.
-    fn wait_for_gil(&self, state: &Arc<AtomicU8>, tasks: Option<Arc<Mutex<String>>>) -> bool {
+    fn wait_for_gil(&self, state: &Arc<AtomicU8>, wanted: Tasks, tasks: &Arc<Mutex<String>>) -> bool {
         let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.as_ref().is_some_and(|waiting| !waiting.is_finished()) {
             return false;
         }
         let (state, attendant, write_stacks) = (Arc::clone(state), current(), self.write);
         let (debugged, serving) = (Arc::clone(&self.debugged), self.thread);
+        let tasks = Arc::clone(tasks);
         let started = SignalFreeThread::start("observer", move || {
             Python::attach(|py| {
                 if state.compare_exchange(WANTED, WRITING, SeqCst, SeqCst).is_ok() {
                     write(write_stacks);
                     debugged.store(is_debugged(py, serving), SeqCst);
-                    if let Some(tasks) = tasks {
-                        *tasks.lock().unwrap_or_else(PoisonError::into_inner) = stacks_of_tasks(py);
-                    }
+                    let told = stacks_of_tasks(py, wanted);
+                    *tasks.lock().unwrap_or_else(PoisonError::into_inner) = told;
                     state.store(WRITTEN, SeqCst);
                 }
             });
@@ -184,8 +242,13 @@ fn is_debugged(py: Python<'_>, thread: u64) -> bool {
     told.unwrap_or(false)
 }
 
-fn stacks_of_tasks(py: Python<'_>) -> String {
-    let told = py.import("hostler._stacks").and_then(|module| module.call_method0("tasks")?.extract());
+fn stacks_of_tasks(py: Python<'_>, wanted: Tasks) -> String {
+    let function = match wanted {
+        Tasks::None => return String::new(),
+        Tasks::Briefly => "tasks_briefly",
+        Tasks::All => "tasks",
+    };
+    let told = py.import("hostler._stacks").and_then(|module| module.call_method0(function)?.extract());
     told.unwrap_or_else(|error| format!("\n(asyncio's tasks cannot be told: {error})\n"))
 }
 

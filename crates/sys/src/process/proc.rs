@@ -28,10 +28,50 @@ fn field(text: &str, name: &str) -> Option<u64> {
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
+/// The resident memory of a process, in bytes (`statm`). It includes what it shares with others, and is known at once.
+#[must_use]
+pub fn resident_bytes(pid: i32) -> Option<u64> {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok()??;
+    Some(pages * u64::try_from(size).ok()?)
+}
+
+/// A thread, as the kernel sees it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct ThreadState {
+    /// Its number.
+    pub tid: i32,
+    /// Its name.
+    pub name: String,
+    /// What it does: `running`, `sleeping`, …
+    pub state: &'static str,
+    /// The function of the kernel in which it waits; missing if it does not, or if the kernel does not tell.
+    pub waits_in: Option<String>,
+}
+
+/// The threads of a process.
+#[must_use]
+pub fn threads(pid: i32) -> Vec<ThreadState> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let mut tids: Vec<i32> = tasks.filter_map(|task| task.file_name().to_str()?.parse().ok()).collect();
+    tids.sort_unstable();
+    let text = |tid: i32, file: &str| fs::read_to_string(format!("/proc/{pid}/task/{tid}/{file}")).ok();
+    let thread = |tid: i32| {
+        let waits_in = text(tid, "wchan").filter(|name| !matches!(name.as_str(), "" | "0"));
+        let name = text(tid, "comm")?.trim_end().to_owned();
+        Some(ThreadState { tid, name, state: state_of(&text(tid, "stat")?), waits_in })
+    };
+    tids.into_iter().filter_map(thread).collect()
+}
+
 /// The kernel's state of a process: `running`, `sleeping`, `stopped`, …
 #[must_use]
 pub fn state(pid: i32) -> &'static str {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    state_of(&fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default())
+}
+
+fn state_of(stat: &str) -> &'static str {
     let letter = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
     match letter {
         Some('R') => "running",

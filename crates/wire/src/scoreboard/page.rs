@@ -36,6 +36,7 @@ pub struct Page {
     /// The loop waits for events.
     parked: AtomicU32,
     /// On the first page, which is no worker's: how many pages have ever been given out, that one included.
+    /// On others: the number of the master's last question where its threads are.
     used: AtomicU32,
     /// Nanoseconds of the monotonic clock: when the loop's heartbeat timer fired last.
     beat_at: AtomicU64,
@@ -65,6 +66,7 @@ impl Page {
         self.set_state(PageState::Vacant);
         self.role.store(0, Relaxed);
         self.parked.store(0, Relaxed);
+        self.used.store(0, Relaxed);
         let single = [
             &self.beat_at,
             &self.turned_at,
@@ -118,6 +120,17 @@ impl Page {
     /// Says on the first page that this page, too, may be a process's from now on.
     pub fn will_use(&self, page: u16) {
         self.used.fetch_max(u32::from(page) + 1, Relaxed);
+    }
+
+    /// Has the worker of this page tell where its threads are. It looks here also while its loop is blocked, and reads no messages.
+    pub fn ask_for_stacks(&self, question: u32) {
+        self.used.store(question, Relaxed);
+    }
+
+    /// The number of the last such question.
+    #[must_use]
+    pub fn asked_for_stacks(&self) -> u32 {
+        self.used.load(Relaxed)
     }
 
     /// How many pages have ever been given out, as the first page says.

@@ -1,0 +1,151 @@
+//! `hostler top`: what a server does, live. It asks for the status once in a second, over the control socket.
+//!
+//! Files: `reading` a status and what follows from two, `state` what is shown and what the user chose, `draw` the picture, `words`
+//! numbers in few columns.
+
+mod draw;
+pub(crate) mod reading;
+mod state;
+pub(crate) mod words;
+
+pub(crate) use draw::doing;
+
+use crate::{
+    client::{Client, Lost},
+    connect,
+};
+use hostler_config::ServerChoice;
+use hostler_wire::{
+    ExitStatus, Failure,
+    control::{Command, Reply},
+};
+use ratatui::{
+    DefaultTerminal,
+    crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers},
+};
+use reading::Reading;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use state::State;
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+/// Between two questions.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How long keys may wait.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How long a server may take to answer before that is shown.
+const SLOW: Duration = Duration::from_secs(3);
+
+/// Shows the server until the user has seen enough. The terminal is as before when this returns.
+///
+/// # Errors
+/// When no server can be asked at first, or the terminal cannot be used.
+pub fn top(choice: &ServerChoice, variable: &dyn Fn(&str) -> Option<PathBuf>) -> Result<(), Failure> {
+    // Before the screen is taken: an error is to be read.
+    let mut source = Source { client: Some(connect(choice, variable)?), asked: None, next: Instant::now() };
+    let ended = Arc::new(AtomicBool::new(false));
+    let unusable = |error: io::Error| {
+        Failure::new(ExitStatus::Failed, "the terminal cannot be used").because(error.to_string())
+    };
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&ended)).map_err(unusable)?;
+    }
+    let mut terminal = ratatui::try_init().map_err(unusable)?;
+    let shown = show(&mut terminal, &mut source, &ended, &|| connect(choice, variable));
+    ratatui::restore();
+    shown.map_err(unusable)
+}
+
+fn show(
+    terminal: &mut DefaultTerminal,
+    source: &mut Source,
+    ended: &AtomicBool,
+    connect: &dyn Fn() -> Result<Client, Failure>,
+) -> io::Result<()> {
+    let mut state = State::default();
+    while !ended.load(Relaxed) {
+        source.update(&mut state, connect);
+        terminal.draw(|frame| draw::draw(frame, &state))?;
+        let until = Instant::now() + PATIENCE;
+        while event::poll(until.saturating_duration_since(Instant::now()))? {
+            if let Event::Key(key) = event::read()?
+                && key.kind == KeyEventKind::Press
+            {
+                match key.code {
+                    KeyCode::Char('q') | KeyCode::Esc => return Ok(()),
+                    KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return Ok(()),
+                    KeyCode::Char('s') => state.sort_otherwise(),
+                    KeyCode::Char('p') => state.pause(),
+                    KeyCode::Down | KeyCode::Char('j') => state.scroll(true),
+                    KeyCode::Up | KeyCode::Char('k') => state.scroll(false),
+                    _ => {}
+                }
+            }
+            terminal.draw(|frame| draw::draw(frame, &state))?;
+        }
+    }
+    Ok(())
+}
+
+/// Where readings come from.
+struct Source {
+    client: Option<Client>,
+    /// When a question was asked that is not answered yet.
+    asked: Option<Instant>,
+    next: Instant,
+}
+
+impl Source {
+    /// Asks when it is time, and takes in what has been answered. Never waits for long.
+    fn update(&mut self, state: &mut State, connect: &dyn Fn() -> Result<Client, Failure>) {
+        let now = Instant::now();
+        if self.asked.is_none() && now >= self.next {
+            self.next = now + INTERVAL;
+            if let Err(why) = self.ask(connect) {
+                self.give_up(state, why);
+            }
+        }
+        let (Some(asked), Some(client)) = (self.asked, &mut self.client) else { return };
+        match client.receive(Some(Instant::now() + Duration::from_millis(5))) {
+            Ok((_, Reply::Done { result, .. })) => {
+                self.asked = None;
+                match serde_json::from_value::<Reading>(result) {
+                    Ok(reading) => state.read(reading),
+                    Err(error) => self.give_up(state, format!("the reply is not understood: {error}")),
+                }
+            }
+            Ok((_, Reply::Begun { .. })) => {}
+            Ok((_, Reply::Failed(refusal))) => self.give_up(state, refusal.message),
+            Err(Lost::TimedOut) if asked.elapsed() < SLOW => {}
+            Err(Lost::TimedOut) => {
+                state.lose(format!("no answer for {:.0} s", asked.elapsed().as_secs_f64()))
+            }
+            Err(_) => self.give_up(state, "the server has ended".into()),
+        }
+    }
+
+    fn ask(&mut self, connect: &dyn Fn() -> Result<Client, Failure>) -> Result<(), String> {
+        if self.client.is_none() {
+            self.client = Some(connect().map_err(|failure| failure.message)?);
+        }
+        let sent = self.client.as_mut().map(|client| client.send(Command::Status));
+        self.asked = Some(Instant::now());
+        match sent {
+            Some(Err(_)) => Err("the server has ended".into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tries again with a new connection, maybe to the server that took over.
+    fn give_up(&mut self, state: &mut State, why: String) {
+        (self.client, self.asked) = (None, None);
+        state.lose(why);
+    }
+}

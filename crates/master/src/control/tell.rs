@@ -1,0 +1,75 @@
+//! Commands that only tell: the status, and where threads are.
+
+use super::waiting::{Awaited, Outcome};
+use crate::{observer, run::Master};
+use hostler_status::{Facts, Usage, read, status};
+use hostler_sys::proc;
+use hostler_wire::{ToWorker, WorkerId, control::Refusal};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// How long workers may take to tell where their threads are.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a process uses, as far as the kernel can say it at once: this is the master.
+fn usage(pid: i32) -> Usage {
+    Usage { memory_bytes: proc::resident_bytes(pid), cpu_seconds: proc::cpu_seconds(pid) }
+}
+
+impl Master {
+    pub(super) fn tell_status(&self, only_workers: bool) -> Outcome {
+        let options = &self.plan.spec.settings.options;
+        let listeners = self.resources.listeners.iter();
+        let facts = Facts {
+            version: env!("CARGO_PKG_VERSION").into(),
+            listeners: listeners.map(|it| observer::shown(&it.info, it.tls)).collect(),
+            ready_workers: u32::from(options.metrics.ready_workers),
+        };
+        let now = status(&read(&self.resources.board.scoreboard()), &facts, usage);
+        let message = format!(
+            "{}: {} of {} workers serve, {} requests in flight",
+            now.server.state, now.server.workers_serving, now.server.workers_wanted, now.traffic.in_flight
+        );
+        let mut result = serde_json::to_value(&now)
+            .map_err(|error| Refusal::failed("the status cannot be told").because(error.to_string()))?;
+        if only_workers {
+            result = json!({ "workers": result["workers"].take() });
+        }
+        Ok((message, result))
+    }
+
+    /// Asks workers where their threads are: by a message, and on their pages, where they look while their loops are blocked.
+    pub(super) fn ask_for_all_stacks(&mut self, number: Option<u16>) -> Result<Awaited, Refusal> {
+        self.control.asked = self.control.asked.wrapping_add(1).max(1);
+        let asked = self.control.asked;
+        let has_python = self.plan.spec.settings.options.app.target.is_some();
+        let mut found: BTreeMap<WorkerId, Value> = BTreeMap::new();
+        for (id, worker) in self.fleet.all() {
+            let slot = worker.assignment.slot.index;
+            let (Some(pid), true) = (worker.pid, number.is_none_or(|number| number == slot)) else {
+                continue;
+            };
+            found.insert(
+                id,
+                json!({
+                    "worker": slot, "pid": pid, "generation": worker.assignment.generation.0,
+                    "serves": self.arbiter.serves(id), "threads": proc::threads(pid), "python": null,
+                }),
+            );
+            if has_python {
+                self.fleet.page(&worker.assignment).ask_for_stacks(asked);
+                self.fleet.tell(id, &ToWorker::TellStacks);
+            }
+        }
+        match number {
+            Some(number) if found.is_empty() => Err(Refusal::invalid(format!("there is no worker {number}"))),
+            _ => {
+                let open = if has_python { found.keys().copied().collect() } else { Vec::new() };
+                Ok(Awaited::Stacks { asked, open, found, until: Instant::now() + PATIENCE })
+            }
+        }
+    }
+}
