@@ -10,6 +10,7 @@ use nix::{
 use std::{
     fs::File,
     io::{Read, Write},
+    num::NonZero,
     path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -107,7 +108,8 @@ impl Screen {
         command.arg("top").arg("--socket").arg(path).env("TERM", "xterm-256color");
         let child = command.stdin(slave()).stdout(slave()).stderr(slave()).spawn().unwrap();
         let keys = File::from(terminal.master);
-        let parser = Arc::new(Mutex::new(vt100::Parser::new(24, 80, 0)));
+        let parser =
+            Arc::new(Mutex::new(vt100::Parser::new(NonZero::new(24).unwrap(), NonZero::new(80).unwrap(), 0)));
         let (mut output, screen) = (keys.try_clone().unwrap(), Arc::clone(&parser));
         #[expect(clippy::disallowed_methods, reason = "this process forks nothing by itself")]
         std::thread::spawn(move || {
