@@ -157,14 +157,14 @@ fn cell<'a>(text: String, column: usize) -> Cell<'a> {
 fn row(worker: &Worker, requests: f64, cpu: Option<f64>) -> Row<'_> {
     let style = match worker.state.as_str() {
         "stuck" | "killed" => BAD,
-        "serving" if worker.blocked_seconds >= BLOCKED => WARN,
+        "serving" if is_blocked(worker) => WARN,
         "serving" => Style::new(),
         _ => DIM,
     };
     let cells = [
         worker.slot.to_string(),
         worker.pid.map_or_else(|| "-".into(), |pid| pid.to_string()),
-        worker.state.clone(),
+        if is_blocked(worker) { "blocked".into() } else { worker.state.clone() },
         worker.generation.to_string(),
         time(worker.age_seconds),
         count(requests),
@@ -177,16 +177,19 @@ fn row(worker: &Worker, requests: f64, cpu: Option<f64>) -> Row<'_> {
     Row::new(cells.into_iter().zip(0..).map(|(text, column)| cell(text, column))).style(style)
 }
 
-/// What it does, in a few words: why it goes, whether it is blocked, and its oldest request.
+fn is_blocked(worker: &Worker) -> bool {
+    worker.state == "serving" && worker.blocked_seconds >= BLOCKED
+}
+
+/// What it does, in a few words: why it goes, its oldest request, and for how long its loop is blocked.
 pub(crate) fn doing(worker: &Worker) -> String {
     let leaving = worker.leaving.as_ref().map(|why| format!("leaves: {why}"));
-    let blocked =
-        (worker.blocked_seconds >= BLOCKED).then(|| format!("blocked {}", time(worker.blocked_seconds)));
+    let blocked = is_blocked(worker).then(|| format!("blocked {}", time(worker.blocked_seconds)));
     let oldest = worker.handling.first().map(|what| {
         let kind = if what.kind == "request" { String::new() } else { format!("{} ", what.kind) };
         format!("{kind}{} {} {}", what.method, what.path, time(what.age_seconds))
     });
-    [leaving, blocked, oldest].into_iter().flatten().collect::<Vec<_>>().join("  ")
+    [leaving, oldest, blocked].into_iter().flatten().collect::<Vec<_>>().join("  ")
 }
 
 fn footer(state: &State) -> Paragraph<'_> {

@@ -174,10 +174,10 @@ fn top_shows_the_server_on_a_terminal_of_80_columns() {
     };
     wait_until("a rate on the screen", || rate(&screen));
     wait_until("a percentile on the screen", || !screen.text().contains("p99 -   queue"));
-    load.end();
+    let _ = load.end();
     let mut blocks = server.connect();
     blocks.send(get("/block/4"));
-    screen.wait_for("blocked ");
+    screen.wait_for(" blocked ");
     screen.wait_for("GET /block/4");
     screen.press(b's');
     screen.wait_for("s sort: cpu");
