@@ -83,7 +83,7 @@ fn clients_that_do_not_read_are_waited_for_and_not_long() {
 #[test]
 fn a_thousand_clients_keep_nobody_from_being_served() {
     let path = socket("ctl-thousand");
-    let server = controlled(slow_import(), &path).option("log-level", "info").start();
+    let server = controlled(slow_import(), &path).start();
     let before = (proc::descriptors(server.master()).len(), proc::resident_kib(server.master()));
     let waits = super::begin(&path, "reload");
     server.wait_for("reloading generation=1", 1);

@@ -197,8 +197,10 @@ fn the_level_of_the_log_changes_in_all_processes_and_stays() {
     let server = server.env("HOSTLER_LOG_LEVEL", "info").start();
     let text = done(&server, &path, "log-level error");
     assert_eq!(text, "the level is error, until the server is started anew or upgraded\n");
+    let first = server.workers()[0];
     done(&server, &path, "reload");
     assert!(!server.log().contains("reloading"), "{}", server.log());
+    server.wait_until("the first worker gone", || proc::state(first).is_none());
     let told = result(&server, &path, "log-level debug");
     assert_eq!((&told["level"], &told["configured"]), (&"debug".into(), &"info".into()));
     // Of the master, and of a worker that was forked before.
