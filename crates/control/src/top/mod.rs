@@ -49,7 +49,8 @@ const SLOW: Duration = Duration::from_secs(3);
 /// When no server can be asked at first, or the terminal cannot be used.
 pub fn top(choice: &ServerChoice, variable: &dyn Fn(&str) -> Option<PathBuf>) -> Result<(), Failure> {
     // Before the screen is taken: an error is to be read.
-    let mut source = Source { client: Some(connect(choice, variable)?), asked: None, next: Instant::now() };
+    let mut source =
+        Source { client: Some(connect(choice, variable, None)?), asked: None, next: Instant::now() };
     let ended = Arc::new(AtomicBool::new(false));
     let unusable = |error: io::Error| {
         Failure::new(ExitStatus::Failed, "the terminal cannot be used").because(error.to_string())
@@ -58,7 +59,7 @@ pub fn top(choice: &ServerChoice, variable: &dyn Fn(&str) -> Option<PathBuf>) ->
         signal_hook::flag::register(signal, Arc::clone(&ended)).map_err(unusable)?;
     }
     let mut terminal = ratatui::try_init().map_err(unusable)?;
-    let shown = show(&mut terminal, &mut source, &ended, &|| connect(choice, variable));
+    let shown = show(&mut terminal, &mut source, &ended, &|| connect(choice, variable, Some(PATIENCE)));
     ratatui::restore();
     shown.map_err(unusable)
 }
