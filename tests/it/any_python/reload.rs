@@ -211,7 +211,7 @@ fn a_reload_tells_what_a_start_tells_of_its_options() {
     let server = app.option("config", file.display()).start();
     fs::write(&file, "reload-tick = 90\nloop = 'rloop'\n").unwrap();
     server.signal(Signal::SIGHUP);
-    server.wait_for("not yet in effect: --reload-tick", 1);
+    server.wait_for("an option has no effect, or not the one it seems to have option=\"--reload-tick", 1);
     server.wait_for("hostler's own event loop is used instead", 1);
     server.wait_for(" reloaded", 1);
     fs::write(&file, "worker = 2\n").unwrap();
