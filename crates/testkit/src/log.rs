@@ -8,8 +8,11 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     process::ChildStderr,
     sync::{Condvar, Mutex, MutexGuard},
+    time::Duration,
 };
 
+/// How long the last line of a start is waited for where the level may not show it.
+const LAST_LINE_LIMIT: Duration = Duration::from_secs(1);
 /// What Linux keeps in a pipe (pipe(7)), in bytes.
 const PIPE_CAPACITY: usize = 64 * 1024;
 
@@ -79,26 +82,36 @@ impl Log {
 
     /// Waits for `count` lines with `text`, or the log's end; whether they have come.
     pub(crate) fn wait(&self, text: &str, count: usize) -> bool {
-        self.wait_for(|lines| lines.iter().filter(|line| line.contains(text)).count() >= count)
+        self.wait_for(LIMIT, |lines| lines.iter().filter(|line| line.contains(text)).count() >= count)
     }
 
     /// Waits until so many workers are ready, or all serve; whether they do.
     pub(crate) fn wait_ready(&self, workers: usize) -> bool {
-        self.wait_for(|lines| {
+        let serves = |lines: &[String]| {
+            lines
+                .iter()
+                .any(|line| line.contains(" serving url=") || line.contains("\"message\":\"serving\""))
+        };
+        let is_ready = self.wait_for(LIMIT, |lines| {
             let ready = lines.iter().filter(|line| line.contains("worker ready")).count();
-            ready >= workers || lines.iter().any(|line| line.contains(" serving url="))
-        })
+            ready >= workers || serves(lines)
+        });
+        // What the master says last would cut through the first line of an application. Not every level shows it.
+        if is_ready {
+            self.wait_for(LAST_LINE_LIMIT, serves);
+        }
+        is_ready
     }
 
     /// Waits until no process has it open any more.
     pub(crate) fn wait_end(&self) {
-        self.wait_for(|_| false);
+        self.wait_for(LIMIT, |_| false);
     }
 
-    fn wait_for(&self, done: impl Fn(&[String]) -> bool) -> bool {
+    fn wait_for(&self, limit: Duration, done: impl Fn(&[String]) -> bool) -> bool {
         let state = self.state();
         let waiting = |state: &mut State| !done(&state.lines) && !state.ended;
-        let (state, _) = self.grew.wait_timeout_while(state, LIMIT, waiting).expect("no reader panics");
+        let (state, _) = self.grew.wait_timeout_while(state, limit, waiting).expect("no reader panics");
         done(&state.lines)
     }
 }

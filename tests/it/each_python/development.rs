@@ -260,7 +260,8 @@ fn signals_and_kills_meanwhile_end_nothing_but_what_they_mean_to() {
     server.wait_for("reloading generation=4", 1);
     serves(&server, "SyntaxError");
     // A worker that serves the failure is replaced as any other.
-    kill(Pid::from_raw(*server.workers().last().unwrap()), Signal::SIGKILL).unwrap();
+    // It may have gone by itself.
+    let _ = kill(Pid::from_raw(*server.workers().last().unwrap()), Signal::SIGKILL);
     serves(&server, "SyntaxError");
     place.write("main.py", &source(2));
     serves(&server, "version 2");
