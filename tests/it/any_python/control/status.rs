@@ -2,7 +2,7 @@
 
 use super::{controlled, ctl, done, result, socket};
 use crate::support::get;
-use hostler_testkit::{LIMIT, Load, Server, hostler, line_of, root, wait_until};
+use hostler_testkit::{LIMIT, Load, Server, hostler, line_of, wait_until};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -81,7 +81,7 @@ fn stacks_show_what_workers_do() {
 
 #[test]
 fn stacks_of_a_native_service_are_its_threads() {
-    let server = Server::program(root().join("target/release/native_app")).start();
+    let server = Server::program(env!("CARGO_BIN_EXE_native_app").into()).start();
     server.wait_for("control socket path=", 1);
     let log = server.log();
     let path = log.split("control socket path=").nth(1).unwrap().split_whitespace().next().unwrap();
