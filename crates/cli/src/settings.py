@@ -51,4 +51,7 @@ found = variables(sys.argv[1])
 settings = {name: plain(found[name]) for name in sys.argv[2].split(",") if name in found}
 print(json.dumps(settings), file=out)
 out.flush()
+# Threads of the file may never end, and what it printed may be in a buffer.
+sys.stdout.flush()
+sys.stderr.flush()
 os._exit(0)

@@ -34,7 +34,7 @@ def main(worker):
     os.environ["HOSTLER_GENERATION"] = str(worker.generation)
     if worker.failure is not None:
         return _serve_failure(worker, *worker.failure)
-    if worker.is_development:
+    if worker.watches:
         _development.keep_no_racy_bytecode()
     try:
         if _preload.loaded is not None:

@@ -149,7 +149,13 @@ impl PyWorker {
         self.look(py, |context| context.assignment.generation.0)
     }
 
-    /// Whether a developer is at work (`--reload`).
+    /// Whether files are watched (`--reload`).
+    #[getter]
+    fn watches(&self, py: Python<'_>) -> PyResult<bool> {
+        self.look(py, |context| context.settings.options.auto_reload.enabled)
+    }
+
+    /// Whether a developer is told why the application cannot be loaded.
     #[getter]
     fn is_development(&self, py: Python<'_>) -> PyResult<bool> {
         self.look(py, |context| context.settings.is_development())
