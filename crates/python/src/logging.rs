@@ -2,7 +2,7 @@
 
 use hostler_http::RequestFacts;
 use hostler_sys::logging::{self as log, Exception};
-use pyo3::{prelude::*, sync::PyOnceLock, types::PyDict};
+use pyo3::{exceptions::PyBaseException, prelude::*, sync::PyOnceLock, types::PyDict};
 use tracing::Level;
 
 /// What `--log-config` has events written by, in place of the server's own log.
@@ -46,7 +46,7 @@ fn taken(py: Python<'_>, what: &str, facts: Option<&RequestFacts>, error: Option
             fields.set_item("worker", worker)?;
             fields.set_item("pid", pid)?;
         }
-        write.call1(py, (ERROR, what, fields, error.map(|error| error.value(py)))).map(drop)
+        write.call1(py, (ERROR, what, fields, error.map(|error| whole(py, error)))).map(drop)
     };
     let written = write();
     if let Err(error) = &written {
@@ -134,10 +134,15 @@ pub(crate) fn comes_of(py: Python<'_>, error: &PyErr, class: &Bound<'_, PyAny>) 
     false
 }
 
+/// The exception with its traceback, which before Python 3.12 is beside it as long as it is Rust's.
+fn whole(py: Python<'_>, error: &PyErr) -> Py<PyBaseException> {
+    error.clone_ref(py).into_value(py)
+}
+
 /// The traceback as Python prints it, from the application's first frame on.
 pub(crate) fn traceback(py: Python<'_>, error: &PyErr) -> String {
     let format = || -> PyResult<String> {
-        py.import("hostler._log")?.call_method1("traceback_of", (error.value(py),))?.extract()
+        py.import("hostler._log")?.call_method1("traceback_of", (whole(py, error),))?.extract()
     };
     format().unwrap_or_else(|_| error.to_string())
 }
