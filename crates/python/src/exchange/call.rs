@@ -6,7 +6,7 @@ use crate::{
     logging::{request_error, request_mistake},
     response::{Owner, ResponseResult, Stream, internal_error},
 };
-use hostler_eventloop::{spawn_local, task_error};
+use hostler_eventloop::{forked::exit_if_forked, spawn_local, task_error};
 use hostler_http::{Aborted, RequestFacts};
 use pyo3::{PyClass, prelude::*, pyclass::boolean_struct::True};
 use std::{
@@ -149,6 +149,8 @@ pub(crate) trait HttpCall: PyClass<Frozen = True> + Sync {
 
     /// The application returned (`None`) or raised.
     fn ended(&self, py: Python<'_>, error: Option<PyErr>, origin: impl FnOnce() -> Option<Origin>) {
+        // A process that the application forked ends with the error, whichever turn called the application.
+        let error = error.and_then(|error| exit_if_forked::<()>(py, Err(error)).err());
         let task = self.exchange().task_ended(py);
         if !self.listens_on(py) {
             self.exchange().stop_listening(py);
