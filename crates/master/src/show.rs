@@ -40,8 +40,9 @@ impl Master {
         }
     }
 
-    /// Shows how a reload stands.
+    /// Shows how a reload stands, after what it has changed: with its success the new generation is seen, too.
     pub(crate) fn show_reload(&self, outcome: Reload, generation: Generation) {
+        self.show();
         self.resources.board.master().reload(outcome, generation, clock::now());
     }
 

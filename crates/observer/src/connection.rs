@@ -81,7 +81,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(observer: Rc<Observ
         // Whatever is wrong with a client is its own affair.
         _ = served.as_mut() => return,
         () = still(&moved) => return,
-        () = replaced(&observer) => served.as_mut().graceful_shutdown(),
+        () = ends(&observer) => served.as_mut().graceful_shutdown(),
     }
     tokio::select! {
         _ = served => {}
@@ -89,7 +89,16 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(observer: Rc<Observ
     }
 }
 
-/// Waits until another server has the service: clients that keep their connections are to ask that one's observer.
+/// Waits until this observer ends, or another server has the service: clients that keep their connections are to ask that
+/// one's observer.
+async fn ends(observer: &Observer) {
+    let mut ending = observer.ending.subscribe();
+    tokio::select! {
+        () = replaced(observer) => {}
+        _ = ending.wait_for(|ends| *ends) => {}
+    }
+}
+
 async fn replaced(observer: &Observer) {
     while observer.has_service() {
         sleep(REPLACED_CHECK).await;

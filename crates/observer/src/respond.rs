@@ -16,6 +16,7 @@ use hyper::{
     header::{self, HeaderValue},
 };
 use std::{convert::Infallible, os::fd::OwnedFd, path::PathBuf};
+use tokio::sync::watch;
 
 /// What observes.
 pub(crate) struct Observer {
@@ -26,6 +27,8 @@ pub(crate) struct Observer {
     pub(crate) measured: Measured,
     /// Where workers count the application's metrics, if they do.
     pub(crate) application_metrics: Option<PathBuf>,
+    /// Becomes true when the process is about to exit.
+    pub(crate) ending: watch::Sender<bool>,
 }
 
 impl Observer {

@@ -19,7 +19,7 @@ use std::{
 use tokio::{
     net::{TcpListener, UnixListener, UnixStream},
     task::AbortHandle,
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 /// How many connections there may be; for one more the oldest is closed.
@@ -28,6 +28,9 @@ const MOST: usize = 64;
 const SERVICE_CHECK: Duration = Duration::from_millis(20);
 /// How long to wait after accept(2) has failed.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long clients whose connections are open at the end have for their request and its response: less than the master waits.
+const LAST: Duration = Duration::from_millis(300);
 
 type Open = Rc<RefCell<VecDeque<AbortHandle>>>;
 
@@ -67,12 +70,25 @@ impl Listener {
 /// Serves these listening sockets, until the master closes its end of the channel, or is gone.
 pub(crate) async fn all(observer: Rc<Observer>, sockets: Vec<OwnedFd>, channel: Channel) -> io::Result<()> {
     let open = Open::default();
+    let mut accepting = Vec::new();
     for socket in sockets {
-        tokio::task::spawn_local(accept(Rc::clone(&observer), Listener::new(socket)?, Rc::clone(&open)));
+        let accept = accept(Rc::clone(&observer), Listener::new(socket)?, Rc::clone(&open));
+        accepting.push(tokio::task::spawn_local(accept));
     }
     // Nothing more is sent on it: readable is the end.
     channel.set_nonblocking(true)?;
-    UnixStream::from_std(StdUnixStream::from(channel.into_fd()))?.readable().await
+    UnixStream::from_std(StdUnixStream::from(channel.into_fd()))?.readable().await?;
+    accepting.iter().for_each(tokio::task::JoinHandle::abort);
+    observer.ending.send_replace(true);
+    let _ = timeout(LAST, closed(&open)).await;
+    Ok(())
+}
+
+/// Waits until there is no connection.
+async fn closed(open: &Open) {
+    while open.borrow().iter().any(|task| !task.is_finished()) {
+        sleep(SERVICE_CHECK).await;
+    }
 }
 
 /// Accepts connections while this server has the service. During an upgrade two observers have the same sockets.

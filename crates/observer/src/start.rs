@@ -5,6 +5,7 @@ use hostler_status::Facts;
 use hostler_sys::{board, bundle::Bundle, channel::Channel, disposition, logging, process, title};
 use hostler_wire::{Descriptor, ExitStatus, OBSERVER_CHANNEL, ObserverSetup, OtlpSettings};
 use std::{io, os::fd::OwnedFd, rc::Rc};
+use tokio::sync::watch;
 
 /// Observes until it is stopped; its exit status. `program_version` is shown.
 #[must_use]
@@ -38,7 +39,7 @@ fn prepare(version: &str) -> io::Result<Prepared> {
     let measured = Measured::new(setup.measure_interval);
     let application_metrics = setup.application_metrics;
     Ok((
-        Observer { board, facts, sockets, measured, application_metrics },
+        Observer { board, facts, sockets, measured, application_metrics, ending: watch::Sender::default() },
         bundle.take_all(Descriptor::Admin),
         channel,
         setup.otlp,

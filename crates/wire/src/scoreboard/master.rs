@@ -224,7 +224,7 @@ impl MasterPage {
         }
         self.last_reload_generation.store(generation.0, Relaxed);
         self.last_reload_at.store(now, Relaxed);
-        self.last_reload.store(outcome as u32, Relaxed);
+        self.last_reload.store(outcome as u32, Release);
     }
 
     /// A worker was started.
@@ -284,7 +284,8 @@ impl MasterPage {
     #[must_use]
     pub fn view(&self) -> MasterView {
         let count = |counts: &[AtomicU64], number: u32| counts[number as usize].load(Relaxed);
-        let last = Reload::from_number(self.last_reload.load(Relaxed));
+        // First of all: what was shown before it is seen with it.
+        let last = Reload::from_number(self.last_reload.load(Acquire));
         let detail = (last, self.last_reload_generation.load(Relaxed), self.last_reload_at.load(Relaxed));
         MasterView {
             pid: self.pid.load(Relaxed).cast_signed(),

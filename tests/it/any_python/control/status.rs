@@ -8,6 +8,7 @@ use nix::{
     unistd::Pid,
 };
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{Read, Write},
     num::NonZero,
@@ -25,7 +26,8 @@ fn status_and_workers_are_those_of_the_observer() {
     let mut waits = server.connect();
     waits.send(get("/wait/20"));
     let status = || result(&server, &path, "status");
-    wait_until("the request in flight", || status()["traffic"]["in_flight"] == 1);
+    let handled = || result(&server, &path, "workers").to_string().contains("/wait/20");
+    wait_until("the request in flight", || handled() && status()["traffic"]["in_flight"] == 1);
     let now = status();
     assert_eq!(
         (&now["server"]["pid"], &now["server"]["state"]),
@@ -35,9 +37,9 @@ fn status_and_workers_are_those_of_the_observer() {
     let text = done(&server, &path, "status");
     assert!(text.contains("workers      2 of 2 serve\n") && text.contains("1 in flight"), "{text}");
     let workers = result(&server, &path, "workers");
-    let pids: Vec<i64> =
-        workers["workers"].as_array().unwrap().iter().map(|worker| worker["pid"].as_i64().unwrap()).collect();
-    assert_eq!(pids, server.workers().iter().map(|pid| i64::from(*pid)).collect::<Vec<_>>());
+    let listed = workers["workers"].as_array().unwrap();
+    let pids: BTreeSet<i64> = listed.iter().map(|worker| worker["pid"].as_i64().unwrap()).collect();
+    assert_eq!(pids, server.workers().iter().map(|pid| i64::from(*pid)).collect());
     assert!(workers["workers"][0]["memory_bytes"].as_u64() > Some(1 << 20), "{workers}");
     let text = done(&server, &path, "workers");
     assert!(text.contains("serving") && text.contains("GET /wait/20"), "{text}");
