@@ -1,10 +1,14 @@
 //! A client's connection.
 
 use crate::respond::{Observer, respond};
-use hyper::service::service_fn;
+use hyper::{
+    header::{self, HeaderValue},
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{
     cell::Cell,
+    convert::Infallible,
     io,
     pin::{Pin, pin},
     rc::Rc,
@@ -70,7 +74,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(observer: Rc<Observer>, socket: S) {
     let moved = Rc::new(Cell::new(Instant::now()));
     let io = TokioIo::new(Watched { socket, moved: Rc::clone(&moved) });
-    let service = service_fn(|request| respond(&observer, request));
+    let has_asked = Cell::new(false);
+    let service = service_fn(async |request| {
+        has_asked.set(true);
+        let mut response = respond(&observer, request).await?;
+        if observer.leaves() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok::<_, Infallible>(response)
+    });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_LIMIT)
@@ -81,7 +93,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(observer: Rc<Observ
         // Whatever is wrong with a client is its own affair.
         _ = served.as_mut() => return,
         () = still(&moved) => return,
-        () = ends(&observer) => served.as_mut().graceful_shutdown(),
+        // A first request is still served, with `Connection: close`: hyper would close a connection that has sent none.
+        () = ends(&observer) => if has_asked.get() { served.as_mut().graceful_shutdown() },
     }
     tokio::select! {
         _ = served => {}

@@ -37,6 +37,11 @@ impl Observer {
         self.board.master.view().is_service
     }
 
+    /// Whether clients are to ask another observer with their next request.
+    pub(crate) fn leaves(&self) -> bool {
+        *self.ending.borrow() || !self.has_service()
+    }
+
     /// The scoreboard, with what its processes use measured.
     pub(crate) async fn look(&self) -> Seen {
         let seen = read(&self.board);
