@@ -25,6 +25,7 @@ pub(crate) fn observer(config: &Config) -> Option<Observer> {
     (!metrics.addresses().is_empty() || otlp.is_some()).then(|| Observer {
         otlp,
         ready_workers: u32::from(metrics.ready_workers),
+        hosts: metrics.hosts(),
         measure_interval: metrics.scrape_interval,
     })
 }

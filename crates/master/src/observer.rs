@@ -5,6 +5,7 @@ use crate::{
     resources::Resources, run::Master,
 };
 use hostler_arbiter::{Event, Group, Policy};
+use hostler_settings::HostPattern;
 use hostler_sys::{
     channel::Channel,
     disposition, identity,
@@ -34,6 +35,8 @@ const EXIT_LIMIT: Duration = Duration::from_millis(500);
 pub struct Observer {
     /// How many workers have to serve for the server to be ready.
     pub ready_workers: u32,
+    /// By which names browsers may ask it.
+    pub hosts: Vec<HostPattern>,
     /// How old measurements of processes may be.
     pub measure_interval: Duration,
     /// Where metrics are exported to, if they are.
@@ -62,6 +65,7 @@ impl Observer {
             listeners: addresses().map(|(_, it)| shown(&it.info, it.tls)).collect(),
             sockets: addresses().flat_map(|(index, it)| it.sockets.iter().map(move |_| index)).collect(),
             ready_workers: self.ready_workers,
+            hosts: self.hosts.clone(),
             measure_interval: self.measure_interval,
             application_metrics: application_metrics.clone(),
             otlp: self.otlp.clone(),

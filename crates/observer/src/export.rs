@@ -41,8 +41,8 @@ pub(crate) async fn run(observer: Rc<Observer>, settings: OtlpSettings) {
 }
 
 async fn export(observer: &Observer, settings: &OtlpSettings) -> io::Result<()> {
-    let seen = observer.look().await;
-    let body = metrics::otlp(observer, &seen, &settings.service).to_string();
+    observer.measure().await;
+    let body = metrics::otlp(observer, &hostler_status::read(&observer.board), &settings.service).to_string();
     let mut stream = TcpStream::connect(&settings.authority).await?;
     let head = format!(
         "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nUser-Agent: hostler/{}\r\nConnection: close\r\n\r\n",

@@ -10,16 +10,17 @@
 //! GET /livez  /readyz  /startupz
 //! ```
 //!
-//! Files: `start` what the process is given, `serve` connections and their limits, `respond` what is asked for, `probes`
-//! health, `measure` what processes use,
-//! `metrics` numbers,
-//! `dashboard` the page, `export` metrics that are sent.
+//! Files: `start` what the process is given, `serve` and `connection` connections and their limits, `respond` what is asked for,
+//! `hosts` by which names, `documents` responses and their memory, `probes` health, `measure` what processes use, `metrics`
+//! numbers, `dashboard` the page, `export` metrics that are sent.
 
 #![deny(unsafe_code)]
 
 mod connection;
 mod dashboard;
+mod documents;
 mod export;
+mod hosts;
 mod measure;
 mod metrics;
 mod probes;

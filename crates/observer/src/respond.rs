@@ -1,13 +1,16 @@
 //! What is asked for, and the response.
 
 use crate::{
+    connection::Client,
     dashboard,
+    documents::{Documents, Kind},
+    hosts::Hosts,
     measure::Measured,
     metrics::{self, Format},
     probes::{self, Health},
 };
 use bytes::Bytes;
-use hostler_status::{Facts, Seen, read, status};
+use hostler_status::{Facts, read, status};
 use hostler_wire::Scoreboard;
 use http_body_util::Full;
 use hyper::{
@@ -29,6 +32,9 @@ pub(crate) struct Observer {
     pub(crate) application_metrics: Option<PathBuf>,
     /// Becomes true when the process is about to exit.
     pub(crate) ending: watch::Sender<bool>,
+    /// By which names browsers may ask for it.
+    pub(crate) hosts: Hosts,
+    pub(crate) documents: Documents,
 }
 
 impl Observer {
@@ -42,13 +48,15 @@ impl Observer {
         *self.ending.borrow() || !self.has_service()
     }
 
-    /// The scoreboard, with what its processes use measured.
-    pub(crate) async fn look(&self) -> Seen {
-        let seen = read(&self.board);
-        let workers = seen.workers.iter().filter_map(|(seat, _)| seat.pid);
-        self.measured.renew(workers.chain([seen.master.pid])).await;
-        // Measuring may have taken a while.
-        read(&self.board)
+    /// Measures what the processes of the scoreboard use.
+    pub(crate) async fn measure(&self) {
+        let pids = {
+            let seen = read(&self.board);
+            let workers = seen.workers.iter().filter_map(|(seat, _)| seat.pid);
+            workers.chain([seen.master.pid]).collect::<Vec<i32>>()
+        };
+        // It takes a while, and others ask meanwhile: all that was read is not to be kept for each of them.
+        self.measured.renew(pids).await;
     }
 }
 
@@ -59,6 +67,7 @@ const OVERVIEW: &str = "/\n/metrics\n/livez\n/readyz\n/startupz\n/status.json\n"
 
 pub(crate) async fn respond(
     observer: &Observer,
+    client: &Client,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -66,24 +75,40 @@ pub(crate) async fn respond(
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Ok(response);
     }
-    Ok(match request.uri().path() {
+    let path = request.uri().path();
+    // What shows what clients do. Who asks for the rest by any name, as Prometheus and load balancers may, learns numbers.
+    if matches!(path, "/" | "/status.json")
+        && client.is_remote
+        && let Some(refusal) = observer.hosts.refusal(&request)
+    {
+        return Ok(response(StatusCode::FORBIDDEN, TEXT, refusal.into()));
+    }
+    Ok(match path {
         "/" => dashboard(),
         "/livez" => health(probes::live(observer)),
         "/readyz" => health(probes::ready(observer)),
         "/startupz" => health(probes::started(observer)),
         "/metrics" => {
             let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
-            let format = Format::accepted(accept.unwrap_or_default());
-            let seen = observer.look().await;
-            response(StatusCode::OK, format.content_type(), metrics::text(observer, &seen, format).into())
+            metrics_text(observer, Format::accepted(accept.unwrap_or_default())).await
         }
         "/status.json" => status_json(observer).await,
         _ => response(StatusCode::NOT_FOUND, TEXT, OVERVIEW.into()),
     })
 }
 
+async fn metrics_text(observer: &Observer, format: Format) -> Response<Full<Bytes>> {
+    let kind = match format {
+        Format::Prometheus => Kind::Prometheus,
+        Format::OpenMetrics => Kind::OpenMetrics,
+    };
+    observer.measure().await;
+    let text = || metrics::text(observer, &read(&observer.board), format).into();
+    response(StatusCode::OK, format.content_type(), observer.documents.get(kind, text).await)
+}
+
 fn dashboard() -> Response<Full<Bytes>> {
-    let mut response = response(StatusCode::OK, HTML, dashboard::page().into());
+    let mut response = response(StatusCode::OK, HTML, Bytes::from_static(dashboard::page().as_bytes()));
     let policy = HeaderValue::from_static(dashboard::POLICY);
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     response
@@ -95,12 +120,13 @@ fn health(health: Health) -> Response<Full<Bytes>> {
 }
 
 async fn status_json(observer: &Observer) -> Response<Full<Bytes>> {
-    let seen = observer.look().await;
-    let status = status(&seen, &observer.facts, |pid| observer.measured.of(pid));
-    match serde_json::to_vec(&status) {
-        Ok(json) => response(StatusCode::OK, JSON, json.into()),
-        Err(error) => response(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n").into()),
-    }
+    observer.measure().await;
+    let json = || {
+        let status = status(&read(&observer.board), &observer.facts, |pid| observer.measured.of(pid));
+        // Numbers, texts and lists: nothing that JSON could not have.
+        serde_json::to_vec(&status).unwrap_or_default()
+    };
+    response(StatusCode::OK, JSON, observer.documents.get(Kind::Status, json).await)
 }
 
 /// A response that no cache keeps, and no other page embeds.

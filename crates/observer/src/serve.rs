@@ -1,7 +1,10 @@
 //! Accepting connections, within limits: a client that does not read, or sends nothing, costs a place that another one takes when
 //! it needs it.
 
-use crate::{connection, respond::Observer};
+use crate::{
+    connection::{self, Client},
+    respond::Observer,
+};
 use hostler_sys::{channel::Channel, socket};
 use std::{
     cell::RefCell,
@@ -23,7 +26,7 @@ use tokio::{
 };
 
 /// How many connections there may be; for one more the oldest is closed.
-const MOST: usize = 64;
+const MOST: usize = 32;
 /// How often to look whether this server has the service.
 const SERVICE_CHECK: Duration = Duration::from_millis(20);
 /// How long to wait after accept(2) has failed.
@@ -54,14 +57,15 @@ impl Listener {
             return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
         }
         let observer = Rc::clone(observer);
+        let client = |is_remote| Rc::new(Client::new(is_remote));
         Poll::Ready(Ok(match self {
             Self::Tcp(listener) => {
                 let (socket, _) = ready!(listener.poll_accept(cx))?;
-                tokio::task::spawn_local(connection::serve(observer, socket)).abort_handle()
+                tokio::task::spawn_local(connection::serve(observer, socket, client(true))).abort_handle()
             }
             Self::Unix(listener) => {
                 let (socket, _) = ready!(listener.poll_accept(cx))?;
-                tokio::task::spawn_local(connection::serve(observer, socket)).abort_handle()
+                tokio::task::spawn_local(connection::serve(observer, socket, client(false))).abort_handle()
             }
         }))
     }

@@ -1,6 +1,6 @@
 //! The observer's process, from its start to its loop.
 
-use crate::{export, measure::Measured, respond::Observer, serve};
+use crate::{documents::Documents, export, hosts::Hosts, measure::Measured, respond::Observer, serve};
 use hostler_status::Facts;
 use hostler_sys::{board, bundle::Bundle, channel::Channel, disposition, logging, process, title};
 use hostler_wire::{Descriptor, ExitStatus, OBSERVER_CHANNEL, ObserverSetup, OtlpSettings};
@@ -37,9 +37,17 @@ fn prepare(version: &str) -> io::Result<Prepared> {
         Facts { version: version.into(), listeners: setup.listeners, ready_workers: setup.ready_workers };
     let sockets = setup.sockets.into_iter().zip(bundle.take_all(Descriptor::Listener)).collect();
     let measured = Measured::new(setup.measure_interval);
-    let application_metrics = setup.application_metrics;
     Ok((
-        Observer { board, facts, sockets, measured, application_metrics, ending: watch::Sender::default() },
+        Observer {
+            board,
+            facts,
+            sockets,
+            measured,
+            application_metrics: setup.application_metrics,
+            hosts: Hosts::new(setup.hosts),
+            documents: Documents::default(),
+            ending: watch::Sender::default(),
+        },
         bundle.take_all(Descriptor::Admin),
         channel,
         setup.otlp,

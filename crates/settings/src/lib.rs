@@ -16,6 +16,7 @@ mod choices;
 mod declaration;
 mod duration;
 mod groups;
+mod host;
 mod log_target;
 mod macros;
 mod mount;
@@ -35,6 +36,7 @@ pub use groups::{
     Application, AutoReload, Compress, Compression, Http, Http2, Limits, Listen, Log, Metrics, Process,
     Program, Proxy, Runtime, StaticFiles, Supervision, Tls, Tracing, WebSocket, Wsgi,
 };
+pub use host::HostPattern;
 pub use log_target::LogTarget;
 pub use mount::{HeaderLine, StaticMount};
 pub use pattern::{Glob, NamePattern};

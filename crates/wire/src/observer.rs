@@ -1,7 +1,7 @@
 //! What the master tells the observer.
 
 use crate::Descriptor;
-use hostler_settings::Log;
+use hostler_settings::{HostPattern, Log};
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
 
@@ -40,6 +40,8 @@ pub struct ObserverSetup {
     pub sockets: Vec<usize>,
     /// How many workers have to serve for the server to be ready.
     pub ready_workers: u32,
+    /// By which names browsers may ask it.
+    pub hosts: Vec<HostPattern>,
     /// How old the measured memory and processor time of processes may be.
     pub measure_interval: Duration,
     /// Where workers count the application's metrics with prometheus_client, if they do.

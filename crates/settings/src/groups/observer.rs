@@ -1,6 +1,6 @@
 //! The observer: metrics, health and status on addresses of their own.
 
-use crate::{Bind, OnReload, macros::settings};
+use crate::{Bind, Commas, HostPattern, OnReload, macros::settings};
 use std::{path::PathBuf, time::Duration};
 
 settings! {
@@ -12,6 +12,11 @@ settings! {
         /// --metrics-port. It shows paths and addresses of clients, to everybody who can connect.
         #[option("admin", default = Vec::new(), example("127.0.0.1:9090"), reload(OnReload::Kept), common)]
         pub admin: Vec<Bind>,
+        /// Names by which browsers may ask --admin for the dashboard and /status.json, beside IP addresses, names without a dot,
+        /// this machine's and those in --admin: as metrics.example.com, .example.com for all below it, or * for any; separated
+        /// by commas, repeatable. /metrics and probes are served by any name.
+        #[option("admin-hosts", default = Commas(Vec::new()), example("metrics.example.com"), reload(OnReload::Kept))]
+        pub admin_hosts: Commas<HostPattern>,
         /// How many workers have to serve for /readyz to say that the server is ready; all of them, if there are fewer.
         #[option("ready-workers", default = 1, range(1, 1024), reload(OnReload::Kept))]
         pub ready_workers: u16,
@@ -58,6 +63,16 @@ impl Metrics {
             }
         });
         once
+    }
+
+    /// By which names browsers may ask there: those of these addresses, and those that were allowed.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<HostPattern> {
+        let named = self.addresses().into_iter().filter_map(|bind| match bind {
+            Bind::Tcp { host, .. } => Some(HostPattern::exactly(&host)),
+            Bind::Unix(_) | Bind::Descriptor(_) => None,
+        });
+        named.chain(self.admin_hosts.0.iter().cloned()).collect()
     }
 }
 
