@@ -31,7 +31,7 @@ pub mod random;
 mod scoreboard;
 pub mod signal;
 
-pub use files::{beneath, own_file, pid_file};
+pub use files::{beneath, byte_locks, own_file, pid_file};
 pub use ipc::{bundle, channel, message};
 pub use net::{control, handshakes, listening, socket, stream};
 pub use process::{identity, orphan, proc, terminal, thread, title};

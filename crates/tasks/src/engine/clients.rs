@@ -1,0 +1,189 @@
+//! What programs ask.
+
+use super::{Cron, Engine, Outgoing, Result, jobs::Job, waits};
+use crate::{
+    Answer, Ask, ClientId, CronEntry, Frame, Millis, NewTask, Refused, Schedule, State, TaskId,
+    message::QueueStats,
+    store::{Inserted, Which},
+};
+use std::collections::BTreeSet;
+
+/// How many tasks are listed at once.
+const MOST_LISTED: u32 = 500;
+
+impl Engine {
+    pub(super) fn question(&mut self, now: Millis, client: ClientId, frame: &Frame<Ask>) -> Result<()> {
+        match &frame.message {
+            Ask::Enqueue { n, task } => self.enqueue(now, client, *n, task, &frame.body),
+            Ask::Result { n, id, wait } => self.ask_result(client, *n, *id, *wait),
+            Ask::Forget { n } => {
+                self.forget(client, *n);
+                Ok(())
+            }
+            Ask::Cancel { n, id } => self.cancel(now, client, *n, *id),
+            Ask::Crons { n, source, entries } => self.set_crons(now, client, *n, source, entries),
+            Ask::Retry { n, ids } => {
+                let ids = (!ids.is_empty()).then(|| ids.iter().copied().collect());
+                self.live.jobs.push_back(Job::retry(client, *n, ids));
+                Ok(())
+            }
+            Ask::Purge { n, state, queue } => {
+                self.live.jobs.push_back(Job::purge(client, *n, *state, queue.clone()));
+                Ok(())
+            }
+            Ask::Stats { n } => self.stats(client, *n),
+            Ask::List { n, state, queue, name, after, limit } => {
+                let (queue, name, limit) = (queue.as_deref(), name.as_deref(), (*limit).min(MOST_LISTED));
+                let tasks = self.store.list(&Which { state: *state, queue, name, after: *after, limit })?;
+                self.send(client, Answer::Tasks { n: *n, tasks }, Vec::new());
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn enqueue(
+        &mut self,
+        now: Millis,
+        client: ClientId,
+        n: u64,
+        task: &NewTask,
+        arguments: &[u8],
+    ) -> Result<()> {
+        let inserted = self.store.insert(task, arguments, now)?;
+        let (id, new) = match inserted {
+            Inserted::New => (task.id, true),
+            Inserted::There(id) => (id, false),
+        };
+        if new {
+            let state = if task.due.is_some_and(|due| due > now) { State::Scheduled } else { State::Ready };
+            self.live.counts.add(&task.queue, state);
+            self.happens("enqueued", &task.queue, "");
+        }
+        self.send(client, Answer::Accepted { n, id, new }, Vec::new());
+        Ok(())
+    }
+
+    fn ask_result(&mut self, client: ClientId, n: u64, id: TaskId, wait: bool) -> Result<()> {
+        match self.store.find(id)? {
+            Some(task) if wait && !task.state.is_final() => self.scratch.waits.push((id, client, n)),
+            _ => {
+                let answer = self.result(client, n, id);
+                self.scratch.out.push(answer);
+            }
+        }
+        Ok(())
+    }
+
+    /// How a task stands, and its result.
+    pub(super) fn result(&self, to: ClientId, n: u64, id: TaskId) -> Outgoing {
+        let (message, body) = match self.store.show(id) {
+            Ok(Some((task, result))) => (Answer::Result { n, task }, result),
+            Ok(None) => (no_such_task(n, id), Vec::new()),
+            Err(error) => {
+                let refused = Answer::Refused { n: Some(n), why: Refused::Store, text: error.to_string() };
+                (refused, Vec::new())
+            }
+        };
+        Outgoing { to, frame: Frame { message, body } }
+    }
+
+    fn forget(&mut self, client: ClientId, n: u64) {
+        self.waiters.retain(|_, waiters| {
+            waiters.retain(|waiter| *waiter != (client, n));
+            !waiters.is_empty()
+        });
+    }
+
+    pub(super) fn forget_waiter(&mut self, client: ClientId) {
+        self.waiters.retain(|_, waiters| {
+            waiters.retain(|(waiter, _)| *waiter != client);
+            !waiters.is_empty()
+        });
+    }
+
+    fn cancel(&mut self, now: Millis, client: ClientId, n: u64, id: TaskId) -> Result<()> {
+        let Some(task) = self.store.find(id)? else {
+            self.send(client, no_such_task(n, id), Vec::new());
+            return Ok(());
+        };
+        let mut state = task.state;
+        if waits(state) {
+            self.cancel_now(now, &task)?;
+            state = State::Cancelled;
+        } else if state == State::Running {
+            let worker = self.live.workers.iter().find(|(_, worker)| Some(worker.owner) == task.owner);
+            if let Some((worker, _)) = worker {
+                self.send(*worker, Answer::Cancel { id }, Vec::new());
+            }
+        }
+        self.send(client, Answer::Cancelled { n, state }, Vec::new());
+        Ok(())
+    }
+
+    fn stats(&mut self, client: ClientId, n: u64) -> Result<()> {
+        let mut queues = std::collections::BTreeMap::new();
+        for (queue, tasks) in self.live.counts.queues() {
+            let oldest_ready = match tasks.contains_key(&State::Ready) {
+                true => self.store.oldest_ready(queue)?,
+                false => None,
+            };
+            queues.insert(queue.to_owned(), QueueStats { tasks, oldest_ready });
+        }
+        let workers = u32::try_from(self.live.workers.len()).unwrap_or(u32::MAX);
+        let totals = self.store.totals()?;
+        self.send(client, Answer::Stats { n, queues, totals, workers }, Vec::new());
+        Ok(())
+    }
+
+    /// What an application enqueues by the clock. A schedule that is as it was keeps its next time.
+    fn set_crons(
+        &mut self,
+        now: Millis,
+        client: ClientId,
+        n: u64,
+        source: &str,
+        entries: &[CronEntry],
+    ) -> Result<()> {
+        let mut schedules = Vec::new();
+        for entry in entries {
+            match Schedule::new(&entry.expression, &entry.zone) {
+                Ok(schedule) => schedules.push(schedule),
+                Err(text) => {
+                    self.send(
+                        client,
+                        Answer::Refused { n: Some(n), why: Refused::Malformed, text },
+                        Vec::new(),
+                    );
+                    return Ok(());
+                }
+            }
+        }
+        self.scratch.crons_changed = true;
+        let names: BTreeSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        let (its, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.crons).into_iter().partition(|it| it.source == source);
+        self.crons = others;
+        for old in its.iter().filter(|old| !names.contains(old.entry.name.as_str())) {
+            self.store.remove_cron(source, &old.entry.name)?;
+        }
+        for (entry, schedule) in entries.iter().zip(schedules) {
+            let before = its.iter().find(|old| {
+                let timing =
+                    |entry: &CronEntry| (entry.name.clone(), entry.expression.clone(), entry.zone.clone());
+                timing(&old.entry) == timing(entry)
+            });
+            let next = before.map_or_else(|| schedule.next(now), |old| old.next);
+            self.store.set_cron(source, entry, next)?;
+            self.crons.push(Cron { source: source.to_owned(), entry: entry.clone(), schedule, next });
+        }
+        let count = entries.len() as u64;
+        self.send(client, Answer::Changed { n, count }, Vec::new());
+        Ok(())
+    }
+}
+
+pub(super) fn no_such_task(n: u64, id: TaskId) -> Answer {
+    let text = format!("there is no task {id}: it was never accepted, or has been removed since");
+    Answer::Refused { n: Some(n), why: Refused::NoSuchTask, text }
+}

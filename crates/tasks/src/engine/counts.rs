@@ -1,0 +1,53 @@
+//! How many tasks of which queue are in which state.
+
+use crate::State;
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Counts(BTreeMap<String, [u64; State::ALL.len()]>);
+
+impl Counts {
+    pub(super) fn of(counted: Vec<(String, State, u64)>) -> Self {
+        let mut counts = Self::default();
+        for (queue, state, count) in counted {
+            counts.of_queue(&queue)[state as usize] = count;
+        }
+        counts
+    }
+
+    fn of_queue(&mut self, queue: &str) -> &mut [u64; State::ALL.len()] {
+        if !self.0.contains_key(queue) {
+            self.0.insert(queue.to_owned(), Default::default());
+        }
+        self.0.get_mut(queue).expect("inserted above")
+    }
+
+    pub(super) fn add(&mut self, queue: &str, state: State) {
+        self.of_queue(queue)[state as usize] += 1;
+    }
+
+    pub(super) fn remove(&mut self, queue: &str, state: State) {
+        let counts = self.of_queue(queue);
+        counts[state as usize] = counts[state as usize].saturating_sub(1);
+        if counts.iter().all(|count| *count == 0) {
+            self.0.remove(queue);
+        }
+    }
+
+    pub(super) fn change(&mut self, queue: &str, from: State, to: State) {
+        self.add(queue, to);
+        self.remove(queue, from);
+    }
+
+    /// Queues with tasks that could start.
+    pub(super) fn ready_queues(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, counts)| counts[State::Ready as usize] > 0).map(|(queue, _)| queue.as_str())
+    }
+
+    pub(super) fn queues(&self) -> impl Iterator<Item = (&str, BTreeMap<State, u64>)> {
+        self.0.iter().map(|(queue, counts)| {
+            let states = State::ALL.into_iter().map(|state| (state, counts[state as usize]));
+            (queue.as_str(), states.filter(|(_, count)| *count > 0).collect())
+        })
+    }
+}

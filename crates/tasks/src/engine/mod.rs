@@ -1,0 +1,342 @@
+//! What is done with what is asked: in turns, each a transaction.
+//!
+//! Files: `workers` what workers report, `clients` what programs ask, `dispatch` who gets which task, `clock` what happens by itself,
+//! `jobs` what takes many turns.
+
+mod clients;
+mod clock;
+mod counts;
+mod dispatch;
+mod jobs;
+#[cfg(test)]
+mod tests;
+mod workers;
+
+use crate::{Answer, Ask, Frame, Millis, Refused, Schedule, State, Store, StoreError, TaskId, rate::Slots};
+use counts::Counts;
+use jobs::Job;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use workers::Worker;
+
+/// A connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId(pub u64);
+
+/// What has come.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are messages")]
+pub enum Incoming {
+    /// A message.
+    Asked(ClientId, Frame<Ask>),
+    /// A connection has ended.
+    Gone(ClientId),
+}
+
+/// What is to be sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outgoing {
+    /// To whom.
+    pub to: ClientId,
+    /// What.
+    pub frame: Frame<Answer>,
+}
+
+/// What a turn has brought.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// To be sent, in this order.
+    pub out: Vec<Outgoing>,
+    /// When the next turn is due, if nothing comes before.
+    pub next: Option<Millis>,
+    /// Why the store could not do all of it; it is tried again, or refused.
+    pub failed: Option<StoreError>,
+}
+
+/// After how long what a worker has reported, and the store could not take, is tried again.
+const AGAIN: Millis = 1000;
+/// How long what was committed may be on its way to the disk.
+const SYNC_AFTER: Millis = 100;
+
+type Result<T> = std::result::Result<T, StoreError>;
+/// Whether a process lives that holds this byte of the lock file.
+type IsAlive = Box<dyn Fn(i64) -> bool + Send>;
+
+/// The queue.
+pub struct Engine {
+    store: Store,
+    is_alive: IsAlive,
+    live: Live,
+    /// Who waits for which task to be finished.
+    waiters: HashMap<TaskId, Vec<(ClientId, u64)>>,
+    /// What workers have reported, and the store could not take.
+    deferred: Vec<Incoming>,
+    /// When to try that again.
+    deferred_until: Millis,
+    /// When all has to be on disk.
+    sync_at: Option<Millis>,
+    /// What has happened since it was written down.
+    happened: BTreeMap<String, u64>,
+    random: u64,
+    crons: Vec<Cron>,
+    /// Names of tasks that wait for a worker that knows them.
+    unknown: BTreeSet<String>,
+    scratch: Scratch,
+}
+
+/// What is in memory beside the file, and goes back if a transaction does.
+#[derive(Clone, Default)]
+struct Live {
+    workers: BTreeMap<ClientId, Worker>,
+    /// In the order in which they became free.
+    idle: VecDeque<ClientId>,
+    counts: Counts,
+    rates: HashMap<String, Slots>,
+    /// Owners of running tasks that live, and are not connected.
+    orphans: BTreeSet<i64>,
+    jobs: VecDeque<Job>,
+}
+
+struct Cron {
+    source: String,
+    entry: crate::CronEntry,
+    schedule: Schedule,
+    next: Option<Millis>,
+}
+
+/// What one turn collects.
+#[derive(Default)]
+struct Scratch {
+    out: Vec<Outgoing>,
+    finished: Vec<TaskId>,
+    waits: Vec<(TaskId, ClientId, u64)>,
+    /// A schedule was changed: read them again if the transaction fails.
+    crons_changed: bool,
+}
+
+impl Engine {
+    /// Goes on with what is in the file. `is_alive` says whether a process lives that holds this byte of the lock file.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn new(
+        store: Store,
+        random: u64,
+        is_alive: impl Fn(i64) -> bool + Send + 'static,
+    ) -> std::result::Result<Self, StoreError> {
+        let mut engine = Self {
+            store,
+            is_alive: Box::new(is_alive),
+            live: Live::default(),
+            waiters: HashMap::new(),
+            deferred: Vec::new(),
+            deferred_until: 0,
+            sync_at: None,
+            happened: BTreeMap::new(),
+            random,
+            crons: Vec::new(),
+            unknown: BTreeSet::new(),
+            scratch: Scratch::default(),
+        };
+        engine.recover()?;
+        Ok(engine)
+    }
+
+    /// Reads what is in memory from the file.
+    fn recover(&mut self) -> Result<()> {
+        self.live.counts = Counts::of(self.store.counts()?);
+        self.live.orphans = self.store.owners()?.into_iter().collect();
+        self.unknown = self.store.unknown_names()?.into_iter().collect();
+        self.read_crons()
+    }
+
+    /// Does what has come, and what is due. Everything that is sent is committed; what is said to be accepted is on disk.
+    pub fn turn(&mut self, now: Millis, mut incoming: Vec<Incoming>) -> Turn {
+        if !self.deferred.is_empty() && now >= self.deferred_until {
+            let deferred = std::mem::take(&mut self.deferred);
+            incoming.splice(0..0, deferred);
+        }
+        let mut turn = Turn::default();
+        match self.attempt(now, &incoming) {
+            Ok(out) => turn.out = out,
+            // The fault may be one of them: an argument for which there is no room.
+            Err(_) => self.one_by_one(now, incoming, &mut turn),
+        }
+        turn.next = self.next_turn(now, turn.failed.is_some());
+        turn
+    }
+
+    fn one_by_one(&mut self, now: Millis, incoming: Vec<Incoming>, turn: &mut Turn) {
+        for one in incoming {
+            match self.attempt(now, std::slice::from_ref(&one)) {
+                Ok(out) => turn.out.extend(out),
+                Err(error) => {
+                    match &one {
+                        Incoming::Asked(client, frame) if frame.message.number().is_some() => {
+                            turn.out.push(refusal(*client, &frame.message, &error));
+                        }
+                        Incoming::Asked(..) | Incoming::Gone(_) => self.defer(now, one),
+                    }
+                    turn.failed = Some(error);
+                }
+            }
+        }
+        if turn.failed.is_none() {
+            match self.attempt(now, &[]) {
+                Ok(out) => turn.out.extend(out),
+                Err(error) => turn.failed = Some(error),
+            }
+        }
+    }
+
+    fn defer(&mut self, now: Millis, one: Incoming) {
+        self.deferred.push(one);
+        self.deferred_until = now + AGAIN;
+    }
+
+    /// One transaction: all of it, or nothing.
+    fn attempt(&mut self, now: Millis, incoming: &[Incoming]) -> Result<Vec<Outgoing>> {
+        let (before, random) = (self.live.clone(), self.random);
+        match self.transaction(now, incoming) {
+            Ok(()) => Ok(self.conclude(now)),
+            Err(error) => {
+                self.store.roll_back();
+                self.live = before;
+                self.random = random;
+                self.happened.clear();
+                let scratch = std::mem::take(&mut self.scratch);
+                if scratch.crons_changed {
+                    let _ = self.read_crons();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn transaction(&mut self, now: Millis, incoming: &[Incoming]) -> Result<()> {
+        let durable =
+            incoming.iter().any(Incoming::is_durable) || self.cron_is_due(now) || !self.live.jobs.is_empty();
+        self.store.begin(durable)?;
+        for one in incoming {
+            match one {
+                Incoming::Asked(client, frame) => self.asked(now, *client, frame)?,
+                Incoming::Gone(client) => self.gone(now, *client)?,
+            }
+        }
+        self.tick(now)?;
+        self.work_on_jobs(now)?;
+        self.dispatch(now)?;
+        for (event, count) in std::mem::take(&mut self.happened) {
+            self.store.add_to_total(&event, count)?;
+        }
+        self.store.commit()
+    }
+
+    /// The transaction is committed: what it has found can be told.
+    fn conclude(&mut self, now: Millis) -> Vec<Outgoing> {
+        let Scratch { mut out, finished, waits, .. } = std::mem::take(&mut self.scratch);
+        for (id, client, n) in waits {
+            self.waiters.entry(id).or_default().push((client, n));
+        }
+        for id in finished {
+            for (client, n) in self.waiters.remove(&id).unwrap_or_default() {
+                out.push(self.result(client, n, id));
+            }
+        }
+        self.sync_at = match self.store.is_unsynced() {
+            true => self.sync_at.or(Some(now + SYNC_AFTER)),
+            false => None,
+        };
+        if self.sync_at.is_some_and(|at| at <= now) {
+            self.sync_at = match self.store.sync() {
+                Ok(()) => None,
+                Err(_) => Some(now + AGAIN),
+            };
+        }
+        out
+    }
+
+    fn send(&mut self, to: ClientId, message: Answer, body: Vec<u8>) {
+        self.scratch.out.push(Outgoing { to, frame: Frame { message, body } });
+    }
+
+    fn happens(&mut self, event: &str, queue: &str, name: &str) {
+        *self.happened.entry(format!("{event} {queue} {name}")).or_default() += 1;
+    }
+
+    fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        hostler_sys::random::mix(self.random)
+    }
+
+    /// From 0 to 1.
+    fn fraction(&mut self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
+        let fraction = (self.random() >> 11) as f64 / (1_u64 << 53) as f64;
+        fraction
+    }
+}
+
+impl Incoming {
+    /// Whether its answer promises that something is on disk.
+    fn is_durable(&self) -> bool {
+        matches!(
+            self,
+            Self::Asked(
+                _,
+                Frame {
+                    message: Ask::Enqueue { .. }
+                        | Ask::Cancel { .. }
+                        | Ask::Retry { .. }
+                        | Ask::Purge { .. }
+                        | Ask::Crons { .. },
+                    ..
+                }
+            )
+        )
+    }
+}
+
+impl Ask {
+    /// The question's number, if it is one.
+    fn number(&self) -> Option<u64> {
+        match self {
+            Self::Enqueue { n, .. }
+            | Self::Result { n, .. }
+            | Self::Cancel { n, .. }
+            | Self::List { n, .. }
+            | Self::Retry { n, .. }
+            | Self::Purge { n, .. }
+            | Self::Crons { n, .. }
+            | Self::Stats { n } => Some(*n),
+            _ => None,
+        }
+    }
+}
+
+fn refusal(to: ClientId, ask: &Ask, error: &StoreError) -> Outgoing {
+    let why = match error {
+        StoreError::Full => Refused::Full,
+        _ => Refused::Store,
+    };
+    let message = Answer::Refused { n: ask.number(), why, text: error.to_string() };
+    Outgoing { to, frame: Frame { message, body: Vec::new() } }
+}
+
+/// What a task that was removed had been.
+fn error_text(kind: &str, message: &str) -> String {
+    serde_json::json!({ "type": kind, "message": message }).to_string()
+}
+
+/// Whether a state is one in which a task waits.
+fn waits(state: State) -> bool {
+    matches!(state, State::Ready | State::Scheduled | State::Unknown)
+}
+
+impl Engine {
+    /// Has everything reach the disk: nothing more is to come.
+    pub fn close(mut self) {
+        if self.store.is_unsynced() {
+            let _ = self.store.sync();
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! A task's life, step by step.
+
+use super::*;
+use crate::{Backoff, Rate, message::Refused};
+
+#[test]
+fn a_task_runs_and_its_result_can_be_asked_for() {
+    let mut site = Site::new();
+    let worker = site.worker(&["add"]);
+    let id = site.enqueue(task(1, "add"));
+    let given = site.take(worker.0).unwrap();
+    assert_eq!((given.id, given.attempt, given.arguments.as_slice()), (id, 1, &b"[1]"[..]));
+    assert_eq!(site.state(id), Some(State::Running));
+    let waits = site.client();
+    assert_eq!(site.say(waits, Ask::Result { n: 9, id, wait: true }), []);
+    let report = Frame { message: done(&given), body: b"42".to_vec() };
+    let out = site.turn(vec![Incoming::Asked(worker.0, report)]);
+    let [Outgoing { to, frame: Frame { message: Answer::Result { n: 9, task }, body } }] = &out[..] else {
+        panic!("{out:?}")
+    };
+    assert_eq!((*to, task.state, body.as_slice()), (waits, State::Succeeded, &b"42"[..]));
+    site.kill_keeper();
+    assert_eq!(site.result(id).unwrap().1, b"42");
+}
+
+#[test]
+fn an_idle_worker_has_a_task_in_the_turn_that_accepts_it() {
+    let mut site = Site::new();
+    let (worker, _) = site.worker(&["add"]);
+    assert_eq!(site.take(worker), None);
+    let client = site.client();
+    let out = site.say(client, Ask::Enqueue { n: 1, task: task(1, "add") });
+    assert_eq!(given(&out, worker).len(), 1);
+}
+
+#[test]
+fn the_same_id_twice_is_one_task() {
+    let mut site = Site::new();
+    let (first, second) = (site.enqueue(task(1, "add")), site.enqueue(task(1, "add")));
+    assert_eq!(first, second);
+    let (worker, _) = site.worker(&["add"]);
+    assert!(site.take(worker).is_some());
+    assert!(site.take(worker).is_none());
+}
+
+#[test]
+fn a_key_is_one_task_as_long_as_it_waits_or_runs() {
+    let mut site = Site::new();
+    let keyed = |number| NewTask { key: Some("k".into()), ..task(number, "add") };
+    let first = site.enqueue(keyed(1));
+    assert_eq!(site.enqueue(keyed(2)), first);
+    assert_ne!(site.enqueue(NewTask { name: "other".into(), ..keyed(3) }), first);
+    let (worker, _) = site.worker(&["add"]);
+    let given = site.take(worker).unwrap();
+    assert_eq!(site.enqueue(keyed(4)), first);
+    site.say(worker, done(&given));
+    assert_ne!(site.enqueue(keyed(5)), first);
+}
+
+#[test]
+fn higher_priorities_start_first_and_then_the_oldest() {
+    let mut site = Site::new();
+    for (number, priority, queue) in [(1, 0, "a"), (2, 5, "b"), (3, 0, "b"), (4, 5, "a"), (5, -1, "a")] {
+        site.enqueue(NewTask { priority, queue: queue.into(), ..task(number, "add") });
+    }
+    let (worker, _) = site.worker(&["add"]);
+    let order: Vec<u128> =
+        std::iter::from_fn(|| site.take(worker)).map(|given| u128::from_be_bytes(given.id.0)).collect();
+    assert_eq!(order, [2, 4, 1, 3, 5]);
+}
+
+#[test]
+fn many_tasks_of_one_queue_keep_their_order() {
+    let mut site = Site::new();
+    let client = site.client();
+    let asks = (0..100).map(|n| {
+        let priority = if n % 3 == 0 { 1 } else { 0 };
+        asked(client, Ask::Enqueue { n, task: NewTask { priority, ..task(u128::from(n) + 1, "add") } })
+    });
+    site.turn(asks.collect());
+    let (worker, _) = site.worker(&["add"]);
+    let out = site.say(worker, Ask::Ready { more: 100 });
+    let order: Vec<u128> =
+        given(&out, worker).iter().map(|given| u128::from_be_bytes(given.id.0) - 1).collect();
+    let expected: Vec<u128> =
+        (0..100).filter(|n| n % 3 == 0).chain((0..100).filter(|n| n % 3 != 0)).collect();
+    assert_eq!(order, expected);
+}
+
+#[test]
+fn a_failed_task_is_tried_again_after_its_pause_and_is_a_dead_letter_at_last() {
+    let mut site = Site::new();
+    let backoff = Backoff { base: 1000, factor: 2.0, most: 60_000, jitter: 0.0 };
+    let options = TaskOptions { retries: 2, backoff, ..TaskOptions::default() };
+    let id = site.enqueue(NewTask { options, ..task(1, "add") });
+    let (worker, _) = site.worker(&["add"]);
+    let first = site.take(worker).unwrap();
+    for (attempt, pause) in [(1, 1000), (2, 2000)] {
+        site.say(worker, failed(&Given { attempt, ..first.clone() }));
+        assert_eq!(site.state(id), Some(State::Scheduled));
+        if attempt == 1 {
+            site.say(worker, Ask::Ready { more: 2 });
+        }
+        assert_eq!(given(&site.wait(pause - 1), worker), []);
+        assert_eq!(given(&site.wait(1), worker)[0].attempt, attempt + 1);
+    }
+    site.say(worker, failed(&Given { attempt: 3, ..first }));
+    assert_eq!(site.state(id), Some(State::Failed));
+    let client = site.client();
+    let out = site.say(client, Ask::Retry { n: 1, ids: vec![] });
+    assert_eq!(out[0].frame.message, Answer::Changed { n: 1, count: 1 });
+    assert_eq!(site.take(worker).unwrap().arguments, b"[1]");
+}
+
+#[test]
+fn a_task_that_is_not_to_be_tried_again_is_a_dead_letter_at_once() {
+    let mut site = Site::new();
+    let options = TaskOptions { retries: 9, ..TaskOptions::default() };
+    let id = site.enqueue(NewTask { options, ..task(1, "add") });
+    let (worker, _) = site.worker(&["add"]);
+    let given = site.take(worker).unwrap();
+    let error = "{\"type\":\"ValueError\"}".to_owned();
+    site.say(
+        worker,
+        Ask::Failed { id, attempt: given.attempt, error: error.clone(), again: false, after: None },
+    );
+    let shown = site.shown(id).unwrap();
+    assert_eq!((shown.state, shown.error), (State::Failed, Some(error)));
+}
+
+#[test]
+fn a_countdown_waits_and_what_is_too_late_expires() {
+    let mut site = Site::new();
+    let later = site.enqueue(NewTask { due: Some(site.now + 5000), ..task(1, "add") });
+    let late = site.enqueue(NewTask { expires: Some(site.now + 1000), ..task(2, "add") });
+    let (worker, _) = site.worker(&["add"]);
+    site.now += 1000;
+    assert_eq!(site.take(worker), None);
+    assert_eq!(site.state(late), Some(State::Expired));
+    let next = site.engine.as_mut().unwrap().turn(site.now + 200, vec![]).next;
+    assert_eq!(next, Some(site.now + 4000));
+    assert_eq!(given(&site.wait(4000), worker)[0].id, later);
+}
+
+#[test]
+fn a_worker_that_dies_gives_its_task_to_another_and_five_deaths_are_enough() {
+    let mut site = Site::new();
+    let id = site.enqueue(task(1, "add"));
+    for losses in 0..5 {
+        site.wait(24 * 60 * 60 * 1000 / 2);
+        assert_eq!(site.shown(id).unwrap().losses, losses);
+        let worker = site.worker(&["add"]);
+        assert_eq!(site.take(worker.0).unwrap().id, id, "after {losses}");
+        site.kill_worker(worker);
+    }
+    assert_eq!(site.state(id), Some(State::Failed));
+}
+
+#[test]
+fn a_worker_that_lives_keeps_its_task_without_a_connection() {
+    let mut site = Site::new();
+    let id = site.enqueue(task(1, "add"));
+    let (first, owner) = site.worker(&["add"]);
+    let given = site.take(first).unwrap();
+    site.gone(first);
+    site.kill_keeper();
+    let (other, _) = site.worker(&["add"]);
+    assert_eq!(site.take(other), None);
+    // It comes back, and reports.
+    let again = site.client();
+    site.say(again, work(owner, &["add"], &[(id, given.attempt)]));
+    site.say(again, done(&given));
+    assert_eq!(site.state(id), Some(State::Succeeded));
+}
+
+#[test]
+fn what_an_unconnected_worker_ran_is_tried_again_when_it_dies() {
+    let mut site = Site::new();
+    let id = site.enqueue(task(1, "add"));
+    let (first, owner) = site.worker(&["add"]);
+    site.take(first).unwrap();
+    site.kill_keeper();
+    let (other, _) = site.worker(&["add"]);
+    assert_eq!(site.take(other), None);
+    site.alive.lock().unwrap().remove(&owner);
+    assert_eq!(given(&site.wait(1000), other)[0].id, id);
+}
+
+#[test]
+fn a_task_that_never_arrived_is_not_counted() {
+    let mut site = Site::new();
+    let id = site.enqueue(task(1, "add"));
+    let (first, owner) = site.worker(&["add"]);
+    site.take(first).unwrap();
+    site.gone(first);
+    let again = site.client();
+    site.say(again, work(owner, &["add"], &[]));
+    assert_eq!(
+        site.take(again).unwrap(),
+        Given { id, attempt: 1, name: "add".into(), arguments: b"[1]".to_vec() }
+    );
+}
+
+#[test]
+fn a_report_of_an_attempt_that_was_given_up_does_not_count() {
+    let mut site = Site::new();
+    let id = site.enqueue(task(1, "add"));
+    let first = site.worker(&["add"]);
+    let given = site.take(first.0).unwrap();
+    site.kill_worker(first);
+    let (second, _) = site.worker(&["add"]);
+    let again = site.take(second).unwrap();
+    assert_eq!(again.attempt, 2);
+    let stranger = site.client();
+    site.say(stranger, done(&given));
+    site.say(second, done(&given));
+    assert_eq!(site.state(id), Some(State::Running));
+    // And its worker is told when it comes back with it.
+    let back = site.client();
+    let out = site.say(back, work(first.1, &["add"], &[(id, 1)]));
+    assert_eq!(out[0].frame.message, Answer::Lost { id });
+}
+
+#[test]
+fn what_is_given_back_waits_at_its_old_place_uncounted() {
+    let mut site = Site::new();
+    let (id, _) = (site.enqueue(task(1, "add")), site.enqueue(task(2, "add")));
+    let (worker, _) = site.worker(&["add"]);
+    let given = site.take(worker).unwrap();
+    site.say(worker, Ask::Leave);
+    site.say(worker, Ask::GiveBack { id, attempt: given.attempt });
+    let (other, _) = site.worker(&["add"]);
+    assert_eq!(site.take(other), Some(given));
+}
+
+#[test]
+fn tasks_that_no_worker_knows_wait_for_one_and_block_nobody() {
+    let mut site = Site::new();
+    for number in 1..=300 {
+        site.enqueue(task(number, "new"));
+    }
+    let known = site.enqueue(task(1000, "old"));
+    let (old, _) = site.worker(&["old"]);
+    assert_eq!(site.take(old).unwrap().id, known);
+    assert_eq!(site.state(TaskId(1_u128.to_be_bytes())), Some(State::Unknown));
+    site.kill_keeper();
+    let (new, _) = site.worker(&["old", "new"]);
+    let out = site.say(new, Ask::Ready { more: 1000 });
+    assert_eq!(given(&out, new).len(), 300);
+}
+
+#[test]
+fn a_worker_gets_what_it_knows_past_what_others_know() {
+    let mut site = Site::new();
+    site.worker(&["a"]);
+    let (b, _) = site.worker(&["b"]);
+    for number in 1..=40 {
+        site.enqueue(task(number, "a"));
+    }
+    let id = site.enqueue(task(99, "b"));
+    assert_eq!(site.take(b).unwrap().id, id);
+}
+
+#[test]
+fn a_rate_spreads_starts() {
+    let mut site = Site::new();
+    let options = TaskOptions { rate: Some(Rate { count: 2, period: 1000 }), ..TaskOptions::default() };
+    for number in 1..=4 {
+        site.enqueue(NewTask { options: options.clone(), ..task(number, "add") });
+    }
+    let (worker, _) = site.worker(&["add"]);
+    let mut starts = vec![given(&site.say(worker, Ask::Ready { more: 10 }), worker).len()];
+    for _ in 0..4 {
+        starts.push(given(&site.wait(500), worker).len());
+    }
+    assert_eq!(starts, [1, 1, 1, 1, 0]);
+}
+
+#[test]
+fn waiting_tasks_are_cancelled_at_once_and_running_ones_by_their_worker() {
+    let mut site = Site::new();
+    let (first, second) = (site.enqueue(task(1, "add")), site.enqueue(task(2, "add")));
+    let (worker, _) = site.worker(&["add"]);
+    let given = site.take(worker).unwrap();
+    let client = site.client();
+    let out = site.say(client, Ask::Cancel { n: 1, id: second });
+    assert_eq!(out[0].frame.message, Answer::Cancelled { n: 1, state: State::Cancelled });
+    let out = site.say(client, Ask::Cancel { n: 2, id: first });
+    assert_eq!((out[0].to, &out[0].frame.message), (worker, &Answer::Cancel { id: first }));
+    assert_eq!(out[1].frame.message, Answer::Cancelled { n: 2, state: State::Running });
+    site.say(worker, Ask::Cancelled { id: first, attempt: given.attempt });
+    assert_eq!(site.state(first), Some(State::Cancelled));
+    let nobody = site.say(client, Ask::Cancel { n: 3, id: TaskId([9; 16]) }).pop().unwrap().frame.message;
+    assert!(matches!(nobody, Answer::Refused { why: Refused::NoSuchTask, .. }));
+}
+
+#[test]
+fn a_schedule_fires_once_a_tick_whoever_registers_it() {
+    let mut site = Site::new();
+    let crons = |entries: Vec<CronEntry>| Ask::Crons { n: 1, source: "app".into(), entries };
+    let (first, _) = site.worker(&["tick"]);
+    let (second, _) = site.worker(&["tick"]);
+    site.now = 1_700_000_000_000 / 60_000 * 60_000 + 1;
+    site.say(first, crons(vec![cron("each-minute", "* * * * *")]));
+    site.say(second, crons(vec![cron("each-minute", "* * * * *")]));
+    let ready = |site: &mut Site| given(&site.say(first, Ask::Ready { more: 10 }), first).len();
+    assert_eq!(ready(&mut site), 0);
+    assert_eq!(given(&site.wait(59_999), first).len(), 1);
+    assert_eq!(given(&site.wait(1), first).len(), 0);
+    site.kill_keeper();
+    // Ten minutes without a keeper are one firing.
+    site.now += 600_000;
+    let (third, _) = site.worker(&["tick"]);
+    assert_eq!(given(&site.say(third, Ask::Ready { more: 10 }), third).len(), 1);
+    site.say(third, crons(vec![]));
+    assert_eq!(given(&site.wait(600_000), third).len(), 0);
+    let refused = site.say(third, crons(vec![cron("odd", "* * *")])).pop().unwrap().frame.message;
+    assert!(matches!(refused, Answer::Refused { why: Refused::Malformed, .. }));
+}
+
+#[test]
+fn results_are_removed_when_they_are_too_old() {
+    let mut site = Site::new();
+    let (worker, _) = site.worker(&["add"]);
+    let keep = |keep| TaskOptions { keep, ..TaskOptions::default() };
+    let kept = site.enqueue(NewTask { options: keep(1000), ..task(1, "add") });
+    let not_kept = site.enqueue(NewTask { options: keep(0), ..task(2, "add") });
+    for _ in 0..2 {
+        let given = site.take(worker).unwrap();
+        site.say(worker, done(&given));
+    }
+    assert_eq!((site.state(kept), site.state(not_kept)), (Some(State::Succeeded), None));
+    site.wait(1000);
+    assert_eq!(site.state(kept), None);
+}
+
+#[test]
+fn many_tasks_are_purged_in_many_turns() {
+    let mut site = Site::new();
+    let client = site.client();
+    let asks = (0..1200).map(|n| asked(client, Ask::Enqueue { n, task: task(u128::from(n) + 1, "add") }));
+    site.turn(asks.collect());
+    let mut out = site.say(client, Ask::Purge { n: 5, state: State::Ready, queue: None });
+    let mut turns = 1;
+    while out.is_empty() {
+        out = site.turn(vec![]);
+        turns += 1;
+    }
+    assert_eq!((turns, &out[0].frame.message), (3, &Answer::Changed { n: 5, count: 1200 }));
+}
+
+#[test]
+fn progress_is_shown() {
+    let mut site = Site::new();
+    let id = site.enqueue(task(1, "add"));
+    let (worker, _) = site.worker(&["add"]);
+    site.take(worker).unwrap();
+    site.say(worker, Ask::Progress { id, fraction: 0.4, text: "four of ten".into() });
+    assert_eq!(site.shown(id).unwrap().progress, Some((0.4, "four of ten".into())));
+}
+
+#[test]
+fn numbers_of_queues_are_those_of_the_file() {
+    let mut site = Site::new();
+    let (worker, _) = site.worker(&["add"]);
+    for number in 1..=5 {
+        site.enqueue(task(number, "add"));
+    }
+    let given = site.take(worker).unwrap();
+    site.say(worker, done(&given));
+    site.take(worker).unwrap();
+    let stats = |site: &mut Site| {
+        let client = site.client();
+        match site.say(client, Ask::Stats { n: 1 }).pop().unwrap().frame.message {
+            Answer::Stats { queues, totals, .. } => {
+                (queues["default"].tasks.clone(), totals["enqueued default "])
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let before = stats(&mut site);
+    assert_eq!(before.0, [(State::Ready, 3), (State::Running, 1), (State::Succeeded, 1)].into());
+    site.kill_keeper();
+    assert_eq!((stats(&mut site), before.1), (before.clone(), 5));
+}

@@ -1,0 +1,80 @@
+//! Files that are odd, and stores that fail.
+
+use super::*;
+use crate::{OpenError, StoreError, message::Refused};
+use std::fs;
+
+#[test]
+fn files_of_others_of_later_versions_and_damaged_ones_are_refused() {
+    let site = Site::new();
+    let path = site.file();
+    drop(site.engine);
+    let edit = |sql: &str| rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+    edit("PRAGMA user_version = 99");
+    assert!(matches!(Store::open(&path), Err(OpenError::Newer { found: 99, known: 1, .. })));
+    edit("PRAGMA user_version = 1; PRAGMA application_id = 5");
+    assert!(matches!(Store::open(&path), Err(OpenError::Foreign { .. })));
+    let other = site.directory.path().join("other.db");
+    rusqlite::Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+    assert!(matches!(Store::open(&other), Err(OpenError::Foreign { .. })));
+    let text = site.directory.path().join("text.db");
+    fs::write(&text, "no database ".repeat(100)).unwrap();
+    let error = Store::open(&text).unwrap_err();
+    assert!(matches!(error, OpenError::File { source: StoreError::Damaged(_), .. }), "{error:?}");
+    assert!(error.hint().contains("backup"));
+}
+
+#[test]
+fn a_full_disk_refuses_tasks_and_keeps_what_workers_report() {
+    let mut site = Site::new();
+    let id = site.enqueue(task(1, "add"));
+    let (worker, _) = site.worker(&["add"]);
+    let given = site.take(worker).unwrap();
+    let engine = site.engine.as_mut().unwrap();
+    let pages: i64 = engine.store.db.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    engine.store.db.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
+    let report = Incoming::Asked(worker, Frame { message: done(&given), body: vec![7; 100_000] });
+    let big = Frame { message: Ask::Enqueue { n: 3, task: task(2, "add") }, body: vec![8; 100_000] };
+    let turn = engine.turn(site.now, vec![report, Incoming::Asked(ClientId(99), big)]);
+    assert!(matches!(turn.failed, Some(StoreError::Full)), "{turn:?}");
+    assert!(
+        matches!(turn.out[0].frame.message, Answer::Refused { n: Some(3), why: Refused::Full, .. }),
+        "{turn:?}"
+    );
+    engine.store.db.pragma_update_and_check(None, "max_page_count", i64::from(i32::MAX), |_| Ok(())).unwrap();
+    let turn = engine.turn(turn.next.unwrap(), vec![]);
+    assert!(turn.failed.is_none());
+    let (shown, result) = site.result(id).unwrap();
+    assert_eq!((shown.state, result.len()), (State::Succeeded, 100_000));
+}
+
+#[test]
+fn a_file_that_somebody_has_locked_is_said_to_be_and_used_again_after_it() {
+    let mut site = Site::new();
+    let other = rusqlite::Connection::open(site.file()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let engine = site.engine.as_mut().unwrap();
+    engine.store.db.busy_timeout(std::time::Duration::ZERO).unwrap();
+    let ask = |number| asked(ClientId(1), Ask::Enqueue { n: 1, task: task(number, "add") });
+    let turn = engine.turn(site.now, vec![ask(1)]);
+    assert!(matches!(turn.failed, Some(StoreError::Locked)));
+    assert!(matches!(turn.out[0].frame.message, Answer::Refused { why: Refused::Store, .. }));
+    other.execute_batch("ROLLBACK").unwrap();
+    let turn = engine.turn(site.now, vec![ask(2)]);
+    assert!(matches!(turn.out[0].frame.message, Answer::Accepted { new: true, .. }), "{turn:?}");
+}
+
+#[test]
+fn a_fault_of_one_does_not_refuse_others() {
+    let mut site = Site::new();
+    let engine = site.engine.as_mut().unwrap();
+    let pages: i64 = engine.store.db.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    engine.store.db.pragma_update_and_check(None, "max_page_count", pages + 4, |_| Ok(())).unwrap();
+    let ask = |client, size| {
+        let message = Ask::Enqueue { n: client, task: task(u128::from(client), "add") };
+        Incoming::Asked(ClientId(client), Frame { message, body: vec![1; size] })
+    };
+    let turn = engine.turn(site.now, vec![ask(1, 1_000_000), ask(2, 10)]);
+    assert!(matches!(turn.out[0].frame.message, Answer::Refused { why: Refused::Full, .. }), "{turn:?}");
+    assert!(matches!(turn.out[1].frame.message, Answer::Accepted { .. }), "{turn:?}");
+}

@@ -1,0 +1,242 @@
+//! What workers report.
+
+use super::{Engine, Result, error_text};
+use crate::{
+    Answer, Ask, ClientId, Frame, Millis, State, TaskId,
+    store::{Found, Outcome},
+    task::DAY,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// How long failed tasks are kept: dead letters, which somebody is to look at.
+pub(super) const KEEP_FAILED: Millis = 30 * DAY;
+/// A task whose worker died this many times while it ran is the reason, most likely.
+const MOST_LOSSES: u32 = 5;
+
+/// A worker that is connected.
+#[derive(Clone, Debug)]
+pub(super) struct Worker {
+    pub(super) owner: i64,
+    pub(super) knows: Arc<Known>,
+    /// How many more tasks it can take.
+    pub(super) free: u32,
+    pub(super) running: BTreeMap<TaskId, u32>,
+}
+
+/// What a worker can run.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// None is all.
+    pub(super) queues: BTreeSet<String>,
+    pub(super) names: BTreeSet<String>,
+}
+
+impl Known {
+    pub(super) fn consumes(&self, queue: &str) -> bool {
+        self.queues.is_empty() || self.queues.contains(queue)
+    }
+}
+
+impl Engine {
+    pub(super) fn asked(&mut self, now: Millis, client: ClientId, frame: &Frame<Ask>) -> Result<()> {
+        match &frame.message {
+            Ask::Work { owner, queues, names, running } => {
+                let known = Known {
+                    queues: queues.iter().cloned().collect(),
+                    names: names.iter().cloned().collect(),
+                };
+                self.work(client, *owner, known, running)
+            }
+            Ask::Ready { more } => {
+                self.ready(client, *more);
+                Ok(())
+            }
+            Ask::Leave => {
+                self.leave(client);
+                Ok(())
+            }
+            Ask::Done { id, attempt } => self.done(now, client, (*id, *attempt), &frame.body),
+            Ask::Failed { id, attempt, error, again, after } => {
+                self.failed(now, client, (*id, *attempt), error, again.then_some(*after))
+            }
+            Ask::Cancelled { id, attempt } => self.cancelled(now, client, (*id, *attempt)),
+            Ask::GiveBack { id, attempt } => self.give_back(client, (*id, *attempt)),
+            Ask::Progress { id, fraction, text } => {
+                self.store.set_progress(*id, fraction.clamp(0.0, 1.0), text)
+            }
+            _ => self.question(now, client, frame),
+        }
+    }
+
+    /// A worker is there, for the first time or again.
+    fn work(&mut self, client: ClientId, owner: i64, known: Known, running: &[(TaskId, u32)]) -> Result<()> {
+        self.live.orphans.remove(&owner);
+        let mut runs = BTreeMap::new();
+        for mut task in self.store.owned(owner)? {
+            if running.contains(&(task.id, task.attempts)) {
+                runs.insert(task.id, task.attempts);
+            } else {
+                // It was given, and did not arrive.
+                task.attempts = task.attempts.saturating_sub(1);
+                self.put_back(&task, None, None)?;
+            }
+        }
+        for (id, _) in running.iter().filter(|(id, _)| !runs.contains_key(id)) {
+            self.send(client, Answer::Lost { id: *id }, Vec::new());
+        }
+        for name in
+            self.unknown.iter().filter(|name| known.names.contains(*name)).cloned().collect::<Vec<_>>()
+        {
+            for queue in self.store.release_known(&name)? {
+                self.live.counts.change(&queue, State::Unknown, State::Ready);
+            }
+        }
+        self.live.workers.insert(client, Worker { owner, knows: Arc::new(known), free: 0, running: runs });
+        Ok(())
+    }
+
+    fn ready(&mut self, client: ClientId, more: u32) {
+        if let Some(worker) = self.live.workers.get_mut(&client) {
+            worker.free = worker.free.saturating_add(more);
+            self.live.idle.push_back(client);
+        }
+    }
+
+    fn leave(&mut self, client: ClientId) {
+        if let Some(worker) = self.live.workers.get_mut(&client) {
+            worker.free = 0;
+        }
+    }
+
+    /// The task, if this worker runs this attempt of it.
+    fn its(&mut self, client: ClientId, (id, attempt): (TaskId, u32)) -> Result<Option<Found>> {
+        let Some(worker) = self.live.workers.get_mut(&client) else { return Ok(None) };
+        worker.running.remove(&id);
+        let owner = Some(worker.owner);
+        let found = self.store.find(id)?;
+        Ok(found.filter(|it| it.state == State::Running && it.owner == owner && it.attempts == attempt))
+    }
+
+    fn done(&mut self, now: Millis, client: ClientId, which: (TaskId, u32), result: &[u8]) -> Result<()> {
+        let Some(task) = self.its(client, which)? else { return Ok(()) };
+        let keep = Millis::try_from(task.options.keep).unwrap_or(Millis::MAX);
+        let outcome = Outcome {
+            state: State::Succeeded,
+            result: Some(result),
+            error: None,
+            keep_until: now.saturating_add(keep),
+        };
+        self.finish(now, &task, &outcome)
+    }
+
+    /// `again` is whether it may be tried again, and the pause that the task asks for.
+    fn failed(
+        &mut self,
+        now: Millis,
+        client: ClientId,
+        which: (TaskId, u32),
+        error: &str,
+        again: Option<Option<u64>>,
+    ) -> Result<()> {
+        let Some(task) = self.its(client, which)? else { return Ok(()) };
+        let tries = task.attempts.saturating_sub(task.losses);
+        match again {
+            Some(after) if tries <= task.options.retries => {
+                let random = self.fraction();
+                let after = after.map(|after| Millis::try_from(after).unwrap_or(Millis::MAX));
+                let pause = after.unwrap_or_else(|| task.options.backoff.pause(tries, random));
+                self.happens("retried", &task.queue, "");
+                self.put_back(&task, Some(now.saturating_add(pause)), Some(error))
+            }
+            _ => self.fail(now, &task, error),
+        }
+    }
+
+    /// It is a dead letter.
+    fn fail(&mut self, now: Millis, task: &Found, error: &str) -> Result<()> {
+        let outcome = Outcome {
+            state: State::Failed,
+            result: None,
+            error: Some(error),
+            keep_until: now.saturating_add(KEEP_FAILED),
+        };
+        self.finish(now, task, &outcome)
+    }
+
+    fn cancelled(&mut self, now: Millis, client: ClientId, which: (TaskId, u32)) -> Result<()> {
+        let Some(task) = self.its(client, which)? else { return Ok(()) };
+        self.cancel_now(now, &task)
+    }
+
+    fn give_back(&mut self, client: ClientId, which: (TaskId, u32)) -> Result<()> {
+        let Some(mut task) = self.its(client, which)? else { return Ok(()) };
+        task.attempts = task.attempts.saturating_sub(1);
+        self.put_back(&task, None, None)
+    }
+
+    pub(super) fn cancel_now(&mut self, now: Millis, task: &Found) -> Result<()> {
+        let error = error_text("hostler.tasks.Cancelled", "the task was cancelled");
+        let outcome =
+            Outcome { state: State::Cancelled, result: None, error: Some(&error), keep_until: now + DAY };
+        self.finish(now, task, &outcome)
+    }
+
+    pub(super) fn finish(&mut self, now: Millis, task: &Found, outcome: &Outcome<'_>) -> Result<()> {
+        self.store.finish(task.seq, outcome, now)?;
+        self.live.counts.add(&task.queue, outcome.state);
+        self.live.counts.remove(&task.queue, task.state);
+        if outcome.keep_until <= now {
+            self.live.counts.remove(&task.queue, outcome.state);
+        }
+        let event = match outcome.state {
+            State::Succeeded => "succeeded",
+            State::Cancelled => "cancelled",
+            State::Expired => "expired",
+            _ => "failed",
+        };
+        self.happens(event, &task.queue, "");
+        self.scratch.finished.push(task.id);
+        Ok(())
+    }
+
+    pub(super) fn put_back(&mut self, task: &Found, due: Option<Millis>, error: Option<&str>) -> Result<()> {
+        self.store.put_back(task, due, error)?;
+        let to = if due.is_some() { State::Scheduled } else { State::Ready };
+        self.live.counts.change(&task.queue, task.state, to);
+        Ok(())
+    }
+
+    /// A connection has ended.
+    pub(super) fn gone(&mut self, now: Millis, client: ClientId) -> Result<()> {
+        self.forget_waiter(client);
+        let Some(worker) = self.live.workers.remove(&client) else { return Ok(()) };
+        if (self.is_alive)(worker.owner) {
+            self.live.orphans.insert(worker.owner);
+            return Ok(());
+        }
+        self.lose(now, worker.owner)
+    }
+
+    /// A worker has died: what it ran is tried again, unless it is what kills workers.
+    pub(super) fn lose(&mut self, now: Millis, owner: i64) -> Result<()> {
+        self.live.orphans.remove(&owner);
+        for mut task in self.store.owned(owner)? {
+            task.losses += 1;
+            self.happens("lost", &task.queue, "");
+            let error = error_text("hostler.tasks.WorkerLost", "the worker died while it ran the task");
+            if task.losses >= MOST_LOSSES {
+                self.fail(now, &task, &error)?;
+                continue;
+            }
+            // The first time at once: it was the worker's fault, most likely.
+            let random = self.fraction();
+            let pause = task.options.backoff.pause(task.losses - 1, random);
+            let due = (task.losses > 1).then(|| now.saturating_add(pause));
+            self.put_back(&task, due, Some(&error))?;
+        }
+        Ok(())
+    }
+}

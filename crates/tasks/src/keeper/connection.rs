@@ -1,0 +1,131 @@
+//! A program that is connected.
+
+use crate::{Answer, Ask, Frame, FrameError, decode, encode};
+use nix::poll::PollFlags;
+use std::{
+    io::{self, Read, Write},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
+};
+
+/// How much is read in a turn, so that no client holds the others up. A message may be longer.
+const READ: usize = 256 * 1024;
+/// Who has so much to read is not asked for more.
+const UNREAD: usize = 1 << 20;
+/// Who leaves so much unread is cut off.
+const MOST_UNREAD: usize = 256 << 20;
+
+pub(super) struct Connection {
+    socket: UnixStream,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    /// How much of `output` the kernel has.
+    written: usize,
+    fault: Option<String>,
+}
+
+impl Connection {
+    pub(super) fn new(socket: UnixStream) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, input: Vec::new(), output: Vec::new(), written: 0, fault: None })
+    }
+
+    /// What is wrong with its client, if it is cut off.
+    pub(super) fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
+    }
+
+    fn unread(&self) -> usize {
+        self.output.len() - self.written
+    }
+
+    pub(super) fn interest(&self) -> PollFlags {
+        let mut interest = PollFlags::empty();
+        interest.set(PollFlags::POLLIN, self.unread() < UNREAD);
+        interest.set(PollFlags::POLLOUT, self.unread() > 0);
+        interest
+    }
+
+    /// Reads whole messages; false at the end.
+    pub(super) fn read(&mut self, mut each: impl FnMut(Frame<Ask>)) -> bool {
+        let mut budget = READ;
+        let is_open = loop {
+            if self.unread() >= UNREAD || budget == 0 {
+                break true;
+            }
+            let start = self.input.len();
+            self.input.resize(start + budget.min(READ / 4), 0);
+            let got = self.socket.read(&mut self.input[start..]);
+            self.input.truncate(start + got.as_ref().copied().unwrap_or(0));
+            match got {
+                Ok(0) => break false,
+                Ok(got) => budget = budget.saturating_sub(got),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break false,
+            }
+        };
+        // What was said before the end counts.
+        match self.take_messages(&mut each) {
+            Ok(()) => is_open,
+            Err(error) => {
+                self.fault = Some(error.to_string());
+                false
+            }
+        }
+    }
+
+    fn take_messages(&mut self, each: &mut impl FnMut(Frame<Ask>)) -> Result<(), FrameError> {
+        let mut taken = 0;
+        let outcome = loop {
+            match decode::<Ask>(&self.input[taken..]) {
+                Ok(Some((frame, length))) => {
+                    taken += length;
+                    each(frame);
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        self.input.drain(..taken);
+        if self.input.is_empty() {
+            self.input.shrink_to(READ / 4);
+        }
+        outcome
+    }
+
+    pub(super) fn push(&mut self, frame: &Frame<Answer>) {
+        if let Err(error) = encode(&frame.message, &frame.body, &mut self.output) {
+            self.fault = Some(error.to_string());
+        }
+    }
+
+    /// Writes what the kernel takes; false if the client is to be cut off.
+    pub(super) fn write(&mut self) -> bool {
+        while self.unread() > 0 {
+            match self.socket.write(&self.output[self.written..]) {
+                Ok(written) => self.written += written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+        if self.unread() == 0 {
+            self.output.clear();
+            self.output.shrink_to(READ / 4);
+            self.written = 0;
+        }
+        if self.unread() > MOST_UNREAD {
+            self.fault = Some("its client does not read what it asked for".into());
+        }
+        self.fault.is_none()
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

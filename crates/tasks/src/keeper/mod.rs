@@ -1,0 +1,252 @@
+//! The process that has the file: one thread, which waits for its connections, and does in each turn what all of them have said.
+//!
+//! While it waits for the disk, more is said; the next turn does all of it, with one wait. So there is nothing to tune: one client has the disk's
+//! latency, and many share it.
+
+mod connection;
+mod place;
+
+pub use place::KeeperError;
+
+use crate::{ClientId, Engine, Incoming, Millis, Outgoing, Store, Turn};
+use connection::Connection;
+use hostler_sys::{byte_locks::ByteLocks, clock, control, own_file::OwnFile, random};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use place::Place;
+use std::{
+    collections::BTreeMap,
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixListener,
+    },
+    path::Path,
+    time::{Duration, SystemTime},
+};
+use tracing::{error, info, warn};
+
+/// How long to wait after accept(2) has failed.
+const PAUSE: Duration = Duration::from_millis(200);
+/// The byte of the lock file that the keeper holds; workers hold others.
+const KEEPER: i64 = 0;
+
+/// The keeper of a queue.
+pub struct Keeper {
+    engine: Engine,
+    listener: UnixListener,
+    socket: OwnFile,
+    /// Its lock on the file; it ends with the process.
+    _locks: ByteLocks,
+    connections: BTreeMap<ClientId, Connection>,
+    next_client: u64,
+    next_turn: Option<Millis>,
+    /// accept(2) has failed: not before this time again (`clock::now`, nanoseconds).
+    accept_after: u64,
+    /// What the store said last, so that it is logged once.
+    fault: Option<String>,
+}
+
+impl Keeper {
+    /// Becomes the keeper of the queue in this file, if no other process is; otherwise none.
+    ///
+    /// # Errors
+    /// When the file, its lock or its socket cannot be used.
+    pub fn open(path: &Path) -> Result<Option<Self>, KeeperError> {
+        let place = Place::of(path)?;
+        let locks = place.locks()?;
+        if !locks.take(KEEPER).map_err(|source| place.failed(source))? {
+            return Ok(None);
+        }
+        let store = Store::open(&place.file)?;
+        let [seed, _] = random::seed();
+        // Descriptors of its own: locks are per process, and closing one ends them all, so there is one for all questions.
+        let asked = place.locks()?;
+        let engine = Engine::new(store, seed, move |owner| asked.is_taken(owner))
+            .map_err(|source| place.unreadable(source))?;
+        let (listener, socket) = place.listen()?;
+        info!(path = %place.file.display(), "task queue opened");
+        Ok(Some(Self {
+            engine,
+            listener,
+            socket,
+            _locks: locks,
+            connections: BTreeMap::new(),
+            next_client: 0,
+            next_turn: Some(0),
+            accept_after: 0,
+            fault: None,
+        }))
+    }
+
+    /// How many programs are connected.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Waits for what comes, for so long at most, and does it; whether `until` is readable.
+    ///
+    /// # Errors
+    /// The kernel's (poll(2)).
+    pub fn turn(&mut self, until: BorrowedFd<'_>, limit: Option<Duration>) -> io::Result<bool> {
+        let Some(ready) = self.wait(until, limit)? else { return Ok(true) };
+        if ready.listener {
+            self.accept();
+        }
+        let mut incoming = Vec::new();
+        for id in ready.connections {
+            self.serve(id, &mut incoming);
+        }
+        let is_due = self.next_turn.is_some_and(|next| next <= now());
+        if is_due || !incoming.is_empty() {
+            let turn = self.engine.turn(now(), incoming);
+            self.tell_fault(&turn);
+            self.next_turn = turn.next;
+            self.send(turn.out);
+        }
+        Ok(false)
+    }
+
+    /// Ends: what was said is answered as far as it can be, and all is on disk.
+    pub fn close(mut self) {
+        let turn = self.engine.turn(now(), Vec::new());
+        self.send(turn.out);
+        self.engine.close();
+        let _ = self.socket.remove();
+    }
+
+    fn wait(&self, until: BorrowedFd<'_>, limit: Option<Duration>) -> io::Result<Option<Ready>> {
+        let listens = self.accept_after <= clock::now();
+        let mut ids = Vec::with_capacity(self.connections.len());
+        let mut watched = vec![PollFd::new(until, PollFlags::POLLIN)];
+        let listening = if listens { PollFlags::POLLIN } else { PollFlags::empty() };
+        watched.push(PollFd::new(self.listener.as_fd(), listening));
+        for (id, connection) in &self.connections {
+            ids.push(*id);
+            watched.push(PollFd::new(connection.as_fd(), connection.interest()));
+        }
+        let timeout = self.timeout(limit, listens);
+        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+        match poll(&mut watched, timeout) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let is_ready = |it: &PollFd<'_>| it.revents().is_some_and(|events| !events.is_empty());
+        if is_ready(&watched[0]) {
+            return Ok(None);
+        }
+        let connections = ids.into_iter().zip(&watched[2..]).filter(|(_, it)| is_ready(it)).map(|(id, _)| id);
+        Ok(Some(Ready { listener: is_ready(&watched[1]), connections: connections.collect() }))
+    }
+
+    /// How long to wait in milliseconds; for ever is -1.
+    fn timeout(&self, limit: Option<Duration>, listens: bool) -> i32 {
+        let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        let turn = self.next_turn.map(|next| (next - now()).max(0));
+        let pause = (!listens).then_some(millis(PAUSE));
+        let least = [turn, pause, limit.map(millis)].into_iter().flatten().min();
+        least.map_or(-1, |least| i32::try_from(least).unwrap_or(i32::MAX))
+    }
+
+    fn accept(&mut self) {
+        loop {
+            match self.listener.accept() {
+                Ok((socket, _)) if is_trusted(&socket) => match Connection::new(socket) {
+                    Ok(connection) => {
+                        self.next_client += 1;
+                        self.connections.insert(ClientId(self.next_client), connection);
+                    }
+                    Err(error) => warn!(%error, "cannot serve a connection to the task queue"),
+                },
+                Ok(_) => warn!("a connection to the task queue by another user was refused"),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    warn!(%error, "cannot accept connections to the task queue");
+                    self.accept_after = clock::now() + u64::try_from(PAUSE.as_nanos()).unwrap_or(0);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Reads and writes what can be.
+    fn serve(&mut self, id: ClientId, incoming: &mut Vec<Incoming>) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let is_open =
+            connection.read(|frame| incoming.push(Incoming::Asked(id, frame))) && connection.write();
+        if !is_open {
+            self.end(id, incoming);
+        }
+    }
+
+    fn end(&mut self, id: ClientId, incoming: &mut Vec<Incoming>) {
+        if let Some(connection) = self.connections.remove(&id) {
+            if let Some(fault) = connection.fault() {
+                warn!(fault, "a connection to the task queue was closed");
+            }
+            incoming.push(Incoming::Gone(id));
+        }
+    }
+
+    fn send(&mut self, out: Vec<Outgoing>) {
+        let mut written = Vec::new();
+        for Outgoing { to, frame } in out {
+            if let Some(connection) = self.connections.get_mut(&to) {
+                connection.push(&frame);
+                if written.last() != Some(&to) {
+                    written.push(to);
+                }
+            }
+        }
+        let mut incoming = Vec::new();
+        for id in written {
+            let is_open = self.connections.get_mut(&id).is_none_or(Connection::write);
+            if !is_open {
+                self.end(id, &mut incoming);
+            }
+        }
+        if !incoming.is_empty() {
+            let turn = self.engine.turn(now(), incoming);
+            self.next_turn = turn.next;
+            self.send(turn.out);
+        }
+    }
+
+    /// Says once what is wrong with the store, and that it is right again.
+    fn tell_fault(&mut self, turn: &Turn) {
+        let fault = turn.failed.as_ref().map(ToString::to_string);
+        if fault == self.fault {
+            return;
+        }
+        match &fault {
+            Some(fault) => error!(
+                error = fault,
+                "the task queue cannot be written: no task is accepted; it is tried again each second"
+            ),
+            None => info!("the task queue is written again"),
+        }
+        self.fault = fault;
+    }
+}
+
+struct Ready {
+    listener: bool,
+    connections: Vec<ClientId>,
+}
+
+/// The user of this process, or root.
+fn is_trusted(socket: &impl AsFd) -> bool {
+    control::peer(socket).is_ok_and(|peer| peer.user == control::own_user() || peer.user == 0)
+}
+
+fn now() -> Millis {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+}
+
+pub(crate) fn listener(socket: OwnedFd) -> io::Result<UnixListener> {
+    let listener = UnixListener::from(socket);
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}

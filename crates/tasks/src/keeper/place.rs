@@ -1,0 +1,72 @@
+//! The queue's files: the database, beside it the lock file and the socket.
+
+use super::listener;
+use crate::{OpenError, StoreError};
+use hostler_sys::{byte_locks::ByteLocks, control, own_file::OwnFile};
+use std::{
+    ffi::OsString,
+    io,
+    os::unix::net::UnixListener,
+    path::{Path, PathBuf},
+};
+
+/// Why a process cannot be the keeper.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeeperError {
+    /// The file cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// What is beside the file cannot be used.
+    #[error("cannot use `{path}`, which belongs to the task queue")]
+    Beside {
+        /// Which.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// Where all of it is.
+pub(super) struct Place {
+    pub(super) file: PathBuf,
+    lock: PathBuf,
+    socket: PathBuf,
+}
+
+impl Place {
+    /// Links are followed: the same file has the same lock by whatever name.
+    pub(super) fn of(path: &Path) -> Result<Self, KeeperError> {
+        let failed = |source| KeeperError::Beside { path: path.to_owned(), source };
+        let file = match std::fs::canonicalize(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => std::path::absolute(path),
+            other => other,
+        };
+        let file = file.map_err(failed)?;
+        let beside = |ending: &str| {
+            let mut name = OsString::from(&file);
+            name.push(ending);
+            PathBuf::from(name)
+        };
+        Ok(Self { lock: beside(".lock"), socket: beside(".sock"), file })
+    }
+
+    pub(super) fn failed(&self, source: io::Error) -> KeeperError {
+        KeeperError::Beside { path: self.lock.clone(), source }
+    }
+
+    pub(super) fn unreadable(&self, source: StoreError) -> KeeperError {
+        OpenError::File { path: self.file.clone(), source }.into()
+    }
+
+    pub(super) fn locks(&self) -> Result<ByteLocks, KeeperError> {
+        ByteLocks::open(&self.lock).map_err(|source| self.failed(source))
+    }
+
+    /// The lock is held: a socket that is there is one of a keeper that was killed.
+    pub(super) fn listen(&self) -> Result<(UnixListener, OwnFile), KeeperError> {
+        let failed = |source| KeeperError::Beside { path: self.socket.clone(), source };
+        let (socket, file) = control::listen(&self.socket, true).map_err(failed)?;
+        Ok((listener(socket).map_err(failed)?, file))
+    }
+}

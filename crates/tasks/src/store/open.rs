@@ -1,0 +1,68 @@
+//! Opening the file, and making it.
+
+use super::{
+    Result, Store,
+    schema::{APPLICATION, CREATE, FORMAT},
+};
+use crate::{OpenError, StoreError};
+use rusqlite::{Connection, OpenFlags};
+use std::{path::Path, time::Duration};
+
+/// How long to wait for another program that has locked the file: somebody who looks at it.
+const LOCKED_LIMIT: Duration = Duration::from_secs(2);
+/// After how many pages of the log its contents move to the file.
+const CHECKPOINT_PAGES: i64 = 4000;
+/// How large the log's file may stay.
+const LOG_BYTES: i64 = 64 << 20;
+/// How many KiB of pages are kept in memory.
+const CACHE_KIB: i64 = 8 * 1024;
+
+impl Store {
+    /// Opens the file, or makes it.
+    ///
+    /// # Errors
+    /// When it cannot be used, is damaged, of a later version, or another program's.
+    pub fn open(path: &Path) -> std::result::Result<Self, OpenError> {
+        let failed = |source: StoreError| OpenError::File { path: path.to_owned(), source };
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(path, flags).map_err(|error| failed(error.into()))?;
+        let number = |name: &str| -> Result<i64> { Ok(db.pragma_query_value(None, name, |row| row.get(0))?) };
+        prepare(&db).map_err(failed)?;
+        let (application, format) =
+            (number("application_id").map_err(failed)?, number("user_version").map_err(failed)?);
+        if application == 0 && format == 0 {
+            create(&db, path)?;
+        } else if application != APPLICATION {
+            return Err(OpenError::Foreign { path: path.to_owned() });
+        } else if format > FORMAT {
+            return Err(OpenError::Newer { path: path.to_owned(), found: format, known: FORMAT });
+        }
+        db.pragma_update(None, "synchronous", "FULL").map_err(|error| failed(error.into()))?;
+        Ok(Self { db, durable: true, unsynced: false })
+    }
+}
+
+fn prepare(db: &Connection) -> Result<()> {
+    db.busy_timeout(LOCKED_LIMIT)?;
+    db.set_prepared_statement_cache_capacity(64);
+    db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    db.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))?;
+    db.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES, |_| Ok(()))?;
+    db.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    db.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(())
+}
+
+/// Makes the tables, all or none: a process may be killed here as well.
+fn create(db: &Connection, path: &Path) -> std::result::Result<(), OpenError> {
+    let failed = |error: rusqlite::Error| OpenError::File { path: path.to_owned(), source: error.into() };
+    let tables: i64 =
+        db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    if tables > 0 {
+        return Err(OpenError::Foreign { path: path.to_owned() });
+    }
+    let marks = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};");
+    db.execute_batch(&format!("BEGIN IMMEDIATE; {CREATE} {marks} COMMIT")).map_err(failed)
+}

@@ -1,0 +1,263 @@
+//! The keeper on its socket: clients that come and go, and how fast it is.
+
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, clippy::cast_precision_loss, reason = "a test")]
+
+use hostler_sys::{byte_locks::ByteLocks, control};
+use hostler_tasks::{Answer, Ask, Frame, Keeper, NewTask, State, TaskId, TaskOptions, decode, encode};
+use std::{
+    io::{Read, Write},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{fs::PermissionsExt, net::UnixStream},
+    },
+    path::{Path, PathBuf},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A keeper in a thread of this process.
+struct Kept {
+    directory: tempfile::TempDir,
+    stop: Option<UnixStream>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Kept {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (thread, stop) = keep(&directory.path().join("queue.db"));
+        Self { directory, stop: Some(stop), thread: Some(thread) }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.path().join("queue.db")
+    }
+
+    fn connect(&self) -> Client {
+        let socket = control::connect(&self.directory.path().join("queue.db.sock"), LIMIT).unwrap();
+        socket.set_read_timeout(Some(LIMIT)).unwrap();
+        Client { socket, input: vec![], n: 0 }
+    }
+
+    fn stop(&mut self) {
+        self.stop.take();
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+fn keep(file: &Path) -> (JoinHandle<()>, UnixStream) {
+    let (stop, theirs) = UnixStream::pair().unwrap();
+    let mut keeper = Keeper::open(file).unwrap().expect("nobody else has it");
+    let thread = thread::spawn(move || {
+        let theirs = OwnedFd::from(theirs);
+        while !keeper.turn(theirs.as_fd(), None).unwrap() {}
+        keeper.close();
+    });
+    (thread, stop)
+}
+
+struct Client {
+    socket: UnixStream,
+    input: Vec<u8>,
+    n: u64,
+}
+
+impl Client {
+    fn say(&mut self, message: &Ask, body: &[u8]) {
+        let mut bytes = vec![];
+        encode(message, body, &mut bytes).unwrap();
+        self.socket.write_all(&bytes).unwrap();
+    }
+
+    fn hear(&mut self) -> Frame<Answer> {
+        loop {
+            if let Some((frame, length)) = decode(&self.input).unwrap() {
+                self.input.drain(..length);
+                return frame;
+            }
+            let mut some = [0; 65536];
+            let got = self.socket.read(&mut some).unwrap();
+            assert!(got > 0, "the keeper has closed the connection");
+            self.input.extend_from_slice(&some[..got]);
+        }
+    }
+
+    fn enqueue(&mut self, number: u128) -> TaskId {
+        self.n += 1;
+        let task = task(number);
+        let id = task.id;
+        self.say(&Ask::Enqueue { n: self.n, task }, b"[]");
+        assert_eq!(self.hear().message, Answer::Accepted { n: self.n, id, new: true });
+        id
+    }
+}
+
+fn task(number: u128) -> NewTask {
+    NewTask {
+        id: TaskId(number.to_be_bytes()),
+        name: "noop".into(),
+        queue: "default".into(),
+        priority: 0,
+        due: None,
+        expires: None,
+        key: None,
+        options: TaskOptions::default(),
+    }
+}
+
+fn work(owner: i64) -> Ask {
+    Ask::Work { owner, queues: vec![], names: vec!["noop".into()], running: vec![] }
+}
+
+#[test]
+fn there_is_one_keeper_and_its_files_are_its_users() {
+    let mut kept = Kept::new();
+    let mode = |ending: &str| {
+        let path = kept.directory.path().join(format!("queue.db{ending}"));
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!((mode(".sock"), mode(".lock")), (0o600, 0o600));
+    kept.connect().enqueue(1);
+    kept.stop();
+    assert!(!kept.directory.path().join("queue.db.sock").exists());
+    let (thread, stop) = keep(&kept.file());
+    (kept.thread, kept.stop) = (Some(thread), Some(stop));
+    let mut client = kept.connect();
+    client.say(&Ask::Result { n: 1, id: TaskId(1_u128.to_be_bytes()), wait: false }, b"");
+    let Answer::Result { task, .. } = client.hear().message else { panic!() };
+    assert_eq!(task.state, State::Ready);
+    kept.stop();
+}
+
+#[test]
+fn clients_that_break_the_rules_or_leave_harm_nobody() {
+    let mut kept = Kept::new();
+    let mut good = kept.connect();
+    for bytes in [&[0xff; 8][..], &[2, 0, 0, 0, 0, 0, 0, 0, b'{', b'}'], b"GET / HTTP/1.1\r\n\r\n"] {
+        let mut bad = kept.connect();
+        bad.socket.write_all(bytes).unwrap();
+        assert_eq!(bad.socket.read(&mut [0; 1]).unwrap_or(0), 0, "{bytes:?}");
+    }
+    // A message in pieces, and one that is never finished.
+    let mut bytes = vec![];
+    encode(&Ask::Enqueue { n: 1, task: task(7) }, &[1; 1000], &mut bytes).unwrap();
+    let mut slow = kept.connect();
+    for piece in bytes.chunks(3) {
+        slow.socket.write_all(piece).unwrap();
+    }
+    assert!(matches!(slow.hear().message, Answer::Accepted { .. }));
+    slow.socket.write_all(&bytes[..20]).unwrap();
+    drop(slow);
+    good.enqueue(8);
+    kept.stop();
+}
+
+#[test]
+fn a_client_that_does_not_read_holds_nobody_up() {
+    let mut kept = Kept::new();
+    let mut good = kept.connect();
+    let mut asks = vec![];
+    for n in 0..2000 {
+        encode(
+            &Ask::List { n, state: None, queue: None, name: None, after: None, limit: 500 },
+            b"",
+            &mut asks,
+        )
+        .unwrap();
+    }
+    for number in 1..=500 {
+        good.enqueue(number);
+    }
+    let lazy = kept.connect();
+    lazy.socket.set_nonblocking(true).unwrap();
+    let mut socket = &lazy.socket;
+    let _ = socket.write(&asks);
+    for number in 501..=600 {
+        good.enqueue(number);
+    }
+    drop(lazy);
+    good.enqueue(601);
+    kept.stop();
+}
+
+#[test]
+fn a_worker_whose_connection_breaks_keeps_its_task_while_it_holds_its_lock() {
+    // The lock is this process's, which the keeper does not see as another's: so a process of its own holds it.
+    let mut kept = Kept::new();
+    let id = kept.connect().enqueue(1);
+    let lock = kept.directory.path().join("queue.db.lock");
+    let script = format!(
+        "import fcntl,sys; f=open({:?},'r+'); fcntl.lockf(f,fcntl.LOCK_EX,1,5); print('locked',flush=True); sys.stdin.read()",
+        lock.to_str().unwrap()
+    );
+    let mut holder = std::process::Command::new("python3")
+        .args(["-c", &script])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    holder.stdout.as_mut().unwrap().read_exact(&mut [0; 7]).unwrap();
+    let mut first = kept.connect();
+    first.say(&work(5), b"");
+    first.say(&Ask::Ready { more: 1 }, b"");
+    assert!(matches!(first.hear().message, Answer::Task { attempt: 1, .. }));
+    drop(first);
+    let mut second = kept.connect();
+    second.say(&work(6), b"");
+    second.say(&Ask::Ready { more: 1 }, b"");
+    second.say(&Ask::Result { n: 1, id, wait: false }, b"");
+    let Answer::Result { task, .. } = second.hear().message else { panic!("it was given away") };
+    assert_eq!(task.state, State::Running);
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    assert!(matches!(second.hear().message, Answer::Task { attempt: 2, .. }));
+    assert!(!ByteLocks::open(&lock).unwrap().is_taken(5));
+    kept.stop();
+}
+
+/// `cargo test --release -p hostler-tasks --test keeper -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn how_fast_it_is() {
+    let mut kept = Kept::new();
+    let start = Instant::now();
+    let mut alone = kept.connect();
+    for number in 1..=2000 {
+        alone.enqueue(number);
+    }
+    println!("one client: {:.0} enqueues/s", 2000.0 / start.elapsed().as_secs_f64());
+    for clients in [4_u128, 32, 128] {
+        let start = Instant::now();
+        let each = 20_000 / clients;
+        thread::scope(|scope| {
+            for client in 1..=clients {
+                let mut connection = kept.connect();
+                scope.spawn(move || {
+                    for number in 0..each {
+                        connection.enqueue((clients << 64) + (client << 32) + number);
+                    }
+                });
+            }
+        });
+        println!(
+            "{clients} clients: {:.0} enqueues/s",
+            (each * clients) as f64 / start.elapsed().as_secs_f64()
+        );
+    }
+    let mut worker = kept.connect();
+    worker.say(&work(5), b"");
+    worker.say(&Ask::Ready { more: 2 }, b"");
+    let start = Instant::now();
+    let count = 20_000;
+    for _ in 0..count {
+        let Answer::Task { id, attempt, .. } = worker.hear().message else { panic!() };
+        let mut bytes = vec![];
+        encode(&Ask::Done { id, attempt }, b"null", &mut bytes).unwrap();
+        encode(&Ask::Ready { more: 1 }, b"", &mut bytes).unwrap();
+        worker.socket.write_all(&bytes).unwrap();
+    }
+    println!("one worker: {:.0} tasks/s", f64::from(count) / start.elapsed().as_secs_f64());
+    kept.stop();
+}
