@@ -1,9 +1,15 @@
 //! A native service that reports its process, and hangs when asked to; with COMPANION, a shell script runs beside it; with STATIC,
 //! the files of a directory are served; with ACCESS_LOG, there is an access log; with
-//! LOG_FORMAT=json, the log is JSON; with COMPRESS, responses are compressed.
+//! LOG_FORMAT=json, the log is JSON; with COMPRESS, responses are compressed; with BLOCKING_THREADS, there are no more for blocking work.
 
 use hostler::{ConnectionInfo, Forwarded, LogFormat, LogLevel, ProxyProtocol, Request, Response};
-use std::{env, io, process, process::ExitCode, thread, time::Duration};
+use std::{
+    env, io, process,
+    process::ExitCode,
+    sync::atomic::{AtomicU32, Ordering::SeqCst},
+    thread,
+    time::Duration,
+};
 
 fn main() -> Result<ExitCode, hostler::Error> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8000".into());
@@ -38,6 +44,9 @@ fn main() -> Result<ExitCode, hostler::Error> {
     if env::var_os("COMPRESS").is_some() {
         server = server.compress().compress_level(6);
     }
+    if let Ok(threads) = env::var("BLOCKING_THREADS") {
+        server = server.runtime_blocking_threads(threads.parse().expect("a number"));
+    }
     server.serve(|| tower::service_fn(answer))
 }
 
@@ -47,6 +56,7 @@ async fn answer(request: Request) -> io::Result<Response<String>> {
         "/wait" => wait().await,
         "/client" => return Ok(Response::new(client(&request))),
         "/text" => return Ok(text()),
+        "/blocking" => return Ok(Response::new(blocking_work().await)),
         "/fail" => return Err(io::Error::other("the database is gone")),
         "/panic" => panic!("as requested"),
         // Its body is left unread for a while.
@@ -60,6 +70,23 @@ async fn answer(request: Request) -> io::Result<Response<String>> {
         _ => {}
     }
     Ok(Response::new(process::id().to_string()))
+}
+
+/// How many of eight pieces of blocking work run at once at the most.
+async fn blocking_work() -> String {
+    static NOW: AtomicU32 = AtomicU32::new(0);
+    static MOST: AtomicU32 = AtomicU32::new(0);
+    let work = || {
+        MOST.fetch_max(NOW.fetch_add(1, SeqCst) + 1, SeqCst);
+        // Long enough for the others to begin.
+        thread::sleep(Duration::from_millis(30));
+        NOW.fetch_sub(1, SeqCst);
+    };
+    let pieces: Vec<_> = (0..8).map(|_| tokio::task::spawn_blocking(work)).collect();
+    for piece in pieces {
+        piece.await.expect("it does not panic");
+    }
+    MOST.load(SeqCst).to_string()
 }
 
 fn text() -> Response<String> {

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import time
 
 STATE = os.environ["STATE_FILE"]
@@ -9,6 +10,7 @@ STATE = os.environ["STATE_FILE"]
 with open(STATE) as file:
     state = file.read().strip()
 if state == "hang":
+    print("it hangs now", file=sys.stderr, flush=True)
     time.sleep(1_000_000)
 if state == "fail":
     raise RuntimeError("not today")

@@ -1,7 +1,9 @@
 """Says something in each of the ways that Python has."""
 
+import asyncio
 import gc
 import logging
+import os
 import threading
 import warnings
 
@@ -50,6 +52,11 @@ def say(path):
 
 async def app(scope, receive, send):
     assert scope["type"] == "http"
+    if scope["path"] == "/late":
+        # Of a worker that drains by then.
+        while not os.path.exists(os.environ["END"]):
+            await asyncio.sleep(0.02)
+        1 / 0
     say(scope["path"])
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})

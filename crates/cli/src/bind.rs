@@ -49,24 +49,25 @@ pub(crate) fn all(config: &Config, predecessor: Option<&mut Predecessor>) -> Res
     for listener in &mut bound.listeners {
         listener.tls = is_tls(&listener.spec, &config.settings.tls);
     }
-    let sockets: usize = bound.listeners.iter().map(|listener| listener.sockets.len()).sum();
-    if sockets + config.settings.metrics.addresses().len() > MAX_LISTENING_SOCKETS {
-        bound.unmake();
-        let failure = Failure::new(ExitStatus::Config, format!("{sockets} listening sockets are too many"));
-        return Err(failure
-            .because(format!("no more than {MAX_LISTENING_SOCKETS} can be passed to workers"))
-            .hint("use --accept shared, which needs one per address"));
+    match bound.too_many(config) {
+        Some(failure) => {
+            bound.unmake();
+            Err(failure)
+        }
+        None => Ok(bound),
     }
-    Ok(bound)
 }
 
-/// Binds each of the configured addresses, and closes it; how that went with each. Sockets that a service manager passes are
-/// there at a start only.
-pub(crate) fn each(config: &Config) -> Vec<(Bind, Result<(), Failure>)> {
+/// An address, and how it went.
+pub(crate) type Tried = (Bind, Result<(), Failure>);
+
+/// Binds each of the configured addresses, and closes it; how that went with each, and with all of them together. Sockets that a
+/// service manager passes are there at a start only: those that this process has are looked at.
+pub(crate) fn each(config: &Config) -> (Vec<Tried>, Option<Failure>) {
     let mut bound = Bound::default();
     let try_one = |bind: Bind| {
         let tried = match bind {
-            Bind::Descriptor(_) => Ok(()),
+            Bind::Descriptor(number) => bound.look_at(number),
             _ => bound.add_another(&bind, config),
         };
         (bind, tried)
@@ -79,8 +80,9 @@ pub(crate) fn each(config: &Config) -> Vec<(Bind, Result<(), Failure>)> {
         });
         outcomes.push((bind, tried));
     }
+    let too_many = bound.too_many(config);
     bound.unmake();
-    outcomes
+    (outcomes, too_many)
 }
 
 /// What an address has to do with one that is listened on already, if that may be why it cannot be.
@@ -169,6 +171,35 @@ impl Bound {
             Some(bind) => Err(not_passed(bind)),
             None => Ok(()),
         }
+    }
+
+    /// Looks at a socket that is to be passed to the server, if this process has it: another one may at the start.
+    fn look_at(&mut self, number: i32) -> Result<(), Failure> {
+        let spec = format!("fd://{number}");
+        match socket::passed(number) {
+            Ok(None) => {
+                warn!(
+                    address = spec,
+                    "not tried: this process was not passed that socket, as the server is to be"
+                );
+                Ok(())
+            }
+            Ok(Some((copy, info))) => {
+                self.listeners.push(Listening { spec, info, sockets: vec![copy], tls: false });
+                Ok(())
+            }
+            Err(error) => Err(refused(&spec, &error, 0)),
+        }
+    }
+
+    /// Whether these are more sockets than workers can be given.
+    fn too_many(&self, config: &Config) -> Option<Failure> {
+        let sockets: usize = self.listeners.iter().map(|listener| listener.sockets.len()).sum();
+        (sockets + config.settings.metrics.addresses().len() > MAX_LISTENING_SOCKETS).then(|| {
+            Failure::new(ExitStatus::Config, format!("{sockets} listening sockets are too many"))
+                .because(format!("no more than {MAX_LISTENING_SOCKETS} can be passed to workers"))
+                .hint("use --accept shared, which needs one per address")
+        })
     }
 
     /// Removes the Unix sockets created here after a failure; those of a predecessor stay.

@@ -1,31 +1,47 @@
 //! Options that a reload does not apply: their declarations say so.
 
-use hostler_settings::{OnReload, Settings};
+use hostler_config::Config;
+use hostler_settings::{Declaration, OnReload, Settings};
 use hostler_wire::control::ConfigEntry;
 use tracing::warn;
 
-/// Logs which changed options wait for an upgrade or a start.
-pub(crate) fn tell_changes(before: &Settings, now: &Settings) {
-    let changed = |reload| {
-        let options = now.changed(before).into_iter().filter(|option| option.reload == reload);
-        Some(options.map(|option| option.name).collect::<Vec<_>>().join(", "))
-            .filter(|names| !names.is_empty())
-    };
-    if let Some(options) = changed(OnReload::Kept) {
-        warn!(options, "changed options take effect with an upgrade (SIGUSR2) or a start");
+/// Changed options that a reload does not apply, by what does.
+pub(crate) struct Changed {
+    by_upgrade: Vec<&'static str>,
+    by_start: Vec<&'static str>,
+}
+
+impl Changed {
+    pub(crate) fn of(before: &Settings, now: &Settings) -> Self {
+        let changed = now.changed(before);
+        let those = |reload| {
+            changed.iter().filter(|option| option.reload == reload).map(|option| option.name).collect()
+        };
+        Self { by_upgrade: those(OnReload::Kept), by_start: those(OnReload::Start) }
     }
-    if let Some(options) = changed(OnReload::Start) {
-        warn!(options, "changed options take effect with a start");
+
+    /// Logs what they wait for.
+    pub(crate) fn tell(&self) {
+        if !self.by_upgrade.is_empty() {
+            let options = self.by_upgrade.join(", ");
+            warn!(options, "changed options take effect with an upgrade (SIGUSR2) or a start");
+        }
+        if !self.by_start.is_empty() {
+            let options = self.by_start.join(", ");
+            warn!(options, "changed options take effect with a start");
+        }
     }
 }
 
-/// Options that a reload does not change stay as they are in a listing.
-pub(crate) fn keep(running: &[ConfigEntry], listing: &mut [ConfigEntry]) {
-    let kept = |name: &str| {
-        let mut options = Settings::options();
-        options.any(|option| option.name == name && matches!(option.reload, OnReload::Kept | OnReload::Start))
-    };
-    for entry in listing.iter_mut().filter(|entry| kept(&entry.option)) {
+fn is_kept(option: &Declaration) -> bool {
+    matches!(option.reload, OnReload::Kept | OnReload::Start)
+}
+
+/// Options that a reload does not apply stay as they are, in the settings of the next generation and in what is shown of them.
+pub(crate) fn keep(before: &Settings, running: &[ConfigEntry], config: &mut Config) {
+    config.settings.keep(before, is_kept);
+    let kept = |name: &str| Settings::options().any(|option| option.name == name && is_kept(option));
+    for entry in config.listing.iter_mut().filter(|entry| kept(&entry.option)) {
         if let Some(old) = running.iter().find(|old| old.option == entry.option) {
             entry.clone_from(old);
         }

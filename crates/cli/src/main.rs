@@ -18,8 +18,8 @@ mod tls;
 
 use hostler_config::{Config, Outcome, Pointless, Reading};
 use hostler_master::{
-    CommandLine, Control, ControlPlace, GenerationSpec, Listening, MoldCommand, Plan, Predecessor, Spawner,
-    TlsSource, UPGRADE_VARIABLE,
+    CommandLine, Control, ControlPlace, Found, GenerationSpec, Listening, MoldCommand, Plan, Predecessor,
+    Reread, Spawner, TlsSource, UPGRADE_VARIABLE,
 };
 use hostler_settings::{Colour, EventLoop, Log, LogFormat, LogTarget, Settings};
 use hostler_sys::{
@@ -71,10 +71,7 @@ fn main() -> ExitCode {
             report(&failure)
         }
         Ok(Outcome::Check(config)) => check::quietly(&config),
-        Ok(Outcome::Run(mut config)) => {
-            settle_log(&mut config);
-            run(&config, given).unwrap_or_else(|failure| report(&failure))
-        }
+        Ok(Outcome::Run(mut config)) => run(&mut config, given).unwrap_or_else(|failure| report(&failure)),
         Err(failure) => report(&failure),
     };
     ExitCode::from(status.code())
@@ -108,18 +105,20 @@ fn upgrades() -> bool {
     std::env::var_os(UPGRADE_VARIABLE).is_some()
 }
 
-fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
+fn run(config: &mut Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
+    let before = config.settings.clone();
+    settle_log(config);
+    let config = &*config;
     open_log(config)?;
     open_access_log(config)?;
-    logging::init(&config.settings.log);
+    logging::follow(&config.settings.log);
     report_start(config);
     report_settings(config);
     check_pid_file(config)?;
     check_log_config(config)?;
     directories::check(config)?;
-    let before = config.settings.clone();
     let mut predecessor = Predecessor::find().map_err(lost_predecessor)?;
-    let certificates = tls::load(config, reading())?;
+    let certificates = tls::load(&config.settings.tls, reading())?;
     let mold = mold(config, reading())?;
     let application_metrics = application_metrics::directory(config, &mold.env);
     let mut control = control_socket(config)?;
@@ -138,7 +137,8 @@ fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
     tls::tell(&listeners, certificates.as_ref());
     let peer = hostler_peers::asked(&args).and_then(Result::ok);
     let observer = admin::observer(config);
-    let spec = generation_spec(config, &listeners, Spawner::Mold(mold), certificates);
+    let settings = worker_settings(config, &listeners);
+    let spec = generation_spec(Found { settings, mold, listing: config.listing.clone() }, certificates);
     // What operators are shown stays with a reload.
     let with_observer = move |spec| {
         let (observer, application_metrics) = (observer.clone(), application_metrics.clone());
@@ -146,14 +146,17 @@ fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
     };
     let plan = Plan {
         spec: with_observer(spec),
-        read_config: Some(Box::new({
-            let args = args.clone();
-            move || again(&args).map(|config| config.listing)
-        })),
-        reload: Some(Box::new({
-            let running = config.listing.clone();
-            move || reread(&args, &listeners, &before, &running).map(&with_observer)
-        })),
+        reread: Some(Reread {
+            listing: Box::new({
+                let args = args.clone();
+                move || again(&args).map(|config| config.listing)
+            }),
+            find: Box::new({
+                let (running, listeners) = (config.listing.clone(), listeners.clone());
+                move || find(&args, &listeners, &before, &running)
+            }),
+            make: Box::new(move |found| make(found, &listeners).map(&with_observer)),
+        }),
         admin: bound.admin,
         listeners: bound.listeners,
         owned_files: bound.files,
@@ -168,23 +171,20 @@ fn run(config: &Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> {
 }
 
 /// What a generation of this configuration is made of.
-fn generation_spec(
-    config: &Config,
-    listeners: &[ListenerSettings],
-    spawner: Spawner,
-    tls: Option<TlsSource>,
-) -> GenerationSpec {
-    let mut options = config.settings.clone();
+fn generation_spec(found: Found, tls: Option<TlsSource>) -> GenerationSpec {
+    let Found { mut settings, mold, listing } = found;
     // Workers are given the key itself.
-    options.tls.keyfile_password = None;
-    let settings = WorkerSettings {
-        options,
+    settings.options.tls.keyfile_password = None;
+    GenerationSpec { tls, listing: listing.into(), ..GenerationSpec::new(settings, Spawner::Mold(mold)) }
+}
+
+fn worker_settings(config: &Config, listeners: &[ListenerSettings]) -> WorkerSettings {
+    WorkerSettings {
+        options: config.settings.clone(),
         listeners: listeners.to_vec(),
         identity: config.identity.clone(),
         failure: None,
-    };
-    let listing = config.listing.as_slice().into();
-    GenerationSpec { tls, listing, ..GenerationSpec::new(settings, spawner) }
+    }
 }
 
 /// The control socket, or that there is none.
@@ -202,10 +202,7 @@ fn again(args: &[OsString]) -> Result<Box<Config>, Failure> {
         Reading::Again,
         &scripts::Scripts(Reading::Again),
     ) {
-        Ok(Outcome::Run(mut config)) => {
-            settle_log(&mut config);
-            Ok(config)
-        }
+        Ok(Outcome::Run(config)) => Ok(config),
         Ok(Outcome::Print(_) | Outcome::Check(_) | Outcome::Refused(..)) => {
             let message = "the configuration says to print something, not to serve";
             Err(Failure::new(ExitStatus::Config, message))
@@ -214,22 +211,31 @@ fn again(args: &[OsString]) -> Result<Box<Config>, Failure> {
     }
 }
 
-/// Reads the configuration again, for a reload. Listeners stay as they are.
-fn reread(
+/// Reads the configuration again, for a reload. Listeners stay as they are, and so do the other options of which a change waits for
+/// an upgrade or a start.
+fn find(
     args: &[OsString],
     listeners: &[ListenerSettings],
     before: &Settings,
     running: &[ConfigEntry],
-) -> Result<GenerationSpec, Failure> {
+) -> Result<Found, Failure> {
     let mut config = again(args)?;
+    let changed = lasting::Changed::of(before, &config.settings);
+    lasting::keep(before, running, &mut config);
+    settle_log(&mut config);
     check_log_config(&config)?;
     directories::check(&config)?;
-    let certificates = tls::load_again(&config, listeners)?;
-    let spawner = Spawner::Mold(mold(&config, Reading::Again)?);
+    let mold = mold(&config, Reading::Again)?;
     report_settings(&config);
-    lasting::tell_changes(before, &config.settings);
-    lasting::keep(running, &mut config.listing);
-    Ok(generation_spec(&config, listeners, spawner, certificates))
+    changed.tell();
+    let settings = worker_settings(&config, listeners);
+    Ok(Found { settings, mold, listing: config.listing })
+}
+
+/// The next generation. Keys are read by the master itself.
+fn make(found: Found, listeners: &[ListenerSettings]) -> Result<GenerationSpec, Failure> {
+    let certificates = tls::load_again(&found.settings.options.tls, listeners)?;
+    Ok(generation_spec(found, certificates))
 }
 
 /// Lines of text that would go to the journal as a stream go there as entries with fields.
@@ -335,9 +341,6 @@ fn report_start(config: &Config) {
 /// Logs options that do not do what they say, and what a peer's became.
 fn report_settings(config: &Config) {
     config.peer.as_ref().map(peer::report);
-    if !config.not_yet_in_effect.is_empty() {
-        warn!("not yet in effect: {}", config.not_yet_in_effect.join(", "));
-    }
     for Pointless { option, reason } in &config.pointless {
         warn!(option, reason, "an option has no effect, or not the one it seems to have");
     }

@@ -20,7 +20,7 @@ const PROBE: &str = "import json, sys, sysconfig; print(json.dumps({\
 const LAUNCHED_BY: &str = "HOSTLER_LAUNCHED_BY";
 /// Stands in every extension, before the Python it was built for and the version of hostler.
 const MARKER: &[u8] = b"hostler-extension-for:";
-/// How long an interpreter may take to describe itself: at a reload the master blocks on it.
+/// How long an interpreter may take to describe itself.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 const OLDEST: (u32, u32) = (3, 10);
 
@@ -164,8 +164,8 @@ fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
-/// The Python that an extension was built for. The file is searched in blocks: the master does this at each reload, and
-/// a whole extension in memory would be many times the master's size.
+/// The Python that an extension was built for. The file is searched in blocks: a whole extension in memory would be many times
+/// the size of the process that asks.
 fn built_for(mut file: impl Read) -> Option<String> {
     const BLOCK: u64 = 64 << 10;
     /// The longest marker with the text behind it, in bytes.

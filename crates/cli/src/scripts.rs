@@ -14,7 +14,7 @@ use std::{
 };
 
 const SCRIPT: &str = include_str!("settings.py");
-/// How long a file may take: at a reload the master waits for it.
+/// How long a file may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Executes files.

@@ -1,27 +1,27 @@
 //! Certificates at the start and at a reload.
 
-use hostler_config::{Config, Reading};
+use hostler_config::Reading;
 use hostler_master::TlsSource;
+use hostler_settings::Tls;
 use hostler_wire::{ExitStatus, Failure, ListenerSettings};
 use std::time::SystemTime;
 use tracing::{debug, warn};
 
 /// Reads the certificates that are configured.
-pub(crate) fn load(config: &Config, reading: Reading) -> Result<Option<TlsSource>, Failure> {
-    let options = config.settings.tls.clone();
-    let loaded = hostler_tls::load(&options, SystemTime::now(), &|path| reading.bytes(path))?;
+pub(crate) fn load(options: &Tls, reading: Reading) -> Result<Option<TlsSource>, Failure> {
+    let loaded = hostler_tls::load(options, SystemTime::now(), &|path| reading.bytes(path))?;
     Ok(loaded.map(|loaded| {
         loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
-        TlsSource { options, loaded }
+        TlsSource { options: options.clone(), loaded }
     }))
 }
 
 /// Reads them for a reload, which changes no listener.
 pub(crate) fn load_again(
-    config: &Config,
+    options: &Tls,
     listeners: &[ListenerSettings],
 ) -> Result<Option<TlsSource>, Failure> {
-    let certificates = load(config, Reading::Again)?;
+    let certificates = load(options, Reading::Again)?;
     let served = listeners.iter().any(|listener| listener.tls);
     match &certificates {
         None if served => Err(Failure::new(

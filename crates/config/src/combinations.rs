@@ -1,8 +1,8 @@
-//! Options that do nothing beside others: said at the start and by `hostler check`, refused by nothing. One table.
+//! Options that do nothing, by themselves or beside others: said at the start and by `hostler check`, refused by nothing. One table.
 
 use crate::{layers::Layers, source::Source};
 use hostler_peers::Place;
-use hostler_settings::{Bind, HttpVersion, Interface, Settings, WorkerCount};
+use hostler_settings::{Bind, Declaration, Effect, HttpVersion, Interface, Settings, WorkerCount};
 
 /// An option that was set, and why that does nothing or not what it seems to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ struct Rule(&'static [&'static str], fn(&Settings) -> bool, &'static str);
 
 const RULES: &[Rule] = &[
     Rule(
-        &["blocking-threads", "wsgi-body-spool", "wsgi-response-buffer"],
+        &["blocking-threads", "blocking-threads-idle-timeout", "wsgi-body-spool", "wsgi-response-buffer"],
         |all| matches!(all.app.interface, Interface::Asgi | Interface::AsgiNoLifespan | Interface::Rsgi),
         "it is for WSGI applications, and --interface says that this is none",
     ),
@@ -119,9 +119,16 @@ pub(crate) fn pointless(layers: &Layers) -> Vec<Pointless> {
         let by_peer = matches!(layers.source(option), Source::Peer(origin) if origin.place == Place::Default);
         layers.is_set(option) && !by_peer && !layers.has_default(option)
     });
-    let rule = |name: &str| RULES.iter().find(|rule| rule.is_about(name) && rule.1(&layers.settings));
-    let found = chosen.filter_map(|option| Some((option, rule(option.name)?)));
-    found.map(|(option, rule)| Pointless { option: layers.origin(option), reason: rule.2 }).collect()
+    let found = chosen.filter_map(|option| Some((option, reason(option, &layers.settings)?)));
+    found.map(|(option, reason)| Pointless { option: layers.origin(option), reason }).collect()
+}
+
+/// Why an option does nothing, if it does.
+fn reason(option: &Declaration, settings: &Settings) -> Option<&'static str> {
+    if let Effect::None(reason) = option.effect {
+        return Some(reason);
+    }
+    RULES.iter().find(|rule| rule.is_about(option.name) && rule.1(settings)).map(|rule| rule.2)
 }
 
 #[cfg(test)]
@@ -153,6 +160,13 @@ mod tests {
             (
                 &["--interface", "asgi", "--blocking-threads", "4"][..],
                 &["--interface", "wsgi", "--blocking-threads", "4"][..],
+            ),
+            (&["--no-opt"], &["--opt"]),
+            (&["--task-impl", "rust"], &["--task-impl", "asyncio"]),
+            (&["--runtime-blocking-threads", "4"], &[]),
+            (
+                &["--interface", "asgi", "--blocking-threads-idle-timeout", "30"],
+                &["--interface", "wsgi", "--blocking-threads-idle-timeout", "30"],
             ),
             (&["--interface", "wsgi", "--loop", "uvloop"], &["--interface", "asgi", "--loop", "uvloop"]),
             (&["--reload", "--preload=warn"], &["--preload=warn"]),

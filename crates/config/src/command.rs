@@ -6,7 +6,7 @@ use clap::{
     builder::{PossibleValuesParser, ValueHint},
     error::{ContextKind, ContextValue, ErrorKind},
 };
-use hostler_settings::{Application, Declaration, Effect, Settings, Shape};
+use hostler_settings::{Application, Declaration, Settings, Shape};
 use hostler_wire::Failure;
 use std::ffi::OsString;
 
@@ -132,9 +132,6 @@ fn help(option: &Declaration) -> String {
     let default = option.default().join(",");
     if !default.is_empty() && !option.argv_only {
         help.push_str(&format!(" [default: {default}]"));
-    }
-    if option.effect == Effect::Later {
-        help.push_str(" [not yet in effect]");
     }
     help
 }

@@ -30,8 +30,6 @@ pub struct Config {
     pub chosen: usize,
     /// Options that do nothing beside the others.
     pub pointless: Vec<Pointless>,
-    /// Options that were set and have no effect yet, as `--name value (source)`.
-    pub not_yet_in_effect: Vec<String>,
     /// Environment variables that look like options and are none.
     pub unknown_variables: Vec<UnknownVariable>,
     /// All options, with their sources.
@@ -65,7 +63,6 @@ impl Config {
             || [Listen::host(), Listen::port()].into_iter().any(|option| layers.is_chosen(option));
         let binds_chosen = plain_binds_chosen || !layers.settings.tls.bind.is_empty();
         let pointless = combinations::pointless(&layers);
-        let not_yet_in_effect = layers.not_in_effect();
         let listing = layers.entries();
         let access_chosen = layers.is_set(Log::access());
         let boot_timeout_chosen = layers.is_set(Supervision::boot_timeout());
@@ -87,7 +84,6 @@ impl Config {
             identity,
             chosen,
             pointless,
-            not_yet_in_effect,
             unknown_variables,
             listing,
             peer: None,

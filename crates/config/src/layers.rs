@@ -183,16 +183,6 @@ impl Layers {
         }
     }
 
-    /// The options that were set and have no effect yet: name, value, source.
-    pub(crate) fn not_in_effect(&self) -> Vec<String> {
-        let set = Settings::options().filter(|option| option.effect == Effect::Later);
-        set.filter_map(|option| {
-            let source = &self.given.get(option.name)?.source;
-            Some(format!("{} ({source})", self.written(option)))
-        })
-        .collect()
-    }
-
     /// All options, for `hostler ctl config`.
     pub(crate) fn entries(&self) -> Vec<ConfigEntry> {
         let options = Settings::options().filter(|option| !option.argv_only);
@@ -212,8 +202,8 @@ impl Layers {
             let given = self.given.get(option.name).map(|given| given.texts.clone());
             let text = given.unwrap_or_else(|| option.default()).join(" ");
             let text = option.shown(&text);
-            let later = if option.effect == Effect::Later { ", not yet in effect" } else { "" };
-            let _ = write!(listing, "{:38} {text:24} # {}{later}", option.name, self.source(option));
+            let nothing = if matches!(option.effect, Effect::None(_)) { ", without effect" } else { "" };
+            let _ = write!(listing, "{:38} {text:24} # {}{nothing}", option.name, self.source(option));
             if let (Source::Default, Some(source)) = (self.source(option), self.replaced.get(option.name)) {
                 let _ = write!(listing, ": other addresses replace that of {source}");
             }

@@ -35,11 +35,10 @@ A duration is a number of seconds (`90`, `1.5`), milliseconds (`500ms`), or unit
 `1d2h3m4s`; where MILLISECONDS stands, a number without a unit, whole or not, counts these. A size is a number of bytes
 (where MIB stands, of mebibytes) or has a unit, a power of 1024: `64k`, `512MB`, `1GiB`.
 
-*In effect*: options marked *later* are checked and reported as not yet in effect; those marked
-*refused* stop the start with an error that says what to do instead.
+*In effect*: options marked *no* are those of another server; they are taken and reported, and what they mean says why they do nothing.
+Those marked *refused* stop the start with an error that says what to do instead.
 
-*Reload*: what SIGHUP makes of a change. *yes*: the new generation has it; *workers*: its workers do,
-the master goes on as it started; *no*: it takes an upgrade (SIGUSR2) or a start; *start*: it
+*Reload*: what SIGHUP makes of a change. *yes*: it applies when the new generation serves; *no*: it takes an upgrade (SIGUSR2) or a start; *start*: it
 takes a start, as an upgrade keeps the sockets with the connections that wait in them.
 ";
 
@@ -66,10 +65,9 @@ pub(crate) fn markdown() -> String {
 
 fn row(text: &mut String, option: &Declaration) {
     let (effect, reload) = match (option.effect, option.reload) {
-        (Effect::Later, _) => ("later", ""),
+        (Effect::None(_), _) => ("no", ""),
         (Effect::Refused(_), _) => ("refused", ""),
         (Effect::Now, OnReload::Applied) => ("yes", "yes"),
-        (Effect::Now, OnReload::Workers) => ("yes", "workers"),
         (Effect::Now, OnReload::Kept) => ("yes", "no"),
         (Effect::Now, OnReload::Start) => ("yes", "start"),
     };

@@ -46,8 +46,7 @@ fn property(option: &Declaration) -> Value {
 
 fn description(option: &Declaration) -> String {
     match option.effect {
-        Effect::Now => option.help(),
-        Effect::Later => format!("{} (not yet in effect)", option.help()),
+        Effect::Now | Effect::None(_) => option.help(),
         Effect::Refused(instead) => format!("{} ({instead})", option.help()),
     }
 }

@@ -231,8 +231,9 @@ fn what_is_not_served_is_refused_or_reported() {
     let respawn = failure(&["--no-respawn-failed-workers"], &[]);
     assert_eq!(respawn.message, "--no-respawn-failed-workers cannot be used (command line)");
     assert!(failure(&["--runtime-threads", "2"], &[]).cause.unwrap().contains("one thread"));
-    let found = config(&["--no-opt"], &[]);
-    assert_eq!(found.not_yet_in_effect, ["--no-opt (command line)"]);
+    let found = config(&["--no-opt"], &[]).pointless;
+    let found: Vec<_> = found.iter().map(|found| (found.option.as_str(), found.reason)).collect();
+    assert_eq!(found, [("--no-opt (command line)", "optimisations are always on")]);
 }
 
 #[test]

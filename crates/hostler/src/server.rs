@@ -303,6 +303,14 @@ impl Server {
         self
     }
 
+    /// The most threads of a worker for blocking work: `tokio::task::spawn_blocking`, and what is built on it, such as
+    /// `tokio::fs`. More of it waits for one that is free. 512, tokio's, by default.
+    #[must_use]
+    pub fn runtime_blocking_threads(mut self, threads: u16) -> Self {
+        self.options.runtime.blocking_threads = Some(threads.max(1));
+        self
+    }
+
     /// Appends a line for each request to this file, `-` for standard output, when its response is complete; SIGUSR1 reopens
     /// the file. There is none by default.
     #[must_use]
@@ -372,7 +380,7 @@ impl Server {
         if let Err(error) = logging::open(Destination::StandardError) {
             return Err(Error::Log { source: error });
         }
-        logging::init(&self.options.log);
+        logging::follow(&self.options.log);
         self.open_access_log()?;
         for mount in &self.options.static_files.mounts {
             beneath::check(&mount.path)
@@ -411,14 +419,13 @@ impl Server {
                 ..GenerationSpec::new(self.settings(&listeners), Spawner::Native(Rc::new(worker)))
             },
             listeners,
-            reload: None,
+            reread: None,
             owned_files: Vec::new(),
             log_file: None,
             access_log: self.options.log.access_destination().map(std::path::Path::to_owned),
             pid_file: self.options.process.pid_file.clone(),
             command_line: CommandLine::own(),
             control: self.open_control(predecessor.is_some())?,
-            read_config: None,
             predecessor,
         };
         Ok(ExitCode::from(hostler_master::run(plan).code()))

@@ -15,6 +15,8 @@ pub(crate) enum Child {
     Companion(WorkerId),
     /// The server that is to take over from this one.
     Successor,
+    /// A process that reads the configuration again.
+    Reader,
 }
 
 /// All children that are known.

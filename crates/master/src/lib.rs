@@ -8,8 +8,8 @@
 //! generation, `fleet` the workers' processes, `watch` the scoreboard, `milestones` what the log says of a start and a stop as a whole,
 //! `stacks` what a stuck worker wrote, `upgrade`
 //! the server that takes over from this one, `control` commands of users, `changes` files that `--reload` watches, `development` what
-//! follows from them, `certificates` those of TLS, `predecessor` the one that this one takes over from, `notify` systemd,
-//! `show` what the scoreboard says of the server.
+//! follows from them, `reread` reading the configuration again, `certificates` those of TLS, `predecessor` the one that this one takes over from, `notify` systemd,
+//! `show` what the scoreboard says of the server, `appearance` how processes log and what they are called.
 //!
 //! Invariants
 //! - One thread, no tokio, no Python: so that `fork` is sound and application code cannot hurt it.
@@ -22,6 +22,7 @@
 #![deny(unsafe_code)]
 
 mod announce;
+mod appearance;
 mod certificates;
 mod changes;
 mod children;
@@ -41,6 +42,7 @@ mod perform;
 mod predecessor;
 mod receive;
 pub mod report;
+mod reread;
 mod resources;
 mod run;
 mod show;
@@ -56,14 +58,13 @@ pub use mold::MoldCommand;
 pub use native::NativeWorkerContext;
 pub use observer::Observer;
 pub use predecessor::Predecessor;
+pub use reread::{Found, Reread};
 pub use upgrade::{CommandLine, VARIABLE as UPGRADE_VARIABLE};
 
 use hostler_arbiter::{Group, Launch, Policy};
 use hostler_settings::{Supervision, WorkerCount};
 use hostler_sys::own_file::OwnFile;
-use hostler_wire::{
-    ExitStatus, Failure, ListenerInfo, ListenerSettings, WorkerSettings, control::ConfigEntry,
-};
+use hostler_wire::{ExitStatus, ListenerInfo, ListenerSettings, WorkerSettings, control::ConfigEntry};
 use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc};
 use tracing::debug;
 
@@ -76,7 +77,7 @@ pub struct Plan {
     /// What the first generation is.
     pub spec: GenerationSpec,
     /// Reads the configuration again, for the next generation; `None` if there is nothing to read.
-    pub reload: Option<Box<dyn Fn() -> Result<GenerationSpec, Failure>>>,
+    pub reread: Option<Reread>,
     /// Unix sockets that this server made, to be removed at its end.
     pub owned_files: Vec<OwnFile>,
     /// Where log lines are appended to, if not to standard error; opened again on SIGUSR1.
@@ -91,12 +92,7 @@ pub struct Plan {
     pub predecessor: Option<Predecessor>,
     /// Where commands are taken.
     pub control: Control,
-    /// Reads the options again, to tell what has changed; `None` if there is nothing to read.
-    pub read_config: Option<Box<ReadConfig>>,
 }
-
-/// Reads the options and where they are set.
-pub type ReadConfig = dyn Fn() -> Result<Vec<ConfigEntry>, Failure>;
 
 /// A listening socket.
 pub struct Listening {

@@ -1,9 +1,10 @@
 //! The mold's process, as the master sees it.
 
 use crate::upgrade;
-use hostler_settings::WorkerCount;
+use hostler_settings::{Log, WorkerCount};
 use hostler_sys::{bundle::Bundle, channel::Channel, identity, logging};
 use hostler_wire::{Descriptor, ToMold, WorkerSettings};
+use serde::{Deserialize, Serialize};
 use std::{
     ffi::OsString,
     io::{self, IsTerminal},
@@ -27,7 +28,7 @@ pub(crate) const SERVICE_MANAGER_VARIABLES: [&str; 7] = [
 ];
 
 /// The program of the mold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MoldCommand {
     /// The Python interpreter.
     pub program: PathBuf,
@@ -52,10 +53,11 @@ pub(crate) fn keeps_input(settings: &WorkerSettings) -> bool {
 }
 
 impl Mold {
-    /// Starts a mold and sends it the settings.
+    /// Starts a mold and sends it the settings, and how lines look now.
     pub(crate) fn start(
         command: &MoldCommand,
         settings: &WorkerSettings,
+        now: &Log,
         shared: Bundle<BorrowedFd<'_>>,
     ) -> io::Result<Self> {
         let (ours, theirs) = Channel::pair()?;
@@ -81,7 +83,11 @@ impl Mold {
         let access_log = logging::access::descriptor();
         let mut bundle = shared.with(Descriptor::Log, log.as_fd());
         access_log.iter().for_each(|lines| bundle.add(Descriptor::AccessLog, lines.as_fd()));
-        let setup = ToMold::Setup { settings: Box::new(settings.clone()), descriptors: bundle.names() };
+        let setup = ToMold::Setup {
+            settings: Box::new(settings.clone()),
+            log: Box::new(now.clone()),
+            descriptors: bundle.names(),
+        };
         ours.send(&setup, &bundle.descriptors())?;
         ours.set_nonblocking(true)?;
         let pid = i32::try_from(child.id()).map_err(io::Error::other)?;

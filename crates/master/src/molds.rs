@@ -1,6 +1,7 @@
 //! The molds: one process for each generation that may still need workers.
 
 use crate::{GenerationSpec, Spawner, mold::Mold, resources::Resources};
+use hostler_settings::Log;
 use hostler_sys::process;
 use hostler_wire::{Generation, Role};
 use nix::libc::SIGKILL;
@@ -200,8 +201,8 @@ impl Molds {
         self.leaving.iter().filter_map(|(_, kill_at)| *kill_at).min()
     }
 
-    /// Starts the molds that are due; how it went with each.
-    pub(crate) fn start_due(&mut self, resources: &Resources) -> Vec<(Generation, Started)> {
+    /// Starts the molds that are due, which log like this; how it went with each.
+    pub(crate) fn start_due(&mut self, resources: &Resources, log: &Log) -> Vec<(Generation, Started)> {
         let now = Instant::now();
         let mut started = Vec::new();
         for (generation, entry) in &mut self.entries {
@@ -210,7 +211,7 @@ impl Molds {
             }
             entry.mold = MoldState::None;
             let Spawner::Mold(command) = &entry.spec.spawner else { continue };
-            match Mold::start(command, &entry.spec.settings, resources.of_role(Role::Http)) {
+            match Mold::start(command, &entry.spec.settings, log, resources.of_role(Role::Http)) {
                 Ok(mold) => {
                     started.push((*generation, Ok(mold.pid)));
                     entry.mold = MoldState::Running(mold);

@@ -12,8 +12,8 @@ use hostler_sys::{
     process::{self, WaitStatus},
 };
 use hostler_wire::{
-    Generation, GroupId, ListenerInfo, OBSERVER_ARGUMENT, OBSERVER_CHANNEL, ObserverSetup, OtlpSettings,
-    Role, WorkerId,
+    Appearance, Generation, GroupId, ListenerInfo, OBSERVER_ARGUMENT, OBSERVER_CHANNEL, ObserverSetup,
+    OtlpSettings, Role, WorkerId,
 };
 use std::{
     io,
@@ -53,6 +53,7 @@ impl Observer {
         &self,
         own: &Path,
         GenerationSpec { settings, application_metrics, .. }: &GenerationSpec,
+        appearance: Appearance,
         resources: &Resources,
     ) -> io::Result<(i32, Channel)> {
         let (ours, theirs) = Channel::pair()?;
@@ -60,8 +61,7 @@ impl Observer {
         let addresses = || resources.listeners.iter().enumerate();
         let setup = ObserverSetup {
             descriptors: bundle.names(),
-            process_name: settings.options.process.name.clone(),
-            title: settings.title().to_owned(),
+            appearance,
             listeners: addresses().map(|(_, it)| shown(&it.info, it.tls)).collect(),
             sockets: addresses().flat_map(|(index, it)| it.sockets.iter().map(move |_| index)).collect(),
             ready_workers: self.ready_workers,
@@ -69,10 +69,11 @@ impl Observer {
             measure_interval: self.measure_interval,
             application_metrics: application_metrics.clone(),
             otlp: self.otlp.clone(),
-            log: settings.options.log.clone(),
         };
         // Before there is a process: what waits in the channel is not lost.
         ours.send(&setup, &bundle.descriptors())?;
+        // One that does not read later holds nothing up.
+        ours.set_nonblocking(true)?;
         let mut command = Command::new(own);
         identity::run_as(&mut command, &settings.identity)?;
         command.arg(OBSERVER_ARGUMENT);
@@ -127,7 +128,7 @@ impl Master {
         let running = Path::new(OWN_PROGRAM);
         let named = self.plan.command_line.as_ref().map(|line| line.program.as_path());
         let own = if running.exists() { running } else { named.unwrap_or(running) };
-        match observer.start(own, spec, &self.resources) {
+        match observer.start(own, spec, self.appearance(), &self.resources) {
             Ok((pid, channel)) => {
                 debug!(pid, "observer started");
                 self.children.add(pid, Child::Companion(id));

@@ -44,7 +44,7 @@ impl Master {
             Action::NotReloaded(generation) => self.not_reloaded(generation, events),
             Action::Superseded(generation) => self.superseded(generation, events),
             Action::GiveUp(generation) => self.give_up(generation),
-            Action::StopSuccessor { quickly } => self.upgrade.stop(quickly),
+            Action::StopSuccessor { quickly } => self.stop_successor(quickly),
             Action::KillSuccessor => self.upgrade.kill(),
             Action::NotUpgraded => {
                 error!("not upgraded: the new server exited; this one keeps serving");
@@ -188,7 +188,8 @@ impl Master {
     fn reloaded(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
         self.retain_generations(events, |kept| kept >= generation);
         if let Some(entry) = self.molds.get(generation) {
-            self.plan.spec = entry.spec.clone();
+            let before = std::mem::replace(&mut self.plan.spec, entry.spec.clone());
+            self.appear_otherwise(&before.settings);
         }
         let (seconds, workers) = (self.milestones.reload_ends(), self.arbiter.slots(GroupId::HTTP));
         info!(generation = generation.0, workers, seconds, "reloaded");

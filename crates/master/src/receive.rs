@@ -50,6 +50,7 @@ impl Master {
             Some(Child::Worker(id)) => self.worker_ended(id, pid, status, events),
             Some(Child::Companion(id)) => self.companion_ended(id, status, events),
             Some(Child::Successor) => self.successor_ended(status, events),
+            Some(Child::Reader) => self.reader_ended(pid, status, events),
             None => {}
         }
     }

@@ -15,6 +15,7 @@ use crate::{
     molds::{MOLD_PAUSE, Molds},
     predecessor::Predecessor,
     report::{self, StartReport},
+    reread::Readers,
     resources::Resources,
     show,
     signals::SIGNALS,
@@ -91,6 +92,7 @@ pub(crate) struct Master {
     pub(crate) announcer: Announcer,
     pub(crate) milestones: Milestones,
     pub(crate) upgrade: Upgrade,
+    pub(crate) readers: Readers,
     pub(crate) control: Control,
     pub(crate) start_report: StartReport,
     pub(crate) duty: Duty,
@@ -150,6 +152,7 @@ impl Master {
             milestones: Milestones::new(),
             announcer: Announcer::new(plan.predecessor.is_some(), plan.pid_file.clone()),
             upgrade: Upgrade::default(),
+            readers: Readers::default(),
             control,
             start_report: StartReport::Nothing,
             duty: Duty::Serve,
@@ -195,6 +198,7 @@ impl Master {
             return Some(status);
         }
         self.molds.kill_overdue();
+        self.readers.kill_overdue(self.arbiter.is_stopping());
         self.renew_certificates();
         events.push_back(Event::Tick);
         let status = self.dispatch_all(&mut events);
@@ -235,11 +239,10 @@ impl Master {
         if self.arbiter.is_stopping() {
             return;
         }
-        for (generation, how) in self.molds.start_due(&self.resources) {
+        for (generation, how) in self.molds.start_due(&self.resources, &self.log_now()) {
             match how {
                 Ok(pid) => {
                     self.children.add(pid, Child::Mold(generation));
-                    self.tell_level(generation);
                     events.push_back(Event::Preparing(generation));
                 }
                 Err(how) => self.mold_lost(generation, &how, events),
@@ -290,6 +293,7 @@ impl Master {
             self.announcer.next(),
             self.certificates.next(),
             self.control.next(),
+            self.readers.next(),
             changes,
             self.milestones.next(),
         ];

@@ -33,7 +33,7 @@ impl Master {
             ServerState::Stopping
         } else if !arbiter.is_complete() && !self.resources.board.master().has_started() {
             ServerState::Starting
-        } else if arbiter.is_reloading() {
+        } else if self.is_reloading() {
             ServerState::Reloading
         } else {
             ServerState::Serving

@@ -3,10 +3,10 @@
 use crate::run::Master;
 use hostler_arbiter::Event;
 use hostler_sys::logging::{access, target::Target};
-use hostler_wire::{ExitStatus, Failure, Generation, GroupId, Reload, ToMold, ToWorker};
+use hostler_wire::{GroupId, ToMold, ToWorker};
 use nix::libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use std::{collections::VecDeque, os::fd::AsFd};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 /// What the master listens to.
 pub(crate) const SIGNALS: [i32; 10] =
@@ -48,49 +48,6 @@ impl Master {
     fn scale(&mut self, workers: u16, signal: &str, events: &mut VecDeque<Event>) {
         info!(signal, from = self.workers(), to = workers, "number of workers changed");
         events.push_back(Event::Scale(GroupId::HTTP, workers));
-    }
-
-    /// Begins a new generation: configuration and environment files are read again, and a new mold imports
-    /// the application anew. The generation, or why there is none.
-    pub(crate) fn reload(
-        &mut self,
-        signal: &str,
-        events: &mut VecDeque<Event>,
-    ) -> Result<Generation, Failure> {
-        if self.arbiter.is_stopping() {
-            info!(signal, "not reloaded: the server is stopping");
-            return Err(Failure::new(ExitStatus::Failed, "the server is stopping"));
-        }
-        self.announcer.reloading();
-        let spec = match &self.plan.reload {
-            Some(read) => read(),
-            None => Ok(self.plan.spec.clone()),
-        };
-        let spec = match spec {
-            Ok(spec) => spec,
-            Err(failure) if self.serve_failure(&failure, events) => return Err(failure),
-            Err(failure) => {
-                let (cause, hint) = (failure.cause.as_deref(), failure.hint.as_deref());
-                error!(cause, hint, "not reloaded: {}; the running workers keep serving", failure.message);
-                self.show_reload(Reload::Failed, self.last_generation);
-                if !self.arbiter.is_reloading() {
-                    self.announcer.reload_ended(&self.arbiter);
-                }
-                return Err(failure);
-            }
-        };
-        let generation = self.next_generation();
-        info!(generation = generation.0, "reloading");
-        self.show_reload(Reload::Running, generation);
-        let groups = self.groups_of(&spec);
-        if self.is_developing() {
-            self.restart(generation, spec, groups, events);
-            return Ok(generation);
-        }
-        self.milestones.reload_begins();
-        self.molds.add(generation, spec);
-        events.push_back(Event::Reload(generation, groups));
-        Ok(generation)
     }
 
     /// How many workers there are to be after a reload: what was changed by signals lasts, unless the configuration

@@ -238,6 +238,17 @@ impl Master {
         }
     }
 
+    /// Tells the successor to stop. One that cannot hear it, because it is stopped itself (SIGSTOP), and that has no service to end
+    /// is not waited for.
+    pub(crate) fn stop_successor(&mut self, quickly: bool) {
+        let cannot_hear = self.upgrade.pid().is_some_and(|pid| proc::state(pid) == "stopped");
+        if cannot_hear && !self.arbiter.is_replaced() {
+            self.upgrade.kill();
+        } else {
+            self.upgrade.stop(quickly);
+        }
+    }
+
     /// The successor has the service.
     pub(crate) fn handed_over(&mut self) {
         if let Some(pid) = self.upgrade.pid() {

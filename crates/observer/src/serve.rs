@@ -4,8 +4,10 @@
 use crate::{
     connection::{self, Client},
     respond::Observer,
+    start::appear,
 };
 use hostler_sys::{channel::Channel, socket};
+use hostler_wire::Appearance;
 use std::{
     cell::RefCell,
     collections::VecDeque,
@@ -20,6 +22,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    io::Interest,
     net::{TcpListener, UnixListener, UnixStream},
     task::AbortHandle,
     time::{sleep, timeout},
@@ -79,9 +82,7 @@ pub(crate) async fn all(observer: Rc<Observer>, sockets: Vec<OwnedFd>, channel: 
         let accept = accept(Rc::clone(&observer), Listener::new(socket)?, Rc::clone(&open));
         accepting.push(tokio::task::spawn_local(accept));
     }
-    // Nothing more is sent on it: readable is the end.
-    channel.set_nonblocking(true)?;
-    UnixStream::from_std(StdUnixStream::from(channel.into_fd()))?.readable().await?;
+    follow(&channel).await?;
     accepting.iter().for_each(tokio::task::JoinHandle::abort);
     observer.ending.send_replace(true);
     let _ = timeout(LAST, closed(&open)).await;
@@ -92,6 +93,21 @@ pub(crate) async fn all(observer: Rc<Observer>, sockets: Vec<OwnedFd>, channel: 
 async fn closed(open: &Open) {
     while open.borrow().iter().any(|task| !task.is_finished()) {
         sleep(SERVICE_CHECK).await;
+    }
+}
+
+/// Appears as the master says, until it closes its end of the channel, or is gone.
+async fn follow(channel: &Channel) -> io::Result<()> {
+    channel.set_nonblocking(true)?;
+    // Only to wait on.
+    let readable = UnixStream::from_std(StdUnixStream::from(channel.try_clone()?.into_fd()))?;
+    loop {
+        readable.readable().await?;
+        match readable.try_io(Interest::READABLE, || channel.recv::<Appearance>()) {
+            Ok(Some((appearance, _))) => appear(&appearance),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(None) | Err(_) => return Ok(()),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{documents::Documents, export, hosts::Hosts, measure::Measured, respond::Observer, serve};
 use hostler_status::Facts;
 use hostler_sys::{board, bundle::Bundle, channel::Channel, disposition, logging, process, title};
-use hostler_wire::{Descriptor, ExitStatus, OBSERVER_CHANNEL, ObserverSetup, OtlpSettings};
+use hostler_wire::{Appearance, Descriptor, ExitStatus, OBSERVER_CHANNEL, ObserverSetup, OtlpSettings};
 use std::{io, os::fd::OwnedFd, rc::Rc};
 use tokio::sync::watch;
 
@@ -29,9 +29,11 @@ fn prepare(version: &str) -> io::Result<Prepared> {
         .recv::<ObserverSetup>()?
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the master sent nothing"))?;
     let mut bundle = Bundle::received(setup.descriptors, descriptors)?;
-    // To standard error, whose lines are the service's.
-    logging::init(&setup.log);
-    title::set(setup.process_name.as_deref(), title::Role::Observer, &setup.title);
+    let receiver = logging::open_receiver(&setup.appearance.log);
+    appear(&setup.appearance);
+    if let Err(error) = receiver {
+        tracing::warn!(%error, "the observer logs to standard error: --log-target cannot be reached");
+    }
     let board = board::map_scoreboard(bundle.take(Descriptor::Scoreboard)?)?;
     let facts =
         Facts { version: version.into(), listeners: setup.listeners, ready_workers: setup.ready_workers };
@@ -52,6 +54,12 @@ fn prepare(version: &str) -> io::Result<Prepared> {
         channel,
         setup.otlp,
     ))
+}
+
+/// Logs and is called as the master says.
+pub(crate) fn appear(Appearance { process_name, title, log }: &Appearance) {
+    logging::follow(log);
+    title::set(process_name.as_deref(), title::Role::Observer, title);
 }
 
 fn observe((observer, sockets, channel, otlp): Prepared) -> io::Result<()> {

@@ -130,11 +130,11 @@ impl Origin {
     }
 }
 
-/// What there is to say of an option that does not do yet what it says.
+/// What there is to say of an option that does not do what it says.
 fn caveat(option: &Declaration) -> &'static str {
     match option.effect {
         Effect::Now => "",
-        Effect::Later => " (not yet in effect)",
+        Effect::None(_) => " (without effect)",
         Effect::Refused(_) => " (refused: not there yet)",
     }
 }

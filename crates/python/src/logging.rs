@@ -170,9 +170,3 @@ pub(crate) fn write_log(
     let write = if server { log::write_event } else { log::write_record };
     write(level, logger, text, exception);
 }
-
-/// Whether lines are JSON objects.
-#[pyfunction]
-pub(crate) fn logs_json() -> bool {
-    log::is_json()
-}

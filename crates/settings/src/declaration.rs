@@ -49,8 +49,8 @@ pub struct Declaration {
 pub enum Effect {
     /// It does.
     Now,
-    /// It is checked, reported and otherwise without effect.
-    Later,
+    /// It is checked and reported, and has none; the text says why.
+    None(&'static str),
     /// Using it stops the start; the text says what to do instead.
     Refused(&'static str),
 }
@@ -58,10 +58,8 @@ pub enum Effect {
 /// What a reload (SIGHUP) does with a changed value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnReload {
-    /// It applies from the next generation on.
+    /// It applies when the next generation serves, in all processes.
     Applied,
-    /// The workers of the next generation have the new value, the master keeps the old one.
-    Workers,
     /// Nothing: it takes effect with an upgrade or a start.
     Kept,
     /// Nothing, and an upgrade does not apply it either.
@@ -200,10 +198,10 @@ impl Declaration {
         self
     }
 
-    /// Checked and reported, without effect yet.
+    /// Checked and reported, and nothing else; the text says why.
     #[must_use]
-    pub const fn later(mut self) -> Self {
-        self.effect = Effect::Later;
+    pub const fn without_effect(mut self, reason: &'static str) -> Self {
+        self.effect = Effect::None(reason);
         self
     }
 

@@ -72,6 +72,13 @@ macro_rules! settings {
                 }
             }
 
+            /// Takes the values of some options from other settings.
+            pub(crate) fn keep(&mut self, before: &Self, kept: impl Fn(&$crate::Declaration) -> bool) {
+                $(if kept(Self::$field()) {
+                    self.$field.clone_from(&before.$field);
+                })+
+            }
+
             /// The options that have another value here than there.
             pub(crate) fn changed(&self, before: &Self) -> Vec<&'static $crate::Declaration> {
                 let differs = [$((Self::$field(), self.$field != before.$field)),+];
@@ -180,6 +187,11 @@ macro_rules! groups {
                     return outcome;
                 })+
                 Ok(())
+            }
+
+            /// Takes the values of some options from other settings.
+            pub fn keep(&mut self, before: &Self, kept: impl Fn(&$crate::Declaration) -> bool) {
+                $(self.$field.keep(&before.$field, &kept);)+
             }
 
             /// The options that have another value here than there.

@@ -31,7 +31,7 @@ pub use message::{
     Assignment, FromMold, FromSuccessor, FromWorker, Inheritance, InheritedListener, Served, ToMold,
     ToSuccessor, ToWorker, UPGRADE_VERSION,
 };
-pub use observer::{OBSERVER_ARGUMENT, OBSERVER_CHANNEL, ObserverSetup, OtlpSettings};
+pub use observer::{Appearance, OBSERVER_ARGUMENT, OBSERVER_CHANNEL, ObserverSetup, OtlpSettings};
 pub use scoreboard::{
     BOUND_NANOS, BUCKETS, CLASSES, Departure, Glance, Histogram, InFlight, METHODS, MasterPage, MasterRecord,
     MasterView, PAGES, Page, PageState, PageView, Reload, Scoreboard, Seat, SeatView, ServerState,

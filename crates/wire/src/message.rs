@@ -1,7 +1,7 @@
 //! What master, mold and worker say to each other.
 
 use crate::{Descriptor, Failure, Generation, ListenerInfo, Role, SlotId, WorkerId, WorkerSettings};
-use hostler_settings::LogLevel;
+use hostler_settings::Log;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -12,6 +12,8 @@ pub enum ToMold {
     Setup {
         /// What each worker is told.
         settings: Box<WorkerSettings>,
+        /// How log lines look now; those of a generation that serves look as its settings say.
+        log: Box<Log>,
         /// What the descriptors are that come with the message.
         descriptors: Vec<Descriptor>,
     },
@@ -26,8 +28,8 @@ pub enum ToMold {
     ReopenLog,
     /// Write the access log to the descriptor that comes with the message from now on.
     ReopenAccessLog,
-    /// Log lines of this level and above from now on, here and in workers that are forked from now on.
-    LogLevel(LogLevel),
+    /// Log like this from now on, here and in workers that are forked from now on.
+    Log(Box<Log>),
 }
 
 /// What a worker is made for.
@@ -90,8 +92,8 @@ pub enum ToWorker {
     ReopenLog,
     /// Write the access log to the descriptor that comes with the message from now on.
     ReopenAccessLog,
-    /// Log lines of this level and above from now on.
-    LogLevel(LogLevel),
+    /// Log like this from now on.
+    Log(Box<Log>),
     /// Tell where all threads are, as the worker's page asks, too.
     TellStacks,
 }

@@ -30,10 +30,8 @@ pub struct OtlpSettings {
 pub struct ObserverSetup {
     /// What the descriptors are that come with the message.
     pub descriptors: Vec<Descriptor>,
-    /// `--process-name`.
-    pub process_name: Option<String>,
-    /// What is served.
-    pub title: String,
+    /// How it appears.
+    pub appearance: Appearance,
     /// Where the server listens, as clients would write it.
     pub listeners: Vec<String>,
     /// For each listening socket, which of these it belongs to.
@@ -48,6 +46,15 @@ pub struct ObserverSetup {
     pub application_metrics: Option<PathBuf>,
     /// Where metrics are exported to, if they are.
     pub otlp: Option<OtlpSettings>,
+}
+
+/// How the observer appears; sent again when a reload has changed it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Appearance {
+    /// `--process-name`.
+    pub process_name: Option<String>,
+    /// What is served.
+    pub title: String,
     /// How its log lines look.
     pub log: Log,
 }

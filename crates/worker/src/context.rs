@@ -78,7 +78,7 @@ impl WorkerContext {
         loop {
             match self.channel.recv::<ToWorker>() {
                 Ok(Some((ToWorker::Boot, _))) => return true,
-                Ok(Some((ToWorker::LogLevel(level), _))) => hostler_sys::logging::level::set(level),
+                Ok(Some((ToWorker::Log(log), _))) => hostler_sys::logging::follow(&log),
                 Ok(Some((ToWorker::ReopenLog, logs))) => hostler_sys::logging::write_to_descriptors(logs),
                 Ok(Some((ToWorker::Certificates, file))) => {
                     drop(self.certificates.replace(file.into_iter().next()))

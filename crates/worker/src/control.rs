@@ -129,7 +129,7 @@ impl Control {
                 Ok(Some((ToWorker::ReopenAccessLog, descriptors))) => {
                     hostler_sys::logging::access::write_to_descriptors(descriptors);
                 }
-                Ok(Some((ToWorker::LogLevel(level), _))) => hostler_sys::logging::level::set(level),
+                Ok(Some((ToWorker::Log(log), _))) => hostler_sys::logging::follow(&log),
                 Ok(Some((ToWorker::TellStacks, _))) => hostler_sys::attendant::look(),
                 Ok(Some((ToWorker::Quit, _))) => return Poll::Ready(Order::Quit),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

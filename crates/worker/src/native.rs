@@ -46,7 +46,11 @@ where
     hostler_sys::logging::panics::note_places();
     hostler_sys::identity::assume(&context.settings.identity)?;
     hostler_sys::orphan::die_with(context.master_pid, timing::ORPHAN_LIMIT)?;
-    let runtime = Builder::new_current_thread()
+    let mut builder = Builder::new_current_thread();
+    if let Some(most) = context.settings.options.runtime.blocking_threads {
+        builder.max_blocking_threads(usize::from(most));
+    }
+    let runtime = builder
         .enable_all()
         .on_thread_park(|| hostler_sys::board::parked(true))
         .on_thread_unpark(|| hostler_sys::board::parked(false))

@@ -249,3 +249,92 @@ fn its_help_is_its_own() {
     assert_eq!(output.status.code(), Some(0));
     assert!(text(&output).contains("Usage: hostler check"), "{output:?}");
 }
+
+/// A directory with an application of this text, as `here:app`.
+fn application(name: &str, text: &str) -> std::path::PathBuf {
+    let directory = directory(name);
+    fs::write(directory.join("here.py"), text).unwrap();
+    directory
+}
+
+const ASGI: &str = "async def app(scope, receive, send): pass\n";
+
+#[test]
+fn what_preload_refuses_is_found() {
+    let text = format!(
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(9,), daemon=True).start()\n{ASGI}"
+    );
+    let directory = application("check-preload", &text);
+    let place = ["here:app", "--port", "0", "--working-dir", directory.to_str().unwrap()];
+    let (report, code) = checked(&[&place[..], &["--preload=strict"]].concat());
+    assert_eq!((problems(&report), code), (vec!["preload".to_owned()], Some(3)), "{report:#}");
+    assert!(report["problems"][0]["cause"].as_str().unwrap().contains("the thread"), "{report:#}");
+    let (report, code) = checked(&[&place[..], &["--preload=warn"]].concat());
+    assert!(code == Some(0) && report["warnings"].to_string().contains("a fork may be unsafe"), "{report:#}");
+    let (report, code) = checked(&place);
+    assert!(code == Some(0) && !report.to_string().contains("fork"), "{report:#}");
+    let (report, code) = checked(&["asgi_app:app", "--port", "0", "--preload=strict"]);
+    assert!(code == Some(0) && report.to_string().contains("nothing makes forks unsafe"), "{report:#}");
+}
+
+#[test]
+fn a_lifespan_is_run_if_that_is_asked_for() {
+    let text = "async def app(scope, receive, send):
+    for name in ('startup', 'shutdown'):
+        await receive()
+        open(name, 'w').close()
+        await send({'type': f'lifespan.{name}.complete'})
+";
+    let directory = application("check-lifespan", text);
+    let place = ["here:app", "--port", "0", "--working-dir", directory.to_str().unwrap()];
+    let (report, code) = checked(&place);
+    assert_eq!((code, directory.join("startup").exists()), (Some(0), false), "{report:#}");
+    let (report, code) = checked(&[&place[..], &["--run-lifespan"]].concat());
+    assert_eq!(code, Some(0), "{report:#}");
+    assert!(directory.join("startup").exists() && directory.join("shutdown").exists(), "{report:#}");
+    assert!(report["checked"].to_string().contains("startup and shutdown took"), "{report:#}");
+    fs::write(
+        directory.join("here.py"),
+        text.replace("open(name, 'w').close()", "raise OSError('no database')"),
+    )
+    .unwrap();
+    let (report, code) = checked(&[&place[..], &["--run-lifespan"]].concat());
+    assert_eq!((problems(&report), code), (vec!["lifespan".to_owned()], Some(3)), "{report:#}");
+    assert!(report["problems"][0]["cause"].as_str().unwrap().contains("OSError: no database"), "{report:#}");
+    let (report, code) = checked(&["wsgi_app:app", "--port", "0", "--run-lifespan"]);
+    assert!(code == Some(0) && report["checked"].to_string().contains("is served by wsgi"), "{report:#}");
+}
+
+#[test]
+fn the_functions_of_hooks_are_found_and_not_called() {
+    let directory = application("check-hooks", ASGI);
+    let conf = directory.join("gunicorn.conf.py");
+    let place = directory.to_str().unwrap();
+    let args =
+        ["here:app", "--port", "0", "--working-dir", place, "--gunicorn-hooks", conf.to_str().unwrap()];
+    fs::write(&conf, "def post_fork(server, worker):\n    open('called', 'w').close()\n").unwrap();
+    let (report, code) = checked(&args);
+    assert_eq!(code, Some(0), "{report:#}");
+    assert!(report["checked"].to_string().contains("post_fork can be called"), "{report:#}");
+    assert!(!directory.join("called").exists());
+    fs::write(&conf, "import nothing_of_that_name\n").unwrap();
+    let (report, code) = checked(&args);
+    assert_eq!((problems(&report), code), (vec!["hooks".to_owned()], Some(78)), "{report:#}");
+}
+
+#[test]
+fn sockets_that_are_passed_are_looked_at_and_all_are_counted() {
+    let (report, code) = checked(&["asgi_app:app", "--bind", "fd://77"]);
+    assert!(code == Some(0) && report["warnings"].to_string().contains("fd://77"), "{report:#}");
+    let (report, code) = checked(&["asgi_app:app", "--bind", "fd://0"]);
+    assert_eq!((problems(&report), code), (vec!["addresses".to_owned()], Some(1)), "{report:#}");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = Command::new(hostler());
+    command.current_dir(root().join("tests/apps")).env("HOSTLER_PYTHON", python());
+    command.args(["check", "asgi_app:app", "--bind", "fd://0"]).stdin(std::os::fd::OwnedFd::from(listener));
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let binds = ["--bind", "127.0.0.1:0"].repeat(300);
+    let (report, code) = checked(&[&["asgi_app:app"], &binds[..]].concat());
+    assert!(code == Some(78) && report["problems"].to_string().contains("are too many"), "{report:#}");
+}

@@ -31,6 +31,17 @@ fn supervised() -> hostler_testkit::Builder {
 }
 
 #[test]
+fn blocking_work_has_no_more_threads_than_it_is_given() {
+    let server = supervised().env("BLOCKING_THREADS", "2").env("REQUEST_TIMEOUT_SECONDS", "30").start();
+    assert_eq!(server.connect().get("/blocking").text(), "2");
+    server.stop();
+    let server = supervised().env("REQUEST_TIMEOUT_SECONDS", "30").start();
+    let most: u32 = server.connect().get("/blocking").text().parse().unwrap();
+    assert!(most > 2, "{most}");
+    server.stop();
+}
+
+#[test]
 fn reloads_and_upgrades_of_native_workers_cost_no_request() {
     let mut server = supervised().start();
     let mut idle = server.connect();

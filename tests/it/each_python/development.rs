@@ -251,6 +251,8 @@ fn signals_and_kills_meanwhile_end_nothing_but_what_they_mean_to() {
     kill(Pid::from_raw(old), Signal::SIGKILL).unwrap();
     place.write("main.py", &source(1));
     serves(&server, "version 1");
+    // The killed worker's successor may have had it before: the change and a signal at once would be one reload.
+    server.wait_for("reloading generation=1", 1);
     server.signal(Signal::SIGHUP);
     server.wait_for("reloading generation=2", 1);
     serves(&server, "version 1");

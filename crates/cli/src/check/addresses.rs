@@ -10,7 +10,8 @@ use tracing::warn;
 /// The addresses, and what is wrong with some.
 pub(crate) fn all(config: &Config) -> (Vec<String>, Vec<Failure>) {
     let (mut shown, mut problems) = (Vec::new(), Vec::new());
-    for (bind, outcome) in bind::each(config) {
+    let (outcomes, too_many) = bind::each(config);
+    for (bind, outcome) in outcomes {
         shown.push(bind.to_string());
         let Err(failure) = outcome else { continue };
         match server_at(&bind, config) {
@@ -22,6 +23,7 @@ pub(crate) fn all(config: &Config) -> (Vec<String>, Vec<Failure>) {
             None => problems.push(failure),
         }
     }
+    problems.extend(too_many);
     (shown, problems)
 }
 

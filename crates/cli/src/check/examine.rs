@@ -12,8 +12,8 @@ use hostler_wire::Failure;
 use std::{io, os::unix::net::UnixStream, path::Path};
 use tracing::warn;
 
-/// Tries everything.
-pub(crate) fn all(config: &Config) -> Report {
+/// Tries everything; the application's lifespan if that is asked for.
+pub(crate) fn all(config: &Config, run_lifespan: bool) -> Report {
     let mut report = Report::default();
     crate::report_settings(config);
     report.add("configuration", Ok(of_configuration(config)));
@@ -23,14 +23,8 @@ pub(crate) fn all(config: &Config) -> Report {
     report_all(&mut report, "directories", problems);
     certificates(config, &mut report);
     let python = of_python(config, &mut report);
-    let interface = python.and_then(|(mold, extension)| {
-        let loaded = application::import(config, &mold, &extension);
-        let target = config.settings.app.target.as_deref().unwrap_or_default();
-        let told = |loaded: &application::Loaded| {
-            format!("`{target}` is served by {}; its import took {:.2} s", loaded.interface, loaded.seconds)
-        };
-        report.keep("application", loaded, told).map(|loaded| loaded.interface)
-    });
+    let interface =
+        python.and_then(|python| application::try_all(config, &python, run_lifespan, &mut report));
     let (shown, problems) = addresses::all(config);
     if problems.is_empty() {
         report.add("addresses", Ok(shown.join(", ")));
@@ -96,7 +90,7 @@ fn of_pid_file(config: &Config, report: &mut Report) {
 }
 
 fn certificates(config: &Config, report: &mut Report) {
-    let loaded = tls::load(config, Reading::First);
+    let loaded = tls::load(&config.settings.tls, Reading::First);
     if let Ok(None) = loaded {
         return;
     }

@@ -108,5 +108,5 @@ fn switches_and_choices_are_read_in_the_words_that_people_use() {
     assert_eq!(config(&[], &[("HOSTLER_INTERFACE", "ASGI")]).settings.app.interface, Interface::Asgi);
     assert_eq!(config(&["--interface", "Wsgi"], &[]).settings.app.interface, Interface::Wsgi);
     // Of what is refused, "off" is what the server does anyway.
-    assert!(config(&[], &[("HOSTLER_METRICS", "0")]).not_yet_in_effect.is_empty());
+    assert!(config(&[], &[("HOSTLER_METRICS", "0")]).pointless.is_empty());
 }

@@ -4,20 +4,42 @@ use super::{
     clients::ClientId,
     waiting::{Awaited, Notice, Outcome, Waiting, reply, workers_in_words},
 };
-use crate::{molds::GenerationEntry, run::Master};
+use crate::{control::Control, reread::Begun, run::Master};
 use hostler_arbiter::{Event, RecycleReason};
-use hostler_settings::LogLevel;
 use hostler_sys::logging;
 use hostler_wire::{
-    ExitStatus, Generation, GroupId, SlotId, ToMold, ToWorker, WorkerId,
-    control::{Command, LevelChoice, Refusal, Reply, parse_control_request},
+    ExitStatus, Failure, Generation, GroupId, SlotId, WorkerId,
+    control::{Command, ConfigEntry, LevelChoice, Refusal, Reply, parse_control_request},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::VecDeque;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 /// As many workers as `--workers` takes.
 const MOST_WORKERS: u16 = 1024;
+
+const NOT_RELOADED: &str = "not reloaded: the running workers keep serving";
+const NO_OPTIONS: &str = "a native service has no options that could be told";
+
+/// What is to be waited for after a reload has begun.
+fn awaited(begun: Begun) -> Awaited {
+    match begun {
+        Begun::Reading => Awaited::Reading,
+        Begun::Generation(generation) => Awaited::Reload(generation),
+    }
+}
+
+/// What a reload would change.
+fn changes(running: &[ConfigEntry], found: &[ConfigEntry]) -> (String, Value) {
+    let changed: Vec<_> = found
+        .iter()
+        .filter_map(|new| {
+            let old = running.iter().find(|old| old.option == new.option)?;
+            (old.value != new.value).then(|| json!({"option": new.option, "running": old, "found": new}))
+        })
+        .collect();
+    (format!("{} options would change", changed.len()), json!({ "changes": changed }))
+}
 
 /// What a command comes to at first.
 enum Answer {
@@ -85,22 +107,46 @@ impl Master {
     /// Those who asked for a reload while another was under way share the next one.
     fn begin_next_reload(&mut self, events: &mut VecDeque<Event>) {
         let waits = |one: &Waiting| matches!(one.awaited, Awaited::NextReload);
-        if self.arbiter.is_reloading() || !self.control.waiting.iter().any(waits) {
+        if self.is_reloading() || !self.control.waiting.iter().any(waits) {
             return;
         }
-        match self.reload("control", events) {
-            Ok(generation) => {
-                for one in self.control.waiting.iter_mut().filter(|one| waits(one)) {
-                    one.awaited = Awaited::Reload(generation);
+        let begun = self.reload("control", events).map(awaited);
+        self.go_on(waits, begun);
+    }
+
+    /// The configuration was read for a reload, which has begun, or has failed.
+    pub(crate) fn reload_read(&mut self, begun: &Result<Generation, Failure>) {
+        self.go_on(|one| matches!(one.awaited, Awaited::Reading), begun.clone().map(Awaited::Reload));
+    }
+
+    /// Has those who wait for a reload wait for this.
+    fn go_on(&mut self, whose: impl Fn(&Waiting) -> bool, begun: Result<Awaited, Failure>) {
+        let Control { waiting, clients, .. } = &mut self.control;
+        match begun {
+            Ok(awaited) => {
+                for one in waiting.iter_mut().filter(|one| whose(one)) {
+                    one.awaited = awaited.clone();
                 }
             }
             Err(failure) => {
-                let outcome =
-                    reply(Err(Refusal::of("not reloaded: the running workers keep serving", failure)));
-                for one in self.control.waiting.extract_if(.., |one| waits(one)) {
-                    self.control.clients.send(one.client, &outcome);
+                let outcome = reply(Err(Refusal::of(NOT_RELOADED, failure)));
+                for one in waiting.extract_if(.., |one| whose(one)) {
+                    clients.send(one.client, &outcome);
                 }
             }
+        }
+    }
+
+    /// The configuration was read for clients who ask what a reload would change.
+    pub(crate) fn tell_changes(&mut self, pid: i32, found: Result<Vec<ConfigEntry>, Failure>) {
+        let outcome = match found {
+            Ok(found) => Ok(changes(&self.plan.spec.listing, &found)),
+            Err(failure) => Err(Refusal::of("a reload would fail", failure)),
+        };
+        let outcome = reply(outcome);
+        let asked = |one: &mut Waiting| matches!(one.awaited, Awaited::Changes(reader) if reader == pid);
+        for one in self.control.waiting.extract_if(.., asked) {
+            self.control.clients.send(one.client, &outcome);
         }
     }
 
@@ -134,7 +180,8 @@ impl Master {
             Command::Scale { workers } => self.command_scale(workers, events),
             Command::Stop { quickly } => self.command_stop(quickly, events),
             Command::Upgrade => self.command_upgrade(events),
-            Command::Config { changes } => Answer::Now(self.command_config(changes)),
+            Command::Config { changes: false } => Answer::Now(self.command_config()),
+            Command::Config { changes: true } => self.command_changes(),
             Command::LogLevel { level } => Answer::Now(self.command_log_level(level)),
         }
     }
@@ -156,24 +203,27 @@ impl Master {
         if self.arbiter.is_upgrading() {
             return not("an upgrade is under way").map(|refusal| refusal.hint("wait for its end"));
         }
-        if changes_workers && self.arbiter.is_reloading() {
-            let text = format!("a reload is under way, to generation {}", self.last_generation);
-            return not(&text).map(|refusal| refusal.hint("wait for its end"));
+        match self.reload_under_way().filter(|_| changes_workers) {
+            Some(reload) => not(&reload).map(|refusal| refusal.hint("wait for its end")),
+            None => None,
         }
-        None
+    }
+
+    fn reload_under_way(&self) -> Option<String> {
+        let generation = match self.arbiter.is_reloading() {
+            true => format!(", to generation {}", self.last_generation),
+            false => String::new(),
+        };
+        self.is_reloading().then(|| format!("a reload is under way{generation}"))
     }
 
     fn command_reload(&mut self, events: &mut VecDeque<Event>) -> Answer {
-        if self.arbiter.is_reloading() {
-            let message =
-                format!("a reload is under way, to generation {}: another follows it", self.last_generation);
-            return Answer::Later(Awaited::NextReload, message);
+        if let Some(reload) = self.reload_under_way() {
+            return Answer::Later(Awaited::NextReload, format!("{reload}: another follows it"));
         }
         match self.reload("control", events) {
-            Ok(generation) => {
-                Answer::Later(Awaited::Reload(generation), format!("generation {generation} is brought up"))
-            }
-            Err(failure) => Refusal::of("not reloaded: the running workers keep serving", failure).into(),
+            Ok(begun) => Answer::Later(awaited(begun), "a new generation is brought up".into()),
+            Err(failure) => Refusal::of(NOT_RELOADED, failure).into(),
         }
     }
 
@@ -226,25 +276,24 @@ impl Master {
         }
     }
 
-    fn command_config(&mut self, changes: bool) -> Outcome {
-        let none = || Refusal::failed("a native service has no options that could be told");
+    fn command_config(&self) -> Outcome {
         let running = &self.plan.spec.listing;
         if running.is_empty() {
-            return Err(none());
+            return Err(Refusal::failed(NO_OPTIONS));
         }
-        if !changes {
-            return Ok((format!("{} options", running.len()), json!({ "options": &running[..] })));
+        Ok((format!("{} options", running.len()), json!({ "options": &running[..] })))
+    }
+
+    fn command_changes(&mut self) -> Answer {
+        if self.plan.reread.is_none() {
+            return Refusal::failed(NO_OPTIONS).into();
         }
-        let read = self.plan.read_config.as_ref().ok_or_else(none)?;
-        let found = read().map_err(|failure| Refusal::of("a reload would fail", failure))?;
-        let changed: Vec<_> = found
-            .iter()
-            .filter_map(|new| {
-                let old = running.iter().find(|old| old.option == new.option)?;
-                (old.value != new.value).then(|| json!({"option": new.option, "running": old, "found": new}))
-            })
-            .collect();
-        Ok((format!("{} options would change", changed.len()), json!({ "changes": changed })))
+        match self.read_to_compare() {
+            Ok(pid) => Answer::Later(Awaited::Changes(pid), "the configuration is read".into()),
+            Err(error) => {
+                Refusal::failed("the configuration could not be read").because(error.to_string()).into()
+            }
+        }
     }
 
     fn command_log_level(&mut self, choice: Option<LevelChoice>) -> Outcome {
@@ -254,36 +303,15 @@ impl Master {
         let configured = self.plan.spec.settings.options.log.level;
         if let Some(choice) = choice {
             self.control.level = choice.level();
-            self.set_level(self.control.level.unwrap_or(configured));
+            self.log_as_now();
+            self.tell_observer();
+            debug!(level = self.log_now().level.name(), "log level changed");
         }
-        let level = self.control.level.unwrap_or(configured);
+        let level = self.log_now().level;
         let result = json!({"level": level.name(), "configured": configured.name()});
-        let until = if level == configured { "" } else { ", until the server is started anew or upgraded" };
+        let until = ", until the server is started anew or upgraded, or reloaded with another --log-level";
+        let until = if level == configured { "" } else { until };
         Ok((format!("the level is {}{until}", level.name()), result))
-    }
-
-    /// Sets the level in all processes.
-    fn set_level(&self, level: LogLevel) {
-        logging::level::set(level);
-        for (_, mold) in self.molds.running() {
-            if let Err(error) = mold.channel.send(&ToMold::LogLevel(level), &[]) {
-                warn!(%error, "cannot send to the mold");
-            }
-        }
-        for (id, _) in self.fleet.all() {
-            self.fleet.tell(id, &ToWorker::LogLevel(level));
-        }
-        debug!(level = level.name(), "log level changed");
-    }
-
-    /// Tells a new mold of a level that is not that of its configuration.
-    pub(crate) fn tell_level(&self, generation: Generation) {
-        let mold = self.molds.get(generation).and_then(GenerationEntry::mold);
-        if let (Some(mold), Some(level)) = (mold, self.control.level)
-            && let Err(error) = mold.channel.send(&ToMold::LogLevel(level), &[])
-        {
-            warn!(%error, "cannot send to the mold");
-        }
     }
 
     /// Tells clients that wait of something.

@@ -38,6 +38,10 @@ pub(crate) enum Notice {
 pub(super) enum Awaited {
     /// The end of the reload that is under way, to begin another.
     NextReload,
+    /// That the configuration has been read for a reload.
+    Reading,
+    /// That this process has read the configuration, to tell what has changed.
+    Changes(i32),
     /// That this generation serves.
     Reload(Generation),
     /// That another server has taken over.
@@ -195,7 +199,12 @@ impl Waiting {
     fn reached(&self, arbiter: &Arbiter) -> Option<Outcome> {
         let serving = arbiter.serving(GroupId::HTTP);
         match &self.awaited {
-            Awaited::NextReload | Awaited::Reload(_) | Awaited::Upgrade | Awaited::Stop => None,
+            Awaited::NextReload
+            | Awaited::Reading
+            | Awaited::Changes(_)
+            | Awaited::Reload(_)
+            | Awaited::Upgrade
+            | Awaited::Stop => None,
             Awaited::Stacks { open, found, until, .. } => {
                 let over = Instant::now() >= *until || !open.iter().any(|id| arbiter.exists(*id));
                 over.then(|| {
@@ -210,10 +219,15 @@ impl Waiting {
             Awaited::Replaced { workers, ended } => {
                 let is_over = |id| if *ended { !arbiter.exists(id) } else { !arbiter.serves(id) };
                 let all = workers.iter().all(|(id, _)| is_over(*id)) && arbiter.is_served(GroupId::HTTP);
-                let numbers: Vec<u16> = workers.iter().map(|(_, slot)| slot.index).collect();
+                // The number of workers may have been changed meanwhile.
+                let slots = arbiter.slots(GroupId::HTTP);
+                let numbers = workers.iter().map(|(_, slot)| slot.index);
+                let (kept, gone): (Vec<_>, Vec<_>) = numbers.partition(|index| *index <= slots);
                 all.then(|| {
-                    let result = json!({"replaced": numbers, "serving": serving, "seconds": self.seconds()});
-                    Ok((replaced_in_words(&numbers, *ended), result))
+                    let seconds = self.seconds();
+                    let result =
+                        json!({"replaced": kept, "removed": gone, "serving": serving, "seconds": seconds});
+                    Ok((replaced_in_words(&kept, &gone, *ended), result))
                 })
             }
             Awaited::Scaled(wanted) => {
@@ -252,13 +266,20 @@ pub(super) fn workers_in_words(workers: u16) -> String {
     }
 }
 
-fn replaced_in_words(numbers: &[u16], ended: bool) -> String {
+fn replaced_in_words(replaced: &[u16], removed: &[u16], ended: bool) -> String {
     let and_ended = if ended { ", and its process has ended" } else { "" };
-    match numbers {
-        [] => "there was no worker to replace".into(),
-        [one] => format!("worker {one} was replaced{and_ended}"),
-        more => format!("{} workers were replaced", more.len()),
-    }
+    let gone = match removed {
+        [] => None,
+        [one] => Some(format!("worker {one} was removed: there are fewer workers now")),
+        more => Some(format!("{} workers were removed: there are fewer now", more.len())),
+    };
+    let new = match replaced {
+        [] if gone.is_some() => None,
+        [] => Some("there was no worker to replace".into()),
+        [one] => Some(format!("worker {one} was replaced{and_ended}")),
+        more => Some(format!("{} workers were replaced", more.len())),
+    };
+    new.into_iter().chain(gone).collect::<Vec<_>>().join(", ")
 }
 
 /// What an exit code of a server means.
@@ -269,5 +290,21 @@ fn meaning(status: WaitStatus) -> &'static str {
         WaitStatus::Exited(4) => ": the application could not be imported",
         WaitStatus::Exited(78) => ": its configuration is wrong",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::replaced_in_words;
+
+    #[test]
+    fn workers_that_were_removed_are_not_counted_as_replaced() {
+        assert_eq!(replaced_in_words(&[], &[], false), "there was no worker to replace");
+        assert_eq!(replaced_in_words(&[2], &[], true), "worker 2 was replaced, and its process has ended");
+        assert_eq!(
+            replaced_in_words(&[1, 2], &[3], false),
+            "2 workers were replaced, worker 3 was removed: there are fewer workers now"
+        );
+        assert_eq!(replaced_in_words(&[], &[3], true), "worker 3 was removed: there are fewer workers now");
     }
 }

@@ -32,10 +32,19 @@ class Worker:
         self.booted = self.alive = True
 
 
-def install(location, number, generation):
-    """Registers the functions of a file, or of python:module, as hooks of this worker."""
+# The functions that are called.
+CALLED = ("pre_fork", "post_fork", "post_worker_init", "when_ready", "worker_exit", "child_exit")
+
+
+def functions(location):
+    """The names of the functions of a file, or of python:module, that would be called."""
+    found = _found(location)
+    return [name for name in CALLED if callable(found.get(name))]
+
+
+def _found(location):
     try:
-        found = _variables(location)
+        return _variables(location)
     except (Exception, SystemExit) as error:
         raise _load.LoadError(
             f"cannot use the functions of `{location}`",
@@ -43,6 +52,11 @@ def install(location, number, generation):
             hint="the file raised this",
             kind="config",
         ) from None
+
+
+def install(location, number, generation):
+    """Registers the functions of a file, or of python:module, as hooks of this worker."""
+    found = _found(location)
     cfg = types.SimpleNamespace(**{name: value for name, value in found.items() if not name.startswith("_")})
     server, worker = Server(cfg), Worker(number, cfg)
     of_both, first = (server, worker), number == 1 and generation == 0

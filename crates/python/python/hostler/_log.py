@@ -11,7 +11,7 @@ import sys
 import threading
 import traceback
 
-from _hostler import logs_json, write_log
+from _hostler import write_log
 
 # Loggers of other servers, which applications fetch to write to the server's log, or to copy the handlers of.
 OF_OTHERS = ("uvicorn", "gunicorn.error", "hypercorn.error", "_granian")
@@ -112,8 +112,8 @@ def to_the_server(name):
     return log
 
 
-def install():
-    """Makes Python's logging a part of the server's log, in the mold and so in its workers."""
+def install(json):
+    """Makes Python's logging a part of the server's log, in the mold and so in its workers; `json`: the format of its lines."""
     for name in OF_OTHERS:
         to_the_server(name)
     # hostler.hooks cannot make its own: it is also imported without the server.
@@ -121,7 +121,7 @@ def install():
         logger(name)
     if logging.lastResort is not None:
         logging.lastResort = _LastResort(logging.lastResort)
-    if logs_json():
+    if json:
         _print_as_json()
 
 

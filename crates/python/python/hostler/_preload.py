@@ -18,13 +18,14 @@ def preload(target, factory, working_dir, python_path, interface, log_config):
     # The collector skips frozen objects, and while it is off it frees none between them: more pages stay shared.
     gc.disable()
     loaded = _load.load(target, factory, working_dir, python_path, interface, log_config)
-    problems = list(_problems())
+    found = list(problems())
     gc.collect()
     gc.freeze()
-    return problems
+    return found
 
 
-def _problems():
+def problems():
+    """What makes a fork of this process unsafe."""
     yield from _threads()
     yield from _descriptors()
     yield from _libraries()

@@ -71,7 +71,7 @@ def _serve_wsgi(worker, app, shutdown):
     # With one thread requests are callbacks of the loop, which may take long.
     worker.observe(_stacks.register_samples, short_callbacks=False)
     threads = worker.blocking_threads
-    pool = _wsgi.start_pool(threads) if threads > 1 else None
+    pool = _wsgi.start_pool(threads, worker.blocking_threads_idle_timeout) if threads > 1 else None
     if worker.warmup and (failure := _warmup.wsgi(app, worker.warmup)):
         return _warmup_failed(worker, failure)
     hooks._run("worker_ready")

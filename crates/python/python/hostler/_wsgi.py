@@ -1,6 +1,7 @@
 """The Python side of WSGI: pool threads, and bodies that are read while they arrive."""
 
 import io
+import itertools
 import threading
 import wsgiref.util
 
@@ -8,25 +9,34 @@ from _hostler import Jobs
 from hostler import RequestTimeout, _log
 
 
-def start_pool(count):
-    """Starts persistent threads and returns the queue that they serve."""
-    jobs = Jobs()
-    for number in range(count):
-        threading.Thread(target=_serve, args=(jobs,), name=f"hostler-wsgi-{number + 1}", daemon=True).start()
+_numbers = itertools.count(1)
+
+
+def start_pool(count, idle_timeout):
+    """Starts threads and returns the queue that they serve; they persist, unless an idle one is to end after some seconds."""
+    jobs = Jobs(count, idle_timeout)
+    for _ in range(count):
+        start_thread(jobs)
     return jobs
+
+
+def start_thread(jobs):
+    """Starts a thread of a pool."""
+    threading.Thread(target=_serve, args=(jobs,), name=f"hostler-wsgi-{next(_numbers)}", daemon=True).start()
 
 
 def _serve(jobs):
     # A daemon thread is not joined at exit; threads that the application starts here must not inherit that.
     threading.current_thread()._daemonic = False
-    while True:
+    serves = True
+    while serves:
         try:
-            jobs.serve_one()
+            serves = jobs.serve_one()
         except RequestTimeout:
             # It was raised after the request had ended.
             continue
         except BaseException:
-            # A thread that ends is not replaced.
+            # A thread that ends in another way than by being idle is not replaced.
             _log.logger("hostler.wsgi").exception("a pool thread caught an exception and goes on")
 
 

@@ -4,7 +4,7 @@
 //! (the master is its subreaper). Both forks go through `os.fork`, which runs CPython's own sequence.
 
 use super::{forks, preload, worker};
-use hostler_settings::Log;
+use hostler_settings::{Log, LogFormat};
 use hostler_sys::{
     board::{self, OwnPage},
     bundle::Bundle,
@@ -56,17 +56,19 @@ fn why_ended(py: Python<'_>, error: &PyErr) -> ExitStatus {
     ExitStatus::Failed
 }
 
-/// Lines go to the descriptor that the master has opened, which this process may not be allowed to open.
-fn start_log(py: Python<'_>, settings: &Log, descriptor: OwnedFd) -> PyResult<()> {
+/// Lines go to the descriptor that the master has opened, which this process may not be allowed to open. They look like all others
+/// of the server `now`, and as the settings of this generation say when it has proven itself.
+fn start_log(py: Python<'_>, settings: &Log, now: &Log, descriptor: OwnedFd) -> PyResult<()> {
     logging::open(Destination::Descriptor(descriptor))?;
     // The master's was opened; this one may fail, as for a name that is not resolved any more: lines go to the descriptor.
-    let receiver = logging::open_receiver(settings);
-    logging::init(settings);
+    let receiver = logging::open_receiver(now);
+    logging::follow(now);
     if let Err(error) = receiver {
         tracing::warn!(%error, "workers log to standard error: --log-target cannot be reached");
     }
     logging::panics::tell_panics();
-    py.import("hostler._log")?.call_method0("install").map(drop)
+    let is_json = settings.format == LogFormat::Json;
+    py.import("hostler._log")?.call_method1("install", (is_json,)).map(drop)
 }
 
 struct Mold {
@@ -78,9 +80,9 @@ struct Mold {
 
 impl Mold {
     fn set_up(py: Python<'_>, control: Channel, master: i32) -> PyResult<Self> {
-        let (settings, mut bundle) = match control.recv() {
-            Ok(Some((ToMold::Setup { settings, descriptors: names }, descriptors))) => {
-                (settings, Bundle::received(names, descriptors)?)
+        let (settings, log, mut bundle) = match control.recv() {
+            Ok(Some((ToMold::Setup { settings, log, descriptors: names }, descriptors))) => {
+                (settings, log, Bundle::received(names, descriptors)?)
             }
             Ok(_) => return Err(PyOSError::new_err("the master sent no settings")),
             Err(error) if error.kind() == ErrorKind::InvalidData => {
@@ -88,7 +90,7 @@ impl Mold {
             }
             Err(error) => return Err(error.into()),
         };
-        start_log(py, &settings.options.log, bundle.take(Descriptor::Log)?)?;
+        start_log(py, &settings.options.log, &log, bundle.take(Descriptor::Log)?)?;
         if let Some(lines) = bundle.take_all(Descriptor::AccessLog).pop() {
             logging::access::write_to(lines)?;
         }
@@ -118,7 +120,7 @@ impl Mold {
                 }
                 Some((ToMold::ReopenLog, logs)) => logging::write_to_descriptors(logs),
                 Some((ToMold::ReopenAccessLog, logs)) => logging::access::write_to_descriptors(logs),
-                Some((ToMold::LogLevel(level), _)) => logging::level::set(level),
+                Some((ToMold::Log(log), _)) => logging::follow(&log),
                 Some((ToMold::Setup { .. }, _)) => {}
                 // The master is done with us, or dead; workers live on by themselves.
                 None => process::exit_now(0),

@@ -281,6 +281,14 @@ impl PyWorker {
         self.options(py, |options| options.wsgi.blocking_threads)
     }
 
+    /// In seconds; None: threads are kept.
+    #[getter]
+    fn blocking_threads_idle_timeout(&self, py: Python<'_>) -> PyResult<Option<f64>> {
+        self.options(py, |options| {
+            options.wsgi.blocking_threads_idle_timeout.map(|limit| limit.as_secs_f64())
+        })
+    }
+
     /// Tells the master why this worker failed to boot; returns the exit code.
     #[pyo3(signature = (kind, message, cause = None, hint = None))]
     fn fail(

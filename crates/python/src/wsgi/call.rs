@@ -228,7 +228,7 @@ async fn on_a_thread(
         let app = shared.app.clone_ref(py);
         let (gate, waiting) = (threads.gate.clone(), request.extensions().get().cloned());
         waiting.iter().for_each(Waiting::begin);
-        threads.jobs.queue(Job { progress, app, environ, start_response, gate, waiting, held });
+        threads.jobs.queue(py, Job { progress, app, environ, start_response, gate, waiting, held });
         PyResult::Ok(())
     });
     if let Err(error) = queued {

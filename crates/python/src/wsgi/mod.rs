@@ -1,4 +1,4 @@
-//! WSGI (PEP 3333): one call at a time in place, or several in a pool of persistent threads.
+//! WSGI (PEP 3333): one call at a time in place, or several in a pool of threads.
 //!
 //! Threads that call applications avoid waiting for clients. Request bodies are stored before the call, in memory or in
 //! a temporary file; responses are buffered up to `--wsgi-response-buffer`. In place the loop turns between the pieces
@@ -19,6 +19,7 @@
 //! | `facts` | what the log says of a request |
 //! | `direct` | `write()` in place, past hyper |
 //! | `pool` | threads that call the application, and their queue |
+//! | `idle` | threads of the pool that end when they have nothing to do |
 //! | `threads`, `gate` | threads for requests that wait for clients; one call at a time |
 //! | `queued` | clients that disconnect while their request is in the queue |
 //! | `response_sender`, `body_queue` | from a thread to hyper: the head, then the body |
@@ -35,6 +36,7 @@ mod facts;
 mod file;
 mod gate;
 mod head;
+mod idle;
 mod input;
 mod iterable;
 mod names;

@@ -1,8 +1,9 @@
-//! The pool: persistent Python threads that call the application, with one queue.
+//! The pool: Python threads that call the application, with one queue. They persist, or end when they are idle ([`super::idle`]).
 
 use super::{
     facts,
     gate::Gate,
+    idle::Idle,
     iterable::{Step, begin},
     response_sender::{Reply, ResponseSender, Whole},
     start_response::StartResponse,
@@ -16,6 +17,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 /// The queue of requests; `python/hostler/_wsgi.py` starts the threads that serve it.
@@ -24,28 +26,56 @@ use std::{
 pub struct Jobs {
     sender: crossbeam_channel::Sender<Job>,
     receiver: crossbeam_channel::Receiver<Job>,
+    /// When threads end; `None`: never.
+    idle: Option<Arc<Idle>>,
 }
 
 #[pymethods]
 impl Jobs {
+    /// The queue of so many threads.
     #[new]
-    fn new() -> Self {
+    fn new(threads: usize, idle_timeout: Option<f64>) -> Self {
         let (sender, receiver) = crossbeam_channel::unbounded();
-        Self { sender, receiver }
+        let idle = idle_timeout.map(|seconds| Arc::new(Idle::new(Duration::from_secs_f64(seconds), threads)));
+        Self { sender, receiver, idle }
     }
 
-    /// Waits for a request without the GIL, and serves it.
-    fn serve_one(&self, py: Python<'_>) {
-        if let Ok(job) = py.detach(|| self.receiver.recv()) {
-            job.run(py);
-        }
+    /// Waits for a request without the GIL, and serves it. False: the thread is to end.
+    fn serve_one(&self, py: Python<'_>) -> bool {
+        let Some(job) = py.detach(|| self.next()) else { return false };
+        job.run(py);
+        true
     }
 }
 
 impl Jobs {
-    pub(super) fn queue(&self, job: Job) {
+    fn next(&self) -> Option<Job> {
+        let Some(idle) = &self.idle else { return self.receiver.recv().ok() };
+        idle.thread_waits();
+        loop {
+            match self.receiver.recv_timeout(idle.timeout) {
+                Ok(job) => return Some(job),
+                Err(_) if idle.may_end() => return None,
+                Err(_) => {}
+            }
+        }
+    }
+
+    pub(super) fn queue(&self, py: Python<'_>, job: Job) {
         // The receiver lives as long as the sender: both are in `self`.
         let _ = self.sender.send(job);
+        if let Some(idle) = &self.idle
+            && idle.request_waits()
+            && let Err(error) = self.start_thread(py)
+        {
+            idle.not_started();
+            tracing::warn!(%error, "cannot start a thread for WSGI requests: they wait for another one");
+        }
+    }
+
+    fn start_thread(&self, py: Python<'_>) -> PyResult<()> {
+        let jobs = Bound::new(py, self.clone())?;
+        py.import("hostler._wsgi")?.call_method1("start_thread", (jobs,)).map(drop)
     }
 }
 

@@ -91,18 +91,19 @@ impl Shared {
         if let Some(pool) = &self.pool {
             return Some(pool);
         }
-        let begin = || match Python::attach(Threads::extra) {
-            Ok(threads) => {
-                if let Some(limit) = self.stall_timeout {
-                    tokio::task::spawn_local(threads.gate.clone().block_loop_with_threads(limit));
+        let begin =
+            || match Python::attach(|py| Threads::extra(py, self.limits.blocking_threads_idle_timeout)) {
+                Ok(threads) => {
+                    if let Some(limit) = self.stall_timeout {
+                        tokio::task::spawn_local(threads.gate.clone().block_loop_with_threads(limit));
+                    }
+                    Some(threads)
                 }
-                Some(threads)
-            }
-            Err(error) => {
-                tracing::error!(%error, "cannot start a thread for a WSGI request");
-                None
-            }
-        };
+                Err(error) => {
+                    tracing::error!(%error, "cannot start a thread for a WSGI request");
+                    None
+                }
+            };
         self.extra.get_or_init(begin).as_ref()
     }
 

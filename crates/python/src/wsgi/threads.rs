@@ -8,7 +8,7 @@
 
 use super::{gate::Gate, pool::Jobs};
 use pyo3::prelude::*;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How many threads are started beside the one that calls in place when the first request needs one.
@@ -29,8 +29,9 @@ impl Threads {
     }
 
     /// Threads beside the one that calls in place.
-    pub(super) fn extra(py: Python<'_>) -> PyResult<Self> {
-        let jobs = py.import("hostler._wsgi")?.call_method1("start_pool", (EXTRA_THREADS,))?;
+    pub(super) fn extra(py: Python<'_>, idle_timeout: Option<Duration>) -> PyResult<Self> {
+        let idle_timeout = idle_timeout.map(|limit| limit.as_secs_f64());
+        let jobs = py.import("hostler._wsgi")?.call_method1("start_pool", (EXTRA_THREADS, idle_timeout))?;
         let jobs = jobs.cast::<Jobs>()?.get().clone();
         Ok(Self { jobs, gate: Gate::single(), loans: loans(EXTRA_THREADS) })
     }

@@ -61,9 +61,10 @@ settings! {
         /// time.
         #[option("blocking-threads", default = 1, range(1, 1024), common)]
         pub blocking_threads: usize,
-        /// How long an idle thread is kept; threads are persistent here.
-        #[option("blocking-threads-idle-timeout", default = std::time::Duration::from_secs(30), range(5, 600), later)]
-        pub blocking_threads_idle_timeout: std::time::Duration,
+        /// How long a thread without a request is kept, but for one. Ended threads are started again when requests need them. Unset,
+        /// all are kept.
+        #[option("blocking-threads-idle-timeout", default = None, range(1, 86_400), example("30s"))]
+        pub blocking_threads_idle_timeout: Option<std::time::Duration>,
         /// How much of a request's body is stored before a WSGI application is called: up to 1 MiB in memory, more in an
         /// unnamed file in TMPDIR; the rest of a longer body is read while the application runs, on at most half of the
         /// threads.

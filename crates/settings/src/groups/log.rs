@@ -10,16 +10,16 @@ settings! {
     /// Where log lines go, and which are written.
     pub struct Log {
         /// Write log lines; without it nothing is written but what stops the server.
-        #[option("log", default = true, reload(OnReload::Workers))]
+        #[option("log", default = true)]
         pub enabled: bool,
         /// The least important line that is logged.
-        #[option("log-level", default = LogLevel::Info, reload(OnReload::Workers), common)]
+        #[option("log-level", default = LogLevel::Info, common)]
         pub level: LogLevel,
         /// The format of a log line.
-        #[option("log-format", default = LogFormat::Text, reload(OnReload::Workers), common)]
+        #[option("log-format", default = LogFormat::Text, common)]
         pub format: LogFormat,
         /// Colours in log lines of the format text: auto has them on a terminal, unless NO_COLOR is set; FORCE_COLOR has them in any case.
-        #[option("log-color", default = Colour::Auto, reload(OnReload::Workers))]
+        #[option("log-color", default = Colour::Auto)]
         pub colour: Colour,
         /// The file that log lines are appended to, instead of standard error; SIGUSR1 reopens it. - is standard error.
         #[option("log-file", default = None, example("/var/log/shop.log"), reload(OnReload::Kept))]
@@ -40,7 +40,7 @@ settings! {
         pub syslog_prefix: Option<String>,
         /// A file that configures Python's logging before the application is imported: JSON, TOML or YAML as logging.config.dictConfig takes
         /// it, otherwise INI as fileConfig does (docs/LOGS.md).
-        #[option("log-config", default = None, example("logging.json"), aliases(&["log-config-json"]), reload(OnReload::Workers))]
+        #[option("log-config", default = None, example("logging.json"), aliases(&["log-config-json"]))]
         pub config: Option<PathBuf>,
         /// Write a line for each request, when its response is complete; --access-logfile alone does that, too.
         #[option("access-log", default = false, reload(OnReload::Kept), common)]
@@ -50,14 +50,14 @@ settings! {
         pub access_file: Option<PathBuf>,
         /// The format of the access log: common, combined, granian, json, or a text with %(name)s of Gunicorn and Granian.
         /// Unset, it is combined, or with --log-format json it is json.
-        #[option("access-log-fmt", default = None, example("combined"), aliases(&["access-logformat"]), reload(OnReload::Workers))]
+        #[option("access-log-fmt", default = None, example("combined"), aliases(&["access-logformat"]))]
         pub access_format: Option<String>,
         /// A path that is not in the access log, such as /health, or with * at its end, such as /static/*; repeatable.
-        #[option("access-log-exclude", default = Vec::new(), example("/health"), reload(OnReload::Workers))]
+        #[option("access-log-exclude", default = Vec::new(), example("/health"))]
         pub access_exclude: Vec<String>,
         /// Of how many requests in a hundred there is a line. Responses of class 5xx and those that were not complete have one
         /// in any case.
-        #[option("access-log-sample", default = Percent(100), range(0, 100), reload(OnReload::Workers))]
+        #[option("access-log-sample", default = Percent(100), range(0, 100))]
         pub access_sample: Percent,
     }
 }

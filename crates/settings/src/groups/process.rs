@@ -8,7 +8,7 @@ settings! {
     /// The processes as the system sees them.
     pub struct Process {
         /// The title of the master; workers add worker-N.
-        #[option("process-name", default = None, example("shop"), reload(OnReload::Workers), common, aliases(&["name"]))]
+        #[option("process-name", default = None, example("shop"), common, aliases(&["name"]))]
         pub name: Option<String>,
         /// A file for the master's process id, written when all workers serve.
         #[option("pid-file", default = None, example("/run/shop/hostler.pid"), reload(OnReload::Kept), common, aliases(&["pid"]))]

@@ -9,8 +9,8 @@ use tracing::level_filters::LevelFilter;
 
 /// The least important level that is logged, by its place in [`LEVELS`].
 static LEAST: AtomicU8 = AtomicU8::new(2);
-const LEVELS: [LevelFilter; 4] =
-    [LevelFilter::ERROR, LevelFilter::WARN, LevelFilter::INFO, LevelFilter::DEBUG];
+const LEVELS: [LevelFilter; 5] =
+    [LevelFilter::ERROR, LevelFilter::WARN, LevelFilter::INFO, LevelFilter::DEBUG, LevelFilter::OFF];
 
 /// What is logged at a level of the settings.
 const fn filter(level: LogLevel) -> LevelFilter {
@@ -22,9 +22,9 @@ const fn filter(level: LogLevel) -> LevelFilter {
     }
 }
 
-/// Sets it in this process, at once.
-pub fn set(level: LogLevel) {
-    let filter = filter(level);
+/// Sets it in this process, at once; `None`: nothing is logged.
+pub(super) fn set(level: Option<LogLevel>) {
+    let filter = level.map_or(LevelFilter::OFF, filter);
     let place = LEVELS.iter().position(|known| *known == filter).unwrap_or_default();
     LEAST.store(u8::try_from(place).unwrap_or_default(), Relaxed);
     tracing::callsite::rebuild_interest_cache();

@@ -1,13 +1,13 @@
 //! Log lines: time in UTC, level, event, fields. One form for master, mold and workers: [`text`] or [`json`], of a
 //! [`record`] that [`subscriber`] makes of each event.
 //!
-//! Where they go, and that writing never blocks, is [`sink`]'s part, or that of [`receiver`] for journald and syslog. Lines that could not be written are counted, and
+//! Where they go, and that writing never blocks, is [`sink`]'s part, or that of [`mod@receiver`] for journald and syslog. Lines that could not be written are counted, and
 //! [`report_lost`] logs how many as soon as one can be written again.
 
 pub mod access;
 mod journal;
 mod json;
-pub mod level;
+mod level;
 pub mod panics;
 mod receiver;
 mod record;
@@ -22,7 +22,7 @@ mod write;
 
 pub use record::without_number;
 
-use hostler_settings::{Colour, Log, LogFormat};
+use hostler_settings::{Colour, Log, LogFormat, LogTarget};
 use receiver::{Receiver, Sent};
 use record::Record;
 use sink::Sink;
@@ -50,6 +50,10 @@ static COLOUR: AtomicU8 = AtomicU8::new(Colour::Auto as u8);
 static RECEIVER: OnceLock<Receiver> = OnceLock::new();
 /// What is written to standard error is in the journal.
 static STDERR_IS_JOURNAL: AtomicBool = AtomicBool::new(false);
+/// Lines go to the sink although there is a receiver: a reload has made them JSON, which the journal is not sent by itself.
+static TO_SINK: AtomicBool = AtomicBool::new(false);
+/// Whether lines are logged at all.
+static ON: AtomicBool = AtomicBool::new(false);
 
 /// How long the message of a server that cannot start waits for its reader.
 const FATAL_LIMIT: Duration = Duration::from_secs(1);
@@ -79,23 +83,38 @@ pub fn open(destination: Destination<'_>) -> io::Result<()> {
     }
 }
 
-/// Starts logging in this process. A second call, after a fork, has no effect on whether there are lines.
-pub fn init(settings: &Log) {
+/// Logs as these settings say from now on: whether, from which level on, in which form, and whether a receiver gets the lines.
+/// For the start of a process and for a reload; the next line of any thread is in the new form.
+pub fn follow(settings: &Log) {
     set_form(settings.format, settings.colour);
-    if !settings.enabled {
-        return;
+    follow_target(settings);
+    ON.store(settings.enabled, Relaxed);
+    level::set(settings.enabled.then_some(settings.level));
+    // A native service that does not log may have a subscriber of its own.
+    if settings.enabled && !tracing::dispatcher::has_been_set() {
+        let _ = tracing::subscriber::set_global_default(Lines(None));
     }
-    // Before the subscriber, so that it finds it. A worker that is forked keeps the level that the mold has by then.
-    if !tracing::dispatcher::has_been_set() {
-        level::set(settings.level);
+}
+
+/// The journal is the target of lines of text where standard error is the journal, and so comes and goes with the format. Other
+/// targets last as long as the process.
+fn follow_target(settings: &Log) {
+    TO_SINK.store(settings.target.is_none(), Relaxed);
+    let is_journal = matches!(settings.target, Some(LogTarget::Journal(_)));
+    if is_journal && let Err(error) = open_receiver(settings) {
+        tracing::warn!(%error, "the journal cannot be reached: lines go to standard error");
     }
-    let _ = tracing::subscriber::set_global_default(Lines(None));
 }
 
 /// Whether lines are logged at all (`--log`).
 #[must_use]
 pub fn is_on() -> bool {
-    tracing::dispatcher::has_been_set()
+    ON.load(Relaxed)
+}
+
+/// Where lines go instead of the sink now.
+fn receiver() -> Option<&'static Receiver> {
+    RECEIVER.get().filter(|_| !TO_SINK.load(Relaxed))
 }
 
 /// Sets what lines look like, before the rest of the settings is known.
@@ -109,8 +128,10 @@ pub fn set_form(format: LogFormat, colour: Colour) {
 /// # Errors
 /// If its address has no meaning.
 pub fn open_receiver(settings: &Log) -> io::Result<()> {
-    if let Some(receiver) = Receiver::new(settings)? {
-        // In a worker it is the mold's.
+    // In a worker it is the mold's.
+    if RECEIVER.get().is_none()
+        && let Some(receiver) = Receiver::new(settings)?
+    {
         let _ = RECEIVER.set(receiver);
     }
     Ok(())
@@ -140,14 +161,14 @@ fn lose_line() {
 
 /// Writes a line.
 fn emit(record: &Record) {
-    if let Some(receiver) = RECEIVER.get() {
+    if let Some(receiver) = receiver() {
         if receiver.send(record) == Sent::Not {
             lose_line();
         }
         return;
     }
     let now = stamp::now();
-    let line = match JSON.load(Relaxed) {
+    let line = match is_json() {
         true => json::line(record, &stamp::microseconds(now)),
         false => text::line(record, &stamp::milliseconds(now), has_colours()),
     };
@@ -200,7 +221,7 @@ pub struct Exception<'a> {
 /// Writes a record of another logger, as one entry, even if it has several lines. Where lines are text, it is written as that
 /// logger has formatted it.
 pub fn write_record(level: Level, logger: &str, text: &str, exception: Option<Exception<'_>>) {
-    if !JSON.load(Relaxed) && RECEIVER.get().is_none() {
+    if !is_json() && receiver().is_none() {
         let traceback = exception.map_or(String::new(), |it| format!("\n{}", it.traceback.trim_end()));
         return SINK.write(format!("{text}{traceback}\n").as_bytes());
     }
@@ -227,14 +248,14 @@ pub fn is_json() -> bool {
 /// an event. Waits for the reader for a second at most.
 pub fn write_last_words(text: &str, event: impl Fn()) {
     let log = || tracing::subscriber::with_default(Lines(Some(Level::ERROR)), &event);
-    if RECEIVER.get().is_some() {
+    if receiver().is_some() {
         log();
         finish(FATAL_LIMIT);
         if STDERR_IS_JOURNAL.load(Relaxed) {
             return;
         }
     }
-    let write = || match JSON.load(Relaxed) && RECEIVER.get().is_none() {
+    let write = || match is_json() && receiver().is_none() {
         true => log(),
         false => SINK.write(text.as_bytes()),
     };

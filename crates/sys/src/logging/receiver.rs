@@ -4,7 +4,7 @@
 //! Not here: what entries and messages look like ([`super::journal`], [`super::syslog`]), and TCP ([`super::stream`]).
 
 use super::{journal, record::Record, stream::Stream, syslog, syslog::Envelope};
-use hostler_settings::{Log, LogFormat, LogTarget, SyslogFormat};
+use hostler_settings::{Log, LogTarget, SyslogFormat};
 use nix::{
     errno::Errno,
     sys::{
@@ -30,7 +30,6 @@ const LONG: usize = 8192;
 pub(super) struct Receiver {
     kind: Kind,
     identifier: String,
-    is_json: bool,
 }
 
 enum Kind {
@@ -77,10 +76,11 @@ impl Receiver {
                 Kind::Tcp(Stream::new(resolve(host, *port)?), envelope(SyslogFormat::Rfc5424))
             }
         };
-        Ok(Some(Self { kind, identifier, is_json: options.format == LogFormat::Json }))
+        Ok(Some(Self { kind, identifier }))
     }
 
     pub(super) fn send(&self, record: &Record) -> Sent {
+        let is_json = super::is_json();
         let sent = match &self.kind {
             Kind::Journal(socket, path) => {
                 let entry = journal::entry(record, &self.identifier);
@@ -93,14 +93,14 @@ impl Receiver {
                 }
             }
             Kind::Local(socket, address, envelope) => {
-                let message = envelope.message(record, self.is_json);
+                let message = envelope.message(record, is_json);
                 match socket.send(address, message.as_bytes()) {
                     Err(Errno::EMSGSIZE) => socket.send(address, syslog::cut(&message, LONG).as_bytes()),
                     sent => sent,
                 }
             }
             Kind::Udp(socket, address, envelope) => {
-                let message = envelope.message(record, self.is_json);
+                let message = envelope.message(record, is_json);
                 let send = |length: usize| {
                     let bytes = syslog::cut(&message, length).as_bytes();
                     socket.send(&SockAddr::from(*address), bytes)
@@ -110,7 +110,7 @@ impl Receiver {
                     sent => sent,
                 }
             }
-            Kind::Tcp(stream, envelope) => return stream.send(&envelope.message(record, self.is_json)),
+            Kind::Tcp(stream, envelope) => return stream.send(&envelope.message(record, is_json)),
         };
         if sent.is_ok() { Sent::Whole } else { Sent::Not }
     }

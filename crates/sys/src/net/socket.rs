@@ -281,6 +281,28 @@ pub fn adopt(descriptor: RawFd, backlog: i32) -> io::Result<(OwnedFd, ListenerIn
     Ok((socket.into(), address))
 }
 
+/// What a socket is that a service manager has passed to this process, for one that does not serve it: a copy, and where it
+/// listens. `None` if the descriptor is not open.
+///
+/// # Errors
+/// `InvalidInput` if it is no socket that could be served; the kernel's.
+pub fn passed(descriptor: RawFd) -> io::Result<Option<(OwnedFd, ListenerInfo)>> {
+    let invalid = |text: &str| io::Error::new(io::ErrorKind::InvalidInput, text.to_owned());
+    // SAFETY: fcntl(2) with integers.
+    let copy = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3) };
+    if copy < 0 {
+        return Ok(None);
+    }
+    // SAFETY: it is new and has no other owner.
+    let socket = Socket::from(unsafe { OwnedFd::from_raw_fd(copy) });
+    if socket.r#type().map_err(|_| invalid("the descriptor is not a socket"))? != Type::STREAM {
+        return Err(invalid("the descriptor is not a stream socket"));
+    }
+    let address = local_address(&socket)?
+        .ok_or_else(|| invalid("neither TCP nor a Unix socket with a path or a name"))?;
+    Ok(Some((socket.into(), address)))
+}
+
 /// Standard input, output or error under another number, at which no program expects them.
 fn copy_of_standard(descriptor: RawFd) -> io::Result<OwnedFd> {
     match descriptor {

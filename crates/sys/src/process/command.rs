@@ -46,6 +46,15 @@ pub fn die_with_parent(command: &mut Command) {
     unsafe { command.pre_exec(hook) };
 }
 
+/// As [`die_with_parent`], of this process, which `parent` has just forked.
+///
+/// # Errors
+/// The kernel's; `BrokenPipe` if the parent is gone.
+pub fn die_with(parent: i32) -> io::Result<()> {
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+    if super::parent_id() == parent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+}
+
 /// Takes over a descriptor that the parent opened for this program.
 ///
 /// # Errors

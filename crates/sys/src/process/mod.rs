@@ -12,7 +12,7 @@ pub mod thread;
 pub mod title;
 mod wait;
 
-pub use command::{die_with_parent, own_session, pass_descriptor, take_descriptor};
+pub use command::{die_with, die_with_parent, own_session, pass_descriptor, take_descriptor};
 pub use fork::{Fork, become_subreaper, exit_now, fork, parent_id, thread_count, use_small_pages};
 pub use output::{output_of_group_within, output_within};
 pub use resources::max_descriptors;

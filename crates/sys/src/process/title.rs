@@ -21,6 +21,8 @@ pub enum Role {
     Mold,
     /// The process that shows operators what the server does.
     Observer,
+    /// A process that reads the configuration again.
+    Reader,
     /// The worker of this number.
     Worker(u16),
 }
@@ -31,10 +33,12 @@ fn for_role(process_name: Option<&str>, role: Role, app: &str) -> String {
         (Some(name), Role::Master) => name.to_owned(),
         (Some(name), Role::Mold) => format!("{name} mold"),
         (Some(name), Role::Observer) => format!("{name} observer"),
+        (Some(name), Role::Reader) => format!("{name} configuration"),
         (Some(name), Role::Worker(number)) => format!("{name} worker-{number}"),
         (None, Role::Master) => format!("hostler: master {app}"),
         (None, Role::Mold) => format!("hostler: mold {app}"),
         (None, Role::Observer) => format!("hostler: observer {app}"),
+        (None, Role::Reader) => format!("hostler: reading the configuration {app}"),
         (None, Role::Worker(number)) => format!("hostler: worker {number} {app}"),
     }
 }
@@ -109,6 +113,7 @@ fn short_name(process_name: Option<&str>, role: Role) -> String {
         Role::Master => "-master".to_owned(),
         Role::Mold => "-mold".to_owned(),
         Role::Observer => "-observer".to_owned(),
+        Role::Reader => "-config".to_owned(),
         Role::Worker(number) => format!("-worker-{number}"),
     };
     // Without spaces: CPython counts its threads by splitting /proc/self/stat at them.

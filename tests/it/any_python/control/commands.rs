@@ -196,7 +196,10 @@ fn the_level_of_the_log_changes_in_all_processes_and_stays() {
     let server = controlled(Server::app("supervised:app"), &path).option("workers", 1);
     let server = server.env("HOSTLER_LOG_LEVEL", "info").start();
     let text = done(&server, &path, "log-level error");
-    assert_eq!(text, "the level is error, until the server is started anew or upgraded\n");
+    assert_eq!(
+        text,
+        "the level is error, until the server is started anew or upgraded, or reloaded with another --log-level\n"
+    );
     let first = server.workers()[0];
     done(&server, &path, "reload");
     assert!(!server.log().contains("reloading"), "{}", server.log());

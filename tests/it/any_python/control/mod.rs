@@ -1,9 +1,10 @@
 //! The control socket: what `hostler ctl` does and says (`commands`), where the socket is and whose (`places`), clients that
-//! misbehave (`clients`), what is told of a server that serves on (`status`).
+//! misbehave (`clients`), configurations that are programs (`rereading`), what is told of a server that serves on (`status`).
 
 mod clients;
 mod commands;
 mod places;
+mod rereading;
 mod status;
 
 use hostler_testkit::{Builder, LIMIT, Server, directory, hostler};

@@ -7,6 +7,7 @@ mod files;
 mod json;
 mod milestones;
 mod receivers;
+mod reload;
 mod standard_error;
 
 use hostler_testkit::{Builder, Server, get_unix, wait_until};

@@ -1,7 +1,9 @@
 //! Servers that are told to stop during an upgrade.
 
 use super::{long_request, signal, slow_boot, upgrade};
+use hostler_testkit::proc;
 use nix::sys::signal::Signal;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_stop_during_an_upgrade_stops_both() {
@@ -34,12 +36,16 @@ fn a_stop_of_the_old_server_while_it_drains_stops_the_new_one_too() {
 
 #[test]
 fn a_stopped_successor_is_killed_when_the_server_is_told_to_stop() {
-    let mut server = slow_boot().option("graceful-timeout", 1).option("workers-kill-timeout", 1).start();
+    let mut server = slow_boot().start();
     let successor = upgrade(&server);
     server.wait_for("mold ready", 2);
     signal(successor, Signal::SIGSTOP);
+    server.wait_until("it is stopped", || proc::state(successor) == Some('T'));
+    let begun = Instant::now();
     server.signal(Signal::SIGTERM);
     server.wait_for("killing the new server", 1);
+    // Not the 30 s of --graceful-timeout, and some more.
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert_eq!(server.wait_exit_of_master().code(), Some(0), "{}", server.log());
     server.wait_empty();
 }

@@ -1,7 +1,7 @@
 //! Threads: how many calls run at once, what waits for one, and what is interrupted.
 
 use super::{adverse_app, reset, send_expecting, send_get, wsgi_app};
-use hostler_testkit::{Builder, Conn, Server, proc, wait_until};
+use hostler_testkit::{Builder, Conn, Load, Server, proc, wait_until};
 use nix::sys::signal::Signal;
 use std::{
     fs,
@@ -96,6 +96,40 @@ fn threads_run_concurrently_and_persist() {
     names.sort();
     names.dedup();
     assert_eq!(names.len(), 4);
+}
+
+/// The names of the threads of the pool that a worker has now.
+fn pool(worker: i32) -> usize {
+    proc::field(worker, "status", "Threads").unwrap().parse().unwrap()
+}
+
+#[test]
+fn idle_threads_end_but_one_and_come_back_with_requests() {
+    let server = wsgi_app(4).option("workers", 1).option("blocking-threads-idle-timeout", "1s").start();
+    let worker = server.workers()[0];
+    let at_once = || {
+        let mut conns: Vec<_> = (0..4).map(|_| server.connect()).collect();
+        let begun = Instant::now();
+        conns.iter_mut().for_each(|conn| send_get(conn, "/sleep"));
+        let mut names: Vec<_> = conns.iter_mut().map(|conn| conn.reply().unwrap().text()).collect();
+        names.sort();
+        names.dedup();
+        (names.len(), begun.elapsed())
+    };
+    assert_eq!(at_once().0, 4);
+    let all = pool(worker);
+    // Three of the four.
+    server.wait_until("idle threads have ended", || pool(worker) == all - 3);
+    assert_eq!(server.connect().get("/pid").text(), worker.to_string());
+    let (threads, time) = at_once();
+    assert!(threads == 4 && time < Duration::from_millis(1150), "{threads} {time:?}");
+    assert_eq!(pool(worker), all);
+    server.wait_until("they end again", || pool(worker) == all - 3);
+    // Requests that come while threads end are served, all of them.
+    let load = Load::start(server.address.unwrap(), "/pid", 3);
+    load.wait_for(300);
+    assert_eq!(load.end().failures, Vec::<String>::new());
+    server.stop();
 }
 
 #[test]
