@@ -4,9 +4,9 @@ use crate::{
     accept::gate::Gate,
     compress::Compression,
     log::{AccessLog, facts::Began, turns::Turns},
-    request::{id::RequestIds, record::RequestRecord},
+    request::{added::AddedHeaders, id::RequestIds, record::RequestRecord},
 };
-use hostler_settings::{Compress, Log, Tracing};
+use hostler_settings::{Compress, Log, Responses, Tracing};
 use hostler_sys::clock;
 use hostler_wire::{Page, SiblingPage};
 use hyper::{Method, Uri};
@@ -29,6 +29,8 @@ pub struct Features<'a> {
     pub tracing: &'a Tracing,
     /// Compressed responses.
     pub compress: &'a Compress,
+    /// Headers of responses.
+    pub responses: &'a Responses,
 }
 
 /// This worker's load; cheap to clone, for one thread.
@@ -42,10 +44,11 @@ struct Shared {
     /// The worker is to be recycled after this many requests.
     request_limit: Option<u64>,
     at_limit: RefCell<Option<Waker>>,
-    /// Requests have ids in headers, lines in the access log, or compressed responses.
+    /// Requests have ids in headers, lines in the access log, or compressed responses; or responses are given headers.
     has_extras: bool,
     access_log: Option<&'static AccessLog>,
     compression: Option<&'static Compression>,
+    added: Option<&'static AddedHeaders>,
     ids: RequestIds,
     turns: Turns,
     /// When the last request began.
@@ -67,6 +70,7 @@ impl Load {
         let ids = RequestIds::new(features.tracing);
         own.set_seed(ids.seed());
         let compression = Compression::new(features.compress);
+        let added = AddedHeaders::new(features.responses);
         crate::log::facts::set_worker(&ids, features.worker);
         let access_log = AccessLog::new(features.log, features.worker, ids.clone());
         let (requests, at_limit) = (Cell::new(0), RefCell::default());
@@ -77,9 +81,10 @@ impl Load {
             requests,
             request_limit,
             at_limit,
-            has_extras: ids.identify() || access_log.is_some() || compression.is_some(),
+            has_extras: ids.identify() || access_log.is_some() || compression.is_some() || added.is_some(),
             access_log,
             compression,
+            added,
             ids,
             turns: Turns::default(),
             current: Cell::new(0),
@@ -120,7 +125,7 @@ impl Load {
         }
     }
 
-    /// Whether requests have ids in headers, lines in the access log, or compressed responses.
+    /// Whether there is something to be done about a request beside its response.
     #[inline]
     pub(crate) fn has_extras(&self) -> bool {
         self.0.has_extras
@@ -134,6 +139,11 @@ impl Load {
     /// How responses are compressed, if they are.
     pub(crate) fn compression(&self) -> Option<&'static Compression> {
         self.0.compression
+    }
+
+    /// Headers that responses are given, if there are any.
+    pub(crate) fn added(&self) -> Option<&'static AddedHeaders> {
+        self.0.added
     }
 
     /// The request that began last; when the application is called for it, this is that one.

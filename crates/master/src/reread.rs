@@ -1,7 +1,7 @@
 //! Reading the configuration again. Its files may be programs, and interpreters are asked what they are, which can take long: a
 //! process that is forked from this one does it, while this one goes on watching workers.
 //!
-//! What was found is in a file without a name when the process has exited. A process that does not end is killed.
+//! What was found comes through a pipe, and counts when the process has exited. A process that does not end is killed.
 
 use crate::{GenerationSpec, MoldCommand, children::Child, fleet::Fleet, molds::Molds, native, run::Master};
 use hostler_arbiter::Event;
@@ -16,8 +16,8 @@ use nix::libc::SIGKILL;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     collections::VecDeque,
-    fs::File,
-    io::{self, Write as _},
+    io::{self, PipeReader, PipeWriter, Read as _, Write as _},
+    os::fd::{AsFd, BorrowedFd},
     time::{Duration, Instant},
 };
 use tracing::{debug, error, info};
@@ -58,7 +58,9 @@ enum Purpose {
 struct Reader {
     pid: i32,
     purpose: Purpose,
-    found: File,
+    /// Where it tells what it has found, until it has.
+    pipe: Option<PipeReader>,
+    found: Vec<u8>,
     kill_at: Option<Instant>,
 }
 
@@ -78,6 +80,16 @@ impl Readers {
     /// Whether the configuration is read for a reload.
     pub(crate) fn reload(&self) -> bool {
         self.0.iter().any(|reader| reader.purpose == Purpose::Reload)
+    }
+
+    /// What to wait on for what they find.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.0.iter().filter_map(|reader| reader.pipe.as_ref()).map(AsFd::as_fd)
+    }
+
+    /// Takes what they have found so far.
+    pub(crate) fn receive(&mut self) {
+        self.0.iter_mut().for_each(Reader::receive);
     }
 
     /// When the next one is killed.
@@ -142,21 +154,23 @@ impl Master {
     }
 
     fn read_again(&mut self, purpose: Purpose) -> io::Result<i32> {
-        let found = message::file_with(&[])?;
-        let written = found.try_clone()?;
+        let (reader, writer) = io::pipe()?;
+        message::set_nonblocking(reader.as_fd())?;
+        let mut reader = Some(reader);
         let master = std::process::id().cast_signed();
         // Never the master's, not even before the child has its own: upgrades tell masters from others by it.
         let short_name = title::Borrowed::new(&hostler_sys::proc::pending_fork_name(master));
-        let forked = native::fork(|| {}, || self.find(purpose, written, master));
+        let forked = native::fork(|| reader.take(), || self.find(purpose, writer, master));
         short_name.give_back();
         let pid = forked?;
         self.children.add(pid, Child::Reader);
-        self.readers.0.push(Reader { pid, purpose, found, kill_at: Some(Instant::now() + LIMIT) });
+        let kill_at = Some(Instant::now() + LIMIT);
+        self.readers.0.push(Reader { pid, purpose, pipe: reader, found: Vec::new(), kill_at });
         Ok(pid)
     }
 
     /// The process that reads: its exit code.
-    fn find(&mut self, purpose: Purpose, written: File, master: i32) -> u8 {
+    fn find(&mut self, purpose: Purpose, mut writer: PipeWriter, master: i32) -> u8 {
         if process::die_with(master).is_err() {
             return ExitStatus::Failed.code();
         }
@@ -168,7 +182,7 @@ impl Master {
             Purpose::Reload => serde_json::to_vec(&(reread.find)()),
             Purpose::Compare => serde_json::to_vec(&(reread.listing)()),
         };
-        match text.map(|text| (&written).write_all(&text)) {
+        match text.map(|text| writer.write_all(&text)) {
             Ok(Ok(())) => ExitStatus::Clean.code(),
             Ok(Err(_)) | Err(_) => ExitStatus::Failed.code(),
         }
@@ -179,6 +193,7 @@ impl Master {
         let none = Fleet::new(self.resources.board.pages(), self.resources.board.master());
         self.fleet = none;
         self.molds = Molds::default();
+        self.readers = Readers::default();
         self.companions.clear();
         self.plan.predecessor = None;
         self.plan.owned_files.clear();
@@ -259,10 +274,18 @@ impl Master {
 }
 
 impl Reader {
+    fn receive(&mut self) {
+        let Some(pipe) = &mut self.pipe else { return };
+        match pipe.read_to_end(&mut self.found) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(_) | Err(_) => self.pipe = None,
+        }
+    }
+
     /// What it has found.
-    fn read<T: DeserializeOwned>(self, status: WaitStatus) -> Result<T, Failure> {
-        let text = message::bytes_of(self.found).unwrap_or_default();
-        serde_json::from_slice(&text).unwrap_or_else(|_| {
+    fn read<T: DeserializeOwned>(mut self, status: WaitStatus) -> Result<T, Failure> {
+        self.receive();
+        serde_json::from_slice(&self.found).unwrap_or_else(|_| {
             let failure = Failure::new(ExitStatus::Failed, "the configuration could not be read again");
             Err(match self.kill_at {
                 None => failure

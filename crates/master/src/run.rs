@@ -189,6 +189,7 @@ impl Master {
                 return Some(status);
             }
         }
+        self.readers.receive();
         self.receive_from_molds(&mut events);
         self.receive_from_workers(&mut events);
         events.extend(self.upgrade.receive());
@@ -268,6 +269,7 @@ impl Master {
             .chain(self.upgrade.descriptor())
             .chain(predecessor)
             .chain(self.changes.as_ref().map(Changes::descriptor))
+            .chain(self.readers.descriptors())
             .map(|descriptor| (descriptor, PollFlags::POLLIN))
             .chain(self.control.descriptors())
             .map(|(descriptor, interest)| PollFd::new(descriptor, interest))

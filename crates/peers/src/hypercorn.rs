@@ -76,7 +76,7 @@ pub(crate) static ROWS: &[Row] = &[
     Row::flag(&["--help", "-h"], HELP.becomes), EXPLAIN,
     Row::value(&["application_path"], NoEffect("the command line names the application")),
     Row::values(&["alpn_protocols"], converted(&[Http::version()], "h2 is HTTP/2, http/1.1 is HTTP/1", alpn)),
-    Row::values(&["alt_svc_headers"], Refused { why: "hostler adds no headers to the application's responses", instead: "set it in a middleware, or at the proxy" }),
+    Row::values(&["alt_svc_headers"], Refused { why: "it names servers of HTTP/3, which is not served", instead: "if a proxy serves it, use `HOSTLER_RESPONSE_HEADER=alt-svc:…`" }),
     Row::value(&["h11_max_incomplete_size"], HEAD_SIZE),
     Row::flag(&["h11_pass_raw_headers"], NoEffect("names of headers are in lower case, as ASGI has them")),
     Row::value(&["h2_max_concurrent_streams"], Same(Http2::max_concurrent_streams())),

@@ -7,14 +7,15 @@ use crate::{
     },
     item::{Context, Item},
     row::{
-        Becomes::{NoEffect, Refused, Same},
+        Becomes::{NoEffect, Same},
         EXPLAIN, HELP, Row, VERSION,
     },
     translate::{Outcome, Setting, same},
     variables::truth,
 };
 use hostler_settings::{
-    Application, AutoReload, Http, Limits, Listen, Log, Proxy, Runtime, Supervision, Tls, WebSocket, Wsgi,
+    Application, AutoReload, Http, Limits, Listen, Log, Proxy, Responses, Runtime, Supervision, Tls,
+    WebSocket, Wsgi,
 };
 
 #[rustfmt::skip]
@@ -64,7 +65,7 @@ pub(crate) static ROWS: &[Row] = &[
     Row::value(&["--ssl-cert-reqs"], converted(&[Tls::client_verify()], "2 requires certificates of clients", cert_reqs)),
     Row::value(&["--ssl-ca-certs"], converted(&[Tls::ca()], "the same, with --ssl-cert-reqs 1 or 2", |item, context| ca_certs(item, context, &["--ssl-cert-reqs"]))),
     Row::value(&["--ssl-ciphers"], converted(&[], "the defaults have no effect, others are refused", ciphers)),
-    Row::values(&["--header"], Refused { why: "hostler adds no headers to the application's responses", instead: "set it in a middleware, or at the proxy" }),
+    Row::values(&["--header"], Same(Responses::headers())),
     Row::value(&["--app-dir"], Same(Application::python_path())),
     Row::value(&["--h11-max-incomplete-event-size"], HEAD_SIZE),
     Row::flag(&["--reset-contextvars"], NoEffect("no request sees context variables of another one")),

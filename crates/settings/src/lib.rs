@@ -34,7 +34,7 @@ pub use choices::{
 pub use declaration::{Declaration, Effect, OnReload, Rules, Shape, Unit};
 pub use groups::{
     Application, AutoReload, Compress, Compression, Http, Http2, Limits, Listen, Log, Metrics, Process,
-    Program, Proxy, Runtime, StaticFiles, Supervision, Tls, Tracing, WebSocket, Wsgi,
+    Program, Proxy, Responses, Runtime, StaticFiles, Supervision, Tls, Tracing, WebSocket, Wsgi,
 };
 pub use host::HostPattern;
 pub use log_target::LogTarget;
@@ -65,6 +65,8 @@ macros::groups! {
         pub http2: Http2,
         /// Proxies in front of the server.
         pub proxy: Proxy,
+        /// What responses have beside what the application says.
+        pub responses: Responses,
         /// Compressed responses.
         pub compress: Compress,
         /// WebSocket connections.

@@ -48,8 +48,8 @@ impl<A: App<Body: Unpin>> Service for HttpService<A> {
             renew(&certificates, file)?;
         }
         let Shared { pages, handover: (receiver, sender), listeners } = shared;
-        let Settings { log, tracing, compress, .. } = &settings.options;
-        let features = Features { worker: assignment.slot.index, log, tracing, compress };
+        let Settings { log, tracing, compress, responses, .. } = &settings.options;
+        let features = Features { worker: assignment.slot.index, log, tracing, compress, responses };
         let load = Load::new(page, pages, assignment.page, assignment.request_limit, features);
         tokio::task::spawn_local(load.clone().write_access_log());
         let handover = HandoverChannel::new(receiver, sender)?;

@@ -44,6 +44,7 @@ mod refused_requests;
 mod reload;
 mod request_ids;
 mod resource_limits;
+mod response_headers;
 mod service_manager;
 mod states;
 mod static_files;

@@ -258,6 +258,7 @@ fn signals_and_kills_meanwhile_end_nothing_but_what_they_mean_to() {
     serves(&server, "version 1");
     place.write("main.py", "def broken(:\n");
     serves(&server, "SyntaxError");
+    server.wait_for("reloading generation=3", 1);
     server.signal(Signal::SIGHUP);
     server.wait_for("reloading generation=4", 1);
     serves(&server, "SyntaxError");

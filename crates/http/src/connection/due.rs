@@ -1,11 +1,11 @@
-//! What is due for a request's response, beside the response itself: its line in the access log, the request's id, and
-//! compression. Without any of these options it is one empty pointer.
+//! What is due for a request's response, beside the response itself: its line in the access log, the request's id, headers that
+//! all responses have, and compression. Without any of these options it is one empty pointer.
 
 use crate::{
     Load, Scheme,
     compress::{Accepted, Encoding, Uncompressed},
     log::{entry::Entry, queue::Waiting},
-    request::{id::IdHeader, record::RequestRecord},
+    request::{added::AddedHeaders, id::IdHeader, record::RequestRecord},
 };
 use hostler_sys::clock;
 use hyper::{HeaderMap, Request, Response, StatusCode};
@@ -23,6 +23,8 @@ struct Parts {
     id: Option<Box<IdHeader>>,
     /// How it is to be compressed.
     accepted: Option<Accepted>,
+    /// The headers that it is given.
+    added: Option<&'static AddedHeaders>,
 }
 
 /// What matters of the call of an application.
@@ -41,6 +43,7 @@ pub(super) struct AboutCall {
 pub struct Additions {
     id: Option<IdHeader>,
     uncompressed: Option<Uncompressed>,
+    added: Option<&'static AddedHeaders>,
 }
 
 impl Additions {
@@ -51,6 +54,9 @@ impl Additions {
         }
         if let Some(id) = self.id {
             id.add(headers);
+        }
+        if let Some(added) = self.added {
+            added.add(headers);
         }
     }
 }
@@ -64,7 +70,7 @@ impl Due {
         }
         let ids = load.ids();
         let id = if ids.identify() { ids.give(request, trusted) } else { None };
-        Self(Some(Box::new(Parts { id, ..Parts::default() })))
+        Self(Some(Box::new(Parts { id, added: load.added(), ..Parts::default() })))
     }
 
     /// The request, which begins then, does not reach the application: its record.
@@ -144,6 +150,9 @@ impl Due {
         if let Some(id) = parts.id.take() {
             id.add(response.headers_mut());
         }
+        if let Some(added) = parts.added {
+            added.add(response.headers_mut());
+        }
         let entry = parts.entry.take()?;
         let length = if has_length(response.status()) { length(response.body()) } else { None };
         entry.responded(response.headers(), length);
@@ -182,9 +191,9 @@ impl Parts {
 
     fn call<B>(&mut self, load: &Load, request: &mut Request<B>, about: AboutCall) {
         self.accepted = load.compression().map(|rules| rules.accepted(request));
-        if about.bypasses && (self.id.is_some() || self.accepted.is_some()) {
+        if about.bypasses && (self.id.is_some() || self.accepted.is_some() || self.added.is_some()) {
             let uncompressed = self.accepted.as_ref().map(Accepted::uncompressed);
-            let additions = Additions { id: self.id.as_deref().cloned(), uncompressed };
+            let additions = Additions { id: self.id.as_deref().cloned(), uncompressed, added: self.added };
             request.extensions_mut().insert(additions);
         }
         let Some(entry) = self.entry.as_ref().filter(|entry| entry.wants_queue()) else { return };

@@ -1,6 +1,7 @@
 //! What belongs to one request: its body, its record while it is in flight, why it is refused, and what runs
 //! on after its response.
 
+pub(crate) mod added;
 pub(crate) mod background;
 pub(crate) mod body;
 pub(crate) mod id;

@@ -27,6 +27,10 @@ fn what_is_written_keeps_its_meaning() {
         ),
         ("uvicorn app:app --fd 3 --no-server-header", "app:app --bind fd://3"),
         (
+            "uvicorn app:app --header X-Env:prod --header Server:shop",
+            "app:app --response-header X-Env:prod --response-header Server:shop",
+        ),
+        (
             "uvicorn app:app --limit-max-requests 1000 --limit-max-requests-jitter 50 --limit-concurrency 20 --backlog 64",
             "app:app --max-requests 1050 --max-requests-jitter 50 --limit-concurrency 20 --limit-queue 0 --backlog 128",
         ),
@@ -173,7 +177,6 @@ fn what_cannot_be_is_refused_with_what_to_do() {
     for (line, words) in [
         ("uvicorn app:app --interface asgi2", "guarantee_single_callable"),
         ("uvicorn app:app --ws app.ws:Protocol", "leave the option out"),
-        ("uvicorn app:app --header X-Env:prod", "set it in a middleware"),
         ("uvicorn app:app --ssl-version 3", "TLS 1.2 and 1.3 are served"),
         ("granian app:app --interface asgi --blocking-threads 8", "only WSGI applications"),
         ("gunicorn a:b -k aiohttp.GunicornWebWorker", "none of ASGI"),
