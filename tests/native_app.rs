@@ -1,6 +1,7 @@
 //! A native service that reports its process, and hangs when asked to; with COMPANION, a shell script runs beside it; with STATIC,
 //! the files of a directory are served; with ACCESS_LOG, there is an access log; with
-//! LOG_FORMAT=json, the log is JSON; with COMPRESS, responses are compressed; with BLOCKING_THREADS, there are no more for blocking work.
+//! LOG_FORMAT=json, the log is JSON; with COMPRESS, responses are compressed; with BLOCKING_THREADS, there are no more for blocking work;
+//! with ADMIN, there is an observer.
 
 use hostler::{ConnectionInfo, Forwarded, LogFormat, LogLevel, ProxyProtocol, Request, Response};
 use std::{
@@ -46,6 +47,9 @@ fn main() -> Result<ExitCode, hostler::Error> {
     }
     if let Ok(threads) = env::var("BLOCKING_THREADS") {
         server = server.runtime_blocking_threads(threads.parse().expect("a number"));
+    }
+    if let Ok(address) = env::var("ADMIN") {
+        server = server.admin(address).admin_hosts("metrics.example.com");
     }
     server.serve(|| tower::service_fn(answer))
 }

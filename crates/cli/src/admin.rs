@@ -2,27 +2,18 @@
 
 use crate::bind::{Bound, overlap, refused, unresolved};
 use hostler_config::Config;
-use hostler_master::{Listening, Observer, Predecessor};
+use hostler_master::{AdminError, AdminSocket, Listening, Observer, ObserverProgram, Predecessor};
 use hostler_settings::{Bind, Settings};
-use hostler_sys::socket::{self, Access, Families};
 use hostler_wire::{Failure, ListenerInfo, OtlpSettings};
-use std::{
-    io,
-    os::{fd::OwnedFd, unix::ffi::OsStrExt},
-    path::Path,
-};
+use std::os::fd::OwnedFd;
 use tracing::info;
-
-/// Connections that may wait for the observer.
-const BACKLOG: i32 = 64;
-/// Who may connect to a Unix socket of the observer: it shows what clients ask for.
-const MODE: u32 = 0o600;
 
 /// What the observer is to be; `None` if it has no address.
 pub(crate) fn observer(config: &Config) -> Option<Observer> {
     let metrics = &config.settings.metrics;
     let otlp = otlp(config);
     (!metrics.addresses().is_empty() || otlp.is_some()).then(|| Observer {
+        program: ObserverProgram::Own,
         otlp,
         ready_workers: u32::from(metrics.ready_workers),
         hosts: metrics.hosts(),
@@ -71,37 +62,12 @@ pub(crate) fn add(
 }
 
 pub(crate) fn listen(bind: &Bind, bound: &mut Bound) -> Result<(ListenerInfo, OwnedFd), Failure> {
-    let shown = bind.to_string();
-    match bind {
-        Bind::Tcp { host, port } => {
-            let port = port.unwrap_or(0);
-            let addresses =
-                socket::resolve_all((host.as_str(), port)).map_err(|error| unresolved(&shown, &error))?;
-            let mut last = io::ErrorKind::AddrNotAvailable.into();
-            for address in addresses {
-                match socket::listen_quietly(address, BACKLOG, Families::Default) {
-                    Ok((address, socket)) => return Ok((ListenerInfo::Tcp(address), socket)),
-                    // A name may stand for addresses that this machine does not have.
-                    Err(error) => last = error,
-                }
-            }
-            Err(refused(&shown, &last, port))
-        }
-        Bind::Unix(path) => unix(path, &shown, bound).map_err(|error| refused(&shown, &error, 0)),
-        // Refused with the configuration.
-        Bind::Descriptor(_) => Err(refused(&shown, &io::ErrorKind::Unsupported.into(), 0)),
-    }
-}
-
-fn unix(path: &Path, shown: &str, bound: &mut Bound) -> io::Result<(ListenerInfo, OwnedFd)> {
-    if let Some(name) = path.as_os_str().as_bytes().strip_prefix(b"@") {
-        let socket = socket::bind_abstract(name, BACKLOG)?;
-        tracing::warn!(address = shown, "{}", crate::bind::OPEN_TO_ALL);
-        return Ok((ListenerInfo::Unix(path.to_owned()), socket));
-    }
-    let path = std::path::absolute(path)?;
-    let access = Access { mode: Some(MODE), ..Access::default() };
-    let (socket, made) = socket::bind_unix(&path, access, BACKLOG)?;
-    bound.files.push(made);
-    Ok((ListenerInfo::Unix(path), socket))
+    let (shown, port) =
+        (bind.to_string(), if let Bind::Tcp { port, .. } = bind { port.unwrap_or(0) } else { 0 });
+    let AdminSocket { info, socket, file } = AdminSocket::listen(bind).map_err(|error| match error {
+        AdminError::Name(error) => unresolved(&shown, &error),
+        AdminError::Listen(error) => refused(&shown, &error, port),
+    })?;
+    bound.files.extend(file);
+    Ok((info, socket))
 }

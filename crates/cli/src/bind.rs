@@ -2,7 +2,7 @@
 
 use crate::admin;
 use hostler_config::Config;
-use hostler_master::{Listening, Predecessor};
+use hostler_master::{Listening, OPEN_TO_ALL, Predecessor};
 use hostler_settings::{Accept, Bind, Tls};
 use hostler_sys::{
     identity::{find_group, find_user},
@@ -17,10 +17,6 @@ use std::{
     path::Path,
 };
 use tracing::warn;
-
-/// What is logged of an abstract Unix socket that is to be for some only.
-pub(crate) const OPEN_TO_ALL: &str =
-    "an abstract Unix socket has no owner and no mode: every process of this machine can connect";
 
 /// The listeners of this server.
 #[derive(Default)]

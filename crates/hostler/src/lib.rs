@@ -68,6 +68,13 @@
 //! | `SIGUSR2` | starts the program again, from its path, as a new master that inherits the sockets; the old one drains when the new one serves |
 //! | `SIGTTIN`, `SIGTTOU` | one worker more, one less |
 //!
+//! # Metrics, health and status
+//!
+//! [`Server::admin`] gives operators an address with a dashboard, `/metrics` for Prometheus, `/status.json`, and the probes
+//! `/livez`, `/readyz` and `/startupz`. A process of its own serves it, the observer, which answers while all workers are blocked. It is
+//! a fork of the master, too: what `main` holds is shared with it, and its own memory is some MB. `hostler ctl` and `hostler top` show
+//! and control a native server as any other ([`Server::control_socket`]).
+//!
 //! # Errors
 //!
 //! | what fails | what happens |
@@ -131,6 +138,7 @@
 
 #![forbid(unsafe_code)]
 
+mod observer;
 mod server;
 
 pub use hostler_http::{

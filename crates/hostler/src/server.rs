@@ -1,14 +1,14 @@
 //! The builder of a native server.
 
-use crate::Request;
+use crate::{Request, observer};
 use bytes::Bytes;
 use hostler_master::{
     CommandLine, Companion, Control, ControlPlace, GenerationSpec, Listening, NativeWorkerContext, Plan,
     Predecessor, Spawner, TlsSource,
 };
 use hostler_settings::{
-    Bind, ByteSize, Commas, ControlSocket, LogFormat, LogLevel, OptionValue, Peer, ProxyProtocol, Rules,
-    Settings, StaticMount, Unit, WorkerCount,
+    Bind, ByteSize, Commas, ControlSocket, HostPattern, LogFormat, LogLevel, Metrics, OptionValue, Peer,
+    ProxyProtocol, Rules, Settings, StaticMount, Unit, WorkerCount,
 };
 use hostler_sys::{
     beneath,
@@ -81,7 +81,7 @@ pub enum Error {
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Bind {
-        /// As it was given to [`Server::bind`]; `(inherited)` if the sockets of the master before this one were lost during
+        /// As it was given to [`Server::bind`] or [`Server::admin`]; `(inherited)` if the sockets of the master before this one were lost during
         /// an upgrade.
         address: String,
         /// The error of the look-up of the name, of bind(2) or of listen(2): in use, not permitted, not an address of this
@@ -113,6 +113,8 @@ pub struct Server {
     companions: Vec<Companion>,
     /// The first proxy that is none.
     bad_proxy: Option<String>,
+    /// The first address of the observer that is none.
+    bad_admin: Option<String>,
 }
 
 impl Server {
@@ -250,6 +252,34 @@ impl Server {
             self.bad_proxy.get_or_insert(bad.0);
             Commas(Vec::new())
         })
+    }
+
+    /// Where a process of its own serves a dashboard, `/metrics`, `/status.json` and the probes `/livez`, `/readyz`, `/startupz`:
+    /// `127.0.0.1:9090`, `unix:/run/shop/admin.sock` or `unix:@shop-admin`; nowhere by default. May be called several times. It shows
+    /// paths and addresses of clients, to everybody who can connect.
+    #[must_use]
+    pub fn admin(mut self, address: impl AsRef<str>) -> Self {
+        match Bind::parse(address.as_ref(), &Metrics::admin().rules) {
+            Some(bind @ (Bind::Tcp { .. } | Bind::Unix(_))) => self.options.metrics.admin.push(bind),
+            _ => drop(self.bad_admin.get_or_insert(address.as_ref().to_owned())),
+        }
+        self
+    }
+
+    /// Names by which browsers may ask [`Server::admin`] for the dashboard and `/status.json`, beside IP addresses and names without a
+    /// dot: `metrics.example.com`, `.example.com` for all below it, `*` for any, separated by commas.
+    #[must_use]
+    pub fn admin_hosts(mut self, hosts: &str) -> Self {
+        let names = hosts.split(',').map(str::trim).filter(|name| !name.is_empty());
+        self.options.metrics.admin_hosts.0.extend(names.map(HostPattern::exactly));
+        self
+    }
+
+    /// How many workers have to serve for `/readyz` to say that the server is ready, 1 by default.
+    #[must_use]
+    pub fn ready_workers(mut self, workers: u16) -> Self {
+        self.options.metrics.ready_workers = workers.max(1);
+        self
     }
 
     /// A file for the process id of the master, written when all workers serve, and removed at the end; none by default.
@@ -404,6 +434,14 @@ impl Server {
             };
             listeners.push(Listening { spec: address.clone(), info, sockets, tls: tls.is_some() });
         }
+        if let Some(address) = self.bad_admin {
+            let text = "it is no address of the form HOST:PORT or unix:PATH";
+            return Err(Error::Bind { address, source: io::Error::new(io::ErrorKind::InvalidInput, text) });
+        }
+        let (admin, owned_files) = observer::listen(&self.options.metrics, predecessor.as_mut())?;
+        let control = self.open_control(predecessor.is_some()).inspect_err(|_| {
+            owned_files.iter().for_each(|file| drop(file.remove()));
+        })?;
         let worker = move |context: NativeWorkerContext| match adopt(context) {
             Ok(context) => hostler_worker::native::run(context, &make).code(),
             Err(error) => {
@@ -412,20 +450,21 @@ impl Server {
             }
         };
         let plan = Plan {
-            admin: Vec::new(),
+            admin,
             spec: GenerationSpec {
                 companions: self.companions.clone(),
                 tls,
+                observer: observer::observer(&self.options.metrics),
                 ..GenerationSpec::new(self.settings(&listeners), Spawner::Native(Rc::new(worker)))
             },
             listeners,
             reread: None,
-            owned_files: Vec::new(),
+            owned_files,
             log_file: None,
             access_log: self.options.log.access_destination().map(std::path::Path::to_owned),
             pid_file: self.options.process.pid_file.clone(),
             command_line: CommandLine::own(),
-            control: self.open_control(predecessor.is_some())?,
+            control,
             predecessor,
         };
         Ok(ExitCode::from(hostler_master::run(plan).code()))

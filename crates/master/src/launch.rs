@@ -127,33 +127,43 @@ impl Master {
             .with(Descriptor::Stacks, stacks.as_fd())
             .with(Descriptor::OwnPage, self.resources.board.for_writing())
             .to_owned()?;
-        // A worker that kept either would not see its channel close with the master.
-        let mut channel = Some((ours, theirs));
         let (name, role) =
             (settings.options.process.name.clone(), title::Role::Worker(assignment.slot.index));
         let master_pid = std::process::id().cast_signed();
         let native = NativeWorkerContext { assignment, descriptors, settings, master_pid };
-        // Channels to siblings and to the other server must close with the master, not with a worker that inherited a copy.
+        self.fork((ours, theirs), || {
+            title::set(name.as_deref(), role, "native");
+            main(native)
+        })
+    }
+
+    /// Forks this process; the child gives up what is the master's, runs `main`, and exits with the code it returns. In the master,
+    /// the child's process id and the master's end of its channel.
+    pub(crate) fn fork(
+        &mut self,
+        channel: (Channel, Channel),
+        main: impl FnOnce() -> u8,
+    ) -> io::Result<(i32, Channel)> {
+        // A child that kept either would not see its channel close with the master.
+        let mut channel = Some(channel);
+        // Channels to siblings and to the other server must close with the master, not with a child that inherited a copy.
         let (pages, master) = (self.resources.board.pages(), self.resources.board.master());
         let (fleet, signals, files) = (&mut self.fleet, &mut self.signals, &mut self.plan.owned_files);
         let (predecessor, upgrade) = (&mut self.plan.predecessor, &mut self.upgrade);
         let (resources, certificates) = (&mut self.resources, &mut self.certificates);
-        let control = &mut self.control;
+        let (control, companions) = (&mut self.control, &mut self.companions);
         // Never the master's, not even before the child has its own: upgrades tell masters from workers by it.
-        let short_name = title::Borrowed::new(&proc::pending_fork_name(master_pid));
+        let short_name = title::Borrowed::new(&proc::pending_fork_name(std::process::id().cast_signed()));
         let pid = native::fork(
             || {
                 let none = crate::fleet::Fleet::new(pages, master);
                 let silent = SignalPipe::new(&[]).map(|none| std::mem::replace(signals, none));
                 let others = (channel.take(), predecessor.take(), std::mem::take(upgrade), control.close());
-                let keys = certificates.give_up();
+                let (keys, programs) = (certificates.give_up(), std::mem::take(companions));
                 resources.close();
-                (std::mem::replace(fleet, none), silent, std::mem::take(files), others, keys)
+                (std::mem::replace(fleet, none), silent, std::mem::take(files), others, keys, programs)
             },
-            || {
-                title::set(name.as_deref(), role, "native");
-                main(native)
-            },
+            main,
         );
         short_name.give_back();
         let (ours, _theirs) = channel.expect("only the child gives it up");

@@ -9,7 +9,8 @@
 //! `stacks` what a stuck worker wrote, `upgrade`
 //! the server that takes over from this one, `control` commands of users, `changes` files that `--reload` watches, `development` what
 //! follows from them, `reread` reading the configuration again, `certificates` those of TLS, `predecessor` the one that this one takes over from, `notify` systemd,
-//! `show` what the scoreboard says of the server, `appearance` how processes log and what they are called.
+//! `show` what the scoreboard says of the server, `appearance` how processes log and what they are called, `observer` and `admin` the
+//! process that shows the scoreboard to operators and its addresses.
 //!
 //! Invariants
 //! - One thread, no tokio, no Python: so that `fork` is sound and application code cannot hurt it.
@@ -21,6 +22,7 @@
 
 #![deny(unsafe_code)]
 
+mod admin;
 mod announce;
 mod appearance;
 mod certificates;
@@ -51,12 +53,13 @@ mod stacks;
 mod upgrade;
 mod watch;
 
+pub use admin::{AdminError, AdminSocket, OPEN_TO_ALL};
 pub use certificates::TlsSource;
 pub use companion::Companion;
 pub use control::{Control, ControlPlace};
 pub use mold::MoldCommand;
 pub use native::NativeWorkerContext;
-pub use observer::Observer;
+pub use observer::{Observer, ObserverContext, ObserverProgram};
 pub use predecessor::Predecessor;
 pub use reread::{Found, Reread};
 pub use upgrade::{CommandLine, VARIABLE as UPGRADE_VARIABLE};

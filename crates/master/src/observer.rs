@@ -1,24 +1,27 @@
-//! The observer: this program again, started with the scoreboard for reading and the listening sockets.
+//! The observer: a process with the scoreboard for reading and the listening sockets. It is this program again, or, of a native
+//! service, whose program is its own, a fork of the master.
 
 use crate::{
-    GenerationSpec, children::Child, companion::Running, mold::SERVICE_MANAGER_VARIABLES,
-    resources::Resources, run::Master,
+    GenerationSpec, children::Child, companion::Running, mold::SERVICE_MANAGER_VARIABLES, run::Master,
 };
 use hostler_arbiter::{Event, Group, Policy};
 use hostler_settings::HostPattern;
 use hostler_sys::{
+    bundle::Bundle,
     channel::Channel,
     disposition, identity,
     process::{self, WaitStatus},
 };
 use hostler_wire::{
-    Appearance, Generation, GroupId, ListenerInfo, OBSERVER_ARGUMENT, OBSERVER_CHANNEL, ObserverSetup,
-    OtlpSettings, Role, WorkerId,
+    Descriptor, Generation, GroupId, Identity, ListenerInfo, OBSERVER_ARGUMENT, OBSERVER_CHANNEL,
+    ObserverSetup, OtlpSettings, Role, WorkerId,
 };
 use std::{
     io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
     process::{Command, Stdio},
+    rc::Rc,
     time::Duration,
 };
 use tracing::{debug, error, warn};
@@ -31,8 +34,10 @@ const OWN_PROGRAM: &str = "/proc/self/exe";
 const EXIT_LIMIT: Duration = Duration::from_millis(500);
 
 /// The process that shows operators what the server does.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Observer {
+    /// How it is made.
+    pub program: ObserverProgram,
     /// How many workers have to serve for the server to be ready.
     pub ready_workers: u32,
     /// By which names browsers may ask it.
@@ -43,51 +48,46 @@ pub struct Observer {
     pub otlp: Option<OtlpSettings>,
 }
 
+/// How an observer is made.
+#[derive(Clone)]
+pub enum ObserverProgram {
+    /// By executing this program again.
+    Own,
+    /// By forking the master; the child runs this and exits with the code it returns.
+    Forked(Rc<dyn Fn(ObserverContext) -> u8>),
+}
+
+/// What a freshly forked observer is given.
+pub struct ObserverContext {
+    /// What it is told.
+    pub setup: ObserverSetup,
+    /// Its channel, the scoreboard, its sockets and the workers'.
+    pub descriptors: Bundle<OwnedFd>,
+    /// The process at whose death it exits.
+    pub master_pid: i32,
+}
+
 impl Observer {
     pub(crate) fn group(&self) -> Group {
         Group::program(GroupId::OBSERVER, Policy::unlimited(1, EXIT_LIMIT))
     }
+}
 
-    /// Starts it; its process id, and the channel that is open as long as it is to run.
-    fn start(
-        &self,
-        own: &Path,
-        GenerationSpec { settings, application_metrics, .. }: &GenerationSpec,
-        appearance: Appearance,
-        resources: &Resources,
-    ) -> io::Result<(i32, Channel)> {
-        let (ours, theirs) = Channel::pair()?;
-        let bundle = resources.of_role(Role::Observer);
-        let addresses = || resources.listeners.iter().enumerate();
-        let setup = ObserverSetup {
-            descriptors: bundle.names(),
-            appearance,
-            listeners: addresses().map(|(_, it)| shown(&it.info, it.tls)).collect(),
-            sockets: addresses().flat_map(|(index, it)| it.sockets.iter().map(move |_| index)).collect(),
-            ready_workers: self.ready_workers,
-            hosts: self.hosts.clone(),
-            measure_interval: self.measure_interval,
-            application_metrics: application_metrics.clone(),
-            otlp: self.otlp.clone(),
-        };
-        // Before there is a process: what waits in the channel is not lost.
-        ours.send(&setup, &bundle.descriptors())?;
-        // One that does not read later holds nothing up.
-        ours.set_nonblocking(true)?;
-        let mut command = Command::new(own);
-        identity::run_as(&mut command, &settings.identity)?;
-        command.arg(OBSERVER_ARGUMENT);
-        // Room for the process title, which overwrites the arguments.
-        command.arg(" ".repeat(256)).stdin(Stdio::null()).stdout(Stdio::null());
-        for name in SERVICE_MANAGER_VARIABLES {
-            command.env_remove(name);
-        }
-        disposition::not_ignored(&mut command);
-        process::die_with_parent(&mut command);
-        process::pass_descriptor(&mut command, theirs.into_fd(), OBSERVER_CHANNEL);
-        let child = command.spawn()?;
-        Ok((i32::try_from(child.id()).map_err(io::Error::other)?, ours))
+/// Executes this program as an observer; its process id.
+fn execute(own: &Path, identity: &Identity, process_channel: Channel) -> io::Result<i32> {
+    let mut command = Command::new(own);
+    identity::run_as(&mut command, identity)?;
+    command.arg(OBSERVER_ARGUMENT);
+    // Room for the process title, which overwrites the arguments.
+    command.arg(" ".repeat(256)).stdin(Stdio::null()).stdout(Stdio::null());
+    for name in SERVICE_MANAGER_VARIABLES {
+        command.env_remove(name);
     }
+    disposition::not_ignored(&mut command);
+    process::die_with_parent(&mut command);
+    process::pass_descriptor(&mut command, process_channel.into_fd(), OBSERVER_CHANNEL);
+    let child = command.spawn()?;
+    i32::try_from(child.id()).map_err(io::Error::other)
 }
 
 /// An address as a client would write it.
@@ -121,14 +121,15 @@ pub(crate) fn tell_exit(pid: i32, status: WaitStatus, told: bool) {
 
 impl Master {
     pub(crate) fn start_observer(&mut self, id: WorkerId, generation: Generation) -> Event {
-        let Some(spec) = self.molds.get(generation).map(|entry| &entry.spec) else {
+        let Some(spec) = self.molds.get(generation).map(|entry| entry.spec.clone()) else {
             return Event::SpawnFailed(id);
         };
         let Some(observer) = &spec.observer else { return Event::SpawnFailed(id) };
-        let running = Path::new(OWN_PROGRAM);
-        let named = self.plan.command_line.as_ref().map(|line| line.program.as_path());
-        let own = if running.exists() { running } else { named.unwrap_or(running) };
-        match observer.start(own, spec, self.appearance(), &self.resources) {
+        let made = match &observer.program {
+            ObserverProgram::Own => self.execute_observer(observer, &spec),
+            ObserverProgram::Forked(main) => self.fork_observer(observer, &spec, Rc::clone(main)),
+        };
+        match made {
             Ok((pid, channel)) => {
                 debug!(pid, "observer started");
                 self.children.add(pid, Child::Companion(id));
@@ -140,5 +141,58 @@ impl Master {
                 Event::SpawnFailed(id)
             }
         }
+    }
+
+    /// What it is told.
+    fn observer_setup(
+        &self,
+        observer: &Observer,
+        spec: &GenerationSpec,
+        bundle: &Bundle<BorrowedFd<'_>>,
+    ) -> ObserverSetup {
+        let addresses = || self.resources.listeners.iter().enumerate();
+        ObserverSetup {
+            descriptors: bundle.names(),
+            appearance: self.appearance(),
+            listeners: addresses().map(|(_, it)| shown(&it.info, it.tls)).collect(),
+            sockets: addresses().flat_map(|(index, it)| it.sockets.iter().map(move |_| index)).collect(),
+            ready_workers: observer.ready_workers,
+            hosts: observer.hosts.clone(),
+            measure_interval: observer.measure_interval,
+            application_metrics: spec.application_metrics.clone(),
+            otlp: observer.otlp.clone(),
+        }
+    }
+
+    /// Its process id, and the channel that is open as long as it is to run.
+    fn execute_observer(&self, observer: &Observer, spec: &GenerationSpec) -> io::Result<(i32, Channel)> {
+        let running = Path::new(OWN_PROGRAM);
+        let named = self.plan.command_line.as_ref().map(|line| line.program.as_path());
+        let own = if running.exists() { running } else { named.unwrap_or(running) };
+        let (ours, theirs) = Channel::pair()?;
+        let bundle = self.resources.of_role(Role::Observer);
+        // Before there is a process: what waits in the channel is not lost.
+        ours.send(&self.observer_setup(observer, spec, &bundle), &bundle.descriptors())?;
+        // One that does not read later holds nothing up.
+        ours.set_nonblocking(true)?;
+        Ok((execute(own, &spec.settings.identity, theirs)?, ours))
+    }
+
+    /// The same of a fork of this process.
+    fn fork_observer(
+        &mut self,
+        observer: &Observer,
+        spec: &GenerationSpec,
+        main: Rc<dyn Fn(ObserverContext) -> u8>,
+    ) -> io::Result<(i32, Channel)> {
+        let (ours, theirs) = Channel::pair()?;
+        ours.set_nonblocking(true)?;
+        let bundle = self.resources.of_role(Role::Observer).with(Descriptor::Channel, theirs.as_fd());
+        let context = ObserverContext {
+            setup: self.observer_setup(observer, spec, &bundle),
+            descriptors: bundle.to_owned()?,
+            master_pid: std::process::id().cast_signed(),
+        };
+        self.fork((ours, theirs), || main(context))
     }
 }

@@ -1,7 +1,8 @@
 //! The observer: a process that shows operators what the server does, on addresses of its own (`--admin`).
 //!
 //! It is this program again, started by the master with the scoreboard for reading and the listening sockets, and with
-//! nothing else: no Python, no application, no way to change anything. Whatever becomes of it, the workers do not notice.
+//! nothing else: no Python, no application, no way to change anything. Of a native service it is a fork of the master. Whatever
+//! becomes of it, the workers do not notice.
 //!
 //! ```text
 //! GET /              a dashboard, which reads /status.json
@@ -28,4 +29,4 @@ mod respond;
 mod serve;
 mod start;
 
-pub use start::run;
+pub use start::{run, run_forked};

@@ -2,15 +2,38 @@
 
 use crate::{documents::Documents, export, hosts::Hosts, measure::Measured, respond::Observer, serve};
 use hostler_status::Facts;
-use hostler_sys::{board, bundle::Bundle, channel::Channel, disposition, logging, process, title};
-use hostler_wire::{Appearance, Descriptor, ExitStatus, OBSERVER_CHANNEL, ObserverSetup, OtlpSettings};
+use hostler_sys::{board, bundle::Bundle, channel::Channel, disposition, logging, orphan, process, title};
+use hostler_wire::{
+    Appearance, Descriptor, ExitStatus, OBSERVER_CHANNEL, ObserverSetup, OtlpSettings, timing,
+};
 use std::{io, os::fd::OwnedFd, rc::Rc};
 use tokio::sync::watch;
 
-/// Observes until it is stopped; its exit status. `program_version` is shown.
+/// Observes, in a program that was executed for this, until it is stopped; its exit status. `version` is shown.
 #[must_use]
-pub fn run(program_version: &str) -> ExitStatus {
-    match prepare(program_version).and_then(observe) {
+pub fn run(version: &str) -> ExitStatus {
+    ended(receive().and_then(|(setup, bundle, channel)| observe(prepare(setup, bundle, channel, version)?)))
+}
+
+/// The same in a process that was forked from the master, whose id is `master_pid`. Its log goes where the
+/// master's does.
+#[must_use]
+pub fn run_forked(
+    setup: ObserverSetup,
+    mut bundle: Bundle<OwnedFd>,
+    master_pid: i32,
+    version: &str,
+) -> ExitStatus {
+    disposition::for_observer();
+    appear(&setup.appearance);
+    let prepared = orphan::die_with(master_pid, timing::ORPHAN_LIMIT)
+        .and_then(|()| bundle.take(Descriptor::Channel))
+        .and_then(|channel| prepare(setup, bundle, channel.into(), version));
+    ended(prepared.and_then(observe))
+}
+
+fn ended(outcome: io::Result<()>) -> ExitStatus {
+    match outcome {
         Ok(()) => ExitStatus::Clean,
         Err(error) => {
             tracing::error!(%error, "the observer cannot start");
@@ -22,18 +45,28 @@ pub fn run(program_version: &str) -> ExitStatus {
 /// What observes, the addresses' sockets, and the channel that is open as long as it is to.
 type Prepared = (Observer, Vec<OwnedFd>, Channel, Option<OtlpSettings>);
 
-fn prepare(version: &str) -> io::Result<Prepared> {
+/// What the master has sent; from then on the process looks and logs as an observer.
+fn receive() -> io::Result<(ObserverSetup, Bundle<OwnedFd>, Channel)> {
     disposition::for_observer();
     let channel = Channel::from(process::take_descriptor(OBSERVER_CHANNEL)?);
     let (setup, descriptors) = channel
         .recv::<ObserverSetup>()?
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the master sent nothing"))?;
-    let mut bundle = Bundle::received(setup.descriptors, descriptors)?;
+    let bundle = Bundle::received(setup.descriptors.clone(), descriptors)?;
     let receiver = logging::open_receiver(&setup.appearance.log);
     appear(&setup.appearance);
     if let Err(error) = receiver {
         tracing::warn!(%error, "the observer logs to standard error: --log-target cannot be reached");
     }
+    Ok((setup, bundle, channel))
+}
+
+fn prepare(
+    setup: ObserverSetup,
+    mut bundle: Bundle<OwnedFd>,
+    channel: Channel,
+    version: &str,
+) -> io::Result<Prepared> {
     let board = board::map_scoreboard(bundle.take(Descriptor::Scoreboard)?)?;
     let facts =
         Facts { version: version.into(), listeners: setup.listeners, ready_workers: setup.ready_workers };

@@ -31,6 +31,7 @@ mod logs;
 mod master;
 mod native;
 mod native_bodies;
+mod native_observer;
 mod native_upgrades;
 mod number_of_workers;
 mod observer;

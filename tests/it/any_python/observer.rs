@@ -15,37 +15,37 @@ use std::{
 };
 
 /// What the observer may take of memory, in KiB.
-const SMALL: u64 = 8 * 1024;
+pub(super) const SMALL: u64 = 8 * 1024;
 
 fn observed(target: &str) -> Builder {
     Server::app(target).option("admin", "127.0.0.1:0")
 }
 
 /// Where the observer listens, from the log.
-fn admin(server: &Server) -> SocketAddr {
+pub(super) fn admin(server: &Server) -> SocketAddr {
     server.wait_for("observer listening", 1);
     let log = server.log();
     let address = log.split("admin=").nth(1).unwrap().split_ascii_whitespace().next().unwrap();
     address.parse().unwrap()
 }
 
-fn get(address: SocketAddr, path: &str) -> hostler_testkit::Reply {
+pub(super) fn get(address: SocketAddr, path: &str) -> hostler_testkit::Reply {
     Conn::to(address).try_get(path, false).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-fn probe(address: SocketAddr, path: &str) -> (u16, String) {
+pub(super) fn probe(address: SocketAddr, path: &str) -> (u16, String) {
     let reply = get(address, path);
     (reply.status, reply.text().trim().to_owned())
 }
 
-fn status(address: SocketAddr) -> Value {
+pub(super) fn status(address: SocketAddr) -> Value {
     let reply = get(address, "/status.json");
     assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")));
     serde_json::from_slice(&reply.body).unwrap()
 }
 
 /// The observer's process.
-fn observer(server: &Server) -> i32 {
+pub(super) fn observer(server: &Server) -> i32 {
     let mut found = None;
     wait_until("there is an observer", || {
         let children = proc::children(server.master());
@@ -188,7 +188,7 @@ fn clients_that_do_not_read_or_do_not_ask_keep_nobody_out() {
 }
 
 /// A client that asks for a document again and again, and whose socket has room for little of it.
-fn asks_and_does_not_read(address: SocketAddr, path: &str) -> TcpStream {
+pub(super) fn asks_and_does_not_read(address: SocketAddr, path: &str) -> TcpStream {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     socket.connect(&address.into()).unwrap();
