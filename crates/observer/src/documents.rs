@@ -15,9 +15,9 @@ use std::{
 use tokio::{task::yield_now, time::Instant};
 
 /// How many bytes may be on their way when another document is made.
-const MOST: usize = 384 << 10;
+const MOST: usize = 192 << 10;
 /// With more than this on its way, documents are shared.
-const MUCH: usize = 128 << 10;
+const MUCH: usize = 96 << 10;
 /// For how long.
 const SHARED_FOR: Duration = Duration::from_secs(1);
 

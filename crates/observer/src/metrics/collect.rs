@@ -13,10 +13,12 @@ pub(crate) enum Kind {
 /// Labels of a sample.
 pub(crate) type Labels<'a> = &'a [(&'a str, &'a str)];
 
-/// All metrics of one moment.
-#[derive(Debug, Default)]
-pub(crate) struct Metrics {
-    pub(super) all: Vec<Metric>,
+/// All metrics of one moment, of which one is in memory at a time: those of many workers are long.
+pub(crate) struct Metrics<'a> {
+    /// The one that was begun last.
+    current: Option<Metric>,
+    /// Is given each that is whole.
+    done: &'a mut dyn FnMut(&Metric),
 }
 
 /// A metric and its samples.
@@ -44,17 +46,30 @@ pub(crate) fn whole(number: u64) -> f64 {
     number as f64
 }
 
-impl Metrics {
+impl<'a> Metrics<'a> {
+    /// None yet.
+    pub(crate) fn new(done: &'a mut dyn FnMut(&Metric)) -> Self {
+        Self { current: None, done }
+    }
+
+    /// The last one is whole.
+    pub(crate) fn end(&mut self) {
+        if let Some(metric) = self.current.take() {
+            (self.done)(&metric);
+        }
+    }
+
     /// Begins a metric. `name` is without the `_total` of counters.
     pub(crate) fn metric(&mut self, kind: Kind, name: &str, help: &str) {
+        self.end();
         let (name, help) = (name.to_owned(), help.to_owned());
-        self.all.push(Metric { kind, name, help, samples: Vec::new() });
+        self.current = Some(Metric { kind, name, help, samples: Vec::new() });
     }
 
     /// A sample of the metric that was begun last.
     pub(crate) fn sample(&mut self, suffix: &str, labels: Labels<'_>, value: f64) {
         let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        if let Some(metric) = self.all.last_mut() {
+        if let Some(metric) = &mut self.current {
             metric.samples.push(Sample { suffix: suffix.to_owned(), labels, value });
         }
     }

@@ -1,7 +1,7 @@
 //! The two text formats: Prometheus' (version 0.0.4) and OpenMetrics (version 1.0.0), which differ in names of counters, units and
 //! the end.
 
-use super::collect::{Kind, Metric, Metrics, Sample};
+use super::collect::{Kind, Metric, Sample};
 use std::fmt::{self, Display, Write};
 
 /// How metrics are written.
@@ -52,12 +52,10 @@ impl Kind {
     }
 }
 
-/// Metrics in a text format.
-pub(super) fn text(metrics: &Metrics, format: Format) -> String {
+/// Metrics in a text format; `each` calls what it is given with each of them.
+pub(super) fn text(format: Format, each: impl FnOnce(&mut dyn FnMut(&Metric))) -> String {
     let mut out = String::with_capacity(32 << 10);
-    for metric in &metrics.all {
-        write_metric(&mut out, metric, format);
-    }
+    each(&mut |metric| write_metric(&mut out, metric, format));
     if format == Format::OpenMetrics {
         out.push_str("# EOF\n");
     }
@@ -116,7 +114,7 @@ impl Display for Number {
 mod tests {
     use super::{
         super::collect::{Kind, Metrics},
-        Format, Number, text,
+        Format, Number,
     };
 
     #[test]
@@ -137,15 +135,20 @@ mod tests {
 
     #[test]
     fn the_formats_differ_in_counters_and_the_end() {
-        let mut metrics = Metrics::default();
-        metrics.counter("a", "says \"b\"\n", 1.0);
-        metrics.metric(Kind::Gauge, "c", "d");
-        metrics.sample("", &[("e", "f\"\\\n")], f64::INFINITY);
+        let text = |format| {
+            super::text(format, |done| {
+                let mut metrics = Metrics::new(done);
+                metrics.counter("a", "says \"b\"\n", 1.0);
+                metrics.metric(Kind::Gauge, "c", "d");
+                metrics.sample("", &[("e", "f\"\\\n")], f64::INFINITY);
+                metrics.end();
+            })
+        };
         assert_eq!(
-            text(&metrics, Format::Prometheus),
+            text(Format::Prometheus),
             "# HELP a_total says \"b\"\\n\n# TYPE a_total counter\na_total 1.0\n# HELP c d\n# TYPE c gauge\nc{e=\"f\\\"\\\\\\n\"} +Inf\n"
         );
-        let open = text(&metrics, Format::OpenMetrics);
+        let open = text(Format::OpenMetrics);
         assert!(open.starts_with("# HELP a says \\\"b\\\"\\n\n# TYPE a counter\na_total 1.0\n"), "{open}");
         assert!(open.ends_with("# EOF\n"));
         assert_eq!([0.0001, 1.0, 2.5].map(|it| Number(it).to_string()), ["0.0001", "1.0", "2.5"]);

@@ -14,24 +14,25 @@ mod own;
 pub(crate) use format::Format;
 
 use crate::respond::Observer;
-use collect::Metrics;
+use collect::{Metric, Metrics};
 use hostler_status::Seen;
 
 /// All metrics as text.
 pub(crate) fn text(observer: &Observer, seen: &Seen, format: Format) -> String {
-    format::text(&all(observer, seen), format)
+    format::text(format, |done| each(observer, seen, done))
 }
 
 /// All metrics as OTLP has them.
 pub(crate) fn otlp(observer: &Observer, seen: &Seen, service: &str) -> serde_json::Value {
-    otlp::body(&all(observer, seen), seen, service, &observer.facts.version)
+    otlp::body(seen, service, &observer.facts.version, |done| each(observer, seen, done))
 }
 
-fn all(observer: &Observer, seen: &Seen) -> Metrics {
-    let mut metrics = Metrics::default();
+/// Each metric, one after the other.
+fn each(observer: &Observer, seen: &Seen, done: &mut dyn FnMut(&Metric)) {
+    let mut metrics = Metrics::new(done);
     own::write(&mut metrics, observer, seen);
     if let Some(directory) = &observer.application_metrics {
         application::write(&mut metrics, directory);
     }
-    metrics
+    metrics.end();
 }

@@ -1,18 +1,24 @@
 //! Metrics as OTLP has them, in its JSON form (opentelemetry-proto 1.x, `ExportMetricsServiceRequest`).
 
-use super::collect::{Kind, Metric, Metrics, Sample};
+use super::collect::{Kind, Metric, Sample};
 use hostler_status::Seen;
 use serde_json::{Value, json};
 
 /// `AGGREGATION_TEMPORALITY_CUMULATIVE`.
 const CUMULATIVE: u8 = 2;
 
-/// The body of an export. `service` is what the server calls itself.
-pub(crate) fn body(metrics: &Metrics, seen: &Seen, service: &str, version: &str) -> Value {
+/// The body of an export. `service` is what the server calls itself; `each` calls what it is given with each metric.
+pub(crate) fn body(
+    seen: &Seen,
+    service: &str,
+    version: &str,
+    each: impl FnOnce(&mut dyn FnMut(&Metric)),
+) -> Value {
     let started = u128::from(seen.master.started_unix) * 1_000_000;
     let now = started + u128::from(seen.now.saturating_sub(seen.master.started_at));
     let times = Times { started: started.to_string(), now: now.to_string() };
-    let metrics: Vec<Value> = metrics.all.iter().map(|metric| times.metric(metric)).collect();
+    let mut metrics: Vec<Value> = Vec::new();
+    each(&mut |metric| metrics.push(times.metric(metric)));
     let instance = format!("{}-{}", seen.master.pid, seen.master.started_unix);
     let resource = [("service.name", service), ("service.instance.id", &instance)];
     json!({"resourceMetrics": [{

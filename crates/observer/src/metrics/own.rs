@@ -44,7 +44,7 @@ type Worker<'a> = (String, &'a SeatView, &'a PageView);
 /// A number of a worker, if it is known.
 type Value<'a> = &'a dyn Fn(&SeatView, &PageView) -> Option<f64>;
 
-pub(super) fn write(metrics: &mut Metrics, observer: &Observer, seen: &Seen) {
+pub(super) fn write(metrics: &mut Metrics<'_>, observer: &Observer, seen: &Seen) {
     server(metrics, observer, seen);
     supervision(metrics, seen);
     traffic(metrics, seen);
@@ -72,7 +72,7 @@ fn of_slots(seen: &Seen) -> Vec<Worker<'_>> {
     slots.into_iter().map(|(slot, (seat, page))| (slot.to_string(), seat, page)).collect()
 }
 
-fn server(metrics: &mut Metrics, observer: &Observer, seen: &Seen) {
+fn server(metrics: &mut Metrics<'_>, observer: &Observer, seen: &Seen) {
     let master = &seen.master;
     metrics.metric(Kind::Gauge, "hostler_build_info", "The program's version.");
     metrics.sample("", &[("version", &observer.facts.version)], 1.0);
@@ -95,7 +95,7 @@ fn server(metrics: &mut Metrics, observer: &Observer, seen: &Seen) {
     }
 }
 
-fn supervision(metrics: &mut Metrics, seen: &Seen) {
+fn supervision(metrics: &mut Metrics<'_>, seen: &Seen) {
     let master = &seen.master;
     metrics.gauge("hostler_workers_wanted", "How many workers there are to be.", master.wanted.into());
     metrics.gauge("hostler_workers_serving", "How many workers serve.", master.serving.into());
@@ -112,7 +112,7 @@ fn supervision(metrics: &mut Metrics, seen: &Seen) {
     metrics.counter("hostler_requests_lost", lost, whole(master.lost));
 }
 
-fn traffic(metrics: &mut Metrics, seen: &Seen) {
+fn traffic(metrics: &mut Metrics<'_>, seen: &Seen) {
     let totals = &seen.totals;
     let sum =
         |count: fn(&PageView) -> u64| whole(seen.workers.iter().map(|(_, page)| count(page)).sum::<u64>());
@@ -160,7 +160,7 @@ fn traffic(metrics: &mut Metrics, seen: &Seen) {
 }
 
 /// Requests by method and class: those of GET and POST always, so that what is rare has a zero to rise from.
-fn requests(metrics: &mut Metrics, totals: &Totals, labels: Labels<'_>) {
+fn requests(metrics: &mut Metrics<'_>, totals: &Totals, labels: Labels<'_>) {
     for (method, classes) in METHODS.iter().zip(totals.responses) {
         let always = labels.is_empty() && matches!(*method, "GET" | "POST");
         for (class, count) in CLASSES.iter().zip(classes).filter(|(_, count)| always || *count > 0) {
@@ -170,7 +170,7 @@ fn requests(metrics: &mut Metrics, totals: &Totals, labels: Labels<'_>) {
     }
 }
 
-fn histogram(metrics: &mut Metrics, times: &Histogram, bounds: &[u64], labels: Labels<'_>) {
+fn histogram(metrics: &mut Metrics<'_>, times: &Histogram, bounds: &[u64], labels: Labels<'_>) {
     let up_to = |bound: u64| {
         let within = BOUND_NANOS.iter().zip(times.buckets).filter(|(upper, _)| **upper <= bound);
         within.fold(0_u64, |sum, (_, count)| sum.wrapping_add(count))
@@ -184,7 +184,7 @@ fn histogram(metrics: &mut Metrics, times: &Histogram, bounds: &[u64], labels: L
     metrics.sample("_count", labels, whole(times.count()));
 }
 
-fn listeners(metrics: &mut Metrics, observer: &Observer) {
+fn listeners(metrics: &mut Metrics<'_>, observer: &Observer) {
     let mut found: BTreeMap<&str, socket::AcceptQueue> = BTreeMap::new();
     for (index, descriptor) in &observer.sockets {
         let Some(address) = observer.facts.listeners.get(*index) else { continue };
@@ -209,7 +209,7 @@ fn listeners(metrics: &mut Metrics, observer: &Observer) {
         .for_each(|(address, it)| metrics.sample("_total", &[("listener", address)], whole(it.dropped)));
 }
 
-fn worker_traffic(metrics: &mut Metrics, workers: &[Worker<'_>]) {
+fn worker_traffic(metrics: &mut Metrics<'_>, workers: &[Worker<'_>]) {
     let help = "Requests that ended in the worker that has the slot now.";
     metrics.metric(Kind::Counter, "hostler_worker_requests", help);
     for (slot, _, page) in workers {
@@ -244,7 +244,7 @@ fn worker_traffic(metrics: &mut Metrics, workers: &[Worker<'_>]) {
     }
 }
 
-fn worker_health(metrics: &mut Metrics, observer: &Observer, seen: &Seen, workers: &[Worker<'_>]) {
+fn worker_health(metrics: &mut Metrics<'_>, observer: &Observer, seen: &Seen, workers: &[Worker<'_>]) {
     let blocked = |page: &PageView| match page.parked || page.turned_at == 0 {
         true => 0,
         false => seen.now.saturating_sub(page.turned_at),

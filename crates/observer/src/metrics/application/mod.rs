@@ -13,7 +13,7 @@ use merge::{Family, Merged};
 use std::{fs, path::Path};
 
 /// Writes what the files in this directory have.
-pub(super) fn write(metrics: &mut Metrics, directory: &Path) {
+pub(super) fn write(metrics: &mut Metrics<'_>, directory: &Path) {
     for (name, family) in read(directory).families() {
         family.write(metrics, name);
     }
@@ -40,7 +40,7 @@ fn read(directory: &Path) -> Merged {
 }
 
 impl Family {
-    fn write(&self, metrics: &mut Metrics, name: &str) {
+    fn write(&self, metrics: &mut Metrics<'_>, name: &str) {
         // As that library names counters and histograms: its names of metrics are without a suffix.
         metrics.metric(self.kind, name, &self.help);
         for (sample, labels, value) in self.samples() {

@@ -54,9 +54,11 @@ fn values_of_processes_become_one_as_their_kinds_and_modes_say() {
     }
     fs::write(directory.join("counter_1.db"), "something else").unwrap();
     fs::write(directory.join("notes.txt"), "no metrics").unwrap();
-    let mut metrics = Metrics::default();
-    write(&mut metrics, &directory);
-    let text = format::text(&metrics, Format::Prometheus);
+    let text = format::text(Format::Prometheus, |done| {
+        let mut metrics = Metrics::new(done);
+        write(&mut metrics, &directory);
+        metrics.end();
+    });
     fs::remove_dir_all(&directory).unwrap();
     for line in [
         "a_total{b=\"x\\\"y\"} 5.0",
