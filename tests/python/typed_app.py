@@ -1,7 +1,7 @@
 """Applications as a type checker sees them; checked by mypy --strict, never run."""
 
 import hostler
-from hostler import hooks
+from hostler import hooks, tasks
 from hostler.rsgi import HTTPProtocol, ProtocolClosed, Scope, WebsocketMessageType, WebsocketProtocol
 from hostler.testing import Server, serve
 
@@ -36,3 +36,19 @@ def starts() -> tuple[str, int]:
     with serve("shop:app", "--log", workers=2, env={"A": "b"}) as server:
         running: Server = server
         return running.url + hostler.__version__, running.port
+
+
+@tasks.task(retries=3, timeout="5m")
+def total(items: list[int]) -> int:
+    tasks.current_task().progress(0.5)
+    return sum(items)
+
+
+async def enqueue() -> int:
+    handle: tasks.Handle[int] = total.delay([1, 2])
+    later = await total.with_options(countdown=60).delay_async(items=[3])
+    return await handle + later.get(timeout=5.0)
+
+
+@tasks.cron("*/5 * * * *", timezone="Europe/Berlin")
+def tidy() -> None: ...

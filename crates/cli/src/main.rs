@@ -14,6 +14,7 @@ mod migrate;
 mod peer;
 mod python;
 mod scripts;
+mod tasks;
 mod tls;
 
 use hostler_config::{Config, Outcome, Pointless, Reading};
@@ -57,6 +58,9 @@ fn main() -> ExitCode {
     }
     if let Some(asked) = check::asked(&args) {
         return ExitCode::from(check::run(asked).code());
+    }
+    if let Some(asked) = tasks::asked(&args) {
+        return ExitCode::from(asked.run().unwrap_or_else(|failure| report(&failure)).code());
     }
     if let Some(text) = command(&args) {
         let status = text.map_or_else(|failure| report(&failure), |text| print(&text));

@@ -51,6 +51,7 @@ fn _hostler(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(host::mold_main, module)?)?;
     module.add_function(wrap_pyfunction!(logging::write_log, module)?)?;
     module.add_function(wrap_pyfunction!(logging::log_to_python, module)?)?;
+    module.add_function(wrap_pyfunction!(package::module_source, module)?)?;
     module.add_function(wrap_pyfunction!(host::rest, module)?)?;
     module.add_function(wrap_pyfunction!(host::is_forked, module)?)?;
     module.add_function(wrap_pyfunction!(host::before_fork, module)?)?;

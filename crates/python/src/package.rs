@@ -26,6 +26,31 @@ const MODULES: &[(&str, &str)] = &[
     ("hostler._worker", include_str!("../python/hostler/_worker.py")),
 ];
 
+/// Modules that are made when an application imports them.
+const ON_DEMAND: &[(&str, &str)] = &[
+    ("hostler._launch", include_str!("../python/hostler/_launch.py")),
+    ("hostler.tasks", include_str!("../python/hostler/tasks/__init__.py")),
+    ("hostler.tasks._asynchronous", include_str!("../python/hostler/tasks/_asynchronous.py")),
+    ("hostler.tasks._coding", include_str!("../python/hostler/tasks/_coding.py")),
+    ("hostler.tasks._connect", include_str!("../python/hostler/tasks/_connect.py")),
+    ("hostler.tasks._context", include_str!("../python/hostler/tasks/_context.py")),
+    ("hostler.tasks._embedded", include_str!("../python/hostler/tasks/_embedded.py")),
+    ("hostler.tasks._errors", include_str!("../python/hostler/tasks/_errors.py")),
+    ("hostler.tasks._frames", include_str!("../python/hostler/tasks/_frames.py")),
+    ("hostler.tasks._handle", include_str!("../python/hostler/tasks/_handle.py")),
+    ("hostler.tasks._options", include_str!("../python/hostler/tasks/_options.py")),
+    ("hostler.tasks._run", include_str!("../python/hostler/tasks/_run.py")),
+    ("hostler.tasks._settings", include_str!("../python/hostler/tasks/_settings.py")),
+    ("hostler.tasks._task", include_str!("../python/hostler/tasks/_task.py")),
+    ("hostler.tasks._worker", include_str!("../python/hostler/tasks/_worker.py")),
+];
+
+/// The source of a module that is made on demand.
+#[pyfunction]
+pub(crate) fn module_source(name: &str) -> Option<&'static str> {
+    ON_DEMAND.iter().find(|(module, _)| *module == name).map(|(_, source)| *source)
+}
+
 /// Makes `hostler` and its modules importable.
 pub(crate) fn install(extension: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = extension.py();

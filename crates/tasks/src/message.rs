@@ -302,6 +302,13 @@ pub enum Answer {
         /// Which.
         id: TaskId,
     },
+    /// For a worker: what it has reported of a task is committed, or does not count.
+    Noted {
+        /// Which.
+        id: TaskId,
+        /// Of which attempt.
+        attempt: u32,
+    },
     /// The task is on disk.
     Accepted {
         /// The question's.

@@ -25,6 +25,7 @@ mod slow_clients;
 mod stalls;
 mod start_up;
 mod stop;
+mod tasks;
 mod testing;
 mod tls;
 mod uploads;

@@ -1,10 +1,35 @@
 """hostler: a pre-fork application server. In a worker this package is part of the server's extension module."""
 
 try:
-    from _hostler import __version__
+    from _hostler import __version__, module_source
 except ImportError:
     # Not in a worker: in tests, in a type checker, in an application that another server runs.
     __version__ = "0.1.0"
+else:
+    import importlib.abc
+    import importlib.machinery
+    import sys
+
+    class _OnDemand(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+        """Finds the modules in the extension that few applications need."""
+
+        def find_spec(self, fullname, path, target=None):
+            if not fullname.startswith("hostler.") or module_source(fullname) is None:
+                return None
+            is_package = self.is_package(fullname)
+            spec = importlib.machinery.ModuleSpec(fullname, self, origin=f"<{fullname}>", is_package=is_package)
+            return spec
+
+        def get_source(self, fullname):
+            return module_source(fullname)
+
+        def get_code(self, fullname):
+            return compile(module_source(fullname), f"<{fullname}>", "exec")
+
+        def is_package(self, fullname):
+            return fullname == "hostler.tasks"
+
+    sys.meta_path.append(_OnDemand())
 
 __all__ = ["EventLoop", "RequestTimeout", "__version__", "hooks", "run"]
 

@@ -111,8 +111,9 @@ impl Engine {
         }
     }
 
-    /// The task, if this worker runs this attempt of it.
+    /// The task that is reported, if this worker runs this attempt of it.
     fn its(&mut self, client: ClientId, (id, attempt): (TaskId, u32)) -> Result<Option<Found>> {
+        self.send(client, Answer::Noted { id, attempt }, Vec::new());
         let Some(worker) = self.live.workers.get_mut(&client) else { return Ok(None) };
         worker.running.remove(&id);
         let owner = Some(worker.owner);

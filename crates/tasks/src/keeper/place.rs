@@ -27,6 +27,17 @@ pub enum KeeperError {
     },
 }
 
+impl KeeperError {
+    /// What to do.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Open(error) => error.hint(),
+            Self::Beside { .. } => "the file's directory has to be writable for this user",
+        }
+    }
+}
+
 /// Where all of it is.
 pub(super) struct Place {
     pub(super) file: PathBuf,

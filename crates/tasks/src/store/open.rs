@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{OpenError, StoreError};
 use rusqlite::{Connection, OpenFlags};
-use std::{path::Path, time::Duration};
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
 /// How long to wait for another program that has locked the file: somebody who looks at it.
 const LOCKED_LIMIT: Duration = Duration::from_secs(2);
@@ -27,6 +27,7 @@ impl Store {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        make_private(path).map_err(|error| failed(error.into()))?;
         let db = Connection::open_with_flags(path, flags).map_err(|error| failed(error.into()))?;
         let number = |name: &str| -> Result<i64> { Ok(db.pragma_query_value(None, name, |row| row.get(0))?) };
         prepare(&db).map_err(failed)?;
@@ -42,6 +43,11 @@ impl Store {
         db.pragma_update(None, "synchronous", "FULL").map_err(|error| failed(error.into()))?;
         Ok(Self { db, durable: true, unsynced: false })
     }
+}
+
+/// Arguments may be secret: a new file is for this user alone, and so are the files that SQLite puts beside it.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map(drop)
 }
 
 fn prepare(db: &Connection) -> Result<()> {

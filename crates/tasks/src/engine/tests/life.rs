@@ -15,9 +15,11 @@ fn a_task_runs_and_its_result_can_be_asked_for() {
     assert_eq!(site.say(waits, Ask::Result { n: 9, id, wait: true }), []);
     let report = Frame { message: done(&given), body: b"42".to_vec() };
     let out = site.turn(vec![Incoming::Asked(worker.0, report)]);
-    let [Outgoing { to, frame: Frame { message: Answer::Result { n: 9, task }, body } }] = &out[..] else {
+    let [noted, Outgoing { to, frame: Frame { message: Answer::Result { n: 9, task }, body } }] = &out[..]
+    else {
         panic!("{out:?}")
     };
+    assert_eq!(noted.frame.message, Answer::Noted { id, attempt: 1 });
     assert_eq!((*to, task.state, body.as_slice()), (waits, State::Succeeded, &b"42"[..]));
     site.kill_keeper();
     assert_eq!(site.result(id).unwrap().1, b"42");

@@ -1,0 +1,69 @@
+"""A connection to the keeper for an event loop: many questions at once, asked again if it breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any
+
+from hostler.tasks._connect import Place
+from hostler.tasks._frames import Frames, encode
+
+
+class AsyncConnection(asyncio.Protocol):
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._numbers = itertools.count(1)
+        self._asked: dict[int, tuple[bytes, asyncio.Future[tuple[dict[str, Any], bytes]]]] = {}
+        self._transport: asyncio.Transport | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._frames = Frames()
+
+    async def ask(self, message: dict[str, Any], body: bytes = b"") -> tuple[dict[str, Any], bytes]:
+        n = next(self._numbers)
+        frame = encode({**message, "n": n}, body)
+        future: asyncio.Future[tuple[dict[str, Any], bytes]] = asyncio.get_running_loop().create_future()
+        self._asked[n] = frame, future
+        if self._transport is not None:
+            self._transport.write(frame)
+        elif self._connecting is None:
+            self._connecting = asyncio.ensure_future(self._connect())
+        try:
+            return await future
+        finally:
+            if self._asked.pop(n, None) is not None and self._transport is not None:
+                self._transport.write(encode({"do": "forget", "n": n}))
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            connection = await loop.run_in_executor(None, self._place.connect)
+            connection.setblocking(False)
+            self._frames = Frames()
+            await loop.create_unix_connection(lambda: self, sock=connection)
+        except Exception as error:
+            for _, future in self._asked.values():
+                if not future.done():
+                    future.set_exception(error)
+            self._asked.clear()
+        finally:
+            self._connecting = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        for frame, _ in self._asked.values():
+            transport.write(frame)
+
+    def data_received(self, data: bytes) -> None:
+        self._frames.feed(data)
+        while (answer := self._frames.next()) is not None:
+            asked = self._asked.pop(answer[0].get("n", 0), None)
+            if asked is not None and not asked[1].done():
+                asked[1].set_result(answer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        loop = asyncio.get_running_loop() if asyncio._get_running_loop() is not None else None
+        if self._asked and loop is not None and not loop.is_closed() and self._connecting is None:
+            self._connecting = asyncio.ensure_future(self._connect())

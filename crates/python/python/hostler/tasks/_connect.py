@@ -1,0 +1,89 @@
+"""Finding the keeper of a queue, and starting one where no server does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+
+from hostler.tasks._errors import QueueUnavailable
+
+#: How long a keeper may be away: one that was killed is there again in some milliseconds.
+LIMIT = 10.0
+#: The longest path of a Unix socket (unix(7)).
+_LONGEST = 107
+#: Keepers that this process has started, so that they are waited for when they end.
+_started: list[subprocess.Popen[bytes]] = []
+
+
+class Place:
+    """A queue's file, and where its keeper listens."""
+
+    def __init__(self, path: str) -> None:
+        self.file = os.path.realpath(path)
+        self.socket = self.file + ".sock"
+        self.lock = self.file + ".lock"
+
+    def connect(self) -> socket.socket:
+        """Raises QueueUnavailable if there is no keeper, and none can be started."""
+        deadline, pause, tried = time.monotonic() + LIMIT, 0.002, False
+        while True:
+            try:
+                return self._connect()
+            except (FileNotFoundError, ConnectionRefusedError) as error:
+                failure: OSError = error
+            except OSError as error:
+                raise QueueUnavailable(f"cannot connect to the task queue {self.file}: {error}") from error
+            if not tried and not os.environ.get("HOSTLER_TASK_KEEPER"):
+                tried = True
+                self._start()
+                continue
+            if time.monotonic() > deadline:
+                raise QueueUnavailable(f"nobody keeps the task queue {self.file}: {failure}") from failure
+            time.sleep(pause)
+            pause = min(pause * 2, 0.1)
+
+    def _connect(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with self._reachable() as path:
+                connection.connect(path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @contextlib.contextmanager
+    def _reachable(self):  # type: ignore[no-untyped-def]
+        """A path that the kernel takes: a long one leads through the descriptor of its directory."""
+        if len(os.fsencode(self.socket)) <= _LONGEST:
+            yield self.socket
+            return
+        directory = os.open(os.path.dirname(self.socket), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield f"/proc/self/fd/{directory}/{os.path.basename(self.socket)}"
+        finally:
+            os.close(directory)
+
+    def _start(self) -> None:
+        """Starts a keeper that ends when nobody is connected. If another process has become it meanwhile, this one just ends."""
+        from hostler import _launch
+
+        _started[:] = [process for process in _started if process.poll() is None]
+        try:
+            command = [_launch.program(), "tasks", "keep", self.file, "--until-idle"]
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, cwd="/"
+            )
+        except OSError as error:
+            raise QueueUnavailable(f"no server keeps the task queue {self.file}, and a keeper cannot be started: {error}") from error
+        assert process.stdout is not None and process.stderr is not None
+        with process.stdout, process.stderr:
+            if process.stdout.read(1):
+                _started.append(process)
+                return
+            text = process.stderr.read().decode(errors="replace").strip()
+        if process.wait() != 0:
+            raise QueueUnavailable(text or f"the keeper of the task queue {self.file} ended with {process.returncode}")

@@ -1,0 +1,66 @@
+"""What can go wrong."""
+
+from __future__ import annotations
+
+
+class TaskError(Exception):
+    """What can go wrong with tasks."""
+
+
+class NotSerializable(TaskError, TypeError):
+    """An argument or a result that cannot be written down; the task was not accepted."""
+
+
+class ArgumentsTooLarge(TaskError, ValueError):
+    """Arguments longer than the limit; the task was not accepted."""
+
+
+class QueueUnavailable(TaskError, ConnectionError):
+    """The queue could not be reached, or cannot be written. A task that was about to be enqueued may or may not be accepted."""
+
+
+class QueueFull(QueueUnavailable):
+    """There is no room for the task, on the disk or by a limit; it was not accepted."""
+
+
+class NoSuchTask(TaskError, LookupError):
+    """There is no such task: it was never accepted, or its result was kept for long enough."""
+
+
+class TaskFailed(TaskError):
+    """The task has failed, and is not tried again. `type`, `message` and `traceback` are those of its exception."""
+
+    def __init__(self, type: str, message: str, traceback: str = "") -> None:
+        super().__init__(f"{type}: {message}" if message else type)
+        self.type = type
+        self.message = message
+        self.traceback = traceback
+
+
+class TaskTimeout(TaskFailed, TimeoutError):
+    """The task ran for longer than its timeout; raised in it, and by its handle if it did not bear it."""
+
+    def __init__(self, message: str = "the task ran for longer than its timeout", traceback: str = "") -> None:
+        super().__init__("hostler.tasks.TaskTimeout", message, traceback)
+
+
+class TaskCancelled(TaskError):
+    """The task was cancelled."""
+
+
+class TaskExpired(TaskError):
+    """The task was not started in time."""
+
+
+class Retry(Exception):
+    """Raised by a task to be tried again: after so many seconds, or its back-off. It counts as one of its retries."""
+
+    def __init__(self, message: str = "the task asked to be tried again", *, after: float | None = None) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+for _each in list(vars().values()):
+    if isinstance(_each, type) and issubclass(_each, Exception):
+        # As users know them, in tracebacks, too.
+        _each.__module__ = "hostler.tasks"
