@@ -251,8 +251,10 @@ fn how_fast_it_is() {
     worker.say(&Ask::Ready { more: 2 }, b"");
     let start = Instant::now();
     let count = 20_000;
-    for _ in 0..count {
-        let Answer::Task { id, attempt, .. } = worker.hear().message else { panic!() };
+    let mut left = count;
+    while left > 0 {
+        let Answer::Task { id, attempt, .. } = worker.hear().message else { continue };
+        left -= 1;
         let mut bytes = vec![];
         encode(&Ask::Done { id, attempt }, b"null", &mut bytes).unwrap();
         encode(&Ask::Ready { more: 1 }, b"", &mut bytes).unwrap();
