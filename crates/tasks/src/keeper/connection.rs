@@ -12,6 +12,8 @@ use std::{
 
 /// How much is read in a turn, so that no client holds the others up. A message may be longer.
 const READ: usize = 256 * 1024;
+/// How much room a connection keeps that rests.
+const KEPT: usize = 16 * 1024;
 /// Who has so much to read is not asked for more.
 const UNREAD: usize = 1 << 20;
 /// Who leaves so much unread is cut off.
@@ -48,20 +50,23 @@ impl Connection {
         interest
     }
 
-    /// Reads whole messages; false at the end.
-    pub(super) fn read(&mut self, mut each: impl FnMut(Frame<Ask>)) -> bool {
+    /// Reads whole messages, by way of this buffer; false at the end.
+    pub(super) fn read(&mut self, buffer: &mut [u8], mut each: impl FnMut(Frame<Ask>)) -> bool {
         let mut budget = READ;
         let is_open = loop {
             if self.unread() >= UNREAD || budget == 0 {
                 break true;
             }
-            let start = self.input.len();
-            self.input.resize(start + budget.min(READ / 4), 0);
-            let got = self.socket.read(&mut self.input[start..]);
-            self.input.truncate(start + got.as_ref().copied().unwrap_or(0));
-            match got {
+            match self.socket.read(buffer) {
                 Ok(0) => break false,
-                Ok(got) => budget = budget.saturating_sub(got),
+                Ok(got) => {
+                    self.input.extend_from_slice(&buffer[..got]);
+                    budget = budget.saturating_sub(got);
+                    // Fewer than there was room for: nothing more is there, most likely.
+                    if got < buffer.len() {
+                        break true;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break true,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break false,
@@ -91,7 +96,7 @@ impl Connection {
         };
         self.input.drain(..taken);
         if self.input.is_empty() {
-            self.input.shrink_to(READ / 4);
+            self.input.shrink_to(KEPT);
         }
         outcome
     }
@@ -114,7 +119,7 @@ impl Connection {
         }
         if self.unread() == 0 {
             self.output.clear();
-            self.output.shrink_to(READ / 4);
+            self.output.shrink_to(KEPT);
             self.written = 0;
         }
         if self.unread() > MOST_UNREAD {

@@ -27,6 +27,8 @@ use tracing::{error, info, warn};
 
 /// How long to wait after accept(2) has failed.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How much is read at once.
+const BUFFER: usize = 64 * 1024;
 /// The byte of the lock file that the keeper holds; workers hold others.
 const KEEPER: i64 = 0;
 
@@ -42,6 +44,8 @@ pub struct Keeper {
     next_turn: Option<Millis>,
     /// accept(2) has failed: not before this time again (`clock::now`, nanoseconds).
     accept_after: u64,
+    /// What is read goes through it.
+    buffer: Box<[u8]>,
     /// What the store said last, so that it is logged once.
     fault: Option<String>,
 }
@@ -74,6 +78,7 @@ impl Keeper {
             next_client: 0,
             next_turn: Some(0),
             accept_after: 0,
+            buffer: vec![0; BUFFER].into(),
             fault: None,
         }))
     }
@@ -173,8 +178,8 @@ impl Keeper {
     /// Reads and writes what can be.
     fn serve(&mut self, id: ClientId, incoming: &mut Vec<Incoming>) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let is_open =
-            connection.read(|frame| incoming.push(Incoming::Asked(id, frame))) && connection.write();
+        let is_open = connection.read(&mut self.buffer, |frame| incoming.push(Incoming::Asked(id, frame)))
+            && connection.write();
         if !is_open {
             self.end(id, incoming);
         }
