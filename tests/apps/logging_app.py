@@ -18,6 +18,11 @@ class Formatter(logging.Formatter):
         return f'{client} - "{method} {path} HTTP/{version}" {status}|{len(record.args)}'
 
 
+class Unsayable(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
 class Broken:
     def __del__(self):
         1 / 0
@@ -46,6 +51,17 @@ def say(path):
         1 / 0
     elif path == "/long":
         log.warning("a long one: %s", "x" * (1 << 20))
+    elif path == "/odd":
+        # As os.fsdecode makes it of a name that is not UTF-8, and JSON of a client's "\\ud800".
+        log.warning("no file \udcff")
+        log.warning("so many: %d", "many")
+        try:
+            raise Unsayable
+        except Unsayable:
+            log.exception("what it is cannot be said")
+        raise ValueError("no name \udcff")
+    elif path == "/coloured":
+        log.warning("a \x1b[31mred\x1b[0m one, a title \x1b]0;x\x07, C1 \x9b2J")
     elif path == "/own":
         logging.getLogger("hostler.error").warning("written by the server's logger")
 

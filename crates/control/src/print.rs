@@ -5,8 +5,25 @@ use hostler_wire::control::{Command, ConfigEntry};
 use serde_json::Value;
 use std::fmt::Write as _;
 
-/// What is printed of an outcome.
+/// What is printed of an outcome. Names of threads, files and tasks are the application's, and control no terminal.
 pub(crate) fn text(command: Command, message: &str, result: &Value) -> String {
+    harmless(&written(command, message, result))
+}
+
+/// Text without what controls a terminal.
+fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => shown.push(c),
+            c if c.is_control() => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+fn written(command: Command, message: &str, result: &Value) -> String {
     match command {
         Command::Status => status(result),
         Command::Workers => workers(result),
@@ -134,6 +151,15 @@ mod tests {
     use super::text;
     use hostler_wire::control::Command;
     use serde_json::json;
+
+    #[test]
+    fn what_the_application_names_controls_no_terminal() {
+        let thread = json!({"tid": 7, "name": "\u{1b}[31mred\u{7}", "state": "sleeping"});
+        let stacks = json!({"workers": [{"worker": 1, "pid": 7, "threads": [thread], "python": "in \u{9b}2Jä\tb\nc"}]});
+        let shown = text(Command::Stacks { worker: None }, "", &stacks);
+        assert!(shown.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\t')), "{shown:?}");
+        assert!(shown.contains(r"\u{1b}[31mred\u{7}") && shown.contains("ä\tb\nc"), "{shown:?}");
+    }
 
     #[test]
     fn outcomes_are_lines() {

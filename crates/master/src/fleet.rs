@@ -27,6 +27,10 @@ pub(crate) struct Worker {
 pub(crate) struct Samples {
     /// The progress of its loop ([`Page::progress`]).
     pub(crate) progress: [u64; 3],
+    /// When a debugger was seen ([`Page::debugged_at`]).
+    pub(crate) debugged_at: u64,
+    /// It was told that the debugger is waited for.
+    pub(crate) told_debugger: bool,
     /// Where it stood when its boot had taken too long.
     pub(crate) hung_at: Option<String>,
     /// It said why it could not boot.

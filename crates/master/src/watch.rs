@@ -1,7 +1,11 @@
 //! Samples of what workers are like: heartbeats on the scoreboard, and their memory.
 
-use crate::{GenerationSpec, fleet::Fleet, molds::Molds};
-use hostler_arbiter::{Arbiter, Event, RecycleReason};
+use crate::{
+    GenerationSpec,
+    fleet::{Fleet, Worker},
+    molds::Molds,
+};
+use hostler_arbiter::{Arbiter, DrainReason, Event, RecycleReason};
 use hostler_settings::{ByteSize, Supervision};
 use hostler_sys::proc;
 use hostler_wire::{WorkerId, timing};
@@ -22,10 +26,16 @@ pub(crate) struct Watch {
     memory_at: Instant,
 }
 
-/// How often heartbeats are sampled; `None` if no generation has a stall timeout.
+/// How often heartbeats are sampled; `None` if no generation has a stall timeout, or a developer.
 fn heartbeat_interval(molds: &Molds) -> Option<Duration> {
-    let limits = molds.specs().filter_map(|spec| spec.limits().stall_timeout);
-    limits.map(|limit| timing::heartbeat_interval(Some(limit))).min()
+    let watched = |spec: &&GenerationSpec| spec.limits().stall_timeout.is_some() || watches_files(spec);
+    let watched = molds.specs().filter(watched);
+    watched.map(|spec| timing::heartbeat_interval(spec.limits().stall_timeout)).min()
+}
+
+/// Whether workers of a generation say that a debugger holds them (`--reload`).
+fn watches_files(spec: &GenerationSpec) -> bool {
+    spec.settings.options.auto_reload.enabled
 }
 
 /// How often memory is measured; `None` if no generation has a limit.
@@ -83,7 +93,12 @@ fn sample_heartbeats(arbiter: &Arbiter, fleet: &mut Fleet) -> Vec<Event> {
     let watched: BTreeSet<WorkerId> = arbiter.watched().collect();
     let seen = |id: WorkerId| {
         let progress = fleet.page(&fleet.get(id)?.assignment).progress();
+        let debugged_at = fleet.page(&fleet.get(id)?.assignment).debugged_at();
         let worker = fleet.get_mut(id)?;
+        if std::mem::replace(&mut worker.samples.debugged_at, debugged_at) != debugged_at {
+            tell_debugger(worker);
+            return Some(Event::Debugged(id));
+        }
         if std::mem::replace(&mut worker.samples.progress, progress) != progress {
             return watched.contains(&id).then_some(Event::Beat(id));
         }
@@ -91,6 +106,16 @@ fn sample_heartbeats(arbiter: &Arbiter, fleet: &mut Fleet) -> Vec<Event> {
         worker.pid.filter(|pid| proc::is_traced(*pid)).map(|_| Event::Debugged(id))
     };
     arbiter.existing().filter_map(seen).collect()
+}
+
+/// Tells once why a worker whose code was changed does not end.
+fn tell_debugger(worker: &mut Worker) {
+    if worker.told == Some(DrainReason::Changed)
+        && !std::mem::replace(&mut worker.samples.told_debugger, true)
+    {
+        let (number, pid) = (worker.assignment.slot.index, worker.pid);
+        info!(worker = number, pid, "a debugger holds a worker whose code was changed: it is waited for");
+    }
 }
 
 fn measure_memory(arbiter: &Arbiter, fleet: &mut Fleet, molds: &Molds) -> Vec<Event> {

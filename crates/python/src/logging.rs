@@ -2,7 +2,13 @@
 
 use hostler_http::RequestFacts;
 use hostler_sys::logging::{self as log, Exception};
-use pyo3::{exceptions::PyBaseException, prelude::*, sync::PyOnceLock, types::PyDict};
+use pyo3::{
+    exceptions::PyBaseException,
+    intern,
+    prelude::*,
+    sync::PyOnceLock,
+    types::{PyDict, PyString},
+};
 use tracing::Level;
 
 /// What `--log-config` has events written by, in place of the server's own log.
@@ -102,7 +108,7 @@ impl Raised {
         let name = kind.qualname().map_or_else(|_| String::from("Exception"), |name| name.to_string());
         let module = kind.module().map_or_else(|_| String::new(), |module| module.to_string());
         let class = if matches!(&*module, "" | "builtins") { name } else { format!("{module}.{name}") };
-        let message = error.value(py).str().map_or_else(|_| String::new(), |text| text.to_string());
+        let message = error.value(py).str().map_or_else(|_| String::from(UNTOLD), |text| utf8(&text));
         let traceback = traceback(py, error).trim_end().to_owned();
         Self { class, message, traceback }
     }
@@ -115,6 +121,20 @@ pub(crate) fn request_mistake(py: Python<'_>, what: &str, facts: &RequestFacts) 
     }
     let RequestFacts { method, path, client, request_id, worker, pid } = facts;
     tracing::error!(method, path, client, request_id, worker, pid, "{what}");
+}
+
+/// What Python says of an exception that cannot say what it is.
+const UNTOLD: &str = "<exception str() failed>";
+
+/// A text of the application. What has no form in UTF-8 is shown as Python prints it: `\\udcff`, of the name of a file for example.
+pub(crate) fn utf8(text: &Bound<'_, PyString>) -> String {
+    if let Ok(text) = text.to_cow() {
+        return text.into_owned();
+    }
+    let encode = intern!(text.py(), "encode");
+    let bytes = text.call_method1(encode, ("utf-8", "backslashreplace"));
+    let bytes = bytes.and_then(|bytes| bytes.extract::<Vec<u8>>());
+    bytes.map_or_else(|_| text.to_string(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// How many causes of an error are followed.
@@ -142,7 +162,8 @@ fn whole(py: Python<'_>, error: &PyErr) -> Py<PyBaseException> {
 /// The traceback as Python prints it, from the application's first frame on.
 pub(crate) fn traceback(py: Python<'_>, error: &PyErr) -> String {
     let format = || -> PyResult<String> {
-        py.import("hostler._log")?.call_method1("traceback_of", (whole(py, error),))?.extract()
+        let told = py.import("hostler._log")?.call_method1("traceback_of", (whole(py, error),))?;
+        Ok(utf8(told.cast()?))
     };
     format().unwrap_or_else(|_| error.to_string())
 }
@@ -154,9 +175,9 @@ pub(crate) fn traceback(py: Python<'_>, error: &PyErr) -> String {
 #[pyo3(signature = (level, logger, text, exception=None, server=false))]
 pub(crate) fn write_log(
     level: i64,
-    logger: &str,
-    text: &str,
-    exception: Option<(String, String, String)>,
+    logger: &Bound<'_, PyString>,
+    text: &Bound<'_, PyString>,
+    exception: Option<(Bound<'_, PyString>, Bound<'_, PyString>, Bound<'_, PyString>)>,
     server: bool,
 ) {
     let level = match level {
@@ -165,8 +186,10 @@ pub(crate) fn write_log(
         20.. => Level::INFO,
         _ => Level::DEBUG,
     };
+    let (logger, text) = (utf8(logger), utf8(text));
+    let exception = exception.map(|parts| (utf8(&parts.0), utf8(&parts.1), utf8(&parts.2)));
     let exception =
         exception.as_ref().map(|(class, message, traceback)| Exception { class, message, traceback });
     let write = if server { log::write_event } else { log::write_record };
-    write(level, logger, text, exception);
+    write(level, &logger, &text, exception);
 }

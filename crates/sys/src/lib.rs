@@ -34,6 +34,6 @@ pub mod signal;
 pub use files::{beneath, byte_locks, own_file, pid_file};
 pub use ipc::{bundle, channel, message};
 pub use net::{control, handshakes, listening, socket, stream};
-pub use process::{identity, orphan, proc, terminal, thread, title};
+pub use process::{debugger, identity, orphan, proc, terminal, thread, title};
 pub use scoreboard::{board, clock, facts, stacks};
 pub use signal::disposition;

@@ -6,7 +6,7 @@ use crate::{
     heartbeat,
     service::{Cut, Others, Resources, Running, Service},
 };
-use hostler_sys::channel::Channel;
+use hostler_sys::{board, channel::Channel, clock, debugger};
 use hostler_wire::{FromWorker, PageState, timing};
 use std::{io, time::Duration};
 use tokio::time::sleep;
@@ -14,6 +14,9 @@ use tracing::{debug, warn};
 
 /// How long requests in flight may take whose code was changed.
 const STEP_ASIDE: Duration = Duration::from_secs(1);
+
+/// How often is looked whether a debugger, which is waited for, still holds the worker.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// How a worker's service ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +123,7 @@ impl<R: Running> Worker<R> {
         let accepts_no_more = || self.control.tell(&FromWorker::AcceptsNoMore);
         tokio::select! {
             () = self.running.drain(others, grace, accepts_no_more) => Ok(()),
-            () = sleep(grace) => Err(if others == Others::Renewed { Cut::Renewed } else { Cut::GraceOver }),
+            () = grace_over(grace, others) => Err(if others == Others::Renewed { Cut::Renewed } else { Cut::GraceOver }),
             order = self.second_order(order) => Err(Cut::Told(order.name())),
         }
     }
@@ -143,6 +146,21 @@ impl<R: Running> Worker<R> {
                 (_, Order::Drain { .. } | Order::StepAside | Order::Terminate | Order::LameDuck) => {}
             }
         }
+    }
+}
+
+/// Waits for the end of the grace period. Where code is developed, what a debugger holds is not cut.
+async fn grace_over(grace: Duration, others: Others) {
+    sleep(grace).await;
+    while others == Others::Renewed && debugger::is_at_work() {
+        while debugger::is_at_work() {
+            if let Some(page) = board::own() {
+                page.is_debugged(clock::now());
+            }
+            sleep(LOOK).await;
+        }
+        // What it held may go on and end.
+        sleep(grace).await;
     }
 }
 

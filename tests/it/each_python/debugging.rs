@@ -19,11 +19,20 @@ const AT_TERMINAL: &str = "import fcntl, os, sys, termios; fcntl.ioctl(3, termio
                            os.close(3); os.execvp(sys.argv[1], sys.argv[1:])";
 
 const APP: &str = "\
+import asyncio
+
+def debugged():
+    answer = 41
+    breakpoint()
+    return answer
+
 async def app(scope, receive, send):
     assert scope['type'] == 'http'
     if scope['path'] == '/debug':
         answer = 41
         breakpoint()
+    elif scope['path'] == '/thread':
+        answer = await asyncio.to_thread(debugged)
     else:
         answer = 1
     await send({'type': 'http.response.start', 'status': 200, 'headers': []})
@@ -33,8 +42,10 @@ def wsgi(environ, start_response):
     answer = 41
     if environ['PATH_INFO'] == '/debug':
         import pdb; pdb.set_trace()
+        start_response('200 OK', [])
+        return [str(answer).encode()]
     start_response('200 OK', [])
-    return [str(answer).encode()]
+    return [b'idle']
 ";
 
 fn place(name: &str) -> PathBuf {
@@ -191,6 +202,49 @@ fn tracebacks_begin_with_the_applications_frames() {
         assert!(!log.contains("<hostler"), "{log}");
         let mut lines = log.lines().skip_while(|line| !line.starts_with("Traceback"));
         assert!(lines.nth(1).unwrap().contains("raises.py\", line 2, in app"), "{log}");
+        server.stop();
+    }
+}
+
+/// On the loop, in a thread of it, and in threads of WSGI: what is looked at is not cut, and new code serves meanwhile.
+#[test]
+fn a_change_ends_no_prompt() {
+    for (target, path, threads) in [
+        ("main:app", "/debug", 1),
+        ("main:app", "/thread", 1),
+        ("main:wsgi", "/debug", 1),
+        ("main:wsgi", "/debug", 2),
+    ] {
+        let terminal = open_terminal();
+        let dir = place("change");
+        let server = app(&dir, target)
+            .arg("--reload")
+            .option("blocking-threads", threads)
+            .wrapped(&["python3", "-c", AT_TERMINAL])
+            .descriptor(terminal.slave.try_clone().unwrap())
+            .option("port", 0)
+            .start();
+        let old = server.workers()[0];
+        let mut conn = server.connect();
+        conn.send(format!("GET {path} HTTP/1.1\r\nhost: t\r\n\r\n"));
+        shows(&terminal.master, "(Pdb)");
+        fs::write(
+            dir.join("main.py"),
+            APP.replace("answer = 1\n", "answer = 2\n").replace("b'idle'", "b'2'"),
+        )
+        .unwrap();
+        server.wait_for("a debugger holds a worker whose code was changed", 1);
+        // Longer than code that was changed may take to end otherwise.
+        std::thread::sleep(Duration::from_secs(8));
+        assert_eq!(server.connect().get("/").text(), "2", "{}", server.log());
+        write(&terminal.master, b"p 'is', answer + 1\n").unwrap();
+        shows(&terminal.master, "('is', 42)");
+        write(&terminal.master, b"c\n").unwrap();
+        assert_eq!(conn.reply().unwrap().text(), "41", "{}", server.log());
+        let gone = format!("/proc/{old}");
+        server.wait_until("the end of the old worker", || !Path::new(&gone).exists());
+        let log = server.log();
+        assert!(!log.contains("worker killed") && !log.contains("are cut"), "{log}");
         server.stop();
     }
 }

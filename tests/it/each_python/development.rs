@@ -9,6 +9,7 @@ use std::{
     fs,
     io::Write,
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -318,5 +319,94 @@ fn an_idle_connection_gets_the_new_code() {
     place.write("main.py", &source(1));
     server.wait_for("worker ready", 2);
     assert!(conn.get("/").text().starts_with("version 1"));
+    server.stop();
+}
+
+/// In a user namespace of its own, whose limits are below the machine's.
+fn limited(limit: &str) -> Option<Vec<String>> {
+    let can = Command::new("unshare").args(["--user", "--map-root-user", "true"]).status();
+    if !can.is_ok_and(|status| status.success()) {
+        return None;
+    }
+    let script = format!("echo {limit} && exec \"$@\"");
+    let words = ["unshare", "--user", "--map-root-user", "sh", "-c", &script, "sh"];
+    Some(words.map(str::to_owned).to_vec())
+}
+
+#[test]
+fn without_enough_watches_what_is_watched_is_followed_and_the_log_says_what_to_do() {
+    let Some(wrapper) = limited("20 > /proc/sys/user/max_inotify_watches") else {
+        return println!("left out: it needs the right to make namespaces");
+    };
+    let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+    let place = Place::new("watches");
+    for number in 0..40 {
+        fs::create_dir(place.0.join(format!("package{number}"))).unwrap();
+    }
+    let server = place.app().wrapped(&wrapper).start();
+    server.wait_for("this user has no inotify watches left", 1);
+    server.wait_for("sysctl fs.inotify.max_user_watches", 1);
+    place.write("main.py", &source(1));
+    serves(&server, "version 1");
+    fs::create_dir(place.0.join("another")).unwrap();
+    place.write("main.py", &source(2));
+    serves(&server, "version 2");
+    assert_eq!(server.log().matches("no inotify watches left").count(), 1, "{}", server.log());
+    server.stop();
+}
+
+#[test]
+fn without_an_instance_of_inotify_a_start_fails_and_says_what_to_do() {
+    let Some(wrapper) = limited("0 > /proc/sys/user/max_inotify_instances") else {
+        return println!("left out: it needs the right to make namespaces");
+    };
+    let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+    let (code, log) = Place::new("instances").app().wrapped(&wrapper).fail();
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("files cannot be watched for --reload (Too many open files)"), "{log}");
+    assert!(log.contains("sysctl fs.inotify.max_user_instances"), "{log}");
+}
+
+/// With `*` the files that the server writes itself are included, too.
+#[test]
+fn files_of_the_server_are_no_changes() {
+    let place = Place::new("own");
+    let server = place
+        .app()
+        .option("reload-include", "*")
+        .option("pid-file", place.0.join("shop.pid").display())
+        .option("access-logfile", place.0.join("access.log").display())
+        .start();
+    serves(&server, "version 0");
+    server.signal(Signal::SIGUSR1);
+    fs::write(place.0.join("data.txt"), "x").unwrap();
+    server.wait_for("files changed: reloading", 1);
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains("files changed")).unwrap();
+    assert!(
+        line.contains("data.txt") && !line.contains("shop.pid") && !line.contains("access.log"),
+        "{line}"
+    );
+    server.stop();
+}
+
+/// Names of files need not be UTF-8: what is wrong is told all the same.
+#[test]
+fn a_directory_whose_name_is_no_utf8_is_developed_in() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let place = Place::new("latin");
+    let dir = place.0.join(OsStr::from_bytes(b"caf\xe9"));
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("main.py"), source(0)).unwrap();
+    let enter = "cd \"$0\"/caf* && exec \"$@\"";
+    let server = Server::app("main:app")
+        .wrapped(&["sh", "-c", enter, &place.0.display().to_string()])
+        .option("workers", 1)
+        .arg("--reload")
+        .start();
+    serves(&server, "version 0");
+    fs::write(dir.join("main.py"), "def broken(:\n").unwrap();
+    serves(&server, "SyntaxError: invalid syntax");
+    assert!(get(&server, "*/*").contains(r"caf\udce9/main.py"), "{}", get(&server, "*/*"));
     server.stop();
 }

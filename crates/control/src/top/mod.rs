@@ -1,9 +1,10 @@
 //! `hostler top`: what a server does, live. It asks for the status once in a second, over the control socket.
 //!
-//! Files: `reading` a status and what follows from two, `state` what is shown and what the user chose, `draw` the picture, `words`
-//! numbers in few columns.
+//! Files: `reading` a status and what follows from two, `state` what is shown and what the user chose, `keys` what the user presses,
+//! `draw` the picture, `words` numbers in few columns.
 
 mod draw;
+mod keys;
 pub(crate) mod reading;
 mod state;
 pub(crate) mod words;
@@ -19,15 +20,15 @@ use hostler_wire::{
     ExitStatus, Failure,
     control::{Command, Reply},
 };
-use ratatui::{
-    DefaultTerminal,
-    crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers},
-};
+use keys::{Key, Keys};
+use nix::errno::Errno;
+use ratatui::DefaultTerminal;
 use reading::Reading;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use state::State;
 use std::{
     io,
+    mem::ManuallyDrop,
     path::PathBuf,
     sync::{
         Arc,
@@ -58,14 +59,23 @@ pub fn top(choice: &ServerChoice, variable: &dyn Fn(&str) -> Option<PathBuf>) ->
     for signal in [SIGHUP, SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&ended)).map_err(unusable)?;
     }
-    let mut terminal = ratatui::try_init().map_err(unusable)?;
-    let shown = show(&mut terminal, &mut source, &ended, &|| connect(choice, variable, Some(PATIENCE)));
-    ratatui::restore();
-    shown.map_err(unusable)
+    let keys = Keys::open().map_err(unusable)?;
+    let mut terminal = ManuallyDrop::new(ratatui::try_init().map_err(unusable)?);
+    let connect = || connect(choice, variable, Some(PATIENCE));
+    let shown = show(&mut terminal, &keys, &mut source, &ended, &connect);
+    if ratatui::try_restore().is_ok() {
+        // It would complain to a terminal that has hung up.
+        drop(ManuallyDrop::into_inner(terminal));
+    }
+    match shown {
+        Err(error) if error.raw_os_error() == Some(Errno::EIO as i32) => Ok(()),
+        shown => shown.map_err(unusable),
+    }
 }
 
 fn show(
     terminal: &mut DefaultTerminal,
+    keys: &Keys,
     source: &mut Source,
     ended: &AtomicBool,
     connect: &dyn Fn() -> Result<Client, Failure>,
@@ -74,22 +84,15 @@ fn show(
     while !ended.load(Relaxed) {
         source.update(&mut state, connect);
         terminal.draw(|frame| draw::draw(frame, &state))?;
-        let until = Instant::now() + PATIENCE;
-        while event::poll(until.saturating_duration_since(Instant::now()))? {
-            if let Event::Key(key) = event::read()?
-                && key.kind == KeyEventKind::Press
-            {
-                match key.code {
-                    KeyCode::Char('q') | KeyCode::Esc => return Ok(()),
-                    KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return Ok(()),
-                    KeyCode::Char('s') => state.sort_otherwise(),
-                    KeyCode::Char('p') => state.pause(),
-                    KeyCode::Down | KeyCode::Char('j') => state.scroll(true),
-                    KeyCode::Up | KeyCode::Char('k') => state.scroll(false),
-                    _ => {}
-                }
+        let Some(pressed) = keys.wait(PATIENCE)? else { return Ok(()) };
+        for key in pressed {
+            match key {
+                Key::Quit => return Ok(()),
+                Key::Sort => state.sort_otherwise(),
+                Key::Pause => state.pause(),
+                Key::Down => state.scroll(true),
+                Key::Up => state.scroll(false),
             }
-            terminal.draw(|frame| draw::draw(frame, &state))?;
         }
     }
     Ok(())

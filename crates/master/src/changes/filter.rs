@@ -19,6 +19,8 @@ pub(crate) struct Filter {
     ignore_dirs: Vec<String>,
     ignore_names: Vec<Regex>,
     ignore_paths: Vec<PathBuf>,
+    /// Written by the server itself.
+    own: Vec<PathBuf>,
 }
 
 impl Filter {
@@ -38,7 +40,14 @@ impl Filter {
                 .filter_map(hostler_settings::NamePattern::regex)
                 .collect(),
             ignore_paths: options.ignore_paths.iter().map(absolute).collect(),
+            own: Vec::new(),
         }
+    }
+
+    /// These files, which the server writes itself, do not count, whatever the user includes.
+    pub(crate) fn without(mut self, own: impl Iterator<Item = PathBuf>) -> Self {
+        self.own.extend(own);
+        self
     }
 
     /// Whether a directory below a watched one is watched.
@@ -54,10 +63,25 @@ impl Filter {
     /// Whether a change of this file counts. What the user says takes precedence, and what does not count over what does.
     pub(crate) fn counts(&self, file: &Path) -> bool {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        if self.is_excluded(file) || self.ignore_names.iter().any(|pattern| pattern.is_match(&name)) {
+        if self.is_own(file)
+            || self.is_excluded(file)
+            || self.ignore_names.iter().any(|pattern| pattern.is_match(&name))
+        {
             return false;
         }
         matches(&self.include, file) || matches(&self.code, file) && !matches(&self.skipped, file)
+    }
+
+    /// One of the server's files, or its draft: `.shop.pid.1234-0`.
+    fn is_own(&self, file: &Path) -> bool {
+        let name = file.file_name().unwrap_or_default().as_encoded_bytes();
+        let is_draft = |own: &PathBuf| {
+            let draft = name
+                .strip_prefix(b".")
+                .and_then(|name| name.strip_prefix(own.file_name().unwrap_or_default().as_encoded_bytes()));
+            file.parent() == own.parent() && draft.is_some_and(|rest| rest.starts_with(b"."))
+        };
+        self.own.iter().any(|own| own == file || is_draft(own))
     }
 
     fn is_excluded(&self, path: &Path) -> bool {
@@ -107,6 +131,15 @@ mod tests {
             ..AutoReload::default()
         };
         assert!(counted(options, &FILES).is_empty());
+    }
+
+    #[test]
+    fn files_of_the_server_do_not_count() {
+        let options = AutoReload { include: vec![Glob("*".into())], ..AutoReload::default() };
+        let filter = Filter::new(&options).without(["/s/shop.pid".into()].into_iter());
+        let all = ["/s/shop.pid", "/s/.shop.pid.7-0", "/s/.shop.pid", "/s/t/shop.pid", "/s/shop.pid.py"];
+        let counted: Vec<_> = all.into_iter().filter(|path| filter.counts(Path::new(path))).collect();
+        assert_eq!(counted, ["/s/.shop.pid", "/s/t/shop.pid", "/s/shop.pid.py"]);
     }
 
     #[test]

@@ -56,7 +56,10 @@ impl Changes {
         let configured =
             settings.program.config.iter().chain(&settings.app.env_files).map(|path| here.join(path));
         let files = files.into_iter().chain(configured).collect();
-        let tree = Tree::new(Filter::new(options), roots.clone(), files)?;
+        let own =
+            [&settings.process.pid_file, &settings.log.file, &settings.log.access_file, &settings.listen.uds];
+        let filter = Filter::new(options).without(own.into_iter().flatten().map(|path| here.join(path)));
+        let tree = Tree::new(filter, roots.clone(), files)?;
         let paths = roots.iter().map(|root| root.display().to_string()).collect::<Vec<_>>().join(", ");
         info!(paths, directories = tree.len(), "watching files for changes");
         Ok(Some(Self { tree, delay: options.tick, pending: None, searched_at: Instant::now() }))

@@ -112,7 +112,7 @@ impl Tree {
         if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
             debug!("more files changed than the kernel could tell: all directories are read again");
             changed.push(PathBuf::from("many files"));
-            return self.watch_roots(&mut Vec::new());
+            return self.begin_again();
         }
         let Some(directory) = self.directories.get(&event.wd) else { return };
         let (whole, parent) = (directory.whole, directory.path.clone());
@@ -157,6 +157,15 @@ impl Tree {
         if mask.contains(AddWatchFlags::IN_MOVED_TO) && path.is_symlink() {
             changed.extend(self.files.iter().filter(|file| file.parent() == Some(parent)).cloned());
         }
+    }
+
+    /// Directories may have been moved, which was not told: what they were called counts no more.
+    fn begin_again(&mut self) {
+        self.directories.clear();
+        for file in self.files.clone() {
+            self.watch_file(&file);
+        }
+        self.watch_roots(&mut Vec::new());
     }
 
     fn watch_roots(&mut self, changed: &mut Vec<PathBuf>) {
@@ -215,8 +224,7 @@ impl Tree {
                 if !known {
                     self.directories.insert(watch, Directory { path: directory.to_owned(), whole });
                 }
-                // Read again after an overflow.
-                !known || self.directories.get(&watch).is_some_and(|known| known.path == directory)
+                !known
             }
             Err(Errno::ENOSPC) => {
                 self.tell_full();

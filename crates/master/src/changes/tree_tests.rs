@@ -167,6 +167,38 @@ fn single_files_count_also_where_links_are_exchanged() {
     assert_eq!(changed(&mut tree, &place), ["config/hostler.toml"]);
 }
 
+/// The kernel keeps `max_queued_events` events (16,384 by default) and then tells only that there were more.
+#[test]
+fn what_happens_while_the_kernel_cannot_tell_all_is_found() {
+    let place = Place::new("overflow");
+    fs::create_dir_all(place.root().join("old/deep")).unwrap();
+    place.write("config.toml");
+    let mut tree = place.tree_with(vec![place.0.join("config.toml")]);
+    let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    let limit: usize = limit.trim().parse().unwrap();
+    if limit > 100_000 {
+        return println!("left out: the queue of this machine is very long");
+    }
+    // Two events that are the same, one after the other, are one.
+    let names = ["root/a.py", "root/b.py"];
+    let files = names.map(|name| fs::File::create(place.0.join(name)).unwrap());
+    for _ in 0..=limit {
+        for file in &files {
+            let now = SystemTime::now();
+            file.set_times(fs::FileTimes::new().set_modified(now).set_accessed(now)).unwrap();
+        }
+    }
+    fs::rename(place.root().join("old"), place.root().join("moved")).unwrap();
+    fs::create_dir(place.root().join("moved/fresh")).unwrap();
+    fs::create_dir(place.root().join("new")).unwrap();
+    assert!(changed(&mut tree, &place).contains(&"many files".to_owned()));
+    for name in ["root/moved/fresh/a.py", "root/moved/deep/a.py", "root/new/a.py", "config.toml"] {
+        place.write(name);
+        assert_eq!(changed(&mut tree, &place), [name]);
+    }
+    drop(files);
+}
+
 #[test]
 fn many_files_at_once_are_all_told() {
     let place = Place::new("many");

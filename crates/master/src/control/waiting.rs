@@ -101,7 +101,7 @@ impl Waiting {
     fn heed(&mut self, notice: &Notice, arbiter: &Arbiter) -> Option<Outcome> {
         if let (Awaited::Stacks { asked, open, found, .. }, Notice::Stacks { worker, asked: of, text }) =
             (&mut self.awaited, notice)
-            && asked == of
+            && is_answered(*asked, *of)
         {
             open.retain(|id| id != worker);
             if let Some(entry) = found.get_mut(worker) {
@@ -256,6 +256,11 @@ impl Waiting {
             _ => Err(Refusal::failed("the server has stopped")),
         }
     }
+}
+
+/// Whether an answer to one question answers another, that was asked before it. Numbers begin anew at the last one.
+fn is_answered(asked: u32, of: u32) -> bool {
+    of.wrapping_sub(asked) < u32::MAX / 2
 }
 
 pub(super) fn workers_in_words(workers: u16) -> String {

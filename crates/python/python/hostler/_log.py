@@ -26,11 +26,26 @@ def _exception(record):
         return None
     kind, error, frames = info
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    return name, str(error), "".join(traceback.format_exception(kind, error, frames)).rstrip()
+    return name, _said(str, error), "".join(traceback.format_exception(kind, error, frames)).rstrip()
+
+
+def _said(say, thing):
+    """What a thing of the application says of itself, which may fail."""
+    try:
+        return say(thing)
+    except Exception:
+        return f"<{type(thing).__name__} {say.__name__}() failed>"
 
 
 def _text(record):
-    text = record.getMessage()
+    try:
+        text = record.getMessage()
+    except Exception as error:
+        # Python prints where the call is.
+        text = (
+            f"a line of the log cannot be formatted ({type(error).__name__}: {_said(str, error)}): "
+            f"{_said(repr, record.msg)} % {_said(repr, record.args)}, in {record.pathname}:{record.lineno}"
+        )
     return f"{text}\n{record.stack_info}" if record.stack_info else text
 
 

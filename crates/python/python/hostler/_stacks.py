@@ -14,6 +14,9 @@ import sys
 import time
 
 _MOST = 100
+# For how long tasks are told at a time, and in all, in seconds.
+_HELD = 0.001
+_LONGEST = 0.5
 _loop = None
 _signals = ()
 # By PYTHONFAULTHANDLER or -X faulthandler: this is imported before the application.
@@ -24,7 +27,7 @@ def register(descriptor, report):
     """Writes stacks to `descriptor` in a crash, and those of threads and tasks at the signal `report`."""
 
     def tell_tasks(_number, _frame):
-        os.write(descriptor, tasks().encode())
+        os.write(descriptor, tasks().encode("utf-8", "backslashreplace"))
 
     signal.signal(report, tell_tasks)
     faulthandler.register(report, file=descriptor, all_threads=True, chain=True)
@@ -60,11 +63,19 @@ def forget():
 _DEBUGGERS = ("bdb", "pdb", "pydevd", "_pydevd_bundle", "_pydev_bundle", "debugpy", "pudb")
 
 
-def is_debugged(thread):
-    """Whether a debugger holds this thread, at a prompt say."""
-    frame = sys._current_frames().get(thread)
+def is_debugged():
+    """Whether a debugger holds a thread, at a prompt say."""
+    return any(_is_held(frame) for frame in sys._current_frames().values())
+
+
+def _is_held(frame):
+    """Whether code of the application has called a debugger. Debuggers have threads of their own, too."""
+    in_debugger = False
     while frame is not None:
-        if str(frame.f_globals.get("__name__", "")).partition(".")[0] in _DEBUGGERS:
+        module = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if module in _DEBUGGERS:
+            in_debugger = True
+        elif in_debugger and module != "threading":
             return True
         frame = frame.f_back
     return False
@@ -87,18 +98,23 @@ def tasks():
 
 
 def tasks_briefly():
-    """As `tasks`, of at most 100 tasks, for a worker that serves on: others get the GIL between two of them."""
+    """As `tasks`, of at most 100 tasks, for a worker that serves on: others get the GIL again and again."""
     if _loop is None:
         return ""
     parts = []
+    held = time.perf_counter()
+    # Each of many busy threads keeps the GIL for 5 ms.
+    ends = held + _LONGEST
     for task in asyncio.all_tasks(_loop):
         if _kind(task) == "_service":
             continue
-        if len(parts) == _MOST:
+        if len(parts) == _MOST or held > ends:
             parts.append("\n(there are more tasks)\n")
             break
         parts.append(f"\n{_stack(task)}")
-        time.sleep(0)
+        if time.perf_counter() - held > _HELD:
+            time.sleep(0)
+            held = time.perf_counter()
     return "".join(parts)
 
 

@@ -106,7 +106,7 @@ impl Mold {
         }
         let version = py.version_info();
         let python = format!("{}.{}.{}", version.major, version.minor, version.patch);
-        logging::finish(timing::LAST_LINES);
+        logging::settle(timing::LAST_LINES);
         control.send(&FromMold::Ready { python }, &[])?;
         Ok(Self { control, settings: *settings, shared, master })
     }

@@ -10,11 +10,12 @@
 
 #![expect(unsafe_code, reason = "a signal handler is a function by its address")]
 
+use crate::logging;
 use hostler_sys::{
     attendant::{self, Blocked},
     board,
     channel::Channel,
-    clock, facts, signal, stacks,
+    clock, debugger, facts, signal, stacks,
     thread::SignalFreeThread,
 };
 use hostler_wire::{FromWorker, Page};
@@ -24,7 +25,7 @@ use std::{
     io,
     ops::RangeInclusive,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU8, Ordering::SeqCst},
     },
     thread::{current, park_timeout},
@@ -46,10 +47,18 @@ const LONG_PATIENCE: Duration = Duration::from_millis(500);
 /// The longest answer, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
 
+/// Who answers the master, and what was asked last: that is answered, too, if it was asked meanwhile.
+struct Answers {
+    thread: Option<SignalFreeThread>,
+    /// The thread will look at what is asked before it ends.
+    runs: bool,
+    asked: u32,
+}
+
 /// Held by those who have stacks written.
 static SAMPLING: Mutex<()> = Mutex::new(());
-/// The thread that answers the master, if there is one.
-static ANSWERING: Mutex<Option<SignalFreeThread>> = Mutex::new(None);
+/// Answers to the master.
+static ANSWERS: Mutex<Answers> = Mutex::new(Answers { thread: None, runs: false, asked: 0 });
 /// The thread that waits for the GIL, if there is one.
 static WAITING: Mutex<Option<SignalFreeThread>> = Mutex::new(None);
 
@@ -59,7 +68,12 @@ pub(super) struct Duties {
     pub(super) slow: Option<Duration>,
     /// After how long the master replaces the worker, and the file that it reads then.
     pub(super) stall: Option<(Duration, File)>,
+    /// Whether the master is told of debuggers: code is developed.
+    pub(super) tells_debuggers: bool,
 }
+
+/// How often a loop that is blocked is looked at for debuggers.
+const DEBUGGERS: Duration = Duration::from_secs(1);
 
 /// Has the attendant see to these duties.
 ///
@@ -80,6 +94,11 @@ pub(super) fn begin(worker: u16, page: &'static Page, duties: Duties, samples: F
             }
         });
     }
+    if duties.tells_debuggers {
+        debugger::look_by(|| Python::attach(is_debugged));
+        let observer = Arc::clone(&observer);
+        attendant::add(DEBUGGERS, move |_: Blocked| observer.tell_debugger());
+    }
     if let Some((limit, file)) = duties.stall {
         // The heart beats four times within the limit, so this is before the master's verdict.
         attendant::add((limit / LOOKS).max(Duration::from_millis(1)), move |blocked: Blocked| {
@@ -92,12 +111,15 @@ pub(super) fn begin(worker: u16, page: &'static Page, duties: Duties, samples: F
 
 /// Waits for the thread that waits for the GIL, which the caller does not hold.
 pub(super) fn pause() {
-    for thread in [&ANSWERING, &WAITING] {
-        let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            thread.join();
-        }
-    }
+    let answering = answers().thread.take();
+    let waiting = || WAITING.lock().unwrap_or_else(PoisonError::into_inner).take();
+    // The one that answers may have the other one started.
+    answering.into_iter().for_each(SignalFreeThread::join);
+    waiting().into_iter().for_each(SignalFreeThread::join);
+}
+
+fn answers() -> MutexGuard<'static, Answers> {
+    ANSWERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Which tasks of asyncio are told.
@@ -119,30 +141,44 @@ struct Observer {
 }
 
 impl Observer {
-    /// Answers the master, on a thread of its own: the attendant has other duties. A question that comes while another is answered
-    /// is not.
+    /// Answers the master, on a thread of its own: the attendant has other duties.
     fn answer(self: &Arc<Self>, asked: u32, line: &Arc<Channel>) {
-        let mut answering = ANSWERING.lock().unwrap_or_else(PoisonError::into_inner);
-        if answering.as_ref().is_some_and(|thread| !thread.is_finished()) {
+        let mut answers = answers();
+        answers.asked = asked;
+        if answers.runs {
             return;
         }
         let (observer, line) = (Arc::clone(self), Arc::clone(line));
         let started = SignalFreeThread::start("stacks", move || {
-            let sampling = SAMPLING.lock().unwrap_or_else(PoisonError::into_inner);
-            let written = observer.sample(LONG_PATIENCE, Tasks::Briefly);
-            drop(sampling);
-            let mut text = match written {
-                Ok(written) => stacks::with_current(&written, observer.thread),
-                Err(error) => format!("(no stacks: {error})"),
-            };
-            let end = (0..=MAX_ANSWER.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-            text.truncate(end.unwrap_or_default());
-            let answer = FromWorker::Stacks { asked, text };
-            if let Err(error) = line.send(&answer, &[]) {
-                tracing::debug!(%error, "cannot send to the master");
+            let mut asked = asked;
+            loop {
+                observer.send_stacks(asked, &line);
+                let mut answers = self::answers();
+                if answers.asked == asked {
+                    answers.runs = false;
+                    return;
+                }
+                asked = answers.asked;
             }
         });
-        *answering = started.ok();
+        answers.runs = started.is_ok();
+        answers.thread = started.ok();
+    }
+
+    fn send_stacks(&self, asked: u32, line: &Channel) {
+        let sampling = SAMPLING.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = self.sample(LONG_PATIENCE, Tasks::Briefly);
+        drop(sampling);
+        let mut text = match written {
+            Ok(written) => stacks::with_current(&written, self.thread),
+            Err(error) => format!("(no stacks: {error})"),
+        };
+        let end = (0..=MAX_ANSWER.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
+        let answer = FromWorker::Stacks { asked, text };
+        if let Err(error) = line.send(&answer, &[]) {
+            tracing::debug!(%error, "cannot send to the master");
+        }
     }
 
     fn tell(&self, blocked: Blocked, limit: Duration) {
@@ -162,6 +198,13 @@ impl Observer {
         facts::tell_of_each(self.page, pid, &in_flight, "request in an event loop that is blocked");
     }
 
+    /// Says on the page that a debugger holds the worker, if one does: what was changed meanwhile does not end it.
+    fn tell_debugger(&self) {
+        if self.ask(DEBUGGERS, Tasks::None).is_ok() && self.is_debugged() {
+            self.page.is_debugged(clock::now());
+        }
+    }
+
     /// Writes what the master is to know if it finds that the worker is stuck.
     fn prepare_report(&self, blocked: Blocked, limit: Duration, file: &File) {
         let Ok(written) = self.ask(limit / LOOKS, Tasks::All) else { return };
@@ -177,7 +220,7 @@ impl Observer {
         }
     }
 
-    /// Whether a debugger held the serving thread when the stacks were asked for.
+    /// Whether a debugger held a thread when the stacks were asked for.
     fn is_debugged(&self) -> bool {
         self.debugged.load(SeqCst)
     }
@@ -216,13 +259,13 @@ impl Observer {
             return false;
         }
         let (state, attendant, write_stacks) = (Arc::clone(state), current(), self.write);
-        let (debugged, serving) = (Arc::clone(&self.debugged), self.thread);
+        let debugged = Arc::clone(&self.debugged);
         let tasks = Arc::clone(tasks);
         let started = SignalFreeThread::start("observer", move || {
             Python::attach(|py| {
                 if state.compare_exchange(WANTED, WRITING, SeqCst, SeqCst).is_ok() {
                     write(write_stacks);
-                    debugged.store(is_debugged(py, serving), SeqCst);
+                    debugged.store(is_debugged(py), SeqCst);
                     let told = stacks_of_tasks(py, wanted);
                     *tasks.lock().unwrap_or_else(PoisonError::into_inner) = told;
                     state.store(WRITTEN, SeqCst);
@@ -235,10 +278,8 @@ impl Observer {
     }
 }
 
-fn is_debugged(py: Python<'_>, thread: u64) -> bool {
-    let told = py
-        .import("hostler._stacks")
-        .and_then(|module| module.call_method1("is_debugged", (thread,))?.extract());
+fn is_debugged(py: Python<'_>) -> bool {
+    let told = py.import("hostler._stacks").and_then(|module| module.call_method0("is_debugged")?.extract());
     told.unwrap_or(false)
 }
 
@@ -248,8 +289,11 @@ fn stacks_of_tasks(py: Python<'_>, wanted: Tasks) -> String {
         Tasks::Briefly => "tasks_briefly",
         Tasks::All => "tasks",
     };
-    let told = py.import("hostler._stacks").and_then(|module| module.call_method0(function)?.extract());
-    told.unwrap_or_else(|error| format!("\n(asyncio's tasks cannot be told: {error})\n"))
+    let tell = || -> PyResult<String> {
+        let told = py.import("hostler._stacks")?.call_method0(function)?;
+        Ok(logging::utf8(told.cast()?))
+    };
+    tell().unwrap_or_else(|error| format!("\n(asyncio's tasks cannot be told: {error})\n"))
 }
 
 fn write(handler: signal::Handler) {

@@ -4,7 +4,7 @@ use crate::logging;
 use hostler_eventloop::forked::exit_if_forked;
 use hostler_settings::{Application, Preload};
 use hostler_wire::{ExitStatus, Failure, WorkerSettings};
-use pyo3::prelude::*;
+use pyo3::{prelude::*, types::PyString};
 use std::path::Path;
 
 /// Loads the application if it is to be loaded here; logs what makes forks unsafe, or refuses to go on.
@@ -45,11 +45,14 @@ fn load(py: Python<'_>, app: &Application, log_config: Option<&Path>) -> PyResul
 
 fn failure(py: Python<'_>, app: &Application, error: &PyErr) -> Failure {
     let value = error.value(py);
-    let text = |name: &str| value.getattr(name).ok().and_then(|text| text.extract::<String>().ok());
+    let text = |name: &str| {
+        let text = value.getattr(name).ok()?;
+        text.cast::<PyString>().ok().map(logging::utf8)
+    };
     match text("kind").as_deref() {
         Some(kind) => Failure {
             status: if kind == "config" { ExitStatus::Config } else { ExitStatus::AppImport },
-            message: value.to_string(),
+            message: value.str().map_or_else(|_| String::new(), |text| logging::utf8(&text)),
             cause: text("cause"),
             hint: text("hint"),
         },

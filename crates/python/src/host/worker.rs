@@ -20,7 +20,7 @@ use pyo3::{
     exceptions::{PyRuntimeError, PySystemExit, PyValueError},
     intern,
     prelude::*,
-    types::PyDict,
+    types::{PyDict, PyString},
 };
 use std::{
     io,
@@ -199,7 +199,7 @@ impl PyWorker {
     /// write the stacks of all threads there; the signal is never sent. Slow callbacks are told where they are to be
     /// short.
     fn observe(&self, py: Python<'_>, register: &Bound<'_, PyAny>, short_callbacks: bool) -> PyResult<()> {
-        let (slow, stall, file, line, number) = self.look(py, |context| {
+        let (slow, stall, file, line, number, watches) = self.look(py, |context| {
             let limits = &context.settings.options.supervision;
             (
                 limits.slow_callback,
@@ -207,9 +207,14 @@ impl PyWorker {
                 context.stacks.try_clone(),
                 context.channel.try_clone().ok(),
                 context.assignment.slot.index,
+                context.settings.options.auto_reload.enabled,
             )
         })?;
-        let duties = Duties { slow: slow.filter(|_| short_callbacks), stall: stall.zip(file.ok()) };
+        let duties = Duties {
+            slow: slow.filter(|_| short_callbacks),
+            stall: stall.zip(file.ok()),
+            tells_debuggers: watches,
+        };
         let Some(page) = board::own() else { return Ok(()) };
         let samples = board::stacks_file()?;
         own::claim(&samples);
@@ -295,9 +300,9 @@ impl PyWorker {
         &self,
         py: Python<'_>,
         kind: &str,
-        message: String,
-        cause: Option<String>,
-        hint: Option<String>,
+        message: &Bound<'_, PyString>,
+        cause: Option<&Bound<'_, PyString>>,
+        hint: Option<&Bound<'_, PyString>>,
     ) -> PyResult<u8> {
         let failure = failure(kind, message, cause, hint)?;
         let status = failure.status;
@@ -311,9 +316,9 @@ impl PyWorker {
         &self,
         py: Python<'_>,
         kind: &str,
-        message: String,
-        cause: Option<String>,
-        hint: Option<String>,
+        message: &Bound<'_, PyString>,
+        cause: Option<&Bound<'_, PyString>>,
+        hint: Option<&Bound<'_, PyString>>,
     ) -> PyResult<()> {
         self.announce(py, FromWorker::ServesFailure(failure(kind, message, cause, hint)?))
     }
@@ -397,14 +402,21 @@ fn finish(done: &Bound<'_, PyAny>, ended: io::Result<Ending>) {
 type Told = (String, Option<String>, Option<String>);
 
 /// What is told of a kind of failure.
-fn failure(kind: &str, message: String, cause: Option<String>, hint: Option<String>) -> PyResult<Failure> {
+fn failure(
+    kind: &str,
+    message: &Bound<'_, PyString>,
+    cause: Option<&Bound<'_, PyString>>,
+    hint: Option<&Bound<'_, PyString>>,
+) -> PyResult<Failure> {
     let status = match kind {
         "import" => ExitStatus::AppImport,
         "boot" => ExitStatus::Boot,
         "config" => ExitStatus::Config,
         other => return Err(PyValueError::new_err(format!("{other:?} is no kind of failure"))),
     };
-    Ok(Failure { status, message, cause: cause.map(cut), hint })
+    let (message, cause, hint) =
+        (logging::utf8(message), cause.map(logging::utf8).map(cut), hint.map(logging::utf8));
+    Ok(Failure { status, message, cause, hint })
 }
 
 fn cut(mut text: String) -> String {

@@ -4,6 +4,7 @@ use super::{
     record::{Record, Value},
     text,
 };
+use std::fmt::Write as _;
 
 /// The whole line, with its line feed.
 pub(super) fn line(record: &Record, stamp: &str) -> String {
@@ -32,7 +33,14 @@ fn add(line: &mut String, name: &str, value: impl Into<serde_json::Value>) {
     line.push('"');
     line.push_str(name);
     line.push_str("\":");
-    line.push_str(&value.into().to_string());
+    for c in value.into().to_string().chars() {
+        // ASCII's controls are escaped already; this is what remains that a terminal or a viewer may act on.
+        if c.is_control() || text::is_invisible(c) {
+            let _ = write!(line, "\\u{:04x}", u32::from(c));
+        } else {
+            line.push(c);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -42,7 +50,8 @@ mod tests {
 
     #[test]
     fn values_keep_their_types() {
-        let mut record = Record::new(Level::INFO, "said \"so\"\n".into()).with("path", Some("/ä\u{1}"));
+        let mut record = Record::new(Level::INFO, "said \"so\"\n".into())
+            .with("path", Some("/ä\u{1}\u{7f}\u{9b}\u{2028}"));
         record.fields.extend([
             ("count", Value::Natural(u64::MAX)),
             ("change", Value::Integer(-1)),
@@ -52,9 +61,10 @@ mod tests {
         ]);
         let line = line(&record, "now");
         assert!(line.ends_with("}\n") && line.lines().count() == 1);
+        assert!(!line.trim_end().contains(|c: char| c.is_control() || text::is_invisible(c)), "{line:?}");
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
         let expected = serde_json::json!({
-            "timestamp": "now", "level": "INFO", "message": "said \"so\"\n", "path": "/ä\u{1}",
+            "timestamp": "now", "level": "INFO", "message": "said \"so\"\n", "path": "/ä\u{1}\u{7f}\u{9b}\u{2028}",
             "count": u64::MAX, "change": -1, "seconds": 0.25, "unknown": null, "tls": true,
         });
         assert_eq!(read, expected);

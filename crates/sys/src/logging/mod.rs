@@ -24,7 +24,7 @@ pub use record::without_number;
 
 use hostler_settings::{Colour, Log, LogFormat, LogTarget};
 use receiver::{Receiver, Sent};
-use record::Record;
+use record::{Record, Value};
 use sink::Sink;
 use std::{
     io,
@@ -146,11 +146,27 @@ pub fn is_journal(stream: &str) -> bool {
     is_journal
 }
 
-/// Waits a little for a receiver that has not taken all lines: the process ends soon.
-pub fn finish(at_most: Duration) {
+/// Waits a little for a receiver that has not taken all lines.
+pub fn settle(at_most: Duration) {
     let limit = Instant::now() + at_most;
     while RECEIVER.get().is_some_and(Receiver::flush) && Instant::now() < limit {
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// As [`settle`]; the process ends. What the receiver has not taken then is lost, and standard error says how much that is.
+pub fn finish(at_most: Duration) {
+    let Some(receiver) = RECEIVER.get() else { return };
+    receiver.hurry();
+    settle(at_most);
+    let lines = receiver.give_up() + SINK.take_lost();
+    if lines > 0 {
+        let text =
+            "log lines were lost: the receiver of --log-target had not taken them when the process ended";
+        let mut record = Record::new(Level::WARN, text.into());
+        let pid = std::process::id();
+        record.fields.extend([("lines", Value::Natural(lines)), ("pid", Value::Natural(pid.into()))]);
+        write_line(&record);
     }
 }
 
@@ -167,6 +183,11 @@ fn emit(record: &Record) {
         }
         return;
     }
+    write_line(record);
+}
+
+/// Writes a line to the sink.
+fn write_line(record: &Record) {
     let now = stamp::now();
     let line = match is_json() {
         true => json::line(record, &stamp::microseconds(now)),
@@ -223,7 +244,7 @@ pub struct Exception<'a> {
 pub fn write_record(level: Level, logger: &str, text: &str, exception: Option<Exception<'_>>) {
     if !is_json() && receiver().is_none() {
         let traceback = exception.map_or(String::new(), |it| format!("\n{}", it.traceback.trim_end()));
-        return SINK.write(format!("{text}{traceback}\n").as_bytes());
+        return SINK.write(text::harmless(&format!("{text}{traceback}\n")).as_bytes());
     }
     write_event(level, logger, text, exception);
 }

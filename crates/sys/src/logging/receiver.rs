@@ -54,7 +54,7 @@ impl Receiver {
         let envelope = |usual: SyslogFormat| Envelope {
             facility: options.syslog_facility,
             format: if options.syslog_format == SyslogFormat::Auto { usual } else { options.syslog_format },
-            identifier: identifier.clone(),
+            identifier: syslog::name(&identifier),
             host: (usual == SyslogFormat::Rfc5424).then(host),
         };
         let kind = match target {
@@ -120,6 +120,23 @@ impl Receiver {
         match &self.kind {
             Kind::Tcp(stream, _) => stream.flush(),
             _ => false,
+        }
+    }
+}
+
+impl Receiver {
+    /// The process ends soon: a receiver that was away is tried now.
+    pub(super) fn hurry(&self) {
+        if let Kind::Tcp(stream, _) = &self.kind {
+            stream.hurry();
+        }
+    }
+
+    /// Drops what waits; how many messages that is.
+    pub(super) fn give_up(&self) -> u64 {
+        match &self.kind {
+            Kind::Tcp(stream, _) => stream.give_up(),
+            _ => 0,
         }
     }
 }

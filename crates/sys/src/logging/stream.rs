@@ -24,6 +24,8 @@ pub(super) struct Stream {
 
 struct State {
     connection: Option<Socket>,
+    /// The receiver has taken something by it.
+    worked: bool,
     /// The process that made the connection: the child of a fork must not write into a message of its parent.
     owner: u32,
     waiting: VecDeque<Vec<u8>>,
@@ -65,12 +67,29 @@ impl Stream {
         state.flush(self.address);
         !state.waiting.is_empty()
     }
+
+    /// The next attempt to connect is due now.
+    pub(super) fn hurry(&self) {
+        if let Ok(mut state) = self.state.try_lock() {
+            state.next_attempt = None;
+        }
+    }
+
+    /// Drops what waits; how many messages that is.
+    pub(super) fn give_up(&self) -> u64 {
+        let Ok(mut state) = self.state.try_lock() else { return 0 };
+        state.adopt();
+        let count = state.waiting.len() as u64;
+        (state.size, state.sent) = (0, 0);
+        state.waiting.clear();
+        count
+    }
 }
 
 impl State {
     fn new(owner: u32) -> Self {
         let (connection, waiting, next_attempt) = (None, VecDeque::new(), None);
-        Self { connection, owner, waiting, size: 0, sent: 0, pause: PAUSES.0, next_attempt }
+        Self { connection, worked: false, owner, waiting, size: 0, sent: 0, pause: PAUSES.0, next_attempt }
     }
 
     /// In the child of a fork: begins anew, with a connection of its own.
@@ -86,9 +105,10 @@ impl State {
             return;
         }
         if self.connection.as_ref().is_some_and(is_closed) {
-            // The receiver was started again: what is written to it would be lost without an error.
+            // If it was started again, what is written to it would be lost without an error. If it is not there, that takes time.
+            let worked = self.worked;
             self.fail();
-            self.next_attempt = None;
+            self.next_attempt = self.next_attempt.filter(|_| !worked);
         }
         if self.connection.is_none() && !self.connect(address) {
             return;
@@ -98,7 +118,7 @@ impl State {
             match connection.write(&first[self.sent..]) {
                 Ok(0) => return self.fail(),
                 Ok(count) => {
-                    (self.sent, self.pause) = (self.sent + count, PAUSES.0);
+                    (self.sent, self.pause, self.worked) = (self.sent + count, PAUSES.0, true);
                     if self.sent == length {
                         self.drop_first();
                     }
@@ -132,7 +152,7 @@ impl State {
 
     /// The connection is of no use. A message that was sent in part is lost; the others wait for the next connection.
     fn fail(&mut self) {
-        self.connection = None;
+        (self.connection, self.worked) = (None, false);
         if self.sent > 0 {
             self.drop_first();
             super::lose_line();

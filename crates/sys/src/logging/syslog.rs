@@ -57,6 +57,12 @@ fn local(second: u64) -> String {
     format!("{} {day:>2} {hour:02}:{minute:02}:{second:02}", month.unwrap_or(&"Jan"))
 }
 
+/// The name of a program as syslog has it (RFC 5424 §6.2.5): up to 48 printable characters, without spaces.
+pub(super) fn name(text: &str) -> String {
+    let name: String = text.chars().map(|c| if c.is_ascii_graphic() { c } else { '-' }).take(48).collect();
+    if name.is_empty() { "-".into() } else { name }
+}
+
 fn facility(facility: SyslogFacility) -> u8 {
     match facility {
         SyslogFacility::User => 1,
@@ -140,6 +146,13 @@ mod tests {
             "{old}"
         );
         assert_eq!(old.split(" shop[").next().unwrap().len(), "<140>Nov 22 19:30:26".len());
+    }
+
+    #[test]
+    fn a_name_has_no_character_that_ends_it() {
+        assert_eq!(name("shop"), "shop");
+        assert_eq!(name("my shop\nä"), "my-shop--");
+        assert_eq!((name(""), name(&"x".repeat(200)).len()), ("-".into(), 48));
     }
 
     #[test]

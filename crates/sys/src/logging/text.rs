@@ -98,6 +98,28 @@ fn add_safe(text: &mut String, value: &str) {
     value.chars().for_each(|c| add_char(text, c, true));
 }
 
+/// A line that another program has made, which may have colours (SGR of ECMA-48) and controls no terminal otherwise.
+pub(super) fn harmless(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    let mut rest = value;
+    while let Some(c) = rest.chars().next() {
+        let length = colour_at(rest).unwrap_or_else(|| {
+            add_char(&mut text, c, true);
+            0
+        });
+        text.push_str(&rest[..length]);
+        rest = &rest[length.max(c.len_utf8())..];
+    }
+    text
+}
+
+/// How long the change of colours is that begins here: `ESC [ 1;31 m`.
+fn colour_at(text: &str) -> Option<usize> {
+    let numbers = text.strip_prefix("\x1b[")?;
+    let end = numbers.find(|c: char| !matches!(c, '0'..='9' | ';' | ':'))?;
+    (numbers[end..].starts_with('m')).then_some(end + 3)
+}
+
 fn add_char(text: &mut String, c: char, lines: bool) {
     match c {
         '\n' | '\t' if lines => text.push(c),
@@ -112,7 +134,7 @@ fn add_char(text: &mut String, c: char, lines: bool) {
 }
 
 /// Separators of lines and marks of direction, which let a line show what it does not say.
-fn is_invisible(c: char) -> bool {
+pub(super) fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
@@ -163,6 +185,17 @@ mod tests {
         let text = line(&record, "T", false);
         let (_, rest) = text.split_once('\n').unwrap();
         assert_eq!(rest, "Traceback:\n  File\nKeyError: 1\nstacks:\na\nb\n");
+    }
+
+    #[test]
+    fn lines_of_others_keep_their_colours_and_nothing_else_that_controls_a_terminal() {
+        let colours = "\x1b[1;31mred\x1b[0m \x1b[m\tä\nb";
+        assert_eq!(harmless(colours), colours);
+        let others = "\x1b]0;title\x07 \x1b[2J \x1b[31 \x1b \u{9b}31m \u{202e}\r";
+        assert_eq!(
+            harmless(others),
+            "\\u001b]0;title\\u0007 \\u001b[2J \\u001b[31 \\u001b \\u009b31m \\u202e\\r"
+        );
     }
 
     #[test]

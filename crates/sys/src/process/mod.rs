@@ -1,6 +1,7 @@
 //! Processes: forking, waiting, starting programs, and what a process is to the system.
 
 mod command;
+pub mod debugger;
 mod fork;
 pub mod identity;
 pub mod orphan;

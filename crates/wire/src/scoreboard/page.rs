@@ -56,6 +56,8 @@ pub struct Page {
     seed: [AtomicU64; 2],
     ring: [RingEntry; RING],
     sessions: [RingEntry; SESSIONS],
+    /// When a debugger was last seen to hold the worker; the same clock as `beat_at`.
+    debugged_at: AtomicU64,
 }
 
 const _: () = assert!(size_of::<Page>() == 12_288, "a page of the scoreboard is three of memory");
@@ -76,6 +78,7 @@ impl Page {
             &self.background,
             &self.open_sessions,
             &self.lag,
+            &self.debugged_at,
         ];
         single.into_iter().for_each(|it| it.store(0, Relaxed));
         self.counters.clear();
@@ -190,6 +193,17 @@ impl Page {
     #[must_use]
     pub fn beat_at(&self) -> u64 {
         self.beat_at.load(Relaxed)
+    }
+
+    /// A debugger holds the worker.
+    pub fn is_debugged(&self, now: u64) {
+        self.debugged_at.store(now, Relaxed);
+    }
+
+    /// When a debugger was last seen to hold the worker; 0 if none was.
+    #[must_use]
+    pub fn debugged_at(&self) -> u64 {
+        self.debugged_at.load(Relaxed)
     }
 
     /// A value that changes whenever the loop makes progress: its heartbeat, or a request that begins or ends. A turn may be
@@ -423,6 +437,7 @@ mod tests {
             in_flight: 0.into(),
             background: 0.into(),
             open_sessions: 0.into(),
+            debugged_at: 0.into(),
             lag: 0.into(),
             counters: Default::default(),
             seed: Default::default(),

@@ -81,6 +81,53 @@ fn stacks_show_what_workers_do() {
     drop(server);
 }
 
+const BUSY: &str = "\
+import asyncio, threading
+async def waits():
+    await asyncio.sleep(1000)
+def spins():
+    number = 0
+    while True:
+        number += 1
+async def app(scope, receive, send):
+    assert scope['type'] == 'http'
+    app.tasks = [asyncio.create_task(waits()) for _ in range(150)]
+    for _ in range(10):
+        threading.Thread(target=spins, daemon=True).start()
+    await send({'type': 'http.response.start', 'status': 200, 'headers': []})
+    await send({'type': 'http.response.body', 'body': b'busy'})
+";
+
+/// Ten threads that take the GIL from one another, many tasks, and several who ask at once.
+#[test]
+fn stacks_of_a_busy_worker_are_told_to_each_who_asks() {
+    let path = socket("ctl-stacks-busy");
+    let dir = hostler_testkit::directory("stacks-busy");
+    std::fs::write(dir.join("main.py"), BUSY).unwrap();
+    let app = Server::app("main:app").option("working-dir", dir.display()).option("stall-timeout", 0);
+    let server = controlled(app, &path).option("workers", 1).start();
+    let told =
+        |text: &str| text.contains("Current thread 0x") && text.contains("main.py\", line 3, in waits");
+    let ask = |count: usize| -> Vec<String> {
+        let clients = (0..count).map(|_| {
+            let mut command = Command::new(hostler());
+            command.args(["ctl", "stacks", "--socket"]).arg(&path).stdout(Stdio::piped());
+            command.spawn().unwrap()
+        });
+        let clients: Vec<_> = clients.collect();
+        let output = |client: Child| String::from_utf8(client.wait_with_output().unwrap().stdout).unwrap();
+        clients.into_iter().map(output).collect()
+    };
+    for text in ask(6) {
+        assert!(text.contains("Current thread 0x"), "{text}");
+    }
+    assert_eq!(server.connect().get("/").text(), "busy");
+    // Who has waited for so long that the worker is taken for silent gets the kernel's part alone; one is told in any case.
+    let texts = ask(3);
+    assert!(texts.iter().any(|text| told(text)), "{texts:?}");
+    drop(server);
+}
+
 #[test]
 fn stacks_of_a_native_service_are_its_threads() {
     let server = Server::program(env!("CARGO_BIN_EXE_native_app").into()).start();
@@ -209,5 +256,38 @@ fn top_outlives_its_server_and_leaves_the_terminal_as_it_was() {
     let output = Command::new(hostler()).args(["top", "--socket"]).arg(&path).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(2) && text.contains("needs a terminal"), "{text}");
+    server.stop();
+}
+
+/// As when the window is closed, or the connection of ssh breaks; a `nohup` or a shell may keep the signal from it.
+#[test]
+fn top_ends_with_its_terminal() {
+    let path = socket("ctl-top-hangup");
+    let server = controlled(Server::app("supervised:app"), &path).start();
+    let size = nix::pty::Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    let terminal = nix::pty::openpty(Some(&size), None).unwrap();
+    // A copy that programs do not inherit.
+    let mut output = File::from(terminal.master.try_clone().unwrap());
+    drop(terminal.master);
+    let slave = || Stdio::from(terminal.slave.try_clone().unwrap());
+    let mut command = Command::new(hostler());
+    command.arg("top").arg("--socket").arg(&path).env("TERM", "xterm-256color");
+    let mut child = command.stdin(slave()).stdout(slave()).stderr(slave()).spawn().unwrap();
+    drop(command);
+    let mut shown = Vec::new();
+    let mut block = [0; 4096];
+    while !String::from_utf8_lossy(&shown).contains("workers") {
+        let count = output.read(&mut block).unwrap();
+        shown.extend_from_slice(&block[..count]);
+    }
+    drop((output, terminal.slave));
+    let limit = Instant::now() + LIMIT;
+    let mut status = child.try_wait().unwrap();
+    while status.is_none() && Instant::now() < limit {
+        std::thread::sleep(Duration::from_millis(5));
+        status = child.try_wait().unwrap();
+    }
+    let _ = child.kill();
+    assert_eq!(status.and_then(|status| status.code()), Some(0));
     server.stop();
 }

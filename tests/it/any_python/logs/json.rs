@@ -2,7 +2,7 @@
 
 use hostler_testkit::{Conn, Server, directory};
 use nix::sys::signal::Signal;
-use std::fs;
+use std::{fs, net::SocketAddr};
 
 fn objects(log: &str) -> Vec<serde_json::Value> {
     let object = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
@@ -93,4 +93,54 @@ fn what_python_says_by_itself_is_json() {
     }
     let serving = line("serving");
     assert!(serving["workers"] == 1 && serving["seconds"].is_f64(), "{serving}");
+}
+
+/// Texts that are not Unicode, exceptions that cannot say what they are, and calls with the wrong arguments: in both forms of the log.
+#[test]
+fn no_line_is_lost_for_what_it_says() {
+    for format in ["text", "json"] {
+        let app = Server::app("logging_app:app").option("log-format", format).option("workers", 1);
+        let server = app.launch();
+        server.wait_for("worker ready", 1);
+        let log = server.log();
+        let address =
+            log.split(['"', '=', ' ', '\n']).find_map(|word| word.parse::<SocketAddr>().ok()).unwrap();
+        assert_eq!(Conn::to(address).get("/odd").status, 500);
+        // JSON has the backslash twice.
+        for text in [
+            "no file \\\\udcff",
+            "so many: %d",
+            "logging_app.py:",
+            "what it is cannot be said",
+            "no name \\\\udcff",
+        ] {
+            let text = if format == "json" { text.to_owned() } else { text.replace("\\\\", "\\") };
+            server.wait_for(&text, 1);
+        }
+        let log = server.log();
+        assert!(log.contains("Unsayable: <exception str() failed>"), "{log}");
+        // The traceback of the request's error is whole.
+        assert!(log.split("no name").count() > 2 && log.contains("raise ValueError("), "{log}");
+        server.stop();
+    }
+}
+
+#[test]
+fn what_an_application_logs_controls_no_terminal_but_its_colours() {
+    for format in ["text", "json"] {
+        let app = Server::app("logging_app:app").option("log-format", format).option("workers", 1);
+        let server = app.launch();
+        server.wait_for("worker ready", 1);
+        let log = server.log();
+        let address =
+            log.split(['"', '=', ' ', '\n']).find_map(|word| word.parse::<SocketAddr>().ok()).unwrap();
+        Conn::to(address).get("/coloured");
+        server.wait_for("red", 1);
+        let log = server.log();
+        let line = log.lines().find(|line| line.contains("red")).unwrap();
+        let plain = line.replace("\x1b[31m", "").replace("\x1b[0m", "");
+        assert!(!plain.chars().any(char::is_control), "{line:?}");
+        assert_eq!(plain != line, format == "text", "{line:?}");
+        server.stop();
+    }
 }

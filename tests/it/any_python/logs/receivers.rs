@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{IoSliceMut, Read, Seek, Write},
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::{
         fd::AsRawFd,
         unix::net::{UnixDatagram, UnixStream},
@@ -296,6 +296,54 @@ fn a_receiver_by_tcp_that_is_not_there_or_does_not_read_does_no_harm() {
         everything_works(server, &socket);
         drop(listener);
     }
+}
+
+/// The address of a receiver that is not there.
+fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+#[test]
+fn what_no_receiver_by_tcp_has_taken_is_told_on_standard_error_at_the_end() {
+    for format in ["text", "json"] {
+        let dir = directory("syslog-never");
+        let (app, socket) = app("asgi_app:app", &format!("tcp://{}", nobody()), &dir);
+        let mut server = app.option("workers", 1).option("log-format", format).launch();
+        wait_until("serving", || get_unix(&socket, "/pid").is_ok());
+        raise(&socket);
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.wait_exit().code(), Some(0));
+        let log = server.log();
+        let told =
+            log.lines().filter(|line| line.contains("log lines were lost: the receiver of --log-target"));
+        // The master and the worker.
+        assert_eq!(told.clone().count(), 2, "{log}");
+        assert!(told.clone().all(|line| line.starts_with('{') == (format == "json")), "{log}");
+        assert_eq!(log.lines().count(), 2, "{log}");
+    }
+}
+
+#[test]
+fn a_receiver_by_tcp_that_is_back_before_the_end_gets_all() {
+    let dir = directory("syslog-late");
+    let address = nobody();
+    let (app, socket) = app("asgi_app:app", &format!("tcp://{address}"), &dir);
+    let mut server = app.option("workers", 1).launch();
+    wait_until("serving", || get_unix(&socket, "/pid").is_ok());
+    // So long that the next attempt is not near.
+    std::thread::sleep(Duration::from_secs(4));
+    let listener = TcpListener::bind(address).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let mut syslog = Syslog { listener, connections: Vec::new() };
+    server.signal(Signal::SIGTERM);
+    let mut messages = Vec::new();
+    wait_until("the last line", || {
+        messages.extend(syslog.messages());
+        messages.iter().any(|message| message.contains("] stopped requests="))
+    });
+    assert_eq!(server.wait_exit().code(), Some(0));
+    assert!(messages.iter().any(|message| message.contains("] starting hostler")), "{messages:?}");
+    assert_eq!(server.log(), "");
 }
 
 #[test]
