@@ -9,7 +9,7 @@
 
 use super::{
     target::kind,
-    write::{Background, PIPE_BUF, WAYS, Way, piece, shared_way, way},
+    write::{Background, PIPE_BUF, WAYS, Way, piece, room_in_pipe, shared_way, way},
 };
 use nix::{
     errno::Errno,
@@ -103,13 +103,25 @@ impl Sink {
         } else {
             line
         };
-        let written = self.number().map_or(0, |number| self.write_to(number, text).0);
+        let number = self.number().filter(|number| self.has_room(*number, text.len()));
+        let written = number.map_or(0, |number| self.write_to(number, text).0);
         if written > 0 {
             self.cut.store(written < text.len(), Relaxed);
         }
         if written < text.len() {
             self.lose();
         }
+    }
+
+    /// Whether a long line is likely to be taken whole. Half of one would be the beginning of the next line of another process;
+    /// what a pipe can never take whole is cut.
+    fn has_room(&self, number: i32, length: usize) -> bool {
+        if length <= self.longest_line() {
+            return true;
+        }
+        // SAFETY: it was open a moment ago; if it is closed now, this fails.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+        room_in_pipe(descriptor).is_none_or(|(size, room)| length > size || length <= room)
     }
 
     /// Counts a line that is lost.

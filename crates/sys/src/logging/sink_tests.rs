@@ -53,6 +53,27 @@ fn a_full_pipe_loses_lines_and_counts_them() {
     }
 }
 
+/// Half of it would stand before the next line of another process.
+#[test]
+fn a_long_line_is_written_whole_or_not_at_all() {
+    let (mut reader, writer) = pipe().map(|(reader, writer)| (File::from(reader), writer)).unwrap();
+    let mut read = vec![0; 1 << 20];
+    for lines in [reopened(writer.as_fd()).unwrap(), writer.try_clone().unwrap()] {
+        let sink = sink(lines);
+        let long = [vec![b'x'; 19_999], b"\n".to_vec()].concat();
+        while !sink.has_lost() {
+            sink.write(&long);
+        }
+        sink.write(b"short\n");
+        assert_eq!(sink.take_lost(), 1);
+        let count = reader.read(&mut read).unwrap();
+        let rest = read[..count].strip_suffix(b"short\n").unwrap();
+        assert!(!rest.is_empty() && rest.len().is_multiple_of(long.len()), "{}", rest.len());
+        sink.write(&long);
+        assert_eq!((sink.take_lost(), reader.read(&mut read).unwrap()), (0, long.len()));
+    }
+}
+
 #[test]
 fn a_shared_pipe_is_polled_for_room_where_the_kernel_has_no_better_way() {
     let (_reader, writer) = pipe().unwrap();

@@ -99,6 +99,17 @@ pub(super) fn write_if_room(descriptor: BorrowedFd<'_>, text: &[u8]) -> Result<u
     }
 }
 
+/// How many bytes a pipe holds, and how many more it is likely to take now (pipe(7)); `None` if it is none.
+pub(super) fn room_in_pipe(descriptor: BorrowedFd<'_>) -> Option<(usize, usize)> {
+    let size = fcntl(descriptor, FcntlArg::F_GETPIPE_SZ).ok()?.try_into().ok()?;
+    let mut unread: libc::c_int = 0;
+    // SAFETY: it writes an int, which lives; it fails for other kinds of descriptors.
+    Errno::result(unsafe { libc::ioctl(descriptor.as_raw_fd(), libc::FIONREAD, &raw mut unread) }).ok()?;
+    // Pages are not quite full: a line that does not fit into the last one begins another.
+    let unread = usize::try_from(unread).ok()?;
+    Some((size, size.saturating_sub(unread + unread / 4)))
+}
+
 /// While it lives, writing to a terminal from the background does not stop the process (termios(3), TOSTOP).
 pub(super) struct Background(Option<SigSet>);
 
