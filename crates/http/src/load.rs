@@ -165,8 +165,7 @@ impl Load {
     /// How long a request that begins now has waited in the kernel for the loop, in nanoseconds; `None` if that is not
     /// known.
     pub(crate) fn kernel_wait(&self, connection: RawFd, now: u64) -> Option<u64> {
-        let waited = self.0.turns.kernel_wait(self.0.page.turned_at(), now, connection)?;
-        u64::try_from(waited.as_nanos()).ok()
+        self.0.turns.kernel_wait(self.0.page.turned_at(), now, connection)
     }
 
     /// Whether connections are this worker's to accept.

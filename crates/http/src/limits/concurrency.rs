@@ -82,7 +82,7 @@ impl Concurrency {
         if self.patience.is_zero() {
             return false;
         }
-        let waited = self.turns.kernel_wait(turned_at, clock::now(), connection);
+        let waited = self.turns.kernel_wait(turned_at, clock::now(), connection).map(Duration::from_nanos);
         waited.is_some_and(|waited| waited > self.patience)
     }
 
