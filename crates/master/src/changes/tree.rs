@@ -33,6 +33,11 @@ const WATCHED: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
 const APPEARS: AddWatchFlags = AddWatchFlags::IN_CREATE.union(AddWatchFlags::IN_MOVED_TO);
 const ENDS: AddWatchFlags = AddWatchFlags::IN_DELETE_SELF.union(AddWatchFlags::IN_MOVE_SELF);
 
+/// Besides what else is told of the directory.
+const MOVES: AddWatchFlags = AddWatchFlags::IN_MOVE_SELF
+    .union(AddWatchFlags::IN_ONLYDIR)
+    .union(AddWatchFlags::from_bits_retain(nix::libc::IN_MASK_ADD));
+
 /// A watched directory.
 struct Directory {
     path: PathBuf,
@@ -50,6 +55,8 @@ pub(super) struct Tree {
     /// Files that count whatever the filter says.
     files: BTreeSet<PathBuf>,
     directories: HashMap<WatchDescriptor, Directory>,
+    /// What the roots lie in: if it is moved, they are elsewhere.
+    above: HashMap<WatchDescriptor, PathBuf>,
     full: bool,
 }
 
@@ -64,6 +71,7 @@ impl Tree {
             missing: BTreeSet::new(),
             files: BTreeSet::new(),
             directories: HashMap::new(),
+            above: HashMap::new(),
             full: false,
         };
         for file in files {
@@ -114,6 +122,9 @@ impl Tree {
             changed.push(PathBuf::from("many files"));
             return self.begin_again();
         }
+        if event.name.is_none() && event.mask.intersects(ENDS) {
+            self.note_move_above(event);
+        }
         let Some(directory) = self.directories.get(&event.wd) else { return };
         let (whole, parent) = (directory.whole, directory.path.clone());
         let Some(name) = &event.name else { return self.note_end(event, parent, whole) };
@@ -142,13 +153,32 @@ impl Tree {
         if event.mask.contains(AddWatchFlags::IN_IGNORED) {
             self.directories.remove(&event.wd);
         }
-        if whole
-            && self.roots.contains(&path)
-            && event.mask.intersects(ENDS)
-            && self.missing.insert(path.clone())
-        {
-            warn!(path = %path.display(), "a directory that is watched for changes is gone: it is looked for");
-            self.leave(&path);
+        if whole && self.roots.contains(&path) && event.mask.intersects(ENDS) {
+            self.miss(path);
+        }
+    }
+
+    /// A directory that roots lie in was moved.
+    fn note_move_above(&mut self, event: &InotifyEvent) {
+        let Some(moved) = self.above.remove(&event.wd) else { return };
+        let roots: Vec<_> =
+            self.roots.iter().filter(|root| **root != moved && root.starts_with(&moved)).cloned().collect();
+        roots.into_iter().for_each(|root| self.miss(root));
+    }
+
+    fn miss(&mut self, root: PathBuf) {
+        if self.missing.insert(root.clone()) {
+            warn!(path = %root.display(), "a directory that is watched for changes is gone: it is looked for");
+            self.leave(&root);
+        }
+    }
+
+    /// Has moves of the directories that a root lies in told; of those that may not be read they are not.
+    fn watch_above(&mut self, root: &Path) {
+        for directory in root.ancestors().skip(1) {
+            if let Ok(watch) = self.inotify.add_watch(directory, MOVES) {
+                self.above.insert(watch, directory.to_owned());
+            }
         }
     }
 
@@ -162,6 +192,7 @@ impl Tree {
     /// Directories may have been moved, which was not told: what they were called counts no more.
     fn begin_again(&mut self) {
         self.directories.clear();
+        self.above.clear();
         for file in self.files.clone() {
             self.watch_file(&file);
         }
@@ -176,6 +207,7 @@ impl Tree {
 
     fn watch_root(&mut self, root: PathBuf, changed: &mut Vec<PathBuf>) {
         if root.is_dir() {
+            self.watch_above(&root);
             self.enter(root, changed);
         } else {
             self.missing.insert(root);

@@ -130,6 +130,26 @@ fn a_root_that_is_removed_is_found_again() {
 }
 
 #[test]
+fn a_root_whose_parent_is_exchanged_is_found_again() {
+    let place = Place::new("above");
+    let (site, app) = (place.0.join("site"), place.0.join("site/shop/app"));
+    fs::create_dir_all(&app).unwrap();
+    let mut tree = Tree::new(Filter::new(&AutoReload::default()), vec![app.clone()], Vec::new()).unwrap();
+    for _ in 0..2 {
+        fs::rename(&site, place.0.join("old")).unwrap();
+        assert!(changed(&mut tree, &place).is_empty());
+        assert!(tree.lacks_any());
+        fs::create_dir_all(&app).unwrap();
+        place.write("site/shop/app/a.py");
+        assert_eq!(tree.find_missing(), [app.join("a.py")]);
+        place.write("site/shop/app/b.py");
+        assert_eq!(changed(&mut tree, &place), ["site/shop/app/b.py"]);
+        fs::remove_dir_all(place.0.join("old")).unwrap();
+        assert!(changed(&mut tree, &place).is_empty() && !tree.lacks_any());
+    }
+}
+
+#[test]
 fn links_are_followed_and_do_not_go_in_circles() {
     let place = Place::new("links");
     fs::create_dir_all(place.0.join("shared/deep")).unwrap();
