@@ -1,5 +1,5 @@
 //! Headless Chromium: a page over TLS and HTTP/2 with its assets, its fetches and a WebSocket, while everything beneath it
-//! is replaced. `cargo xtask browser` runs it: it needs the package `chromium`, which takes longer to install than it runs.
+//! is replaced. `cargo xtask browser` runs it: it needs the package `chromium`.
 
 use crate::tls_support::Authority;
 use hostler_testkit::{Conn, Load, Server, directory, root, wait_until};
