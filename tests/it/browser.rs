@@ -18,8 +18,9 @@ use std::{
 struct Browser(Child, PathBuf);
 
 impl Browser {
-    fn open(url: &str) -> Self {
-        let dir = directory("browser-profile");
+    /// Opens a page; each browser has a profile of its own by this name.
+    fn open(name: &str, url: &str) -> Self {
+        let dir = directory(&format!("profile-{name}"));
         let log = File::create(dir.join("log")).unwrap();
         let mut command = Command::new("chromium");
         command
@@ -93,7 +94,7 @@ fn a_page_in_a_browser_loses_nothing_while_all_beneath_it_is_replaced() {
     let app = app.env("SEEN", seen.to_str().unwrap());
     let assets = root().join("tests/apps/browser/static");
     let mut server = files.serve(app).option("static-path-mount", assets.display()).start();
-    let browser = Browser::open(&format!("https://{}/static/index.html", server.address.unwrap()));
+    let browser = Browser::open("page", &format!("https://{}/static/index.html", server.address.unwrap()));
     server.wait_for("the page: loaded rgb(1, 2, 3) 7 h2 h2 h2 h2", 1);
     works_on(&server, 1);
     server.signal(Signal::SIGHUP);
@@ -128,7 +129,7 @@ fn the_dashboard_shows_the_server_in_a_browser() {
     server.wait_for("observer listening", 1);
     let log = server.log();
     let admin = log.split("admin=").nth(1).unwrap().split_ascii_whitespace().next().unwrap().to_owned();
-    let browser = Browser::open(&format!("http://{admin}/"));
+    let browser = Browser::open("dashboard", &format!("http://{admin}/"));
     // The title is what the script has read of the server.
     wait_for_title(&browser, "\"title\": \"serving");
     let load = Load::start(server.address.unwrap(), "/", 2);

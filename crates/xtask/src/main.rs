@@ -135,7 +135,6 @@ fn ci() -> Result<()> {
     check_installs()?;
     fuzz::check()?;
     test::strictness(&python)?;
-    test::browser()?;
     section("torture");
     torture::check()?;
     section("instructions of a request");
