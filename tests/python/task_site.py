@@ -100,6 +100,7 @@ async def main(queue, slots):
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await worker.start()
+    worker.take()
     print("working", flush=True)
     await asyncio.wait([asyncio.ensure_future(stop.wait()), worker.stuck], return_when=asyncio.FIRST_COMPLETED)
     await worker.drain(0.3)

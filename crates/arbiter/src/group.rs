@@ -89,6 +89,12 @@ impl Group {
         }
     }
 
+    /// The workers that run tasks. The server serves without them.
+    #[must_use]
+    pub fn tasks(policy: Policy) -> Self {
+        Self { id: GroupId::TASKS, gates_startup: false, ..Self::http(Launch::Mold, policy) }
+    }
+
     /// A program that runs beside the workers, from the start to after their end, and knows nothing of the server.
     #[must_use]
     pub fn program(id: GroupId, policy: Policy) -> Self {

@@ -29,7 +29,8 @@ use hostler_sys::{
     pid_file,
 };
 use hostler_wire::{
-    ExitStatus, Failure, ListenerSettings, OBSERVER_ARGUMENT, WorkerSettings, control::ConfigEntry,
+    ExitStatus, Failure, KEEPER_ARGUMENT, ListenerSettings, OBSERVER_ARGUMENT, WorkerSettings,
+    control::ConfigEntry,
 };
 use std::{
     ffi::OsString,
@@ -48,6 +49,9 @@ fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     if args.get(1).is_some_and(|first| first == OBSERVER_ARGUMENT) {
         return ExitCode::from(hostler_observer::run(env!("CARGO_PKG_VERSION")).code());
+    }
+    if args.get(1).is_some_and(|first| first == KEEPER_ARGUMENT) {
+        return ExitCode::from(tasks::keep_for_a_server().code());
     }
     let variables: Vec<_> = std::env::vars_os().collect();
     if hostler_config::asks_for_json(&args, &variables) {
@@ -179,7 +183,9 @@ fn generation_spec(found: Found, tls: Option<TlsSource>) -> GenerationSpec {
     let Found { mut settings, mold, listing } = found;
     // Workers are given the key itself.
     settings.options.tls.keyfile_password = None;
-    GenerationSpec { tls, listing: listing.into(), ..GenerationSpec::new(settings, Spawner::Mold(mold)) }
+    let task_queue = tasks::file(&settings.options);
+    let new = GenerationSpec::new(settings, Spawner::Mold(mold));
+    GenerationSpec { tls, task_queue, listing: listing.into(), ..new }
 }
 
 fn worker_settings(config: &Config, listeners: &[ListenerSettings]) -> WorkerSettings {
@@ -397,6 +403,7 @@ fn env_files(config: &Config, reading: Reading) -> Result<Vec<(OsString, OsStrin
     let own = config.settings.app.env.iter();
     variables.extend(own.map(|variable| (variable.name.as_str().into(), variable.value.as_str().into())));
     variables.extend(application_metrics::variable(config));
+    variables.extend(tasks::variables(config));
     Ok(variables)
 }
 

@@ -1,18 +1,25 @@
-//! `hostler tasks keep FILE`: the keeper of a task queue where no server runs. Programs start it when they need it.
+//! The keeper of a task queue: a server's own, and `hostler tasks keep FILE` where no server runs, which programs start when
+//! they need it.
 
-use hostler_sys::channel::Channel;
+use hostler_config::Config;
+use hostler_settings::Settings;
+use hostler_sys::{channel::Channel, disposition, logging, process, title};
 use hostler_tasks::{Keeper, KeeperError};
-use hostler_wire::{ExitStatus, Failure};
+use hostler_wire::{Appearance, ExitStatus, Failure, KEEPER_CHANNEL, KeeperSetup};
 use std::{
     ffi::OsString,
-    io::Write,
+    io::{self, Write},
     os::fd::AsFd,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
+use tracing::error;
 
 /// With `--until-idle`: how long nobody may be connected.
 const IDLE: Duration = Duration::from_secs(2);
+
+/// How often to look whether another process still keeps the queue.
+const KEPT_CHECK: Duration = Duration::from_millis(50);
 
 /// What is asked for.
 pub(crate) struct Keep<'a> {
@@ -67,4 +74,72 @@ fn failed(error: &KeeperError) -> Failure {
         None => failure,
     };
     failure.hint(error.hint())
+}
+
+/// The process that keeps the queue of a server, until that ends it; its exit status.
+pub(crate) fn keep_for_a_server() -> ExitStatus {
+    match keep() {
+        Ok(()) => ExitStatus::Clean,
+        Err(failure) => {
+            let (cause, hint) = (failure.cause, failure.hint);
+            error!(cause, hint, "{}", failure.message);
+            failure.status
+        }
+    }
+}
+
+fn keep() -> Result<(), Failure> {
+    disposition::for_observer();
+    let stopped = |error: io::Error| {
+        Failure::new(ExitStatus::Failed, "the keeper of the task queue failed").because(error.to_string())
+    };
+    let channel = Channel::from(process::take_descriptor(KEEPER_CHANNEL).map_err(stopped)?);
+    let said = channel.recv::<KeeperSetup>().map_err(stopped)?;
+    let Some((KeeperSetup { appearance, queue }, _)) = said else { return Ok(()) };
+    let _ = logging::open_receiver(&appearance.log);
+    appear(&appearance);
+    channel.set_nonblocking(true).map_err(stopped)?;
+    let line = channel.try_clone().map_err(stopped)?.into_fd();
+    let Some(mut keeper) = wait_for_queue(&queue, &channel)? else { return Ok(()) };
+    while !keeper.turn(line.as_fd(), None).map_err(stopped)? || !has_ended(&channel) {}
+    keeper.close();
+    Ok(())
+}
+
+/// The queue, once no other process keeps it: the server before this one during an upgrade. None if this one is to end before.
+fn wait_for_queue(queue: &Path, channel: &Channel) -> Result<Option<Keeper>, Failure> {
+    loop {
+        match Keeper::open(queue).map_err(|error| failed(&error))? {
+            Some(keeper) => return Ok(Some(keeper)),
+            None if has_ended(channel) => return Ok(None),
+            None => std::thread::sleep(KEPT_CHECK),
+        }
+    }
+}
+
+/// Heeds what the master says; whether it has closed the channel.
+fn has_ended(channel: &Channel) -> bool {
+    loop {
+        match channel.recv::<Appearance>() {
+            Ok(Some((appearance, _))) => appear(&appearance),
+            Ok(None) => return true,
+            Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
+fn appear(Appearance { process_name, title, log }: &Appearance) {
+    logging::follow(log);
+    title::set(process_name.as_deref(), title::Role::Keeper, title);
+}
+
+/// The queue's file.
+pub(crate) fn file(settings: &Settings) -> Option<PathBuf> {
+    settings.tasks.file().map(|file| std::path::absolute(&file).unwrap_or(file))
+}
+
+/// What the application is told of the queue.
+pub(crate) fn variables(config: &Config) -> Vec<(OsString, OsString)> {
+    let Some(file) = file(&config.settings) else { return Vec::new() };
+    vec![("HOSTLER_TASK_QUEUE".into(), file.into()), ("HOSTLER_TASK_KEEPER".into(), "server".into())]
 }

@@ -101,7 +101,11 @@ fn stacks(result: &Value) -> String {
     let mut text = String::new();
     for worker in result["workers"].as_array().into_iter().flatten() {
         let serves = if worker["serves"] == true { "" } else { ", which does not serve" };
-        let _ = writeln!(text, "Worker {} (process {}){serves}", worker["worker"], worker["pid"]);
+        let name = match worker["task_worker"].as_u64() {
+            Some(number) => format!("Task worker {number}"),
+            None => format!("Worker {}", worker["worker"]),
+        };
+        let _ = writeln!(text, "{name} (process {}){serves}", worker["pid"]);
         for thread in worker["threads"].as_array().into_iter().flatten() {
             let words = |key: &str| thread[key].as_str().unwrap_or_default().to_owned();
             let waits =

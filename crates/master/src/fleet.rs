@@ -2,7 +2,9 @@
 
 use hostler_arbiter::DrainReason;
 use hostler_sys::{channel::Channel, clock};
-use hostler_wire::{Assignment, Departure, FromWorker, MasterPage, Page, Seat, ToWorker, Totals, WorkerId};
+use hostler_wire::{
+    Assignment, Departure, FromWorker, GroupId, MasterPage, Page, Seat, ToWorker, Totals, WorkerId,
+};
 use std::{collections::BTreeMap, fs::File, io, os::fd::BorrowedFd, time::Instant};
 use tracing::debug;
 
@@ -176,7 +178,7 @@ impl Fleet {
         if let Some(worker) = self.workers.get(&id)
             && let Err(error) = worker.channel.send(message, descriptors)
         {
-            debug!(worker = worker.assignment.slot.index, %error, "cannot send to the worker");
+            debug!(worker = worker.assignment.slot.number_in(GroupId::HTTP), %error, "cannot send to the worker");
         }
     }
 }

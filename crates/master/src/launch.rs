@@ -14,11 +14,17 @@ use hostler_wire::{Assignment, Descriptor, Generation, GroupId, Role, SlotId, To
 use std::{io, os::fd::AsFd};
 use tracing::{error, info};
 
+/// How log lines name a worker: by `worker`, or by `task_worker`.
+pub(crate) fn numbers(slot: SlotId) -> (Option<u16>, Option<u16>) {
+    (slot.number_in(GroupId::HTTP), slot.number_in(GroupId::TASKS))
+}
+
 impl Master {
     /// Makes a process for a slot; what happened at once.
     pub(crate) fn spawn(&mut self, id: WorkerId, slot: SlotId, generation: Generation) -> Vec<Event> {
         match slot.group {
-            GroupId::HTTP => {}
+            GroupId::HTTP | GroupId::TASKS => {}
+            GroupId::KEEPER => return vec![self.start_keeper(id, generation)],
             GroupId::OBSERVER => return vec![self.start_observer(id, generation)],
             _ => return vec![self.start_companion(id, slot, generation)],
         }
@@ -26,7 +32,8 @@ impl Master {
             Ok(Some(_)) => vec![Event::Spawned(id)],
             Ok(None) => Vec::new(),
             Err(error) => {
-                error!(worker = slot.index, %error, "cannot start a worker");
+                let (worker, task_worker) = numbers(slot);
+                error!(worker, task_worker, %error, "cannot start a worker");
                 self.fleet.forget(id);
                 vec![Event::SpawnFailed(id)]
             }
@@ -65,10 +72,10 @@ impl Master {
         let assignment = Assignment {
             worker: id,
             slot,
-            role: Role::Http,
+            role: if slot.group == GroupId::TASKS { Role::Tasks } else { Role::Http },
             generation,
             page,
-            request_limit: self.request_limit(generation),
+            request_limit: self.request_limit(slot.group, generation),
         };
         self.fleet.page(&assignment).clear();
         let Some(entry) = self.molds.get(generation) else {
@@ -97,9 +104,13 @@ impl Master {
         }
     }
 
-    /// After how many requests the next worker of this generation is to be replaced.
-    fn request_limit(&mut self, generation: Generation) -> Option<u64> {
-        let limits = &self.molds.get(generation)?.spec.limits();
+    /// After how many requests or tasks the next worker of this generation is to be replaced.
+    fn request_limit(&mut self, group: GroupId, generation: Generation) -> Option<u64> {
+        let spec = &self.molds.get(generation)?.spec;
+        if group == GroupId::TASKS {
+            return spec.settings.options.tasks.max_tasks;
+        }
+        let limits = spec.limits();
         let (most, jitter) = (limits.max_requests?, limits.requests_jitter());
         Some(most - self.jitter.below(jitter + 1))
     }

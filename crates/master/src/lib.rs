@@ -23,6 +23,7 @@
 #![deny(unsafe_code)]
 
 mod admin;
+mod again;
 mod announce;
 mod appearance;
 mod certificates;
@@ -33,6 +34,7 @@ mod control;
 mod development;
 mod fleet;
 mod jitter;
+mod keeper;
 mod launch;
 mod milestones;
 mod mold;
@@ -144,6 +146,8 @@ pub struct GenerationSpec {
     pub listing: Rc<[ConfigEntry]>,
     /// Where workers count the application's metrics with prometheus_client, if they do.
     pub application_metrics: Option<PathBuf>,
+    /// The task queue's file, if there is one.
+    pub task_queue: Option<PathBuf>,
 }
 
 impl GenerationSpec {
@@ -160,6 +164,7 @@ impl GenerationSpec {
             observer: None,
             listing: Rc::from([]),
             application_metrics: None,
+            task_queue: None,
         }
     }
 
@@ -185,7 +190,11 @@ impl GenerationSpec {
         let programs = self.companions.iter().map(Companion::group);
         let observer = self.observer.iter().map(Observer::group);
         let http = Group::http(launch, Policy::of(self.workers, self.limits()));
-        [http].into_iter().chain(programs).chain(observer).collect()
+        let keeper = self.task_queue.iter().map(|_| keeper::group());
+        let task_workers = self.settings.options.tasks.workers;
+        let tasks = (launch == Launch::Mold && task_workers > 0)
+            .then(|| Group::tasks(Policy::of(task_workers, self.limits())));
+        [http].into_iter().chain(tasks).chain(programs).chain(keeper).chain(observer).collect()
     }
 
     /// As [`GenerationSpec::groups`], with the seed of their jitter.

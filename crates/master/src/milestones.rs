@@ -199,6 +199,7 @@ impl Master {
         let ready = self
             .fleet
             .all()
+            .filter(|(_, worker)| worker.assignment.slot.group == GroupId::HTTP)
             .filter(|(_, worker)| worker.assignment.generation == generation && worker.is_ready);
         let (ready, workers) = (ready.count(), self.arbiter.slots(GroupId::HTTP));
         let Some(entry) = self.molds.get(generation) else { return ("waiting", ready, workers) };

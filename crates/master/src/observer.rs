@@ -1,26 +1,18 @@
 //! The observer: a process with the scoreboard for reading and the listening sockets. It is this program again, or, of a native
 //! service, whose program is its own, a fork of the master.
 
-use crate::{
-    GenerationSpec, children::Child, companion::Running, mold::SERVICE_MANAGER_VARIABLES, run::Master,
-};
+use crate::{GenerationSpec, children::Child, companion::Running, run::Master};
 use hostler_arbiter::{Event, Group, Policy};
 use hostler_settings::HostPattern;
-use hostler_sys::{
-    bundle::Bundle,
-    channel::Channel,
-    disposition, identity,
-    process::{self, WaitStatus},
-};
+use hostler_sys::{bundle::Bundle, channel::Channel, process::WaitStatus};
 use hostler_wire::{
-    Descriptor, Generation, GroupId, Identity, ListenerInfo, OBSERVER_ARGUMENT, OBSERVER_CHANNEL,
-    ObserverSetup, OtlpSettings, Role, WorkerId,
+    Descriptor, Generation, GroupId, ListenerInfo, OBSERVER_ARGUMENT, OBSERVER_CHANNEL, ObserverSetup,
+    OtlpSettings, Role, WorkerId,
 };
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
-    process::{Command, Stdio},
     rc::Rc,
     time::Duration,
 };
@@ -28,8 +20,6 @@ use tracing::{debug, error, warn};
 
 /// Its name in the log.
 pub(crate) const NAME: &str = "observer";
-/// The program that runs, whatever has become of its file.
-const OWN_PROGRAM: &str = "/proc/self/exe";
 /// How long it may take to exit when it is told to. It has nothing to finish.
 const EXIT_LIMIT: Duration = Duration::from_millis(500);
 
@@ -71,23 +61,6 @@ impl Observer {
     pub(crate) fn group(&self) -> Group {
         Group::program(GroupId::OBSERVER, Policy::unlimited(1, EXIT_LIMIT))
     }
-}
-
-/// Executes this program as an observer; its process id.
-fn execute(own: &Path, identity: &Identity, process_channel: Channel) -> io::Result<i32> {
-    let mut command = Command::new(own);
-    identity::run_as(&mut command, identity)?;
-    command.arg(OBSERVER_ARGUMENT);
-    // Room for the process title, which overwrites the arguments.
-    command.arg(" ".repeat(256)).stdin(Stdio::null()).stdout(Stdio::null());
-    for name in SERVICE_MANAGER_VARIABLES {
-        command.env_remove(name);
-    }
-    disposition::not_ignored(&mut command);
-    process::die_with_parent(&mut command);
-    process::pass_descriptor(&mut command, process_channel.into_fd(), OBSERVER_CHANNEL);
-    let child = command.spawn()?;
-    i32::try_from(child.id()).map_err(io::Error::other)
 }
 
 /// An address as a client would write it.
@@ -166,16 +139,15 @@ impl Master {
 
     /// Its process id, and the channel that is open as long as it is to run.
     fn execute_observer(&self, observer: &Observer, spec: &GenerationSpec) -> io::Result<(i32, Channel)> {
-        let running = Path::new(OWN_PROGRAM);
-        let named = self.plan.command_line.as_ref().map(|line| line.program.as_path());
-        let own = if running.exists() { running } else { named.unwrap_or(running) };
         let (ours, theirs) = Channel::pair()?;
         let bundle = self.resources.of_role(Role::Observer);
         // Before there is a process: what waits in the channel is not lost.
         ours.send(&self.observer_setup(observer, spec, &bundle), &bundle.descriptors())?;
         // One that does not read later holds nothing up.
         ours.set_nonblocking(true)?;
-        Ok((execute(own, &spec.settings.identity, theirs)?, ours))
+        let pid =
+            self.execute_again(&spec.settings.identity, (OBSERVER_ARGUMENT, OBSERVER_CHANNEL), theirs)?;
+        Ok((pid, ours))
     }
 
     /// The same of a fork of this process.

@@ -1,8 +1,8 @@
 //! What goes out: the arbiter's actions as system calls.
 
 use crate::{
-    companion::Running, control::Notice, molds::GenerationEntry, observer, resources::Resources, run::Master,
-    stacks,
+    companion::Running, control::Notice, keeper, launch::numbers, molds::GenerationEntry, observer,
+    resources::Resources, run::Master, stacks,
 };
 use hostler_arbiter::{Action, DrainReason, Event, KillCause, RecycleReason};
 use hostler_sys::{board, facts, proc, process};
@@ -64,7 +64,8 @@ impl Master {
         if let Some(worker) = self.fleet.get_mut(id) {
             worker.told = Some(reason);
             debug!(
-                worker = worker.assignment.slot.index,
+                worker = worker.assignment.slot.number_in(GroupId::HTTP),
+                task_worker = worker.assignment.slot.number_in(GroupId::TASKS),
                 pid = worker.pid,
                 reason = name_of_reason(reason),
                 "worker told to drain"
@@ -94,12 +95,17 @@ impl Master {
 
     fn report_crash_loop(&self, slot: SlotId, wait: Duration) {
         let next_attempt_seconds = wait.as_secs_f64();
-        if slot.group == GroupId::HTTP {
-            return error!(worker = slot.index, next_attempt_seconds, "worker is in a crash loop");
+        let (web, task_worker) = numbers(slot);
+        if web.or(task_worker).is_some() {
+            return error!(worker = web, task_worker, next_attempt_seconds, "worker is in a crash loop");
         }
         let companion = self.plan.spec.companions.iter().find(|companion| companion.id == slot.group);
-        let observer = (slot.group == GroupId::OBSERVER).then_some(observer::NAME);
-        let companion = companion.map(|companion| companion.name.as_str()).or(observer);
+        let own = match slot.group {
+            GroupId::OBSERVER => Some(observer::NAME),
+            GroupId::KEEPER => Some(keeper::NAME),
+            _ => None,
+        };
+        let companion = companion.map(|companion| companion.name.as_str()).or(own);
         error!(companion, next_attempt_seconds, "companion is in a crash loop");
     }
 
@@ -136,7 +142,8 @@ impl Master {
         let state = proc::state(pid);
         // The stacks last: they are many lines.
         error!(
-            worker = worker.assignment.slot.index,
+            worker = worker.assignment.slot.number_in(GroupId::HTTP),
+            task_worker = worker.assignment.slot.number_in(GroupId::TASKS),
             pid,
             reason = name_of_cause(cause),
             state,
@@ -169,7 +176,8 @@ impl Master {
             seat.is_killed();
         }
         warn!(
-            worker = worker.assignment.slot.index,
+            worker = worker.assignment.slot.number_in(GroupId::HTTP),
+            task_worker = worker.assignment.slot.number_in(GroupId::TASKS),
             pid,
             reason = name_of_cause(cause),
             state = proc::state(pid),

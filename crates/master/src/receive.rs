@@ -4,6 +4,8 @@ use crate::{
     children::Child,
     companion::Running,
     control::Notice,
+    keeper,
+    launch::numbers,
     milestones::is_part_of_more,
     molds::GenerationEntry,
     observer,
@@ -18,7 +20,7 @@ use hostler_sys::{
     process::{self, WaitStatus},
 };
 use hostler_wire::{
-    Cause, Departure, ExitStatus, Failure, FromMold, FromWorker, Generation, ToWorker, WorkerId,
+    Cause, Departure, ExitStatus, Failure, FromMold, FromWorker, Generation, GroupId, ToWorker, WorkerId,
 };
 use std::{collections::VecDeque, io};
 use tracing::{debug, error, info, warn};
@@ -87,6 +89,8 @@ impl Master {
         let Some(Running { name, pid, .. }) = self.companions.remove(&id) else { return };
         if name == observer::NAME {
             observer::tell_exit(pid, status, self.arbiter.was_told_to_exit(id));
+        } else if name == keeper::NAME {
+            keeper::tell_exit(pid, status, self.arbiter.was_told_to_exit(id));
         } else if self.arbiter.was_told_to_exit(id) {
             info!(companion = name, pid, %status, "companion exited");
         } else {
@@ -102,6 +106,7 @@ impl Master {
         self.receive_from_worker(id, events);
         let Some(worker) = self.fleet.get(id) else { return };
         let (slot, generation) = (worker.assignment.slot, worker.assignment.generation);
+        let (web, task_worker) = numbers(slot);
         let page = self.fleet.page(&worker.assignment);
         let (in_flight, sessions) = (page.requests_in_flight(), page.sessions());
         let requests = hostler_sys::board::describe(&in_flight);
@@ -126,13 +131,13 @@ impl Master {
         let as_planned = matches!(status, WaitStatus::Exited(_)) && requests.is_empty();
         let requests = (!requests.is_empty()).then_some(requests);
         if let Some((at, stacks)) = crash {
-            error!(worker = slot.index, pid, %status, requests, at, %stacks, "worker crashed");
+            error!(worker = web, task_worker, pid, %status, requests, at, %stacks, "worker crashed");
         } else if is_told && as_planned {
-            debug!(worker = slot.index, pid, %status, reason, served, lived_seconds, "worker exited");
+            debug!(worker = web, task_worker, pid, %status, reason, served, lived_seconds, "worker exited");
         } else if status == WaitStatus::Exited(0) && as_planned {
-            info!(worker = slot.index, pid, %status, reason, served, lived_seconds, "worker exited");
+            info!(worker = web, task_worker, pid, %status, reason, served, lived_seconds, "worker exited");
         } else {
-            warn!(worker = slot.index, pid, %status, reason, served, lived_seconds, requests, "worker exited");
+            warn!(worker = web, task_worker, pid, %status, reason, served, lived_seconds, requests, "worker exited");
         }
         // A worker that was told to exit has told of its requests itself, unless it had to be killed.
         if !self.arbiter.was_told_to_exit(id) || matches!(status, WaitStatus::Signaled { .. }) {
@@ -145,7 +150,7 @@ impl Master {
             self.notice(Notice::BootFailed { slot, generation, failure });
         }
         if self.arbiter.is_booting(id) && self.serve_failure(&died_booting(status, hung_at.clone()), events) {
-            debug!(worker = slot.index, "its failure is served");
+            debug!(worker = web, task_worker, "its failure is served");
         } else if !self.arbiter.ever_served() && !planned {
             self.boot_failed(id, &died_booting(status, hung_at), events);
         }
@@ -228,6 +233,7 @@ impl Master {
         while let Some(message) = self.fleet.message(id) {
             let Some(worker) = self.fleet.get_mut(id) else { return };
             let (slot, generation, pid) = (worker.assignment.slot, worker.assignment.generation, worker.pid);
+            let (web, task_worker) = numbers(slot);
             match message {
                 FromWorker::Ready { interface, concurrent_calls } => {
                     worker.is_ready = true;
@@ -235,7 +241,8 @@ impl Master {
                     macro_rules! tell {
                         ($level:ident) => {
                             $level!(
-                                worker = slot.index,
+                                worker = web,
+                                task_worker,
                                 generation = generation_number,
                                 pid,
                                 interface = interface_name,
@@ -252,24 +259,26 @@ impl Master {
                     if let Some(seat) = self.fleet.get(id).and_then(|it| self.fleet.seat(&it.assignment)) {
                         seat.serves(clock::now());
                     }
-                    self.tell_application(interface, concurrent_calls);
+                    if slot.group == GroupId::HTTP {
+                        self.tell_application(interface, concurrent_calls);
+                    }
                     if let Some(entry) = self.molds.get_mut(generation) {
                         entry.tell_unlimited(concurrent_calls);
                     }
                     events.push_back(Event::Ready(id));
                 }
                 FromWorker::ReachedRequestLimit => {
-                    debug!(worker = slot.index, pid, "worker reached its maximum number of requests");
+                    debug!(worker = web, task_worker, pid, "worker reached its maximum number of requests");
                     events.push_back(Event::Recycle(id, RecycleReason::MaxRequests));
                 }
                 FromWorker::AcceptsNoMore => {
-                    debug!(worker = slot.index, pid, "worker accepts no more");
+                    debug!(worker = web, task_worker, pid, "worker accepts no more");
                     events.push_back(Event::AcceptsNoMore(id));
                 }
                 FromWorker::Stacks { asked, text } => {
                     self.notice(Notice::Stacks { worker: id, asked, text });
                 }
-                FromWorker::Draining => debug!(worker = slot.index, pid, "worker draining"),
+                FromWorker::Draining => debug!(worker = web, task_worker, pid, "worker draining"),
                 FromWorker::ServesFailure(failure) => self.tell_failure(generation, &failure),
                 FromWorker::Failed(failure) => self.boot_failed(id, &failure, events),
             }
@@ -281,9 +290,10 @@ impl Master {
             return;
         }
         if self.arbiter.ever_served() {
-            let slot = self.fleet.get(id).map_or(0, |worker| worker.assignment.slot.index);
+            let slot = self.fleet.get(id).map(|worker| worker.assignment.slot);
+            let (worker, task_worker) = slot.map(numbers).unwrap_or_default();
             let (Cause { cause, traceback }, hint) = (failure.split_cause(), failure.hint.as_deref());
-            error!(worker = slot, cause, hint, traceback, "worker failed to boot: {}", failure.message);
+            error!(worker, task_worker, cause, hint, traceback, "worker failed to boot: {}", failure.message);
         }
         self.fleet.departs(id, Departure::BootFailed);
         if let Some(worker) = self.fleet.get_mut(id) {

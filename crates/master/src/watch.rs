@@ -3,6 +3,7 @@
 use crate::{
     GenerationSpec,
     fleet::{Fleet, Worker},
+    launch::numbers,
     molds::Molds,
 };
 use hostler_arbiter::{Arbiter, DrainReason, Event, RecycleReason};
@@ -113,8 +114,11 @@ fn tell_debugger(worker: &mut Worker) {
     if worker.told == Some(DrainReason::Changed)
         && !std::mem::replace(&mut worker.samples.told_debugger, true)
     {
-        let (number, pid) = (worker.assignment.slot.index, worker.pid);
-        info!(worker = number, pid, "a debugger holds a worker whose code was changed: it is waited for");
+        let ((number, task_worker), pid) = (numbers(worker.assignment.slot), worker.pid);
+        info!(
+            worker = number,
+            task_worker, pid, "a debugger holds a worker whose code was changed: it is waited for"
+        );
     }
 }
 
@@ -132,8 +136,11 @@ fn measure_memory(arbiter: &Arbiter, fleet: &mut Fleet, molds: &Molds) -> Vec<Ev
         let samples = &mut worker.samples;
         samples.over_memory = if memory_kib > limit_kib { samples.over_memory + 1 } else { 0 };
         if samples.over_memory == memory_samples {
-            let (number, pid) = (worker.assignment.slot.index, worker.pid);
-            info!(worker = number, pid, memory_kib, limit_kib, "worker exceeds its memory limit");
+            let ((number, task_worker), pid) = (numbers(worker.assignment.slot), worker.pid);
+            info!(
+                worker = number,
+                task_worker, pid, memory_kib, limit_kib, "worker exceeds its memory limit"
+            );
             events.push(Event::Recycle(id, RecycleReason::Memory));
         }
     }

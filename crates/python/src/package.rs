@@ -40,6 +40,7 @@ const ON_DEMAND: &[(&str, &str)] = &[
     ("hostler.tasks._handle", include_str!("../python/hostler/tasks/_handle.py")),
     ("hostler.tasks._options", include_str!("../python/hostler/tasks/_options.py")),
     ("hostler.tasks._run", include_str!("../python/hostler/tasks/_run.py")),
+    ("hostler.tasks._serve", include_str!("../python/hostler/tasks/_serve.py")),
     ("hostler.tasks._settings", include_str!("../python/hostler/tasks/_settings.py")),
     ("hostler.tasks._task", include_str!("../python/hostler/tasks/_task.py")),
     ("hostler.tasks._worker", include_str!("../python/hostler/tasks/_worker.py")),

@@ -34,7 +34,7 @@ pub use choices::{
 pub use declaration::{Declaration, Effect, OnReload, Rules, Shape, Unit};
 pub use groups::{
     Application, AutoReload, Compress, Compression, Http, Http2, Limits, Listen, Log, Metrics, Process,
-    Program, Proxy, Responses, Runtime, StaticFiles, Supervision, Tls, Tracing, WebSocket, Wsgi,
+    Program, Proxy, Responses, Runtime, StaticFiles, Supervision, Tasks, Tls, Tracing, WebSocket, Wsgi,
 };
 pub use host::HostPattern;
 pub use log_target::LogTarget;
@@ -55,6 +55,8 @@ macros::groups! {
         pub listen: Listen,
         /// How many workers there are, their deadlines, and when they are recycled.
         pub supervision: Supervision,
+        /// The task queue, and the workers that run tasks.
+        pub tasks: Tasks,
         /// What is inside a worker.
         pub runtime: Runtime,
         /// HTTP connections.

@@ -3,8 +3,8 @@
 use crate::{Activity, ActivityKind, LastReload, Server, Status, Times, Traffic, Usage, Worker, WorkerState};
 use hostler_sys::facts;
 use hostler_wire::{
-    BOUND_NANOS, Departure, Histogram, InFlight, MasterView, PageView, Scoreboard, SeatView, ServerState,
-    Totals,
+    BOUND_NANOS, Departure, GroupId, Histogram, InFlight, MasterView, PageView, Scoreboard, SeatView,
+    ServerState, Totals,
 };
 use std::collections::BTreeMap;
 
@@ -38,6 +38,7 @@ const NAMES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 #[must_use]
 pub fn read(board: &Scoreboard) -> Seen {
     let (master, mut workers) = board.read();
+    workers.retain(|(seat, _)| seat.group == u32::from(GroupId::HTTP.0));
     workers.sort_by_key(|(seat, _)| (seat.slot, seat.started_at));
     let mut totals = master.ended;
     workers.iter().for_each(|(_, page)| totals.add(&page.totals));

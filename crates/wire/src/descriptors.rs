@@ -47,7 +47,9 @@ impl Role {
                 Descriptor::HandoverSender,
                 Descriptor::Listener,
             ],
-            Self::Companion => &[],
+            Self::Companion | Self::Keeper => &[],
+            // What the mold that forks them has anyway; they use none of the sockets.
+            Self::Tasks => Self::Http.shared_descriptors(),
             Self::Observer => &[Descriptor::Scoreboard, Descriptor::Listener, Descriptor::Admin],
         }
     }

@@ -12,6 +12,10 @@ impl GroupId {
     pub const HTTP: Self = Self(0);
     /// The process that shows operators what the server does.
     pub const OBSERVER: Self = Self(u16::MAX);
+    /// The workers that run tasks.
+    pub const TASKS: Self = Self(u16::MAX - 1);
+    /// The process that has the task queue's file.
+    pub const KEEPER: Self = Self(u16::MAX - 2);
 }
 
 /// A numbered place for a process of a group; it outlives the process that fills it.
@@ -29,6 +33,12 @@ impl SlotId {
     pub const fn http(index: u16) -> Self {
         Self { group: GroupId::HTTP, index }
     }
+
+    /// Its number, if it is of this group; log lines name the groups of workers by different fields.
+    #[must_use]
+    pub fn number_in(self, group: GroupId) -> Option<u16> {
+        (self.group == group).then_some(self.index)
+    }
 }
 
 /// What kind of process fills a slot, and so what its page of the scoreboard means.
@@ -41,13 +51,19 @@ pub enum Role {
     Companion = 2,
     /// The process that shows operators what the server does.
     Observer = 3,
+    /// A worker that runs tasks.
+    Tasks = 4,
+    /// The process that has the task queue's file.
+    Keeper = 5,
 }
 
 impl Role {
     /// The role of this number on a page of the scoreboard.
     #[must_use]
     pub fn from_number(number: u32) -> Option<Self> {
-        [Self::Http, Self::Companion, Self::Observer].into_iter().find(|role| *role as u32 == number)
+        [Self::Http, Self::Companion, Self::Observer, Self::Tasks, Self::Keeper]
+            .into_iter()
+            .find(|role| *role as u32 == number)
     }
 }
 

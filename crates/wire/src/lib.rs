@@ -16,6 +16,7 @@ mod exit;
 mod failure;
 mod handover;
 mod ids;
+mod keeper;
 mod message;
 mod observer;
 mod scoreboard;
@@ -27,6 +28,7 @@ pub use exit::ExitStatus;
 pub use failure::{Cause, Failure};
 pub use handover::{HANDOVER_HEAD, HANDOVER_INLINE, HandoverHead, ProxiedEnds};
 pub use ids::{Generation, GroupId, Role, SlotId, WorkerId};
+pub use keeper::{KEEPER_ARGUMENT, KEEPER_CHANNEL, KeeperSetup};
 pub use message::{
     Assignment, FromMold, FromSuccessor, FromWorker, Inheritance, InheritedListener, Served, ToMold,
     ToSuccessor, ToWorker, UPGRADE_VERSION,

@@ -138,6 +138,8 @@ pub enum Served {
     Rsgi,
     /// A WSGI application.
     Wsgi,
+    /// Tasks.
+    Tasks,
 }
 
 impl Served {
@@ -149,6 +151,7 @@ impl Served {
             Self::Asgi => "asgi",
             Self::Rsgi => "rsgi",
             Self::Wsgi => "wsgi",
+            Self::Tasks => "tasks",
         }
     }
 }

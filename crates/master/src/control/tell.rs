@@ -1,7 +1,7 @@
 //! Commands that only tell: the status, and where threads are.
 
 use super::waiting::{Awaited, Outcome};
-use crate::{observer, run::Master};
+use crate::{launch::numbers, observer, run::Master};
 use hostler_status::{Facts, Usage, read, status};
 use hostler_sys::proc;
 use hostler_wire::{ToWorker, WorkerId, control::Refusal};
@@ -48,14 +48,14 @@ impl Master {
         let has_python = self.plan.spec.settings.options.app.target.is_some();
         let mut found: BTreeMap<WorkerId, Value> = BTreeMap::new();
         for (id, worker) in self.fleet.all() {
-            let slot = worker.assignment.slot.index;
-            let (Some(pid), true) = (worker.pid, number.is_none_or(|number| number == slot)) else {
+            let (slot, task_worker) = numbers(worker.assignment.slot);
+            let (Some(pid), true) = (worker.pid, number.is_none_or(|number| Some(number) == slot)) else {
                 continue;
             };
             found.insert(
                 id,
                 json!({
-                    "worker": slot, "pid": pid, "generation": worker.assignment.generation.0,
+                    "worker": slot, "task_worker": task_worker, "pid": pid, "generation": worker.assignment.generation.0,
                     "serves": self.arbiter.serves(id), "threads": proc::threads(pid), "python": null,
                 }),
             );

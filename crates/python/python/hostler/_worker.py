@@ -30,7 +30,7 @@ engine = None
 def main(worker):
     """Loads the application and serves it; returns the process's exit code."""
     _stacks.register(worker.stacks_descriptor, worker.stacks_signal)
-    os.environ["HOSTLER_WORKER"] = str(worker.number)
+    os.environ["HOSTLER_TASK_WORKER" if worker.runs_tasks else "HOSTLER_WORKER"] = str(worker.number)
     os.environ["HOSTLER_GENERATION"] = str(worker.generation)
     if worker.failure is not None:
         return _serve_failure(worker, *worker.failure)
@@ -56,6 +56,8 @@ def main(worker):
         _logconfig.take_access(worker)
     shutdown = _shutdown.Shutdown(worker.graceful_timeout)
     try:
+        if worker.runs_tasks:
+            return _serve_tasks(worker, shutdown)
         if interface == "wsgi":
             return _serve_wsgi(worker, app, shutdown)
         if interface == "rsgi":
@@ -65,6 +67,18 @@ def main(worker):
         _forks.exit_if_forked()
         hooks._run_all("worker_exit")
         shutdown.finish()
+
+
+def _serve_tasks(worker, shutdown):
+    from hostler.tasks import _serve
+
+    loop, engine = _make_loop(worker)
+    hooks._run("worker_ready")
+    failure = _serve.serve(worker, loop, engine, shutdown, _run)
+    if failure is not None:
+        return _fail(worker, "boot", *failure)
+    shutdown.close(loop)
+    return 0
 
 
 def _serve_wsgi(worker, app, shutdown):

@@ -4,6 +4,7 @@ mod forks;
 mod mold;
 mod observe;
 mod preload;
+mod tasks;
 mod waits;
 mod worker;
 

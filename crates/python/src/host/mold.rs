@@ -172,9 +172,9 @@ impl Mold {
             certificates: RefCell::new(certificates),
         };
         process::exit_now(match context.assignment.role {
-            Role::Http => worker::run(py, context),
+            Role::Http | Role::Tasks => worker::run(py, context),
             // The master executes these itself.
-            Role::Companion | Role::Observer => ExitStatus::Failed.code(),
+            Role::Companion | Role::Observer | Role::Keeper => ExitStatus::Failed.code(),
         })
     }
 }

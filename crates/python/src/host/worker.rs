@@ -2,6 +2,7 @@
 
 use super::{
     observe::{self, Duties},
+    tasks::{TaskReports, TaskService},
     waits::exit_when_waits_fail,
 };
 use crate::{
@@ -11,11 +12,10 @@ use crate::{
     wsgi::{Jobs, WsgiApp},
 };
 use hostler_eventloop::{Engine, GilCell, LoopCore, Runtime, forked::exit_if_forked};
-use hostler_http::App;
 use hostler_settings::{Interface, Settings};
 use hostler_sys::{board, disposition, orphan, own, signal, title};
-use hostler_wire::{ExitStatus, Failure, FromWorker, Served, timing};
-use hostler_worker::{Ending, HttpService, WorkerContext, announce, run_worker};
+use hostler_wire::{ExitStatus, Failure, FromWorker, Role, Served, timing};
+use hostler_worker::{Ending, HttpService, Service, WorkerContext, announce, run_worker};
 use pyo3::{
     exceptions::{PyRuntimeError, PySystemExit, PyValueError},
     intern,
@@ -39,7 +39,11 @@ pub(super) fn run(py: Python<'_>, context: WorkerContext) -> u8 {
     }
     exit_when_waits_fail();
     context.take();
-    let role = title::Role::Worker(context.assignment.slot.index);
+    let number = context.assignment.slot.index;
+    let role = match context.assignment.role {
+        Role::Tasks => title::Role::TaskWorker(number),
+        _ => title::Role::Worker(number),
+    };
     let name = context.settings.options.process.name.as_deref();
     title::set(name, role, context.settings.title());
     if orphan::die_with(context.master_pid, timing::ORPHAN_LIMIT).is_err() {
@@ -100,18 +104,18 @@ impl PyWorker {
     }
 
     /// Runs the worker on a loop that is about to run: our own, or the engine beside another one.
-    fn serve<A: App<Body: Unpin>>(
+    fn serve<S: Service + 'static>(
         &self,
         py: Python<'_>,
         interface: Served,
-        app: A,
+        service: S,
         engine: &Bound<'_, PyAny>,
         done: Py<PyAny>,
     ) -> PyResult<()> {
         let context = self.take(py)?;
         let ready = FromWorker::Ready { interface, concurrent_calls: None };
         let life = async move {
-            let ended = run_worker(context, HttpService(app), ready).await;
+            let ended = run_worker(context, service, ready).await;
             Python::attach(|py| finish(done.bind(py), ended));
         };
         match engine.cast::<LoopCore>() {
@@ -336,7 +340,7 @@ impl PyWorker {
         let (root_path, websocket) =
             self.options(py, |options| (options.app.root_path.0.clone(), options.websocket))?;
         let app = AsgiApp::new(app, &event_loop, state, root_path, websocket)?;
-        self.serve(py, Served::Asgi, app, &engine, done)
+        self.serve(py, Served::Asgi, HttpService(app), &engine, done)
     }
 
     /// Serves an RSGI application, as `serve_asgi`; `errors` are the exceptions that it knows.
@@ -352,7 +356,32 @@ impl PyWorker {
         let websocket = self.options(py, |options| options.websocket)?;
         let errors = Errors::new(errors.0, errors.1);
         let app = RsgiApp::new(app, &event_loop, errors, websocket)?;
-        self.serve(py, Served::Rsgi, app, &engine, done)
+        self.serve(py, Served::Rsgi, HttpService(app), &engine, done)
+    }
+
+    /// Whether it runs tasks, and serves no requests.
+    #[getter]
+    fn runs_tasks(&self, py: Python<'_>) -> PyResult<bool> {
+        self.look(py, |context| context.assignment.role == Role::Tasks)
+    }
+
+    /// The queues whose tasks it takes, how many it runs at once, and by how much its priority is lower.
+    #[getter]
+    fn task_options(&self, py: Python<'_>) -> PyResult<(Vec<String>, u32, u8)> {
+        self.options(py, |Settings { tasks, .. }| (tasks.queues.0.clone(), tasks.concurrency, tasks.nice))
+    }
+
+    /// Takes tasks on a loop that is about to run. `drain` is called with seconds when that is to end; `done` is as for `serve_asgi`.
+    fn serve_tasks(
+        &self,
+        py: Python<'_>,
+        drain: Py<PyAny>,
+        engine: Bound<'_, PyAny>,
+        done: Py<PyAny>,
+    ) -> PyResult<TaskReports> {
+        let (service, reports) = TaskService::new(drain);
+        self.serve(py, Served::Tasks, service, &engine, done)?;
+        Ok(reports)
     }
 
     /// Serves a WSGI application until told to stop, without an event loop; True when all requests were finished.

@@ -25,6 +25,10 @@ pub enum Role {
     Reader,
     /// The worker of this number.
     Worker(u16),
+    /// The worker of this number that runs tasks.
+    TaskWorker(u16),
+    /// The process that has the task queue's file.
+    Keeper,
 }
 
 /// The title of a process: `hostler: worker 1 shop:app`, or with `--process-name shop`, `shop worker-1`.
@@ -35,6 +39,10 @@ fn for_role(process_name: Option<&str>, role: Role, app: &str) -> String {
         (Some(name), Role::Observer) => format!("{name} observer"),
         (Some(name), Role::Reader) => format!("{name} configuration"),
         (Some(name), Role::Worker(number)) => format!("{name} worker-{number}"),
+        (Some(name), Role::TaskWorker(number)) => format!("{name} task-worker-{number}"),
+        (Some(name), Role::Keeper) => format!("{name} task-queue"),
+        (None, Role::TaskWorker(number)) => format!("hostler: task worker {number} {app}"),
+        (None, Role::Keeper) => format!("hostler: task queue {app}"),
         (None, Role::Master) => format!("hostler: master {app}"),
         (None, Role::Mold) => format!("hostler: mold {app}"),
         (None, Role::Observer) => format!("hostler: observer {app}"),
@@ -115,6 +123,8 @@ fn short_name(process_name: Option<&str>, role: Role) -> String {
         Role::Observer => "-observer".to_owned(),
         Role::Reader => "-config".to_owned(),
         Role::Worker(number) => format!("-worker-{number}"),
+        Role::TaskWorker(number) => format!("-task-{number}"),
+        Role::Keeper => "-queue".to_owned(),
     };
     // Without spaces: CPython counts its threads by splitting /proc/self/stat at them.
     let kept = name.chars().filter(char::is_ascii_graphic).filter(|char| !":()".contains(*char));

@@ -61,6 +61,7 @@ pub struct MasterPage {
 /// What the master knows of the worker that has the page of the same number.
 #[repr(C, align(64))]
 pub struct Seat {
+    group: AtomicU32,
     slot: AtomicU32,
     pid: AtomicU32,
     generation: AtomicU32,
@@ -74,6 +75,8 @@ pub struct Seat {
 /// A seat as it was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SeatView {
+    /// The group of the worker's slot ([`crate::GroupId`]).
+    pub group: u32,
     /// The index of the worker's slot.
     pub slot: u32,
     /// The worker's process, once it exists.
@@ -94,6 +97,7 @@ impl Seat {
     /// A worker was asked for.
     pub fn take(&self, slot: SlotId, generation: Generation, now: u64) {
         self.leave();
+        self.group.store(u32::from(slot.group.0), Relaxed);
         self.slot.store(u32::from(slot.index), Relaxed);
         self.generation.store(generation.0, Relaxed);
         self.started_at.store(now, Relaxed);
@@ -131,6 +135,7 @@ impl Seat {
     #[must_use]
     pub fn view(&self) -> SeatView {
         SeatView {
+            group: self.group.load(Relaxed),
             slot: self.slot.load(Relaxed),
             pid: Some(self.pid.load(Relaxed).cast_signed()).filter(|pid| *pid > 0),
             generation: self.generation.load(Relaxed),

@@ -289,6 +289,19 @@ impl Page {
         Some(free)
     }
 
+    /// A task began; its entry in the ring, unless all are taken. The queue counts it.
+    pub fn task_began(&self, now: u64, name: &str) -> Option<usize> {
+        self.request_began(now, "TASK", name, None)
+    }
+
+    /// It ended.
+    pub fn task_ended(&self, entry: Option<usize>) {
+        add(&self.in_flight, u64::MAX);
+        if let Some(entry) = entry {
+            self.ring[entry].free();
+        }
+    }
+
     /// Whether an entry in the ring has room for all of a method and a path.
     #[must_use]
     pub fn shows_whole(method: &str, path: &str) -> bool {
@@ -372,6 +385,10 @@ impl Page {
     #[must_use]
     pub fn final_totals(&self) -> (Totals, u64) {
         let mut totals = self.totals();
+        if self.role() == Some(Role::Tasks) {
+            // Tasks are the queue's to count.
+            return (totals, 0);
+        }
         let unanswered = self.in_flight().saturating_sub(self.background.load(Relaxed));
         let mut unknown = unanswered;
         for request in self.requests_in_flight().iter().filter(|request| !request.is_background) {

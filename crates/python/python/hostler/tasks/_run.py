@@ -7,6 +7,7 @@ import ctypes
 import inspect
 import json
 import logging
+import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -146,6 +147,11 @@ class Thread:
 
     def end(self) -> None:
         self._work.put(None)
+
+    def stack(self) -> str:
+        """Where it is."""
+        frame = sys._current_frames().get(self._thread.ident or 0)
+        return "".join(traceback.format_stack(frame)) if frame is not None else ""
 
     def _main(self) -> None:
         while (work := self._work.get()) is not None:

@@ -36,8 +36,10 @@ class Worker(asyncio.Protocol):
         self.runs: dict[tuple[str, int], Run] = {}
         #: What is not known to have arrived.
         self.reports: dict[tuple[str, int], Report] = {}
-        self.served = 0
-        self.leaves = False
+        #: The server's supervision, if there is one: told when a task begins and ends.
+        self.supervised: Any = None
+        self._takes = False
+        self._leaves = False
         #: A task did not end: the process has to.
         self.stuck: asyncio.Future[Run] = self.loop.create_future()
         self._changed = asyncio.Event()
@@ -61,6 +63,11 @@ class Worker(asyncio.Protocol):
     async def start(self) -> None:
         """Connects. Raises QueueUnavailable."""
         await self._connect()
+
+    def take(self) -> None:
+        """Takes tasks from now on."""
+        self._takes = True
+        self._ready(self.slots - len(self.runs))
 
     async def _connect(self) -> None:
         connection = await self.loop.run_in_executor(None, self.place.connect)
@@ -102,7 +109,7 @@ class Worker(asyncio.Protocol):
             self._transport.write(encode(message, body))
 
     def _ready(self, more: int) -> None:
-        if more > 0 and not self.leaves:
+        if more > 0 and self._takes and not self._leaves:
             self._say({"do": "ready", "more": more})
 
     def _heard(self, message: dict[str, Any], body: bytes) -> None:
@@ -134,13 +141,15 @@ class Worker(asyncio.Protocol):
         key = message["id"], message["attempt"]
         run = Run(_task.registry[message["name"]], message, arguments, lambda *progress: self._progress(key[0], *progress))
         self.runs[key] = run
+        entry = self.supervised.began(run.task.name) if self.supervised is not None else None
         timers = self._limit(run)
         try:
             report = await (run_asynchronous(run) if run.is_asynchronous else self.thread.run(run))
         finally:
             for timer in timers:
                 timer.cancel()
-        self.served += 1
+            if self.supervised is not None:
+                self.supervised.ended(entry)
         self._report(key, report)
 
     def _report(self, key: tuple[str, int], report: Report) -> None:
@@ -174,7 +183,7 @@ class Worker(asyncio.Protocol):
 
     async def drain(self, grace: float) -> None:
         """Takes nothing new, waits so many seconds for what runs, and gives back what does not end."""
-        self.leaves = True
+        self._leaves = True
         self._say({"do": "leave"})
         await self._until(lambda: not self.runs, grace)
         for key, run in list(self.runs.items()):

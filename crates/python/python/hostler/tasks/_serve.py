@@ -1,0 +1,63 @@
+"""Task workers of a server: what `_worker` does, with the server's supervision around it."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import os
+from typing import Any
+
+from hostler.tasks import _settings, _task
+from hostler.tasks._errors import QueueUnavailable
+from hostler.tasks._run import Run
+from hostler.tasks._worker import Worker
+
+logger = logging.getLogger("hostler.tasks")
+
+
+def serve(worker: Any, loop: Any, engine: Any, shutdown: Any, run: Any) -> tuple[str, str, str] | None:
+    """Runs tasks until the worker is told to stop; why it could not, if so: message, cause, hint."""
+    queues, slots, nice = worker.task_options
+    _lower_priority(nice)
+    try:
+        tasks = loop.run_until_complete(_start(_settings.engine().place.file, worker.target, queues, slots))
+    except QueueUnavailable as error:
+        return "a task worker cannot reach the task queue", str(error), "the log has why its keeper does not serve"
+    done = loop.create_future()
+
+    def drain(seconds: float) -> None:
+        loop.create_task(_drain(tasks, seconds))
+
+    tasks.stuck.add_done_callback(lambda stuck: loop.create_task(_end(tasks, stuck.result())))
+    if not _task.registry:
+        logger.warning("%s declares no tasks: its task workers have nothing to do", worker.target)
+    tasks.supervised = worker.serve_tasks(drain, engine, done)
+    tasks.loop.call_soon(tasks.take)
+    shutdown.drained = run(contextvars.copy_context(), loop, engine, done)
+    return None
+
+
+def _lower_priority(by: int) -> None:
+    if by:
+        os.nice(by)
+
+
+async def _start(file: str, source: str, queues: list[str], slots: int) -> Worker:
+    tasks = Worker(file, source=source, queues=queues, slots=slots)
+    await tasks.start()
+    return tasks
+
+
+async def _drain(tasks: Worker, seconds: float) -> None:
+    try:
+        await tasks.drain(seconds)
+    finally:
+        tasks.supervised.drained()
+
+
+async def _end(tasks: Worker, run: Run) -> None:
+    """A task bears being interrupted: its worker ends, with what else runs there."""
+    stack = "" if run.is_asynchronous else f", where it is:\n{tasks.thread.stack()}"
+    logger.error("task %s did not end after its timeout: its worker exits%s", run.task.name, stack, extra={"task": run.task.name, "id": run.id})
+    await tasks.drain(0)
+    os._exit(1)

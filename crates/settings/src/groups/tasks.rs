@@ -1,0 +1,41 @@
+//! Work beyond requests: the task queue, and the workers that run tasks.
+
+use crate::{Commas, OnReload, macros::settings};
+use std::path::PathBuf;
+
+/// The queue's file where none is named.
+const QUEUE: &str = "hostler-tasks.db";
+
+settings! {
+    #[heading("Tasks")]
+    /// The task queue of `hostler.tasks`, and the workers that run tasks.
+    pub struct Tasks {
+        /// The file of the task queue of hostler.tasks (Python), an SQLite database on a local disk, which a process of its own keeps; beside
+        /// it are a lock file and a socket. With --task-workers it is hostler-tasks.db in the working directory unless set.
+        #[option("task-queue", default = None, example("/var/lib/shop/tasks.db"), reload(OnReload::Kept))]
+        pub queue: Option<PathBuf>,
+        /// Processes that run the application's tasks, beside those that serve requests.
+        #[option("task-workers", default = 0, range(0, 1024), common)]
+        pub workers: u16,
+        /// The queues that they take tasks from, separated by commas, repeatable; all unless set.
+        #[option("task-queues", default = Commas(Vec::new()), example("default,mail"))]
+        pub queues: Commas<String>,
+        /// How many tasks a task worker runs at once; those that are no coroutines run one after the other.
+        #[option("task-concurrency", default = 1, range(1, 10_000))]
+        pub concurrency: u32,
+        /// The number of tasks after which a task worker is recycled.
+        #[option("task-max-tasks", default = None, example("1000"), range(1, u64::MAX))]
+        pub max_tasks: Option<u64>,
+        /// By how much the priority of task workers is lower than that of the server (nice(2)), so that requests come first.
+        #[option("task-nice", default = 5, range(0, 19))]
+        pub nice: u8,
+    }
+}
+
+impl Tasks {
+    /// The queue's file, if there is a queue.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        self.queue.clone().or_else(|| (self.workers > 0).then(|| QUEUE.into()))
+    }
+}
