@@ -25,6 +25,8 @@ enum Cause {
     Connection,
     /// This process or the machine lacks something.
     Resources,
+    /// The listening socket was shut down: the server stops, and is about to say so.
+    Ended,
 }
 
 /// The latest attempts at one queue.
@@ -44,7 +46,9 @@ impl Attempts {
     pub(crate) async fn failed(&mut self, error: &io::Error) {
         let now = Instant::now();
         let Some(pause) = self.pause(error) else { return };
-        if self.logged.is_none_or(|logged| now.saturating_duration_since(logged) >= LOG_INTERVAL) {
+        if cause(error) != Cause::Ended
+            && self.logged.is_none_or(|logged| now.saturating_duration_since(logged) >= LOG_INTERVAL)
+        {
             self.logged = Some(now);
             warn!(%error, hint = hint(error), "cannot accept");
         }
@@ -55,7 +59,7 @@ impl Attempts {
         match cause(error) {
             Cause::Nothing => return None,
             Cause::Connection => self.failed += 1,
-            Cause::Resources => self.failed = MAX_CLIENT_ERRORS,
+            Cause::Resources | Cause::Ended => self.failed = MAX_CLIENT_ERRORS,
         }
         (self.failed >= MAX_CLIENT_ERRORS).then_some(PAUSE)
     }
@@ -75,6 +79,7 @@ fn cause(error: &io::Error) -> Cause {
         return Cause::Nothing;
     }
     match error.raw_os_error() {
+        Some(errno::EINVAL) => Cause::Ended,
         Some(number) if errno::OF_CONNECTIONS.contains(&number) => Cause::Connection,
         _ => Cause::Resources,
     }
@@ -94,6 +99,7 @@ fn hint(error: &io::Error) -> Option<&'static str> {
 /// errno(3), on Linux.
 mod errno {
     pub(super) const ENOMEM: i32 = 12;
+    pub(super) const EINVAL: i32 = 22;
     pub(super) const ENFILE: i32 = 23;
     pub(super) const EMFILE: i32 = 24;
     pub(super) const ENOBUFS: i32 = 105;
@@ -119,8 +125,10 @@ mod tests {
         assert!([4, 11].iter().all(|number| cause(&error(*number)) == Cause::Nothing));
         // ECONNABORTED, EPROTO, EPERM.
         assert!([103, 71, 1].iter().all(|number| cause(&error(*number)) == Cause::Connection));
-        // ENOMEM, ENFILE, EMFILE, ENOBUFS, EBADF, EINVAL, ENOTSOCK, and unknown ones.
-        let resources = [12, 23, 24, 105, 9, 22, 88, 4711];
+        // EINVAL.
+        assert_eq!(cause(&error(22)), Cause::Ended);
+        // ENOMEM, ENFILE, EMFILE, ENOBUFS, EBADF, ENOTSOCK, and unknown ones.
+        let resources = [12, 23, 24, 105, 9, 88, 4711];
         assert!(resources.iter().all(|number| cause(&error(*number)) == Cause::Resources));
         assert_eq!(cause(&Error::other("no number")), Cause::Resources);
     }
