@@ -120,7 +120,7 @@ fn reloads_and_upgrades_lose_no_stream() {
         assert_eq!(server.wait_exit_of_master().code(), Some(0), "{}", server.log());
         load.wait_for(&server, 100);
         load.end(interface);
-        let successor = server.processes().into_iter().min().unwrap();
+        let successor = server.successor();
         kill(Pid::from_raw(successor), Signal::SIGTERM).unwrap();
         server.wait_empty();
     }
