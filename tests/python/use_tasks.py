@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,6 +42,7 @@ class Site:
             worker.stdout.close()
             worker.wait(LIMIT)
         self.workers = []
+        shutil.rmtree(self.folder)
 
 
 def until(what, condition):
