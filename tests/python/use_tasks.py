@@ -42,7 +42,7 @@ class Site:
             worker.stdout.close()
             worker.wait(LIMIT)
         self.workers = []
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def until(what, condition):
