@@ -6,7 +6,7 @@ use super::{
     http2::{answered, attacks},
 };
 use crate::front::Proxy;
-use hostler_testkit::{Conn, Server, directory};
+use hostler_testkit::{Conn, Reply, Server, directory};
 use std::{
     fs,
     io::{Read, Write},
@@ -76,13 +76,20 @@ fn proxies_and_the_server_agree_on_where_a_message_ends() {
         for (number, case) in cases().iter().enumerate() {
             send(proxy.address, case);
             let check = format!("/check-{number}");
-            let reply = Conn::to(proxy.address).try_get(&check, false).unwrap();
+            let reply = asked_again(|| Conn::to(proxy.address).try_get(&check, false).unwrap());
             assert_eq!(reply.text(), format!("GET {check} test"), "{name}: after {}", case.name);
         }
         assert!(all_seen(&seen, name) > cases().len(), "{name}: the checks have arrived, and more");
         drop(proxy);
         server.stop();
     }
+}
+
+/// HAProxy 2.6 ends its HTTP/2 connection to the server when a response comes on a stream that it has reset a moment ago, which RFC 9113
+/// (5.1) wants borne; the request that it has just sent there gets 502.
+fn asked_again(ask: impl Fn() -> Reply) -> Reply {
+    let mut replies = (0..10).map(|_| ask());
+    replies.find(|reply| reply.status != 502).expect("one of ten requests is answered")
 }
 
 /// How many requests have reached the application, all of which the proxy has seen.
