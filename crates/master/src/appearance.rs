@@ -43,7 +43,7 @@ impl Master {
             self.log_as_now();
         }
         if renamed || logs_otherwise {
-            self.tell_observer();
+            self.tell_programs();
         }
     }
 
@@ -61,8 +61,8 @@ impl Master {
         }
     }
 
-    /// Tells the observer how it is to appear. One that is dead is reaped in its time.
-    pub(crate) fn tell_observer(&self) {
+    /// Tells the observer and the keeper of the task queue how they are to appear. One that is dead is reaped in its time.
+    pub(crate) fn tell_programs(&self) {
         for channel in self.companions.values().filter_map(|Running { channel, .. }| channel.as_ref()) {
             if let Err(error) = channel.send(&self.appearance(), &[]) {
                 debug!(%error, "cannot send to the observer");

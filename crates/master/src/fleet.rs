@@ -1,10 +1,9 @@
 //! The processes of the fleet: which worker is which, the lines to them, and their pages.
 
+use crate::launch::numbers;
 use hostler_arbiter::DrainReason;
 use hostler_sys::{channel::Channel, clock};
-use hostler_wire::{
-    Assignment, Departure, FromWorker, GroupId, MasterPage, Page, Seat, ToWorker, Totals, WorkerId,
-};
+use hostler_wire::{Assignment, Departure, FromWorker, MasterPage, Page, Seat, ToWorker, Totals, WorkerId};
 use std::{collections::BTreeMap, fs::File, io, os::fd::BorrowedFd, time::Instant};
 use tracing::debug;
 
@@ -178,7 +177,8 @@ impl Fleet {
         if let Some(worker) = self.workers.get(&id)
             && let Err(error) = worker.channel.send(message, descriptors)
         {
-            debug!(worker = worker.assignment.slot.number_in(GroupId::HTTP), %error, "cannot send to the worker");
+            let (worker, task_worker) = numbers(worker.assignment.slot);
+            debug!(worker, task_worker, %error, "cannot send to the worker");
         }
     }
 }

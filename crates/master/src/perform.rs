@@ -63,9 +63,10 @@ impl Master {
     fn drain(&mut self, id: WorkerId, reason: DrainReason, hand_over: bool) {
         if let Some(worker) = self.fleet.get_mut(id) {
             worker.told = Some(reason);
+            let (web, task_worker) = numbers(worker.assignment.slot);
             debug!(
-                worker = worker.assignment.slot.number_in(GroupId::HTTP),
-                task_worker = worker.assignment.slot.number_in(GroupId::TASKS),
+                worker = web,
+                task_worker,
                 pid = worker.pid,
                 reason = name_of_reason(reason),
                 "worker told to drain"
@@ -140,10 +141,11 @@ impl Master {
         let requests = board::describe(&in_flight);
         let (at, stacks) = stacks::read(&worker.stacks);
         let state = proc::state(pid);
+        let (web, task_worker) = numbers(worker.assignment.slot);
         // The stacks last: they are many lines.
         error!(
-            worker = worker.assignment.slot.number_in(GroupId::HTTP),
-            task_worker = worker.assignment.slot.number_in(GroupId::TASKS),
+            worker = web,
+            task_worker,
             pid,
             reason = name_of_cause(cause),
             state,
@@ -175,9 +177,10 @@ impl Master {
             seat.departs(of_cause(cause));
             seat.is_killed();
         }
+        let (web, task_worker) = numbers(worker.assignment.slot);
         warn!(
-            worker = worker.assignment.slot.number_in(GroupId::HTTP),
-            task_worker = worker.assignment.slot.number_in(GroupId::TASKS),
+            worker = web,
+            task_worker,
             pid,
             reason = name_of_cause(cause),
             state = proc::state(pid),

@@ -304,7 +304,7 @@ impl Master {
         if let Some(choice) = choice {
             self.control.level = choice.level();
             self.log_as_now();
-            self.tell_observer();
+            self.tell_programs();
             debug!(level = self.log_now().level.name(), "log level changed");
         }
         let level = self.log_now().level;

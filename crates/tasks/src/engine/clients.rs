@@ -52,16 +52,20 @@ impl Engine {
     ) -> Result<()> {
         let inserted = self.store.insert(task, arguments, now)?;
         let (id, new) = match inserted {
-            Inserted::New => (task.id, true),
+            Inserted::New(state) => {
+                self.enqueued(task, state);
+                (task.id, true)
+            }
             Inserted::There(id) => (id, false),
         };
-        if new {
-            let state = if task.due.is_some_and(|due| due > now) { State::Scheduled } else { State::Ready };
-            self.live.counts.add(&task.queue, state);
-            self.happens("enqueued", &task.queue, "");
-        }
         self.send(client, Answer::Accepted { n, id, new }, Vec::new());
         Ok(())
+    }
+
+    /// A task was added to the file.
+    pub(super) fn enqueued(&mut self, task: &NewTask, state: State) {
+        self.live.counts.add(&task.queue, state);
+        self.happens("enqueued", &task.queue, "");
     }
 
     fn ask_result(&mut self, client: ClientId, n: u64, id: TaskId, wait: bool) -> Result<()> {
@@ -89,15 +93,16 @@ impl Engine {
     }
 
     fn forget(&mut self, client: ClientId, n: u64) {
-        self.waiters.retain(|_, waiters| {
-            waiters.retain(|waiter| *waiter != (client, n));
-            !waiters.is_empty()
-        });
+        self.forget_waiters(|waiter| *waiter == (client, n));
     }
 
     pub(super) fn forget_waiter(&mut self, client: ClientId) {
+        self.forget_waiters(|(waiter, _)| *waiter == client);
+    }
+
+    fn forget_waiters(&mut self, is_gone: impl Fn(&(ClientId, u64)) -> bool) {
         self.waiters.retain(|_, waiters| {
-            waiters.retain(|(waiter, _)| *waiter != client);
+            waiters.retain(|waiter| !is_gone(waiter));
             !waiters.is_empty()
         });
     }

@@ -46,9 +46,8 @@ impl Engine {
                 key: None,
                 options: entry.options.clone(),
             };
-            if self.store.insert(&task, b"", now)? == Inserted::New {
-                self.live.counts.add(&task.queue, State::Ready);
-                self.happens("enqueued", &task.queue, "");
+            if let Inserted::New(state) = self.store.insert(&task, b"", now)? {
+                self.enqueued(&task, state);
             }
             self.store.set_cron(&source, &entry, next)?;
             self.crons[index].next = next;

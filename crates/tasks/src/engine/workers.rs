@@ -187,8 +187,7 @@ impl Engine {
 
     pub(super) fn finish(&mut self, now: Millis, task: &Found, outcome: &Outcome<'_>) -> Result<()> {
         self.store.finish(task.seq, outcome, now)?;
-        self.live.counts.add(&task.queue, outcome.state);
-        self.live.counts.remove(&task.queue, task.state);
+        self.live.counts.change(&task.queue, task.state, outcome.state);
         if outcome.keep_until <= now {
             self.live.counts.remove(&task.queue, outcome.state);
         }

@@ -36,8 +36,8 @@ pub(crate) struct Found {
 /// What became of a task that was to be accepted.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Inserted {
-    /// It is new.
-    New,
+    /// It is new, and in this state.
+    New(State),
     /// It was there, by its id or its key.
     There(TaskId),
 }
@@ -72,7 +72,7 @@ impl Store {
         }
         let seq = self.db.last_insert_rowid();
         self.db.prepare_cached("INSERT INTO argument VALUES (?1, ?2)")?.execute(params![seq, arguments])?;
-        Ok(Inserted::New)
+        Ok(Inserted::New(state))
     }
 
     fn with_key(&self, task: &NewTask) -> Result<Option<TaskId>> {
