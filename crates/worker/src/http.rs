@@ -258,7 +258,7 @@ impl<A: App<Body: Unpin>> Http<A> {
         self.connections.drain();
         // A deploy does not wait for them.
         self.acceptor.app().end_streams(Streams::Endless);
-        self.accept_rest().await;
+        self.accept_some().await;
         let began = Instant::now();
         if timeout(IDLE_GRACE, self.connections.all_ended()).await.is_err() {
             debug!(after_seconds = began.elapsed().as_secs_f64(), "idle connections are closed");
@@ -276,7 +276,7 @@ impl<A: App<Body: Unpin>> Http<A> {
     /// Accepts what waits, and once more when the kernel takes no new connections: a client that connected meanwhile would not
     /// be served.
     async fn leave_queues(&self, accepts_no_more: impl Fn()) {
-        self.accept_rest().await;
+        self.accept_some().await;
         accepts_no_more();
         let ended = async {
             // It is not told while listening does not end: only the workers were reduced to none, or the sockets are another
@@ -300,6 +300,12 @@ impl<A: App<Body: Unpin>> Http<A> {
             self.accept_rest().await;
             tokio::time::sleep(HANDSHAKE_CHECK).await;
         }
+    }
+
+    /// Accepts what waits, but not for ever: where clients connect as fast as they are accepted, the queues are never empty
+    /// before the kernel takes no new connections.
+    async fn accept_some(&self) {
+        let _ = timeout(IDLE_GRACE, self.accept_rest()).await;
     }
 
     /// Accepts what waits. What other workers hand over goes to those that serve on, if there may be any.

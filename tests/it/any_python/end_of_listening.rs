@@ -75,6 +75,24 @@ fn clients_of_a_unix_socket_are_refused_too() {
     assert!(server.wait_exit().success());
 }
 
+/// They connect faster than a worker accepts: its queue is never empty.
+#[test]
+fn clients_that_never_pause_are_refused_too() {
+    let socket = directory("never-pauses").join("socket");
+    let mut server = python().option("workers", 1).option("uds", socket.display()).start();
+    let mut long = UnixStream::connect(&socket).unwrap();
+    long.write_all(b"GET /wait/600 HTTP/1.1\r\nhost: t\r\n\r\n").unwrap();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| wait_refused(&server, || UnixStream::connect(&socket).map(drop)));
+        }
+        server.wait_until("the request is in flight", || get_unix(&socket, "/pid").is_ok());
+        kill(Pid::from_raw(server.master()), Signal::SIGTERM).unwrap();
+    });
+    server.signal(Signal::SIGINT);
+    assert!(server.wait_exit().success());
+}
+
 #[test]
 fn clients_of_a_service_managers_socket_wait_for_the_next_start() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -189,10 +189,9 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
             .await
         {
             for (slot, socket) in &self.listeners[index].neighbours {
-                if self.server.load.gate().is_slot_served(*slot) {
-                    continue;
-                }
-                while !self.server.connections.is_full()
+                while !self.server.load.gate().is_slot_served(*slot)
+                    && !self.server.connections.phase().is_drain()
+                    && !self.server.connections.is_full()
                     && let Ok((connection, peer)) = socket::accept(socket.as_fd())
                 {
                     self.server.load.page().connection_accepted();
