@@ -116,8 +116,7 @@ def times_keys_and_cancelling(site):
 def site_total(site, event):
     from hostler.tasks import _settings
 
-    totals = _settings.engine().ask({"do": "stats"})["totals"]
-    return sum(count for name, count in totals.items() if name.startswith(event + " "))
+    return sum(it["events"][event] for it in _settings.engine().ask({"do": "stats"})["stats"]["tasks"])
 
 
 def processes_that_die(site):

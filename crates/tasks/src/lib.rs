@@ -28,7 +28,7 @@ pub use engine::{ClientId, Engine, Incoming, Outgoing, Turn};
 pub use error::{OpenError, StoreError};
 pub use frame::{Frame, FrameError, MAX_FRAME, decode, encode};
 pub use keeper::{Keeper, KeeperError};
-pub use message::{Answer, Ask, CronEntry, NewTask, Refused, Shown};
+pub use message::{Answer, Ask, CronEntry, Details, Filter, NewTask, Refused, Shown};
 pub use rate::Rate;
 pub use retry::Backoff;
 pub use store::Store;

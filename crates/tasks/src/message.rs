@@ -1,8 +1,8 @@
 //! What programs and workers ask of the keeper, and what it answers. Arguments and results travel beside these as bytes.
 
 use crate::{Millis, State, TaskId, TaskOptions};
+use hostler_wire::TaskStats;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// A task that is to be accepted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,6 +62,18 @@ fn utc() -> String {
     "UTC".into()
 }
 
+/// Which tasks are meant: those of which all of this is true.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Filter {
+    /// In one of these states; none is any.
+    pub states: Vec<State>,
+    /// In this queue.
+    pub queue: Option<String>,
+    /// With this name.
+    pub name: Option<String>,
+}
+
 /// What is asked. `n` comes back in the answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
@@ -78,6 +90,9 @@ pub enum Ask {
         /// What it runs by its own account, with the number of the attempt.
         #[serde(default)]
         running: Vec<(TaskId, u32)>,
+        /// Its process.
+        #[serde(default)]
+        pid: Option<i32>,
     },
     /// The worker can take so many more tasks.
     Ready {
@@ -170,42 +185,46 @@ pub enum Ask {
         /// Which.
         id: TaskId,
     },
-    /// Tasks, the oldest first.
+    /// All that is known of a task; its arguments and its result are in the bytes.
+    Show {
+        /// Comes back in the answer.
+        n: u64,
+        /// Which.
+        id: TaskId,
+    },
+    /// Tasks, in the order in which they were enqueued.
     List {
         /// Comes back in the answer.
         n: u64,
-        /// In which state; none is any.
+        /// Which.
         #[serde(default)]
-        state: Option<State>,
-        /// In which queue.
+        filter: Filter,
+        /// Those that were enqueued last come first.
         #[serde(default)]
-        queue: Option<String>,
-        /// With which name.
-        #[serde(default)]
-        name: Option<String>,
-        /// After this one.
+        newest: bool,
+        /// From the one on that follows this one.
         #[serde(default)]
         after: Option<TaskId>,
         /// At most so many.
         limit: u32,
     },
-    /// Try failed tasks again; none named is all.
+    /// Try failed tasks again: these, or else all of the filter.
     Retry {
         /// Comes back in the answer.
         n: u64,
         /// Which.
         #[serde(default)]
         ids: Vec<TaskId>,
+        /// Which, if none is named.
+        #[serde(default)]
+        filter: Filter,
     },
-    /// Remove tasks of this state.
+    /// Cancel those that wait, and remove those that are finished.
     Purge {
         /// Comes back in the answer.
         n: u64,
-        /// In which state.
-        state: State,
-        /// Only in this queue.
-        #[serde(default)]
-        queue: Option<String>,
+        /// Which.
+        filter: Filter,
     },
     /// How the queues stand.
     Stats {
@@ -246,15 +265,24 @@ pub struct Shown {
     /// How arguments and result are written.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub coding: String,
+    /// The process that runs it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pid: Option<i32>,
 }
 
-/// A queue in numbers.
+/// What else is known of a task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct QueueStats {
-    /// How many tasks are in which state.
-    pub tasks: BTreeMap<State, u64>,
-    /// When the oldest task that could start became ready.
-    pub oldest_ready: Option<Millis>,
+pub struct Details {
+    /// Of its name there is one with this key at a time.
+    pub key: Option<String>,
+    /// Not to be started after then.
+    pub expires: Option<Millis>,
+    /// When it is removed.
+    pub keep_until: Option<Millis>,
+    /// How it is run.
+    pub options: TaskOptions,
+    /// How many of the bytes are its arguments; the rest is its result.
+    pub arguments: usize,
 }
 
 /// Why something was refused.
@@ -338,6 +366,18 @@ pub enum Answer {
         n: u64,
         /// These.
         tasks: Vec<Shown>,
+        /// There are more.
+        #[serde(default)]
+        more: bool,
+    },
+    /// All that is known of a task; its arguments and its result are in the bytes.
+    Details {
+        /// The question's.
+        n: u64,
+        /// The task.
+        task: Shown,
+        /// The rest.
+        details: Details,
     },
     /// So many tasks were changed.
     Changed {
@@ -350,12 +390,8 @@ pub enum Answer {
     Stats {
         /// The question's.
         n: u64,
-        /// Each.
-        queues: BTreeMap<String, QueueStats>,
-        /// What has happened in all: events and their counts.
-        totals: BTreeMap<String, u64>,
-        /// How many workers are connected.
-        workers: u32,
+        /// All of it.
+        stats: TaskStats,
     },
     /// It did not work.
     Refused {

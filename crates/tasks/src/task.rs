@@ -104,6 +104,21 @@ impl State {
         Self::Expired,
     ];
 
+    /// Its name, as in messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Scheduled => "scheduled",
+            Self::Unknown => "unknown",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+        }
+    }
+
     /// Whether nothing more happens to it.
     #[must_use]
     pub fn is_final(self) -> bool {

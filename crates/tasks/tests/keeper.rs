@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, clippy::cast_precision_loss, reason = "a test")]
 
 use hostler_sys::{byte_locks::ByteLocks, control};
-use hostler_tasks::{Answer, Ask, Frame, Keeper, NewTask, State, TaskId, TaskOptions, decode, encode};
+use hostler_tasks::{
+    Answer, Ask, Filter, Frame, Keeper, NewTask, State, TaskId, TaskOptions, decode, encode,
+};
 use std::{
     io::{Read, Write},
     os::{
@@ -108,7 +110,7 @@ fn task(number: u128) -> NewTask {
 }
 
 fn work(owner: i64) -> Ask {
-    Ask::Work { owner, queues: vec![], names: vec!["noop".into()], running: vec![] }
+    Ask::Work { owner, queues: vec![], names: vec!["noop".into()], running: vec![], pid: None }
 }
 
 #[test]
@@ -161,7 +163,7 @@ fn a_client_that_does_not_read_holds_nobody_up() {
     let mut asks = vec![];
     for n in 0..2000 {
         encode(
-            &Ask::List { n, state: None, queue: None, name: None, after: None, limit: 500 },
+            &Ask::List { n, filter: Filter::default(), newest: false, after: None, limit: 500 },
             b"",
             &mut asks,
         )

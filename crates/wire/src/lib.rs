@@ -21,6 +21,7 @@ mod message;
 mod observer;
 mod scoreboard;
 mod settings;
+mod task_stats;
 pub mod timing;
 
 pub use descriptors::{Descriptor, MAX_DESCRIPTORS, MAX_LISTENING_SOCKETS};
@@ -40,3 +41,4 @@ pub use scoreboard::{
     SiblingPage, Totals, method_index, used,
 };
 pub use settings::{Identity, ListenerInfo, ListenerSettings, WorkerSettings};
+pub use task_stats::{QueueStats, TaskStats, TaskTotals, Times};

@@ -1,15 +1,11 @@
 //! What programs ask.
 
-use super::{Cron, Engine, Outgoing, Result, jobs::Job, waits};
+use super::{Cron, Engine, Outgoing, Result, jobs::Job, tallies::Event, waits};
 use crate::{
     Answer, Ask, ClientId, CronEntry, Frame, Millis, NewTask, Refused, Schedule, State, TaskId,
-    message::QueueStats,
-    store::{Inserted, Which},
+    store::Inserted,
 };
 use std::collections::BTreeSet;
-
-/// How many tasks are listed at once.
-const MOST_LISTED: u32 = 500;
 
 impl Engine {
     pub(super) fn question(&mut self, now: Millis, client: ClientId, frame: &Frame<Ask>) -> Result<()> {
@@ -22,20 +18,24 @@ impl Engine {
             }
             Ask::Cancel { n, id } => self.cancel(now, client, *n, *id),
             Ask::Crons { n, source, entries } => self.set_crons(now, client, *n, source, entries),
-            Ask::Retry { n, ids } => {
-                let ids = (!ids.is_empty()).then(|| ids.iter().copied().collect());
-                self.live.jobs.push_back(Job::retry(client, *n, ids));
+            Ask::Retry { n, ids, filter } => {
+                let job = match ids.is_empty() {
+                    true => Job::retry(client, *n, filter.clone()),
+                    false => Job::retry_these(client, *n, ids),
+                };
+                self.live.jobs.push_back(job);
                 Ok(())
             }
-            Ask::Purge { n, state, queue } => {
-                self.live.jobs.push_back(Job::purge(client, *n, *state, queue.clone()));
+            Ask::Purge { n, filter } => {
+                self.live.jobs.push_back(Job::purge(client, *n, filter.clone()));
                 Ok(())
             }
-            Ask::Stats { n } => self.stats(client, *n),
-            Ask::List { n, state, queue, name, after, limit } => {
-                let (queue, name, limit) = (queue.as_deref(), name.as_deref(), (*limit).min(MOST_LISTED));
-                let tasks = self.store.list(&Which { state: *state, queue, name, after: *after, limit })?;
-                self.send(client, Answer::Tasks { n: *n, tasks }, Vec::new());
+            Ask::Stats { n } => self.stats(now, client, *n),
+            Ask::Show { n, id } => self.show(client, *n, *id),
+            Ask::List { n, filter, newest, after, limit } => {
+                let after = after.map(|id| self.store.find(id)).transpose()?.flatten().map(|task| task.seq);
+                let job = Job::list(client, *n, filter.clone(), (*newest, after, *limit));
+                self.live.jobs.push_back(job);
                 Ok(())
             }
             _ => Ok(()),
@@ -65,7 +65,7 @@ impl Engine {
     /// A task was added to the file.
     pub(super) fn enqueued(&mut self, task: &NewTask, state: State) {
         self.live.counts.add(&task.queue, state);
-        self.happens("enqueued", &task.queue, "");
+        self.tallies.happens(Event::Enqueued, &task.queue, &task.name);
     }
 
     fn ask_result(&mut self, client: ClientId, n: u64, id: TaskId, wait: bool) -> Result<()> {
@@ -97,6 +97,7 @@ impl Engine {
     }
 
     pub(super) fn forget_waiter(&mut self, client: ClientId) {
+        self.live.jobs.retain(|job| job.changes() || job.client() != client);
         self.forget_waiters(|(waiter, _)| *waiter == client);
     }
 
@@ -123,21 +124,6 @@ impl Engine {
             }
         }
         self.send(client, Answer::Cancelled { n, state }, Vec::new());
-        Ok(())
-    }
-
-    fn stats(&mut self, client: ClientId, n: u64) -> Result<()> {
-        let mut queues = std::collections::BTreeMap::new();
-        for (queue, tasks) in self.live.counts.queues() {
-            let oldest_ready = match tasks.contains_key(&State::Ready) {
-                true => self.store.oldest_ready(queue)?,
-                false => None,
-            };
-            queues.insert(queue.to_owned(), QueueStats { tasks, oldest_ready });
-        }
-        let workers = u32::try_from(self.live.workers.len()).unwrap_or(u32::MAX);
-        let totals = self.store.totals()?;
-        self.send(client, Answer::Stats { n, queues, totals, workers }, Vec::new());
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! How many tasks of which queue are in which state.
 
-use crate::State;
+use crate::{Filter, State};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,6 +42,24 @@ impl Counts {
     /// Queues with tasks that could start.
     pub(super) fn ready_queues(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter(|(_, counts)| counts[State::Ready as usize] > 0).map(|(queue, _)| queue.as_str())
+    }
+
+    /// How many tasks a filter means, as far as that is counted: names are not.
+    pub(super) fn of_filter(&self, filter: &Filter) -> Option<usize> {
+        if filter.name.is_some() {
+            return None;
+        }
+        let meant = |state: &State| filter.states.is_empty() || filter.states.contains(state);
+        let queues = self.0.iter().filter(|(queue, _)| filter.queue.as_ref().is_none_or(|it| it == *queue));
+        let sum = |counts: &[u64; State::ALL.len()]| {
+            State::ALL
+                .iter()
+                .zip(counts)
+                .filter(|(state, _)| meant(state))
+                .map(|(_, count)| count)
+                .sum::<u64>()
+        };
+        usize::try_from(queues.map(|(_, counts)| sum(counts)).sum::<u64>()).ok()
     }
 
     pub(super) fn queues(&self) -> impl Iterator<Item = (&str, BTreeMap<State, u64>)> {

@@ -67,7 +67,7 @@ impl Engine {
         worker.running.insert(head.id, attempt);
         let arguments = self.store.claim(head.seq, worker.owner, now)?;
         self.live.counts.change(&head.queue, State::Ready, State::Running);
-        self.happens("started", &head.queue, "");
+        self.tallies.started(&head.queue, &head.name, now - head.due);
         let Head { id, name, queue, enqueued, options, .. } = head;
         self.send(client, Answer::Task { id, name, attempt, queue, enqueued, options }, arguments);
         Ok(())
@@ -84,8 +84,10 @@ impl Engine {
         let error = error_text("hostler.tasks.Expired", "the task was not started in time");
         let outcome =
             Outcome { state: State::Expired, result: None, error: Some(&error), keep_until: now + DAY };
-        let Head { seq, id, queue, attempts, options, .. } = head;
-        let task = Found { seq, id, queue, state: State::Ready, attempts, losses: 0, owner: None, options };
+        let Head { seq, id, name, queue, attempts, options, .. } = head;
+        let state = State::Ready;
+        let task =
+            Found { seq, id, name, queue, state, started: None, attempts, losses: 0, owner: None, options };
         self.finish(now, &task, &outcome)
     }
 

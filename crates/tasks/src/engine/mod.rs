@@ -1,21 +1,29 @@
 //! What is done with what is asked: in turns, each a transaction.
 //!
 //! Files: `workers` what workers report, `clients` what programs ask, `dispatch` who gets which task, `clock` what happens by itself,
-//! `jobs` what takes many turns.
+//! `jobs` what takes many turns, `counts` and `tallies` what is counted, `stats` how that is told.
 
 mod clients;
 mod clock;
 mod counts;
 mod dispatch;
 mod jobs;
+mod stats;
+mod tallies;
 #[cfg(test)]
 mod tests;
 mod workers;
 
 use crate::{Answer, Ask, Frame, Millis, Refused, Schedule, State, Store, StoreError, TaskId, rate::Slots};
 use counts::Counts;
+use hostler_wire::Times;
 use jobs::Job;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    time::Instant,
+};
+pub(crate) use tallies::FAST;
+use tallies::Tallies;
 use workers::Worker;
 
 /// A connection.
@@ -74,8 +82,9 @@ pub struct Engine {
     deferred_until: Millis,
     /// When all has to be on disk.
     sync_at: Option<Millis>,
-    /// What has happened since it was written down.
-    happened: BTreeMap<String, u64>,
+    tallies: Tallies,
+    /// How long turns took.
+    turns: Times,
     random: u64,
     crons: Vec<Cron>,
     /// Names of tasks that wait for a worker that knows them.
@@ -131,7 +140,8 @@ impl Engine {
             deferred: Vec::new(),
             deferred_until: 0,
             sync_at: None,
-            happened: BTreeMap::new(),
+            tallies: Tallies::default(),
+            turns: Times::new(&FAST),
             random,
             crons: Vec::new(),
             unknown: BTreeSet::new(),
@@ -146,11 +156,13 @@ impl Engine {
         self.live.counts = Counts::of(self.store.counts()?);
         self.live.orphans = self.store.owners()?.into_iter().collect();
         self.unknown = self.store.unknown_names()?.into_iter().collect();
+        self.tallies = Tallies::of(self.store.totals()?);
         self.read_crons()
     }
 
     /// Does what has come, and what is due. Everything that is sent is committed; what is said to be accepted is on disk.
     pub fn turn(&mut self, now: Millis, mut incoming: Vec<Incoming>) -> Turn {
+        let began = Instant::now();
         if !self.deferred.is_empty() && now >= self.deferred_until {
             let deferred = std::mem::take(&mut self.deferred);
             incoming.splice(0..0, deferred);
@@ -162,6 +174,7 @@ impl Engine {
             Err(_) => self.one_by_one(now, incoming, &mut turn),
         }
         turn.next = self.next_turn(now, turn.failed.is_some());
+        self.turns.add(began.elapsed().as_secs_f64());
         turn
     }
 
@@ -202,7 +215,7 @@ impl Engine {
                 self.store.roll_back();
                 self.live = before;
                 self.random = random;
-                self.happened.clear();
+                self.tallies.forget();
                 let scratch = std::mem::take(&mut self.scratch);
                 if scratch.crons_changed {
                     let _ = self.read_crons();
@@ -213,8 +226,9 @@ impl Engine {
     }
 
     fn transaction(&mut self, now: Millis, incoming: &[Incoming]) -> Result<()> {
-        let durable =
-            incoming.iter().any(Incoming::is_durable) || self.cron_is_due(now) || !self.live.jobs.is_empty();
+        let durable = incoming.iter().any(Incoming::is_durable)
+            || self.cron_is_due(now)
+            || self.live.jobs.iter().any(Job::changes);
         self.store.begin(durable)?;
         for one in incoming {
             match one {
@@ -225,7 +239,7 @@ impl Engine {
         self.tick(now)?;
         self.work_on_jobs(now)?;
         self.dispatch(now)?;
-        for (event, count) in std::mem::take(&mut self.happened) {
+        for (event, count) in self.tallies.fresh() {
             self.store.add_to_total(&event, count)?;
         }
         self.store.commit()
@@ -233,6 +247,7 @@ impl Engine {
 
     /// The transaction is committed: what it has found can be told.
     fn conclude(&mut self, now: Millis) -> Vec<Outgoing> {
+        self.tallies.keep();
         let Scratch { mut out, finished, waits, .. } = std::mem::take(&mut self.scratch);
         for (id, client, n) in waits {
             self.waiters.entry(id).or_default().push((client, n));
@@ -257,10 +272,6 @@ impl Engine {
 
     fn send(&mut self, to: ClientId, message: Answer, body: Vec<u8>) {
         self.scratch.out.push(Outgoing { to, frame: Frame { message, body } });
-    }
-
-    fn happens(&mut self, event: &str, queue: &str, name: &str) {
-        *self.happened.entry(format!("{event} {queue} {name}")).or_default() += 1;
     }
 
     fn random(&mut self) -> u64 {
@@ -302,6 +313,7 @@ impl Ask {
         match self {
             Self::Enqueue { n, .. }
             | Self::Result { n, .. }
+            | Self::Show { n, .. }
             | Self::Cancel { n, .. }
             | Self::List { n, .. }
             | Self::Retry { n, .. }

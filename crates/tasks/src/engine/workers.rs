@@ -1,6 +1,6 @@
 //! What workers report.
 
-use super::{Engine, Result, error_text};
+use super::{Engine, Result, error_text, tallies::Event};
 use crate::{
     Answer, Ask, ClientId, Frame, Millis, State, TaskId,
     store::{Found, Outcome},
@@ -20,6 +20,8 @@ const MOST_LOSSES: u32 = 5;
 #[derive(Clone, Debug)]
 pub(super) struct Worker {
     pub(super) owner: i64,
+    /// Its process.
+    pub(super) pid: Option<i32>,
     pub(super) knows: Arc<Known>,
     /// How many more tasks it can take.
     pub(super) free: u32,
@@ -43,12 +45,12 @@ impl Known {
 impl Engine {
     pub(super) fn asked(&mut self, now: Millis, client: ClientId, frame: &Frame<Ask>) -> Result<()> {
         match &frame.message {
-            Ask::Work { owner, queues, names, running } => {
+            Ask::Work { owner, queues, names, running, pid } => {
                 let known = Known {
                     queues: queues.iter().cloned().collect(),
                     names: names.iter().cloned().collect(),
                 };
-                self.work(client, *owner, known, running)
+                self.work(client, (*owner, *pid), known, running)
             }
             Ask::Ready { more } => {
                 self.ready(client, *more);
@@ -72,7 +74,13 @@ impl Engine {
     }
 
     /// A worker is there, for the first time or again.
-    fn work(&mut self, client: ClientId, owner: i64, known: Known, running: &[(TaskId, u32)]) -> Result<()> {
+    fn work(
+        &mut self,
+        client: ClientId,
+        (owner, pid): (i64, Option<i32>),
+        known: Known,
+        running: &[(TaskId, u32)],
+    ) -> Result<()> {
         self.live.orphans.remove(&owner);
         let mut runs = BTreeMap::new();
         for mut task in self.store.owned(owner)? {
@@ -94,7 +102,8 @@ impl Engine {
                 self.live.counts.change(&queue, State::Unknown, State::Ready);
             }
         }
-        self.live.workers.insert(client, Worker { owner, knows: Arc::new(known), free: 0, running: runs });
+        let worker = Worker { owner, pid, knows: Arc::new(known), free: 0, running: runs };
+        self.live.workers.insert(client, worker);
         Ok(())
     }
 
@@ -149,7 +158,8 @@ impl Engine {
                 let random = self.fraction();
                 let after = after.map(|after| Millis::try_from(after).unwrap_or(Millis::MAX));
                 let pause = after.unwrap_or_else(|| task.options.backoff.pause(tries, random));
-                self.happens("retried", &task.queue, "");
+                self.tallies.happens(Event::Retried, &task.queue, &task.name);
+                self.ran(now, &task);
                 self.put_back(&task, Some(now.saturating_add(pause)), Some(error))
             }
             _ => self.fail(now, &task, error),
@@ -192,14 +202,22 @@ impl Engine {
             self.live.counts.remove(&task.queue, outcome.state);
         }
         let event = match outcome.state {
-            State::Succeeded => "succeeded",
-            State::Cancelled => "cancelled",
-            State::Expired => "expired",
-            _ => "failed",
+            State::Succeeded => Event::Succeeded,
+            State::Cancelled => Event::Cancelled,
+            State::Expired => Event::Expired,
+            _ => Event::Failed,
         };
-        self.happens(event, &task.queue, "");
+        self.tallies.happens(event, &task.queue, &task.name);
+        self.ran(now, task);
         self.scratch.finished.push(task.id);
         Ok(())
+    }
+
+    /// An attempt has ended, if it ran.
+    fn ran(&mut self, now: Millis, task: &Found) {
+        if let (State::Running, Some(started)) = (task.state, task.started) {
+            self.tallies.ran(&task.queue, &task.name, now - started);
+        }
     }
 
     pub(super) fn put_back(&mut self, task: &Found, due: Option<Millis>, error: Option<&str>) -> Result<()> {
@@ -225,7 +243,7 @@ impl Engine {
         self.live.orphans.remove(&owner);
         for mut task in self.store.owned(owner)? {
             task.losses += 1;
-            self.happens("lost", &task.queue, "");
+            self.tallies.happens(Event::Lost, &task.queue, &task.name);
             let error = error_text("hostler.tasks.WorkerLost", "the worker died while it ran the task");
             if task.losses >= MOST_LOSSES {
                 self.fail(now, &task, &error)?;

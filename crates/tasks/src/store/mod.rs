@@ -6,11 +6,13 @@ mod open;
 mod schema;
 mod tasks;
 
-pub(crate) use lists::Which;
+pub(crate) use lists::Walk;
 pub(crate) use tasks::{Found, Head, Inserted, Outcome};
 
 use crate::StoreError;
+use hostler_wire::Times;
 use rusqlite::Connection;
+use std::time::Instant;
 
 /// The open file. All methods but [`Store::open`] work within the transaction that [`Store::begin`] has begun.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub struct Store {
     durable: bool,
     /// Something was committed that may not have reached the disk.
     unsynced: bool,
+    /// How long it has waited for the disk.
+    pub(crate) syncs: Times,
 }
 
 pub(crate) type Result<T> = std::result::Result<T, StoreError>;
@@ -36,7 +40,11 @@ impl Store {
     }
 
     pub(crate) fn commit(&mut self) -> Result<()> {
+        let began = Instant::now();
         self.db.prepare_cached("COMMIT")?.execute([])?;
+        if self.durable {
+            self.syncs.add(began.elapsed().as_secs_f64());
+        }
         self.unsynced = !self.durable;
         Ok(())
     }

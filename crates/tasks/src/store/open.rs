@@ -4,7 +4,8 @@ use super::{
     Result, Store,
     schema::{APPLICATION, CREATE, FORMAT},
 };
-use crate::{OpenError, StoreError};
+use crate::{OpenError, StoreError, engine::FAST};
+use hostler_wire::Times;
 use rusqlite::{Connection, OpenFlags};
 use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
@@ -41,7 +42,7 @@ impl Store {
             return Err(OpenError::Newer { path: path.to_owned(), found: format, known: FORMAT });
         }
         db.pragma_update(None, "synchronous", "FULL").map_err(|error| failed(error.into()))?;
-        Ok(Self { db, durable: true, unsynced: false })
+        Ok(Self { db, durable: true, unsynced: false, syncs: Times::new(&FAST) })
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) struct Head {
     pub(crate) name: String,
     pub(crate) queue: String,
     pub(crate) priority: i32,
+    pub(crate) due: Millis,
     pub(crate) expires: Option<Millis>,
     pub(crate) enqueued: Millis,
     pub(crate) attempts: u32,
@@ -25,8 +26,11 @@ pub(crate) struct Head {
 pub(crate) struct Found {
     pub(crate) seq: i64,
     pub(crate) id: TaskId,
+    pub(crate) name: String,
     pub(crate) queue: String,
     pub(crate) state: State,
+    /// When it was started last.
+    pub(crate) started: Option<Millis>,
     pub(crate) attempts: u32,
     pub(crate) losses: u32,
     pub(crate) owner: Option<i64>,
@@ -85,8 +89,7 @@ impl Store {
 
     /// The first tasks of a queue that could start, after one of these.
     pub(crate) fn heads(&self, queue: &str, after: Option<(i32, i64)>, limit: u32) -> Result<Vec<Head>> {
-        let columns =
-            "SELECT seq, id, name, queue, priority, expires, enqueued, attempts, has_slot, options FROM task";
+        let columns = "SELECT seq, id, name, queue, priority, expires, enqueued, attempts, has_slot, options, due FROM task";
         let order = "ORDER BY priority DESC, seq LIMIT ?2";
         let rows = match after {
             None => {
@@ -121,7 +124,7 @@ impl Store {
     /// A task by its id.
     pub(crate) fn find(&self, id: TaskId) -> Result<Option<Found>> {
         let mut find = self.db.prepare_cached(
-            "SELECT seq, id, queue, state, attempts, losses, owner, options FROM task WHERE id = ?1",
+            "SELECT seq, id, queue, state, attempts, losses, owner, options, name, started FROM task WHERE id = ?1",
         )?;
         Ok(find.query_row([&id.0[..]], found).optional()?)
     }
@@ -129,7 +132,7 @@ impl Store {
     /// What these owners run.
     pub(crate) fn owned(&self, owner: i64) -> Result<Vec<Found>> {
         let mut find = self.db.prepare_cached(
-            "SELECT seq, id, queue, state, attempts, losses, owner, options FROM task WHERE state = 3 AND owner = ?1",
+            "SELECT seq, id, queue, state, attempts, losses, owner, options, name, started FROM task WHERE state = 3 AND owner = ?1",
         )?;
         Ok(find.query_map([owner], found)?.collect::<rusqlite::Result<_>>()?)
     }
@@ -269,6 +272,7 @@ fn head(row: &Row<'_>) -> rusqlite::Result<Head> {
         attempts: row.get(7)?,
         has_slot: row.get(8)?,
         options: options_of(row, 9)?,
+        due: row.get(10)?,
     })
 }
 
@@ -282,6 +286,8 @@ fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
         losses: row.get(5)?,
         owner: row.get(6)?,
         options: options_of(row, 7)?,
+        name: row.get(8)?,
+        started: row.get(9)?,
     })
 }
 
@@ -295,7 +301,7 @@ pub(super) fn state_of(row: &Row<'_>, column: usize) -> rusqlite::Result<State> 
     State::ALL.get(usize::from(number)).copied().ok_or_else(unknown)
 }
 
-fn options_of(row: &Row<'_>, column: usize) -> rusqlite::Result<TaskOptions> {
+pub(super) fn options_of(row: &Row<'_>, column: usize) -> rusqlite::Result<TaskOptions> {
     let text = row.get_ref(column)?.as_str()?;
     serde_json::from_str(text)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into()))

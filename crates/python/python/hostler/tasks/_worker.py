@@ -87,7 +87,7 @@ class Worker(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         running = [list(key) for key in (*self.runs, *self.reports)]
-        self._say({"do": "work", "owner": self.owner, "queues": self.queues, "names": list(_task.registry), "running": running})
+        self._say({"do": "work", "owner": self.owner, "queues": self.queues, "names": list(_task.registry), "running": running, "pid": os.getpid()})
         if _task.schedules:
             self._say({"do": "crons", "n": 1, "source": self.source, "entries": list(_task.schedules.values())})
         for message, body in self.reports.values():

@@ -109,7 +109,7 @@ fn a_failed_task_is_tried_again_after_its_pause_and_is_a_dead_letter_at_last() {
     site.say(worker, failed(&Given { attempt: 3, ..first }));
     assert_eq!(site.state(id), Some(State::Failed));
     let client = site.client();
-    let out = site.say(client, Ask::Retry { n: 1, ids: vec![] });
+    let out = site.say(client, Ask::Retry { n: 1, ids: vec![], filter: Filter::default() });
     assert_eq!(out[0].frame.message, Answer::Changed { n: 1, count: 1 });
     assert_eq!(site.take(worker).unwrap().arguments, b"[1]");
 }
@@ -342,7 +342,8 @@ fn many_tasks_are_purged_in_many_turns() {
     let client = site.client();
     let asks = (0..1200).map(|n| asked(client, Ask::Enqueue { n, task: task(u128::from(n) + 1, "add") }));
     site.turn(asks.collect());
-    let mut out = site.say(client, Ask::Purge { n: 5, state: State::Ready, queue: None });
+    let mut out = site
+        .say(client, Ask::Purge { n: 5, filter: Filter { states: vec![State::Ready], ..Filter::default() } });
     let mut turns = 1;
     while out.is_empty() {
         out = site.turn(vec![]);
@@ -374,14 +375,19 @@ fn numbers_of_queues_are_those_of_the_file() {
     let stats = |site: &mut Site| {
         let client = site.client();
         match site.say(client, Ask::Stats { n: 1 }).pop().unwrap().frame.message {
-            Answer::Stats { queues, totals, .. } => {
-                (queues["default"].tasks.clone(), totals["enqueued default "])
+            Answer::Stats { stats, .. } => {
+                let total = &stats.tasks[0];
+                assert_eq!((total.queue.as_str(), total.name.as_str()), ("default", "add"));
+                (stats.queues["default"].tasks.clone(), total.events.clone())
             }
             other => panic!("{other:?}"),
         }
     };
     let before = stats(&mut site);
-    assert_eq!(before.0, [(State::Ready, 3), (State::Running, 1), (State::Succeeded, 1)].into());
+    let tasks =
+        [("ready", 3), ("running", 1), ("succeeded", 1)].map(|(name, count)| (name.to_owned(), count));
+    assert_eq!(before.0, tasks.into());
+    assert_eq!((before.1["enqueued"], before.1["started"], before.1["succeeded"]), (5, 2, 1));
     site.kill_keeper();
-    assert_eq!((stats(&mut site), before.1), (before.clone(), 5));
+    assert_eq!(stats(&mut site), before);
 }

@@ -1,12 +1,13 @@
 //! The engine with a real file, and clients that are calls.
 
 mod life;
+mod sight;
 mod store;
 mod storms;
 
 use crate::{
-    Answer, Ask, ClientId, CronEntry, Engine, Frame, Incoming, Millis, NewTask, Outgoing, Shown, State,
-    Store, TaskId, TaskOptions,
+    Answer, Ask, ClientId, CronEntry, Engine, Filter, Frame, Incoming, Millis, NewTask, Outgoing, Shown,
+    State, Store, TaskId, TaskOptions,
 };
 use std::{
     collections::BTreeSet,
@@ -141,7 +142,7 @@ fn asked(client: ClientId, message: Ask) -> Incoming {
 
 fn work(owner: i64, names: &[&str], running: &[(TaskId, u32)]) -> Ask {
     let names = names.iter().map(ToString::to_string).collect();
-    Ask::Work { owner, queues: vec![], names, running: running.to_vec() }
+    Ask::Work { owner, queues: vec![], names, running: running.to_vec(), pid: Some(7) }
 }
 
 fn done(task: &Given) -> Ask {
