@@ -12,6 +12,13 @@ use std::{
 pub(crate) fn run(args: &[OsString]) -> Option<ExitStatus> {
     crate::is_command(args, "ctl").then(|| match parse_ctl(args.iter().skip(1).cloned()) {
         Ok(CtlOutcome::Print(text)) => crate::print(&text),
+        Ok(CtlOutcome::AskTasks(ctl)) => {
+            let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+            match hostler_control::ask_tasks(&ctl, &variable, &crate::tasks::start_keeper) {
+                Ok(text) => crate::print(&text),
+                Err(failure) => crate::report(&failure),
+            }
+        }
         Ok(CtlOutcome::Ask(ctl)) => {
             let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
             match hostler_control::ask(&ctl, &variable, &mut progress) {

@@ -8,9 +8,13 @@ use hostler_tasks::{Keeper, KeeperError};
 use hostler_wire::{Appearance, ExitStatus, Failure, KEEPER_CHANNEL, KeeperSetup};
 use std::{
     ffi::OsString,
-    io::{self, Write},
-    os::fd::AsFd,
+    io::{self, Read, Write},
+    os::{
+        fd::AsFd,
+        unix::{fs::MetadataExt, process::CommandExt},
+    },
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 use tracing::error;
@@ -62,6 +66,36 @@ impl Keep<'_> {
         }
         keeper.close();
         Ok(ExitStatus::Clean)
+    }
+}
+
+/// Starts a keeper that ends when nobody needs it, as the user whose file it is: what root makes beside the file, no server of
+/// another user could use.
+pub(crate) fn start_keeper(file: &Path) -> Result<(), Failure> {
+    let started = |error: io::Error| {
+        let message =
+            format!("no server keeps the task queue `{}`, and a keeper cannot be started", file.display());
+        Failure::new(ExitStatus::Failed, message).because(error.to_string())
+    };
+    let owner = std::fs::metadata(file).map_err(started)?;
+    let mut command = Command::new(std::env::current_exe().map_err(started)?);
+    command.args(["tasks", "keep"]).arg(file).arg("--until-idle").current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    if hostler_sys::control::own_user() == 0 && owner.uid() != 0 {
+        command.uid(owner.uid()).gid(owner.gid());
+    }
+    let mut child = command.spawn().map_err(started)?;
+    let mut said = Vec::new();
+    let out = child.stdout.take().map(|out| out.take(1).read_to_end(&mut said)).transpose();
+    out.map_err(started)?;
+    if !said.is_empty() {
+        return Ok(());
+    }
+    // Another process has become the keeper meanwhile, or there is a reason why it cannot be.
+    let ended = child.wait_with_output().map_err(started)?;
+    match ended.status.success() {
+        true => Ok(()),
+        false => Err(started(io::Error::other(String::from_utf8_lossy(&ended.stderr).trim().to_owned()))),
     }
 }
 

@@ -1,6 +1,9 @@
 //! The command line of `hostler ctl` and `hostler top`.
 
-use crate::source::Source;
+use crate::{
+    ctl_tasks::{self, TasksCtl},
+    source::Source,
+};
 use clap::{
     Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser, error::ErrorKind, value_parser,
 };
@@ -47,6 +50,8 @@ pub enum TopOutcome {
 pub enum CtlOutcome {
     /// Ask a server.
     Ask(Ctl),
+    /// Ask the keeper of a task queue.
+    AskTasks(TasksCtl),
     /// Print this.
     Print(String),
 }
@@ -123,6 +128,7 @@ pub(crate) fn command() -> Command {
         ),
         of("log-level", "Print or change the level of log lines in all processes, until the server is started anew")
             .arg(level.help("The least important level to log; `configured` is that of the configuration")),
+        ctl_tasks::command(),
     ];
     Command::new("ctl")
         .bin_name("hostler ctl")
@@ -163,8 +169,13 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<CtlOutcome, Fai
     let Some((name, own)) = matches.subcommand() else {
         return Err(Source::Argv.failure("no command was given"));
     };
-    let timeout = own.get_one::<String>("timeout").map(|text| duration(text)).transpose()?;
-    let server = chosen(own);
+    let options = own.subcommand().map_or(own, |(_, options)| options);
+    let timeout = options.get_one::<String>("timeout").map(|text| duration(text)).transpose()?;
+    let server = chosen(options);
+    if name == "tasks" {
+        let common = (server, options.get_flag("json"), timeout);
+        return ctl_tasks::asked(own, common).map(CtlOutcome::AskTasks);
+    }
     Ok(CtlOutcome::Ask(Ctl { server, command: asked(name, own), json: own.get_flag("json"), timeout }))
 }
 
@@ -207,7 +218,8 @@ fn usage(error: &clap::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::{Asked, Ctl, CtlOutcome, ServerChoice, command, parse};
+    use super::{Asked, Ctl, CtlOutcome, ServerChoice, TasksCtl, command, parse};
+    use crate::ctl_tasks::{TasksAsk, TasksFilter};
     use hostler_wire::control::LevelChoice;
     use std::{ffi::OsString, time::Duration};
 
@@ -218,8 +230,42 @@ mod tests {
     fn asked(text: &str) -> Ctl {
         match parse(line(text)).unwrap() {
             CtlOutcome::Ask(ctl) => ctl,
-            CtlOutcome::Print(text) => panic!("{text}"),
+            other => panic!("{other:?}"),
         }
+    }
+
+    fn about_tasks(text: &str) -> TasksCtl {
+        match parse(line(text)).unwrap() {
+            CtlOutcome::AskTasks(tasks) => tasks,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn questions_about_tasks_are_read() {
+        let whole = about_tasks(
+            "tasks list --state waiting,failed --state done --queue mail --limit 7 --json --pid 3",
+        );
+        let TasksAsk::List { filter, oldest, limit, .. } = whole.ask else { panic!("{whole:?}") };
+        assert_eq!(
+            (filter.states.join(" "), filter.queue.as_deref()),
+            ("waiting failed done".into(), Some("mail"))
+        );
+        assert_eq!((oldest, limit, whole.json, whole.server.pid), (false, 7, true, Some(3)));
+        let purge = about_tasks("tasks --task-queue q.db purge --queue mail --yes --timeout 1m");
+        assert_eq!(
+            (purge.queue_file.unwrap().to_str(), purge.timeout),
+            (Some("q.db"), Some(Duration::from_secs(60)))
+        );
+        let TasksAsk::Purge { filter, confirmed: true } = purge.ask else { panic!("{:?}", purge.ask) };
+        assert_eq!(filter.states, ["waiting", "scheduled"]);
+        let retry = about_tasks("tasks retry --name send").ask;
+        let filter = TasksFilter { name: Some("send".into()), ..TasksFilter::default() };
+        assert_eq!(retry, TasksAsk::Retry { ids: vec![], filter });
+        assert_eq!(
+            about_tasks("tasks cancel a b").ask,
+            TasksAsk::Cancel { ids: vec!["a".into(), "b".into()] }
+        );
     }
 
     #[test]
@@ -248,6 +294,12 @@ mod tests {
             ("drain", "not provided"),
             ("reload --timeout soon", "soon"),
             ("stop --pid 1 --socket a", "cannot be used with"),
+            ("tasks list --state lost", "lost"),
+            ("tasks retry", "which tasks"),
+            ("tasks retry 1 --all-failed", "which tasks"),
+            ("tasks purge --yes", "which queue"),
+            ("tasks purge --queue a --state running", "cannot be purged"),
+            ("tasks queues --task-queue a --pid 1", "cannot be used with"),
         ] {
             let failure = parse(line(text)).unwrap_err();
             assert!(failure.message.contains(words) && failure.status.code() == 2, "{failure:?}");

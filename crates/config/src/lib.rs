@@ -6,7 +6,7 @@
 //!
 //! Files: `command` the command line, `environment` and `file` two of the sources, `layers` all of them, `form` whether mistakes are told as JSON, `names` what a
 //! misspelt name may mean, `addresses` which layer says where to listen, `combinations` options that do nothing beside others, `config` what follows from values together and on this system, `reference`, `schema` and
-//! `pages` what is printed from the declarations, `otlp` where metrics are exported to, `ctl` the command line of `hostler ctl`, `peers` the command lines of other servers.
+//! `pages` what is printed from the declarations, `otlp` where metrics are exported to, `ctl` and `ctl_tasks` the command line of `hostler ctl`, `peers` the command lines of other servers.
 //!
 //! Not here: reading argv or the environment (both are handed in), and acting on values.
 
@@ -17,6 +17,7 @@ mod combinations;
 mod command;
 mod config;
 mod ctl;
+mod ctl_tasks;
 mod dotenv;
 mod environment;
 mod file;
@@ -38,6 +39,7 @@ mod tests;
 pub use combinations::Pointless;
 pub use config::Config;
 pub use ctl::{Ctl, CtlOutcome, ServerChoice, TopOutcome, parse as parse_ctl, parse_top};
+pub use ctl_tasks::{TASK_STATES, TasksAsk, TasksCtl, TasksFilter};
 pub use dotenv::parse as parse_env_file;
 pub use environment::UnknownVariable;
 pub use form::asks_for_json;

@@ -1,6 +1,7 @@
 //! The client of the control socket: `hostler ctl` and `hostler top`. It asks a server, waits for the outcome, and prints it.
 //!
-//! Files: `find` which server is meant, `client` the conversation, `print` an outcome for people, `top` a live picture.
+//! Files: `find` which server is meant, `client` the conversation, `print` an outcome for people, `top` a live picture,
+//! `tasks` the conversation with the keeper of a task queue.
 //!
 //! Not here: what a command does (the master's `control`), and its command line (`hostler_config::ctl`).
 
@@ -9,8 +10,10 @@
 mod client;
 mod find;
 mod print;
+mod tasks;
 mod top;
 
+pub use tasks::ask as ask_tasks;
 pub use top::top;
 
 use client::{Client, Lost};

@@ -11,7 +11,7 @@ pub(crate) fn text(command: Command, message: &str, result: &Value) -> String {
 }
 
 /// Text without what controls a terminal.
-fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -134,6 +134,7 @@ impl Master {
             measure_interval: observer.measure_interval,
             application_metrics: spec.application_metrics.clone(),
             otlp: observer.otlp.clone(),
+            task_queue: spec.task_queue.clone(),
         }
     }
 

@@ -68,8 +68,12 @@ fn prepare(
     version: &str,
 ) -> io::Result<Prepared> {
     let board = board::map_scoreboard(bundle.take(Descriptor::Scoreboard)?)?;
-    let facts =
-        Facts { version: version.into(), listeners: setup.listeners, ready_workers: setup.ready_workers };
+    let facts = Facts {
+        version: version.into(),
+        listeners: setup.listeners,
+        ready_workers: setup.ready_workers,
+        task_queue: setup.task_queue.as_ref().map(|file| file.display().to_string()),
+    };
     let sockets = setup.sockets.into_iter().zip(bundle.take_all(Descriptor::Listener)).collect();
     let measured = Measured::new(setup.measure_interval);
     Ok((

@@ -39,6 +39,8 @@ pub struct Server {
     pub uptime_seconds: f64,
     /// Where it listens: `http://127.0.0.1:8000`, `https://…`, `unix:/run/app.sock`.
     pub listeners: Vec<String>,
+    /// The file of the task queue; `null` if the server keeps none.
+    pub task_queue: Option<String>,
     /// How many workers there are to be.
     pub workers_wanted: u32,
     /// How many serve.

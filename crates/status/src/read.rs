@@ -17,6 +17,8 @@ pub struct Facts {
     pub listeners: Vec<String>,
     /// How many workers have to serve for the server to be ready.
     pub ready_workers: u32,
+    /// The file of the task queue, if the server keeps one.
+    pub task_queue: Option<String>,
 }
 
 /// The scoreboard as it was read at one moment.
@@ -106,6 +108,7 @@ fn server(seen: &Seen, facts: &Facts, mut measure: impl FnMut(i32) -> Usage) -> 
         started_at: unix(master, master.started_at),
         uptime_seconds: seconds(seen.now.saturating_sub(master.started_at)),
         listeners: facts.listeners.clone(),
+        task_queue: facts.task_queue.clone(),
         workers_wanted: master.wanted,
         workers_serving: master.serving,
         workers_started: master.starts,

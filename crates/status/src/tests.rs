@@ -33,7 +33,12 @@ fn a_server_is_shown_with_what_its_workers_do_and_did() {
     master.set_state(ServerState::Serving);
     master.turn(now, 1, 4, Generation(1));
 
-    let facts = Facts { version: "1.2".into(), listeners: vec!["http://a".into()], ready_workers: 1 };
+    let facts = Facts {
+        version: "1.2".into(),
+        listeners: vec!["http://a".into()],
+        ready_workers: 1,
+        task_queue: None,
+    };
     let seen = read(&board.scoreboard());
     let usage = |pid| Usage { memory_bytes: Some(u64::try_from(pid).unwrap()), cpu_seconds: None };
     let status = status(&seen, &facts, usage);

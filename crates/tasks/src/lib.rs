@@ -32,4 +32,4 @@ pub use message::{Answer, Ask, CronEntry, Details, Filter, NewTask, Refused, Sho
 pub use rate::Rate;
 pub use retry::Backoff;
 pub use store::Store;
-pub use task::{Millis, State, TaskId, TaskOptions};
+pub use task::{Millis, NoId, State, TaskId, TaskOptions};

@@ -46,6 +46,8 @@ pub struct ObserverSetup {
     pub application_metrics: Option<PathBuf>,
     /// Where metrics are exported to, if they are.
     pub otlp: Option<OtlpSettings>,
+    /// The file of the task queue, if the server keeps one.
+    pub task_queue: Option<PathBuf>,
 }
 
 /// How the observer appears; sent again when a reload has changed it.

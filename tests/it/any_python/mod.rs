@@ -50,6 +50,7 @@ mod service_manager;
 mod states;
 mod static_files;
 mod strictness;
+mod task_sight;
 mod terminal;
 mod tls;
 mod typing;

@@ -27,6 +27,7 @@ impl Master {
             version: env!("CARGO_PKG_VERSION").into(),
             listeners: listeners.map(|it| observer::shown(&it.info, it.tls)).collect(),
             ready_workers: u32::from(options.metrics.ready_workers),
+            task_queue: self.plan.spec.task_queue.as_ref().map(|file| file.display().to_string()),
         };
         let now = status(&read(&self.resources.board.scoreboard()), &facts, usage);
         let message = format!(

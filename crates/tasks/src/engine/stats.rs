@@ -1,7 +1,7 @@
 //! How the queue stands, in numbers; and all that is known of one task.
 
 use super::{Engine, Result, clients::no_such_task};
-use crate::{Answer, ClientId, Millis, State, TaskId};
+use crate::{Answer, ClientId, Millis, State, TaskId, store::Known};
 use hostler_wire::{QueueStats, TaskStats, Times};
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ impl Engine {
 
     /// All that is known of a task.
     pub(super) fn show(&mut self, client: ClientId, n: u64, id: TaskId) -> Result<()> {
-        let Some((mut task, owner, details, body)) = self.store.details(id)? else {
+        let Some(Known { mut task, owner, details, body }) = self.store.details(id)? else {
             self.send(client, no_such_task(n, id), Vec::new());
             return Ok(());
         };

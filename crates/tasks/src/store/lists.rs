@@ -28,6 +28,17 @@ pub(crate) struct Walk {
     pub(crate) look: u32,
 }
 
+/// All that is known of a task.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) task: Shown,
+    /// Who runs it.
+    pub(crate) owner: Option<i64>,
+    pub(crate) details: Details,
+    /// Its arguments and its result.
+    pub(crate) body: Vec<u8>,
+}
+
 /// What a step of a walk has found.
 #[derive(Debug)]
 pub(crate) struct Step {
@@ -68,8 +79,8 @@ impl Store {
         Ok(Some((task, result)))
     }
 
-    /// All that is known of a task, who runs it, and its arguments and result.
-    pub(crate) fn details(&self, id: TaskId) -> Result<Option<(Shown, Option<i64>, Details, Vec<u8>)>> {
+    /// All that is known of a task.
+    pub(crate) fn details(&self, id: TaskId) -> Result<Option<Known>> {
         let mut find = self.db.prepare_cached(&format!("{SHOWN} WHERE id = ?1"))?;
         let found = find
             .query_row([&id.0[..]], |row| Ok((shown(row)?, row.get::<_, i64>(15)?, row.get(16)?)))
@@ -90,7 +101,7 @@ impl Store {
         let mut body = self.body("argument", seq)?;
         details.arguments = body.len();
         body.extend(self.body("result", seq)?);
-        Ok(Some((task, owner, details, body)))
+        Ok(Some(Known { task, owner, details, body }))
     }
 
     fn body(&self, table: &str, seq: i64) -> Result<Vec<u8>> {

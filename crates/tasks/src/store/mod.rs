@@ -6,7 +6,7 @@ mod open;
 mod schema;
 mod tasks;
 
-pub(crate) use lists::Walk;
+pub(crate) use lists::{Known, Walk};
 pub(crate) use tasks::{Found, Head, Inserted, Outcome};
 
 use crate::StoreError;
