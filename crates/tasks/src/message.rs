@@ -94,10 +94,13 @@ pub enum Ask {
         #[serde(default)]
         pid: Option<i32>,
     },
-    /// The worker can take so many more tasks.
+    /// What the worker takes from now on.
     Ready {
-        /// How many.
-        more: u32,
+        /// How many tasks it runs at once.
+        slots: u32,
+        /// How many it takes beyond these, which are the next that it begins: those are short, so that none of them waits long.
+        #[serde(default)]
+        ahead: u32,
     },
     /// The worker takes nothing new.
     Leave,

@@ -203,12 +203,12 @@ fn a_worker_whose_connection_breaks_keeps_its_task_while_it_holds_its_lock() {
     holder.stdout.as_mut().unwrap().read_exact(&mut [0; 7]).unwrap();
     let mut first = kept.connect();
     first.say(&work(5), b"");
-    first.say(&Ask::Ready { more: 1 }, b"");
+    first.say(&Ask::Ready { slots: 1, ahead: 0 }, b"");
     assert!(matches!(first.hear().message, Answer::Task { attempt: 1, .. }));
     drop(first);
     let mut second = kept.connect();
     second.say(&work(6), b"");
-    second.say(&Ask::Ready { more: 1 }, b"");
+    second.say(&Ask::Ready { slots: 1, ahead: 0 }, b"");
     second.say(&Ask::Result { n: 1, id, wait: false }, b"");
     let Answer::Result { task, .. } = second.hear().message else { panic!("it was given away") };
     assert_eq!(task.state, State::Running);
@@ -250,7 +250,7 @@ fn how_fast_it_is() {
     }
     let mut worker = kept.connect();
     worker.say(&work(5), b"");
-    worker.say(&Ask::Ready { more: 2 }, b"");
+    worker.say(&Ask::Ready { slots: 1, ahead: 32 }, b"");
     let start = Instant::now();
     let count = 20_000;
     let mut left = count;
@@ -259,7 +259,6 @@ fn how_fast_it_is() {
         left -= 1;
         let mut bytes = vec![];
         encode(&Ask::Done { id, attempt }, b"null", &mut bytes).unwrap();
-        encode(&Ask::Ready { more: 1 }, b"", &mut bytes).unwrap();
         worker.socket.write_all(&bytes).unwrap();
     }
     println!("one worker: {:.0} tasks/s", f64::from(count) / start.elapsed().as_secs_f64());

@@ -17,7 +17,7 @@ impl Engine {
             self.live.counts.remove(&queue, state);
         }
         let dead: Vec<i64> =
-            self.live.orphans.iter().copied().filter(|owner| !(self.is_alive)(*owner)).collect();
+            self.live.orphans.keys().copied().filter(|owner| !(self.is_alive)(*owner)).collect();
         for owner in dead {
             self.lose(now, owner)?;
         }

@@ -1,6 +1,9 @@
 //! Which worker gets which task.
 
-use super::{Engine, Result, error_text, workers::Known};
+use super::{
+    Engine, Result, error_text,
+    workers::{Known, Worker},
+};
 use crate::{
     Answer, ClientId, Millis, State,
     store::{Found, Head, Outcome},
@@ -29,18 +32,31 @@ impl Engine {
     /// Gives tasks to workers that are free, as long as there are both.
     pub(super) fn dispatch(&mut self, now: Millis) -> Result<()> {
         let mut fronts = Fronts::default();
-        for _ in 0..self.live.idle.len() {
-            let Some(client) = self.live.idle.pop_front() else { return Ok(()) };
-            while self.is_free(client) && self.give(now, client, &mut fronts)? {}
-            if self.is_free(client) {
-                self.live.idle.push_back(client);
-            }
+        for is_ahead in [false, true] {
+            self.deal(now, is_ahead, &mut fronts)?;
         }
         Ok(())
     }
 
-    fn is_free(&self, client: ClientId) -> bool {
-        self.live.workers.get(&client).is_some_and(|worker| worker.free > 0)
+    /// Gives each worker that has room a task, in turn.
+    fn deal(&mut self, now: Millis, is_ahead: bool, fronts: &mut Fronts) -> Result<()> {
+        if self.live.counts.ready_queues().next().is_none() {
+            return Ok(());
+        }
+        let has_room = |(client, worker): (&ClientId, &Worker)| (worker.room(is_ahead) > 0).then_some(*client);
+        let (before, after): (Vec<_>, Vec<_>) =
+            self.live.workers.iter().filter_map(has_room).partition(|client| Some(*client) <= self.live.last);
+        let mut turns: VecDeque<ClientId> = after.into_iter().chain(before).collect();
+        while let Some(client) = turns.pop_front() {
+            if !self.give(now, client, fronts)? {
+                continue;
+            }
+            self.live.last = Some(client);
+            if self.live.workers[&client].room(is_ahead) > 0 {
+                turns.push_back(client);
+            }
+        }
+        Ok(())
     }
 
     /// Gives it one task; whether there was one.
@@ -61,10 +77,9 @@ impl Engine {
     }
 
     fn start(&mut self, now: Millis, client: ClientId, head: Head) -> Result<()> {
-        let worker = self.live.workers.get_mut(&client).expect("it is free");
+        let worker = self.live.workers.get_mut(&client).expect("it has room");
         let attempt = head.attempts + 1;
-        worker.free -= 1;
-        worker.running.insert(head.id, attempt);
+        worker.given.push((head.id, attempt));
         let arguments = self.store.claim(head.seq, worker.owner, now)?;
         self.live.counts.change(&head.queue, State::Ready, State::Running);
         self.tallies.started(&head.queue, &head.name, now - head.due);

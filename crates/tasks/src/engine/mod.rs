@@ -96,12 +96,12 @@ pub struct Engine {
 #[derive(Clone, Default)]
 struct Live {
     workers: BTreeMap<ClientId, Worker>,
-    /// In the order in which they became free.
-    idle: VecDeque<ClientId>,
+    /// Who was given a task last: the others are first.
+    last: Option<ClientId>,
     counts: Counts,
     rates: HashMap<String, Slots>,
-    /// Owners of running tasks that live, and are not connected.
-    orphans: BTreeSet<i64>,
+    /// Owners of running tasks that live, and are not connected; with what they have not begun.
+    orphans: BTreeMap<i64, BTreeSet<TaskId>>,
     jobs: VecDeque<Job>,
 }
 
@@ -154,7 +154,7 @@ impl Engine {
     /// Reads what is in memory from the file.
     fn recover(&mut self) -> Result<()> {
         self.live.counts = Counts::of(self.store.counts()?);
-        self.live.orphans = self.store.owners()?.into_iter().collect();
+        self.live.orphans = self.store.owners()?.into_iter().map(|owner| (owner, BTreeSet::new())).collect();
         self.unknown = self.store.unknown_names()?.into_iter().collect();
         self.tallies = Tallies::of(self.store.totals()?);
         self.read_crons()

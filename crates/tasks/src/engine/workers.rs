@@ -6,10 +6,7 @@ use crate::{
     store::{Found, Outcome},
     task::DAY,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 /// How long failed tasks are kept: dead letters, which somebody is to look at.
 pub(super) const KEEP_FAILED: Millis = 30 * DAY;
@@ -23,9 +20,27 @@ pub(super) struct Worker {
     /// Its process.
     pub(super) pid: Option<i32>,
     pub(super) knows: Arc<Known>,
-    /// How many more tasks it can take.
-    pub(super) free: u32,
-    pub(super) running: BTreeMap<TaskId, u32>,
+    /// How many it runs at once, and how many it takes beyond these; none before it has said so.
+    pub(super) takes: Option<(u32, u32)>,
+    /// It takes nothing new.
+    pub(super) leaves: bool,
+    /// What it was given and has not reported, in this order, with the attempt. It has begun no more than it runs at once.
+    pub(super) given: Vec<(TaskId, u32)>,
+}
+
+impl Worker {
+    /// How many more it may be given: to be begun at once, or also ahead.
+    pub(super) fn room(&self, is_ahead: bool) -> usize {
+        let (slots, ahead) = self.takes.filter(|_| !self.leaves).unwrap_or_default();
+        let most = slots.saturating_add(if is_ahead { ahead } else { 0 });
+        (most as usize).saturating_sub(self.given.len())
+    }
+
+    /// What it has not begun.
+    fn waiting(&self) -> BTreeSet<TaskId> {
+        let begun = self.takes.map_or(usize::MAX, |(slots, _)| slots as usize);
+        self.given.iter().skip(begun).map(|(id, _)| *id).collect()
+    }
 }
 
 /// What a worker can run.
@@ -52,12 +67,15 @@ impl Engine {
                 };
                 self.work(client, (*owner, *pid), known, running)
             }
-            Ask::Ready { more } => {
-                self.ready(client, *more);
+            Ask::Ready { slots, ahead } => {
+                self.with_worker(client, |worker| {
+                    worker.takes = Some((*slots, *ahead));
+                    worker.leaves = false;
+                });
                 Ok(())
             }
             Ask::Leave => {
-                self.leave(client);
+                self.with_worker(client, |worker| worker.leaves = true);
                 Ok(())
             }
             Ask::Done { id, attempt } => self.done(now, client, (*id, *attempt), &frame.body),
@@ -82,17 +100,17 @@ impl Engine {
         running: &[(TaskId, u32)],
     ) -> Result<()> {
         self.live.orphans.remove(&owner);
-        let mut runs = BTreeMap::new();
+        let mut has = BTreeSet::new();
         for mut task in self.store.owned(owner)? {
             if running.contains(&(task.id, task.attempts)) {
-                runs.insert(task.id, task.attempts);
+                has.insert(task.id);
             } else {
                 // It was given, and did not arrive.
                 task.attempts = task.attempts.saturating_sub(1);
                 self.put_back(&task, None, None)?;
             }
         }
-        for (id, _) in running.iter().filter(|(id, _)| !runs.contains_key(id)) {
+        for (id, _) in running.iter().filter(|(id, _)| !has.contains(id)) {
             self.send(client, Answer::Lost { id: *id }, Vec::new());
         }
         for name in
@@ -102,21 +120,15 @@ impl Engine {
                 self.live.counts.change(&queue, State::Unknown, State::Ready);
             }
         }
-        let worker = Worker { owner, pid, knows: Arc::new(known), free: 0, running: runs };
+        let given = running.iter().copied().filter(|(id, _)| has.contains(id)).collect();
+        let worker = Worker { owner, pid, knows: Arc::new(known), takes: None, leaves: false, given };
         self.live.workers.insert(client, worker);
         Ok(())
     }
 
-    fn ready(&mut self, client: ClientId, more: u32) {
+    fn with_worker(&mut self, client: ClientId, change: impl FnOnce(&mut Worker)) {
         if let Some(worker) = self.live.workers.get_mut(&client) {
-            worker.free = worker.free.saturating_add(more);
-            self.live.idle.push_back(client);
-        }
-    }
-
-    fn leave(&mut self, client: ClientId) {
-        if let Some(worker) = self.live.workers.get_mut(&client) {
-            worker.free = 0;
+            change(worker);
         }
     }
 
@@ -124,7 +136,7 @@ impl Engine {
     fn its(&mut self, client: ClientId, (id, attempt): (TaskId, u32)) -> Result<Option<Found>> {
         self.send(client, Answer::Noted { id, attempt }, Vec::new());
         let Some(worker) = self.live.workers.get_mut(&client) else { return Ok(None) };
-        worker.running.remove(&id);
+        worker.given.retain(|(given, _)| *given != id);
         let owner = Some(worker.owner);
         let found = self.store.find(id)?;
         Ok(found.filter(|it| it.state == State::Running && it.owner == owner && it.attempts == attempt))
@@ -231,8 +243,8 @@ impl Engine {
     pub(super) fn gone(&mut self, now: Millis, client: ClientId) -> Result<()> {
         self.forget_waiter(client);
         let Some(worker) = self.live.workers.remove(&client) else { return Ok(()) };
+        self.live.orphans.insert(worker.owner, worker.waiting());
         if (self.is_alive)(worker.owner) {
-            self.live.orphans.insert(worker.owner);
             return Ok(());
         }
         self.lose(now, worker.owner)
@@ -240,8 +252,13 @@ impl Engine {
 
     /// A worker has died: what it ran is tried again, unless it is what kills workers.
     pub(super) fn lose(&mut self, now: Millis, owner: i64) -> Result<()> {
-        self.live.orphans.remove(&owner);
+        let waiting = self.live.orphans.remove(&owner).unwrap_or_default();
         for mut task in self.store.owned(owner)? {
+            if waiting.contains(&task.id) {
+                task.attempts = task.attempts.saturating_sub(1);
+                self.put_back(&task, None, None)?;
+                continue;
+            }
             task.losses += 1;
             self.tallies.happens(Event::Lost, &task.queue, &task.name);
             let error = error_text("hostler.tasks.WorkerLost", "the worker died while it ran the task");

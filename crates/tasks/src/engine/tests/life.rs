@@ -81,7 +81,7 @@ fn many_tasks_of_one_queue_keep_their_order() {
     });
     site.turn(asks.collect());
     let (worker, _) = site.worker(&["add"]);
-    let out = site.say(worker, Ask::Ready { more: 100 });
+    let out = site.ready(worker, 100);
     let order: Vec<u128> =
         given(&out, worker).iter().map(|given| u128::from_be_bytes(given.id.0) - 1).collect();
     let expected: Vec<u128> =
@@ -101,7 +101,7 @@ fn a_failed_task_is_tried_again_after_its_pause_and_is_a_dead_letter_at_last() {
         site.say(worker, failed(&Given { attempt, ..first.clone() }));
         assert_eq!(site.state(id), Some(State::Scheduled));
         if attempt == 1 {
-            site.say(worker, Ask::Ready { more: 2 });
+            site.ready(worker, 2);
         }
         assert_eq!(given(&site.wait(pause - 1), worker), []);
         assert_eq!(given(&site.wait(1), worker)[0].attempt, attempt + 1);
@@ -110,8 +110,8 @@ fn a_failed_task_is_tried_again_after_its_pause_and_is_a_dead_letter_at_last() {
     assert_eq!(site.state(id), Some(State::Failed));
     let client = site.client();
     let out = site.say(client, Ask::Retry { n: 1, ids: vec![], filter: Filter::default() });
-    assert_eq!(out[0].frame.message, Answer::Changed { n: 1, count: 1 });
-    assert_eq!(site.take(worker).unwrap().arguments, b"[1]");
+    assert!(out.iter().any(|it| it.frame.message == Answer::Changed { n: 1, count: 1 }));
+    assert_eq!(given(&out, worker)[0].arguments, b"[1]");
 }
 
 #[test]
@@ -156,6 +156,48 @@ fn a_worker_that_dies_gives_its_task_to_another_and_five_deaths_are_enough() {
         site.kill_worker(worker);
     }
     assert_eq!(site.state(id), Some(State::Failed));
+}
+
+#[test]
+fn a_worker_is_given_tasks_ahead_only_when_no_other_could_begin_them() {
+    let mut site = Site::new();
+    let workers = [1, 2].map(|_| site.worker(&["add"]).0);
+    for worker in workers {
+        site.say(worker, Ask::Ready { slots: 1, ahead: 2 });
+    }
+    let client = site.client();
+    let asks = (0..7).map(|n| asked(client, Ask::Enqueue { n, task: task(u128::from(n) + 1, "add") }));
+    let out = site.turn(asks.collect());
+    let numbers = |out: &[Outgoing], worker| -> Vec<u128> {
+        given(out, worker).iter().map(|given| u128::from_be_bytes(given.id.0)).collect()
+    };
+    assert_eq!(workers.map(|worker| numbers(&out, worker)), [vec![1, 3, 5], vec![2, 4, 6]]);
+    // It begins the next by itself, and has room for one more ahead.
+    let first = given(&out, workers[0])[0].clone();
+    assert_eq!(numbers(&site.say(workers[0], done(&first)), workers[0]), [7]);
+}
+
+#[test]
+fn what_a_worker_had_not_begun_when_it_died_is_not_counted() {
+    let mut site = Site::new();
+    let ids: Vec<TaskId> = (1..=3).map(|number| site.enqueue(task(number, "add"))).collect();
+    for (round, broken) in [(1, false), (2, true)] {
+        let (client, owner) = site.worker(&["add"]);
+        assert_eq!(given(&site.say(client, Ask::Ready { slots: 1, ahead: 9 }), client).len(), 3);
+        if broken {
+            // Its connection ends first.
+            site.gone(client);
+            site.alive.lock().unwrap().remove(&owner);
+            site.wait(1000);
+        } else {
+            site.kill_worker((client, owner));
+        }
+        let counted = |site: &mut Site, id| site.shown(id).map(|it| (it.attempts, it.losses)).unwrap();
+        assert_eq!(counted(&mut site, ids[0]), (round, round));
+        assert_eq!([1, 2].map(|at| counted(&mut site, ids[at])), [(0, 0), (0, 0)]);
+        // The pause after a second loss.
+        site.wait(3_600_000);
+    }
 }
 
 #[test]
@@ -247,7 +289,7 @@ fn tasks_that_no_worker_knows_wait_for_one_and_block_nobody() {
     assert_eq!(site.state(TaskId(1_u128.to_be_bytes())), Some(State::Unknown));
     site.kill_keeper();
     let (new, _) = site.worker(&["old", "new"]);
-    let out = site.say(new, Ask::Ready { more: 1000 });
+    let out = site.ready(new, 1000);
     assert_eq!(given(&out, new).len(), 300);
 }
 
@@ -271,7 +313,7 @@ fn a_rate_spreads_starts() {
         site.enqueue(NewTask { options: options.clone(), ..task(number, "add") });
     }
     let (worker, _) = site.worker(&["add"]);
-    let mut starts = vec![given(&site.say(worker, Ask::Ready { more: 10 }), worker).len()];
+    let mut starts = vec![given(&site.ready(worker, 10), worker).len()];
     for _ in 0..4 {
         starts.push(given(&site.wait(500), worker).len());
     }
@@ -305,7 +347,7 @@ fn a_schedule_fires_once_a_tick_whoever_registers_it() {
     site.now = 1_700_000_000_000 / 60_000 * 60_000 + 1;
     site.say(first, crons(vec![cron("each-minute", "* * * * *")]));
     site.say(second, crons(vec![cron("each-minute", "* * * * *")]));
-    let ready = |site: &mut Site| given(&site.say(first, Ask::Ready { more: 10 }), first).len();
+    let ready = |site: &mut Site| given(&site.ready(first, 10), first).len();
     assert_eq!(ready(&mut site), 0);
     assert_eq!(given(&site.wait(59_999), first).len(), 1);
     assert_eq!(given(&site.wait(1), first).len(), 0);
@@ -313,7 +355,7 @@ fn a_schedule_fires_once_a_tick_whoever_registers_it() {
     // Ten minutes without a keeper are one firing.
     site.now += 600_000;
     let (third, _) = site.worker(&["tick"]);
-    assert_eq!(given(&site.say(third, Ask::Ready { more: 10 }), third).len(), 1);
+    assert_eq!(given(&site.ready(third, 10), third).len(), 1);
     site.say(third, crons(vec![]));
     assert_eq!(given(&site.wait(600_000), third).len(), 0);
     let refused = site.say(third, crons(vec![cron("odd", "* * *")])).pop().unwrap().frame.message;

@@ -113,9 +113,19 @@ impl Site {
         }
     }
 
-    /// The next task of an idle worker, if there is one.
+    /// The next task of an idle worker, if there is one; after that it takes no more.
     fn take(&mut self, client: ClientId) -> Option<Given> {
-        given(&self.say(client, Ask::Ready { more: 1 }), client).pop()
+        let given = given(&self.ready(client, 1), client).pop();
+        if given.is_some() {
+            self.say(client, Ask::Leave);
+        }
+        given
+    }
+
+    /// A worker has room for so many more.
+    fn ready(&mut self, client: ClientId, more: u32) -> Vec<Outgoing> {
+        let has = self.engine.as_ref().unwrap().live.workers[&client].given.len();
+        self.say(client, Ask::Ready { slots: u32::try_from(has).unwrap() + more, ahead: 0 })
     }
 
     fn shown(&mut self, id: TaskId) -> Option<Shown> {

@@ -115,7 +115,8 @@ impl Storm {
 
     fn ready(&mut self) {
         let Some(index) = self.worker() else { return };
-        let out = self.site.say(self.workers[index].client, Ask::Ready { more: 1 });
+        let [slots, ahead] = [3, 6].map(|most| u32::try_from(self.below(most)).unwrap());
+        let out = self.site.say(self.workers[index].client, Ask::Ready { slots, ahead });
         self.hear(out);
     }
 
@@ -219,7 +220,7 @@ impl Storm {
         for _ in 0..20 {
             let out = self.site.wait(3_600_000);
             self.hear(out);
-            let out = self.site.say(client, Ask::Ready { more: 1000 });
+            let out = self.site.ready(client, 1000);
             self.hear(out);
             for task in std::mem::take(&mut self.workers[0].tasks) {
                 self.model.running.remove(&task.id);
