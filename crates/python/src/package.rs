@@ -30,6 +30,7 @@ const MODULES: &[(&str, &str)] = &[
 const ON_DEMAND: &[(&str, &str)] = &[
     ("hostler._launch", include_str!("../python/hostler/_launch.py")),
     ("hostler.tasks", include_str!("../python/hostler/tasks/__init__.py")),
+    ("hostler.tasks._ahead", include_str!("../python/hostler/tasks/_ahead.py")),
     ("hostler.tasks._asynchronous", include_str!("../python/hostler/tasks/_asynchronous.py")),
     ("hostler.tasks._coding", include_str!("../python/hostler/tasks/_coding.py")),
     ("hostler.tasks._connect", include_str!("../python/hostler/tasks/_connect.py")),
@@ -44,6 +45,7 @@ const ON_DEMAND: &[(&str, &str)] = &[
     ("hostler.tasks._settings", include_str!("../python/hostler/tasks/_settings.py")),
     ("hostler.tasks._task", include_str!("../python/hostler/tasks/_task.py")),
     ("hostler.tasks._worker", include_str!("../python/hostler/tasks/_worker.py")),
+    ("hostler.tasks.testing", include_str!("../python/hostler/tasks/testing.py")),
 ];
 
 /// The source of a module that is made on demand.

@@ -13,6 +13,11 @@ fn tasks_run_whatever_dies() {
     assert!(succeeds(&["use_tasks.py"]).contains("all well"));
 }
 
+#[test]
+fn tests_run_tasks_without_a_queue() {
+    assert!(succeeds(&["use_tasks_testing.py"]).contains("all well"));
+}
+
 /// A server with tasks, and a directory for its queue and what tasks write.
 struct Site {
     dir: PathBuf,

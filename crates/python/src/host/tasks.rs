@@ -34,13 +34,24 @@ impl TaskReports {
         self.0.with(py, began)
     }
 
-    /// A task has ended.
+    /// A task has ended. Any thread may say so, and that one begins.
     fn ended(&self, py: Python<'_>, entry: Option<usize>) {
         self.0.with(py, |state| {
             if let Some(page) = state.page.get() {
                 page.task_ended(entry);
             }
-            state.served.set(state.served.get() + 1);
+        });
+    }
+
+    /// How many tasks may begin, if there is a limit.
+    fn most(&self, py: Python<'_>) -> Option<u64> {
+        self.0.with(py, |state| state.most.get())
+    }
+
+    /// So many tasks have ended.
+    fn served(&self, py: Python<'_>, count: u64) {
+        self.0.with(py, |state| {
+            state.served.set(state.served.get() + count);
             if state.most.get().is_some_and(|most| state.served.get() >= most) {
                 state.at_limit.notify_one();
             }

@@ -24,10 +24,6 @@ impl Engine {
         self.fire(now)
     }
 
-    pub(super) fn cron_is_due(&self, now: Millis) -> bool {
-        self.crons.iter().any(|cron| cron.next.is_some_and(|next| next <= now))
-    }
-
     /// Enqueues what schedules say. Ticks that were missed are one.
     fn fire(&mut self, now: Millis) -> Result<()> {
         for index in 0..self.crons.len() {
@@ -74,8 +70,8 @@ impl Engine {
         Ok(())
     }
 
-    /// When the next turn is due.
-    pub(super) fn next_turn(&self, now: Millis, failed: bool) -> Option<Millis> {
+    /// When the next turn is due, if nothing comes before; `failed` is whether the store could not do all of the last one.
+    pub fn next_turn(&self, now: Millis, failed: bool) -> Option<Millis> {
         if failed {
             return Some(now + AGAIN);
         }

@@ -43,7 +43,8 @@ impl Engine {
         if self.live.counts.ready_queues().next().is_none() {
             return Ok(());
         }
-        let has_room = |(client, worker): (&ClientId, &Worker)| (worker.room(is_ahead) > 0).then_some(*client);
+        let has_room =
+            |(client, worker): (&ClientId, &Worker)| (worker.room(is_ahead) > 0).then_some(*client);
         let (before, after): (Vec<_>, Vec<_>) =
             self.live.workers.iter().filter_map(has_room).partition(|client| Some(*client) <= self.live.last);
         let mut turns: VecDeque<ClientId> = after.into_iter().chain(before).collect();

@@ -52,10 +52,8 @@ pub struct Outgoing {
 /// What a turn has brought.
 #[derive(Debug, Default)]
 pub struct Turn {
-    /// To be sent, in this order.
+    /// To be sent at once, in this order: workers begin what the disk does not have yet, as nobody was told that it is accepted.
     pub out: Vec<Outgoing>,
-    /// When the next turn is due, if nothing comes before.
-    pub next: Option<Millis>,
     /// Why the store could not do all of it; it is tried again, or refused.
     pub failed: Option<StoreError>,
 }
@@ -85,6 +83,8 @@ pub struct Engine {
     tallies: Tallies,
     /// How long turns took.
     turns: Times,
+    /// What may be said when all is on disk.
+    promises: Vec<Outgoing>,
     random: u64,
     crons: Vec<Cron>,
     /// Names of tasks that wait for a worker that knows them.
@@ -142,6 +142,7 @@ impl Engine {
             sync_at: None,
             tallies: Tallies::default(),
             turns: Times::new(&FAST),
+            promises: Vec::new(),
             random,
             crons: Vec::new(),
             unknown: BTreeSet::new(),
@@ -160,7 +161,7 @@ impl Engine {
         self.read_crons()
     }
 
-    /// Does what has come, and what is due. Everything that is sent is committed; what is said to be accepted is on disk.
+    /// Does what has come, and what is due. Everything that is sent is committed. [`Engine::settle`] has the rest.
     pub fn turn(&mut self, now: Millis, mut incoming: Vec<Incoming>) -> Turn {
         let began = Instant::now();
         if !self.deferred.is_empty() && now >= self.deferred_until {
@@ -173,9 +174,28 @@ impl Engine {
             // The fault may be one of them: an argument for which there is no room.
             Err(_) => self.one_by_one(now, incoming, &mut turn),
         }
-        turn.next = self.next_turn(now, turn.failed.is_some());
         self.turns.add(began.elapsed().as_secs_f64());
         turn
+    }
+
+    /// Has what was accepted reach the disk, and then says so; or why it could not.
+    pub fn settle(&mut self, now: Millis) -> (Vec<Outgoing>, Option<StoreError>) {
+        let promises = std::mem::take(&mut self.promises);
+        if promises.is_empty() {
+            return (promises, None);
+        }
+        match self.sync(now) {
+            Ok(()) => (promises, None),
+            Err(error) => {
+                (promises.into_iter().map(|promise| broken(promise, &error)).collect(), Some(error))
+            }
+        }
+    }
+
+    fn sync(&mut self, now: Millis) -> Result<()> {
+        let synced = if self.store.is_unsynced() { self.store.sync() } else { Ok(()) };
+        self.sync_at = synced.is_err().then_some(now + AGAIN);
+        synced
     }
 
     fn one_by_one(&mut self, now: Millis, incoming: Vec<Incoming>, turn: &mut Turn) {
@@ -185,7 +205,7 @@ impl Engine {
                 Err(error) => {
                     match &one {
                         Incoming::Asked(client, frame) if frame.message.number().is_some() => {
-                            turn.out.push(refusal(*client, &frame.message, &error));
+                            turn.out.push(refused(*client, frame.message.number(), &error));
                         }
                         Incoming::Asked(..) | Incoming::Gone(_) => self.defer(now, one),
                     }
@@ -226,10 +246,7 @@ impl Engine {
     }
 
     fn transaction(&mut self, now: Millis, incoming: &[Incoming]) -> Result<()> {
-        let durable = incoming.iter().any(Incoming::is_durable)
-            || self.cron_is_due(now)
-            || self.live.jobs.iter().any(Job::changes);
-        self.store.begin(durable)?;
+        self.store.begin()?;
         for one in incoming {
             match one {
                 Incoming::Asked(client, frame) => self.asked(now, *client, frame)?,
@@ -257,16 +274,15 @@ impl Engine {
                 out.push(self.result(client, n, id));
             }
         }
-        self.sync_at = match self.store.is_unsynced() {
-            true => self.sync_at.or(Some(now + SYNC_AFTER)),
-            false => None,
-        };
-        if self.sync_at.is_some_and(|at| at <= now) {
-            self.sync_at = match self.store.sync() {
-                Ok(()) => None,
-                Err(_) => Some(now + AGAIN),
-            };
+        if self.store.is_unsynced() && self.sync_at.is_none() {
+            self.sync_at = Some(now + SYNC_AFTER);
         }
+        if self.sync_at.is_some_and(|at| at <= now) {
+            // What fails is tried again.
+            let _ = self.sync(now);
+        }
+        let (promises, out) = out.into_iter().partition(|it| it.frame.message.is_promise());
+        self.promises.extend::<Vec<_>>(promises);
         out
     }
 
@@ -287,24 +303,20 @@ impl Engine {
     }
 }
 
-impl Incoming {
-    /// Whether its answer promises that something is on disk.
-    fn is_durable(&self) -> bool {
-        matches!(
-            self,
-            Self::Asked(
-                _,
-                Frame {
-                    message: Ask::Enqueue { .. }
-                        | Ask::Cancel { .. }
-                        | Ask::Retry { .. }
-                        | Ask::Purge { .. }
-                        | Ask::Crons { .. },
-                    ..
-                }
-            )
-        )
+impl Answer {
+    /// Whether it says that something is on disk.
+    fn is_promise(&self) -> bool {
+        matches!(self, Self::Accepted { .. } | Self::Cancelled { .. } | Self::Changed { .. })
     }
+}
+
+/// What is said in place of a promise.
+fn broken(promise: Outgoing, error: &StoreError) -> Outgoing {
+    let n = match promise.frame.message {
+        Answer::Accepted { n, .. } | Answer::Cancelled { n, .. } | Answer::Changed { n, .. } => Some(n),
+        _ => None,
+    };
+    refused(promise.to, n, error)
 }
 
 impl Ask {
@@ -325,12 +337,12 @@ impl Ask {
     }
 }
 
-fn refusal(to: ClientId, ask: &Ask, error: &StoreError) -> Outgoing {
+fn refused(to: ClientId, n: Option<u64>, error: &StoreError) -> Outgoing {
     let why = match error {
         StoreError::Full => Refused::Full,
         _ => Refused::Store,
     };
-    let message = Answer::Refused { n: ask.number(), why, text: error.to_string() };
+    let message = Answer::Refused { n, why, text: error.to_string() };
     Outgoing { to, frame: Frame { message, body: Vec::new() } }
 }
 

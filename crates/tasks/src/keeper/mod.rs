@@ -8,7 +8,7 @@ mod place;
 
 pub use place::KeeperError;
 
-use crate::{ClientId, Engine, Incoming, Millis, Outgoing, Store, Turn};
+use crate::{ClientId, Engine, Incoming, Millis, Outgoing, Store, StoreError};
 use connection::Connection;
 use hostler_sys::{byte_locks::ByteLocks, clock, control, own_file::OwnFile, random};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -105,9 +105,10 @@ impl Keeper {
         let is_due = self.next_turn.is_some_and(|next| next <= now());
         if is_due || !incoming.is_empty() {
             let turn = self.engine.turn(now(), incoming);
-            self.tell_fault(&turn);
-            self.next_turn = turn.next;
             self.send(turn.out);
+            let failed = self.settle().or(turn.failed);
+            self.next_turn = self.engine.next_turn(now(), failed.is_some());
+            self.tell_fault(failed.as_ref());
         }
         Ok(false)
     }
@@ -116,6 +117,7 @@ impl Keeper {
     pub fn close(mut self) {
         let turn = self.engine.turn(now(), Vec::new());
         self.send(turn.out);
+        self.settle();
         self.engine.close();
         let _ = self.socket.remove();
     }
@@ -213,14 +215,20 @@ impl Keeper {
         }
         if !incoming.is_empty() {
             let turn = self.engine.turn(now(), incoming);
-            self.next_turn = turn.next;
             self.send(turn.out);
         }
     }
 
+    /// Has what was accepted reach the disk, and says so to its clients.
+    fn settle(&mut self) -> Option<StoreError> {
+        let (promises, failed) = self.engine.settle(now());
+        self.send(promises);
+        failed
+    }
+
     /// Says once what is wrong with the store, and that it is right again.
-    fn tell_fault(&mut self, turn: &Turn) {
-        let fault = turn.failed.as_ref().map(ToString::to_string);
+    fn tell_fault(&mut self, failed: Option<&StoreError>) {
+        let fault = failed.map(ToString::to_string);
         if fault == self.fault {
             return;
         }

@@ -12,40 +12,35 @@ pub(crate) use tasks::{Found, Head, Inserted, Outcome};
 use crate::StoreError;
 use hostler_wire::Times;
 use rusqlite::Connection;
-use std::time::Instant;
+use std::{fs::File, time::Instant};
 
 /// The open file. All methods but [`Store::open`] work within the transaction that [`Store::begin`] has begun.
 #[derive(Debug)]
 pub struct Store {
     pub(super) db: Connection,
-    /// What the connection is set to.
-    durable: bool,
+    /// SQLite's log (`-wal`), which is there as long as the connection is.
+    log: File,
     /// Something was committed that may not have reached the disk.
     unsynced: bool,
     /// How long it has waited for the disk.
     pub(crate) syncs: Times,
+    /// How many rows were changed before.
+    changes: u64,
 }
 
 pub(crate) type Result<T> = std::result::Result<T, StoreError>;
 
 impl Store {
-    /// Begins a transaction. A `durable` one is on disk when it is committed; others are safe from the end of any process, and reach the disk
-    /// with the next that is.
-    pub(crate) fn begin(&mut self, durable: bool) -> Result<()> {
-        if durable != self.durable {
-            self.db.pragma_update(None, "synchronous", if durable { "FULL" } else { "NORMAL" })?;
-            self.durable = durable;
-        }
+    /// Begins a transaction. When it is committed it is safe from the end of any process, and after [`Store::sync`] from that of the machine.
+    pub(crate) fn begin(&mut self) -> Result<()> {
         Ok(self.db.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(|_| ())?)
     }
 
     pub(crate) fn commit(&mut self) -> Result<()> {
-        let began = Instant::now();
         self.db.prepare_cached("COMMIT")?.execute([])?;
-        if self.durable {
-            self.syncs.add(began.elapsed().as_secs_f64());
-        }
-        self.unsynced = !self.durable;
+        let changes = self.db.total_changes();
+        self.unsynced |= changes != self.changes;
+        self.changes = changes;
         Ok(())
     }
 
@@ -62,23 +57,12 @@ impl Store {
         self.unsynced
     }
 
-    /// Has everything reach the disk.
+    /// Has everything reach the disk: what was committed since SQLite has synced itself is in the log (<https://www.sqlite.org/wal.html>).
     pub(crate) fn sync(&mut self) -> Result<()> {
-        self.begin(true)?;
-        let write = || -> Result<()> {
-            // A transaction that writes nothing is not synced.
-            let mut statement = self.db.prepare_cached(
-                "INSERT INTO mark VALUES (1, 1) ON CONFLICT DO UPDATE SET value = value + 1",
-            )?;
-            statement.execute([])?;
-            Ok(())
-        };
-        match write().and_then(|()| self.commit()) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                self.roll_back();
-                Err(error)
-            }
-        }
+        let began = Instant::now();
+        self.log.sync_data()?;
+        self.syncs.add(began.elapsed().as_secs_f64());
+        self.unsynced = false;
+        Ok(())
     }
 }

@@ -7,7 +7,12 @@ use super::{
 use crate::{OpenError, StoreError, engine::FAST};
 use hostler_wire::Times;
 use rusqlite::{Connection, OpenFlags};
-use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+use std::{
+    fs::{File, OpenOptions},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    time::Duration,
+};
 
 /// How long to wait for another program that has locked the file: somebody who looks at it.
 const LOCKED_LIMIT: Duration = Duration::from_secs(2);
@@ -41,8 +46,8 @@ impl Store {
         } else if format > FORMAT {
             return Err(OpenError::Newer { path: path.to_owned(), found: format, known: FORMAT });
         }
-        db.pragma_update(None, "synchronous", "FULL").map_err(|error| failed(error.into()))?;
-        Ok(Self { db, durable: true, unsynced: false, syncs: Times::new(&FAST) })
+        let log = begin_log(&db, path).map_err(failed)?;
+        Ok(Self { unsynced: false, syncs: Times::new(&FAST), changes: db.total_changes(), log, db })
     }
 }
 
@@ -60,6 +65,17 @@ fn prepare(db: &Connection) -> Result<()> {
     db.pragma_update(None, "cache_size", -CACHE_KIB)?;
     db.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(())
+}
+
+/// Has the log and its name in the directory reach the disk: SQLite does so when it syncs its first transaction. From then on it syncs
+/// only when it moves the log's contents to the file.
+fn begin_log(db: &Connection, path: &Path) -> Result<File> {
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.execute("INSERT INTO mark VALUES (1, 1) ON CONFLICT DO UPDATE SET value = value + 1", [])?;
+    db.pragma_update(None, "synchronous", "NORMAL")?;
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    Ok(File::open(log)?)
 }
 
 /// Makes the tables, all or none: a process may be killed here as well.

@@ -56,8 +56,7 @@ class AsyncConnection(asyncio.Protocol):
             transport.write(frame)
 
     def data_received(self, data: bytes) -> None:
-        self._frames.feed(data)
-        while (answer := self._frames.next()) is not None:
+        for answer in self._frames.feed(data):
             asked = self._asked.pop(answer[0].get("n", 0), None)
             if asked is not None and not asked[1].done():
                 asked[1].set_result(answer)

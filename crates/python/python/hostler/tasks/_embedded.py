@@ -16,7 +16,7 @@ from typing import Any
 from hostler.tasks._asynchronous import AsyncConnection
 from hostler.tasks._connect import LIMIT, Place
 from hostler.tasks._errors import NoSuchTask, QueueFull, QueueUnavailable
-from hostler.tasks._frames import Frames, encode
+from hostler.tasks._frames import Frame, Frames, encode
 
 #: How long `delay` may hold an event loop up; what takes longer goes on in a thread.
 _BRIEFLY = 0.001
@@ -32,6 +32,7 @@ class _Connection:
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self._frames = Frames()
+        self._answers: deque[Frame] = deque()
 
     def ask(self, frame: bytes, timeout: float | None) -> tuple[dict[str, Any], bytes]:
         self.socket.settimeout(None)
@@ -40,7 +41,7 @@ class _Connection:
 
     def answer(self, timeout: float | None) -> tuple[dict[str, Any], bytes]:
         deadline = None if timeout is None else time.monotonic() + timeout
-        while (answer := self._frames.next()) is None:
+        while not self._answers:
             if deadline is not None:
                 left = deadline - time.monotonic()
                 if left <= 0:
@@ -49,8 +50,8 @@ class _Connection:
             data = self.socket.recv(65536)
             if not data:
                 raise ConnectionResetError("the keeper has closed the connection")
-            self._frames.feed(data)
-        return answer
+            self._answers += self._frames.feed(data)
+        return self._answers.popleft()
 
 
 class EmbeddedEngine:

@@ -8,6 +8,9 @@ from typing import Any
 
 _LENGTHS = struct.Struct("<II")
 _dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_loads = json.JSONDecoder().raw_decode
+
+Frame = tuple[dict[str, Any], bytes]
 
 
 def encode(message: dict[str, Any], body: bytes = b"") -> bytes:
@@ -19,19 +22,29 @@ class Frames:
     """Messages out of bytes that come in pieces."""
 
     def __init__(self) -> None:
-        self._data = bytearray()
+        self._rest = bytearray()
+        #: How many bytes the next one has.
+        self._length = 8
 
-    def feed(self, data: bytes) -> None:
-        self._data += data
-
-    def next(self) -> tuple[dict[str, Any], bytes] | None:
-        data = self._data
-        if len(data) < 8:
-            return None
-        head, body = _LENGTHS.unpack_from(data)
-        end = 8 + head + body
-        if len(data) < end:
-            return None
-        message, rest = json.loads(data[8 : 8 + head]), bytes(data[8 + head : end])
-        del data[:end]
-        return message, rest
+    def feed(self, data: bytes) -> list[Frame]:
+        """Those that are whole now."""
+        if self._rest:
+            self._rest += data
+            if len(self._rest) < self._length:
+                return []
+            data = bytes(self._rest)
+        found: list[Frame] = []
+        at = 0
+        while True:
+            self._length = 8
+            if len(data) - at < 8:
+                break
+            head, body = _LENGTHS.unpack_from(data, at)
+            self._length += head + body
+            middle, end = at + 8 + head, at + self._length
+            if end > len(data):
+                break
+            found.append((_loads(data[at + 8 : middle].decode())[0], data[middle:end]))
+            at = end
+        self._rest = bytearray(data[at:])
+        return found

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import inspect
 import json
 import logging
 import sys
 import threading
+import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
 from queue import SimpleQueue
@@ -39,6 +40,11 @@ class Run:
         self.attempt: int = message["attempt"]
         self.options: dict[str, Any] = message["options"]
         self.context = CurrentTask(self.id, task.name, message["queue"], self.attempt, report)
+        #: When its function was called, and for how long it ran (`time.monotonic()`, seconds).
+        self.began: float | None = None
+        self.seconds = 0.0
+        #: Looks after its timeout.
+        self.timer: asyncio.TimerHandle | None = None
         self._arguments = arguments
         self._coding = self.options.get("coding") or _coding.JSON
         #: Ends it: raises this in it.
@@ -49,15 +55,17 @@ class Run:
         """In seconds."""
         return self.options["timeout"] / 1000 or None
 
-    @property
-    def is_asynchronous(self) -> bool:
-        return inspect.iscoroutinefunction(self.task.function)
-
     def call(self) -> Any:
         """Calls the function."""
+        self.began = time.monotonic()
         _current.set(self.context)
         args, kwargs = _coding.read_arguments(self._arguments, self._coding)
         return self.task.function(*args, **kwargs)
+
+    def ended(self) -> None:
+        """The function has returned."""
+        if self.began is not None:
+            self.seconds = time.monotonic() - self.began
 
     def succeeded(self, result: Any) -> Report:
         try:
@@ -114,7 +122,11 @@ async def run_asynchronous(run: Run) -> Report:
 
     run.interrupt = interrupt
     try:
-        return run.succeeded(await inner)
+        try:
+            result = await inner
+        finally:
+            run.ended()
+        return run.succeeded(result)
     except asyncio.CancelledError as error:
         if not inner.cancelled():
             raise
@@ -130,23 +142,38 @@ async def _coroutine(run: Run) -> Any:
 class Thread:
     """The thread in which synchronous tasks run, one after the other, so that the loop lives while they work."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, ended: Callable[[list[tuple[Run, Report]]], None]) -> None:
         self._loop = loop
-        self._work: SimpleQueue[tuple[Run, asyncio.Future[Report]] | None] = SimpleQueue()
+        #: Told on the loop what has ended.
+        self._tell = ended
+        #: The server's supervision, if there is one: told when a task begins and ends.
+        self.supervised: Any = None
+        self._runs: deque[Run] = deque()
+        #: One for each that was added, and None at the end.
+        self._added: SimpleQueue[bool | None] = SimpleQueue()
+        self._ended: deque[tuple[Run, Report]] = deque()
+        self._is_told = False
         self._lock = threading.Lock()
         #: Whose function runs now.
         self._now: Run | None = None
         self._thread = threading.Thread(target=self._main, name="hostler-task", daemon=True)
         self._thread.start()
 
-    async def run(self, run: Run) -> Report:
-        future: asyncio.Future[Report] = self._loop.create_future()
+    def add(self, run: Run) -> None:
         run.interrupt = lambda error: self._raise_in(run, error)
-        self._work.put((run, future))
-        return await future
+        self._runs.append(run)
+        self._added.put(True)
+
+    def drop(self, run: Run) -> bool:
+        """Whether it had not begun; then it never does."""
+        try:
+            self._runs.remove(run)
+        except ValueError:
+            return False
+        return True
 
     def end(self) -> None:
-        self._work.put(None)
+        self._added.put(None)
 
     def stack(self) -> str:
         """Where it is."""
@@ -154,13 +181,36 @@ class Thread:
         return "".join(traceback.format_stack(frame)) if frame is not None else ""
 
     def _main(self) -> None:
-        while (work := self._work.get()) is not None:
-            run, future = work
-            report = copy_context().run(self._one, run)
-            try:
-                self._loop.call_soon_threadsafe(_resolve, future, report)
-            except RuntimeError:
+        while self._added.get() is not None:
+            if not self._next():
                 return
+
+    def _next(self) -> bool:
+        """Runs the next one, if it was not taken back; whether the loop is still there."""
+        try:
+            run = self._runs.popleft()
+        except IndexError:
+            return True
+        entry = self.supervised.began(run.task.name) if self.supervised is not None else None
+        report = copy_context().run(self._one, run)
+        if self.supervised is not None:
+            self.supervised.ended(entry)
+        self._ended.append((run, report))
+        if not self._is_told:
+            self._is_told = True
+            try:
+                self._loop.call_soon_threadsafe(self._collect)
+            except RuntimeError:
+                return False
+        return True
+
+    def _collect(self) -> None:
+        """On the loop."""
+        self._is_told = False
+        ended = []
+        while self._ended:
+            ended.append(self._ended.popleft())
+        self._tell(ended)
 
     def _one(self, run: Run) -> Report:
         try:
@@ -172,6 +222,7 @@ class Thread:
                 # After this nothing is raised here any more.
                 with self._lock:
                     self._now = None
+                run.ended()
         except BaseException as error:
             return run.failed(error)
         return run.succeeded(result)
@@ -180,8 +231,3 @@ class Thread:
         with self._lock:
             if self._now is run and self._thread.ident is not None:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), ctypes.py_object(error))
-
-
-def _resolve(future: asyncio.Future[Report], report: Report) -> None:
-    if not future.done():
-        future.set_result(report)

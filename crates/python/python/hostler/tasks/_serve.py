@@ -57,7 +57,7 @@ async def _drain(tasks: Worker, seconds: float) -> None:
 
 async def _end(tasks: Worker, run: Run) -> None:
     """A task bears being interrupted: its worker ends, with what else runs there."""
-    stack = "" if run.is_asynchronous else f", where it is:\n{tasks.thread.stack()}"
+    stack = "" if run.task.is_asynchronous else f", where it is:\n{tasks.thread.stack()}"
     logger.error("task %s did not end after its timeout: its worker exits%s", run.task.name, stack, extra={"task": run.task.name, "id": run.id})
     await tasks.drain(0)
     os._exit(1)

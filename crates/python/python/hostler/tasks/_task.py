@@ -48,6 +48,7 @@ class Task(Generic[P, R]):
         self.priority = priority
         self.serializer = serializer
         self._options = options
+        self.is_asynchronous = inspect.iscoroutinefunction(function)
         self._signature = inspect.signature(function)
         #: What `with_options` has set.
         self._when: dict[str, Any] = schedule or {}

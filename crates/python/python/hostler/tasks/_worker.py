@@ -7,9 +7,12 @@ import fcntl
 import logging
 import os
 import random
+import time
+from collections import deque
 from typing import Any
 
 from hostler.tasks import _task
+from hostler.tasks._ahead import Ahead
 from hostler.tasks._connect import Place
 from hostler.tasks._errors import TaskCancelled, TaskTimeout
 from hostler.tasks._frames import Frames, encode
@@ -19,6 +22,8 @@ from hostler.tasks._run import Report, Run, Thread, run_asynchronous
 GRACE = 5.0
 #: The pause before connecting again.
 _PAUSE = 0.2
+#: How long what was taken ahead waits for one task, in seconds: then others may begin it.
+_PATIENCE = 0.02
 
 logger = logging.getLogger("hostler.tasks")
 
@@ -32,16 +37,26 @@ class Worker(asyncio.Protocol):
         self.queues = queues or []
         self.slots = slots
         self.loop = asyncio.get_running_loop()
-        self.thread = Thread(self.loop)
+        self.thread = Thread(self.loop, self._ended)
+        #: What was given to this worker, and is not reported.
         self.runs: dict[tuple[str, int], Run] = {}
         #: What is not known to have arrived.
         self.reports: dict[tuple[str, int], Report] = {}
         #: The server's supervision, if there is one: told when a task begins and ends.
         self.supervised: Any = None
-        self._takes = False
-        self._leaves = False
         #: A task did not end: the process has to.
         self.stuck: asyncio.Future[Run] = self.loop.create_future()
+        #: How many tasks may begin here, if there is a limit.
+        self._left: int | None = None
+        self._takes = False
+        self._leaves = False
+        self._ahead = Ahead()
+        #: What has no place yet, in this order; what runs on the loop; how many the thread has.
+        self._pending: deque[Run] = deque()
+        self._on_loop: set[Run] = set()
+        self._in_thread = 0
+        self._finished = 0
+        self._watches = False
         self._changed = asyncio.Event()
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
@@ -66,8 +81,13 @@ class Worker(asyncio.Protocol):
 
     def take(self) -> None:
         """Takes tasks from now on."""
+        if self.supervised is not None:
+            self.thread.supervised = self.supervised
+            self._left = self.supervised.most()
         self._takes = True
-        self._ready(self.slots - len(self.runs))
+        self._ready()
+
+    # The keeper.
 
     async def _connect(self) -> None:
         connection = await self.loop.run_in_executor(None, self.place.connect)
@@ -86,18 +106,18 @@ class Worker(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        running = [list(key) for key in (*self.runs, *self.reports)]
+        running = [list(key) for key in (*self.reports, *self.runs)]
         self._say({"do": "work", "owner": self.owner, "queues": self.queues, "names": list(_task.registry), "running": running, "pid": os.getpid()})
         if _task.schedules:
             self._say({"do": "crons", "n": 1, "source": self.source, "entries": list(_task.schedules.values())})
         for message, body in self.reports.values():
             self._say(message, body)
-        self._ready(self.slots - len(self.runs))
+        self._ready()
 
     def data_received(self, data: bytes) -> None:
-        self._frames.feed(data)
-        while (frame := self._frames.next()) is not None:
+        for frame in self._frames.feed(data):
             self._heard(*frame)
+        self._begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -108,16 +128,14 @@ class Worker(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(encode(message, body))
 
-    def _ready(self, more: int) -> None:
-        if more > 0 and self._takes and not self._leaves:
-            self._say({"do": "ready", "more": more})
+    def _ready(self) -> None:
+        if self._takes and not self._leaves and self._left != 0:
+            self._say({"do": "ready", "slots": self.slots, "ahead": self._ahead.count})
 
     def _heard(self, message: dict[str, Any], body: bytes) -> None:
         kind = message["is"]
         if kind == "task":
-            task = self.loop.create_task(self._run(message, body))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._given(message, body)
         elif kind == "noted":
             self.reports.pop((message["id"], message["attempt"]), None)
             self._changed.set()
@@ -131,46 +149,135 @@ class Worker(asyncio.Protocol):
         elif kind == "refused":
             logger.error("the task queue refused: %s", message["text"])
 
-    def _end(self, id: str, error: type[BaseException]) -> None:
-        for run in self.runs.values():
-            if run.id == id:
-                run.context.is_cancelled = True
-                run.interrupt(error)
+    # Tasks.
 
-    async def _run(self, message: dict[str, Any], arguments: bytes) -> None:
-        key = message["id"], message["attempt"]
-        run = Run(_task.registry[message["name"]], message, arguments, lambda *progress: self._progress(key[0], *progress))
-        self.runs[key] = run
+    def _given(self, message: dict[str, Any], arguments: bytes) -> None:
+        id, attempt = message["id"], message["attempt"]
+        run = Run(_task.registry[message["name"]], message, arguments, lambda *progress: self._progress(id, *progress))
+        self.runs[id, attempt] = run
+        self._pending.append(run)
+        if self._left is not None:
+            self._left -= 1
+            if self._left < 0:
+                self._give_back(run)
+                return
+            if self._left == 0:
+                self._say({"do": "leave"})
+        if run.timeout is not None:
+            run.timer = self.loop.call_later(run.timeout, self._check_time, run)
+        if len(self.runs) > self.slots and not self._watches:
+            self._watches = True
+            self.loop.call_later(_PATIENCE, self._check_waiting, self._finished)
+
+    def _begin(self) -> None:
+        """Begins what there is a place for, in order."""
+        while self._pending:
+            run = self._pending[0]
+            if len(self._on_loop) + bool(self._in_thread and run.task.is_asynchronous) >= self.slots:
+                return
+            self._pending.popleft()
+            if run.task.is_asynchronous:
+                self._on_loop.add(run)
+                task = self.loop.create_task(self._run(run))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            else:
+                self._in_thread += 1
+                self.thread.add(run)
+
+    async def _run(self, run: Run) -> None:
         entry = self.supervised.began(run.task.name) if self.supervised is not None else None
-        timers = self._limit(run)
         try:
-            report = await (run_asynchronous(run) if run.is_asynchronous else self.thread.run(run))
+            report = await run_asynchronous(run)
         finally:
-            for timer in timers:
-                timer.cancel()
             if self.supervised is not None:
                 self.supervised.ended(entry)
-        self._report(key, report)
+            self._on_loop.discard(run)
+        self._told([(run, report)])
 
-    def _report(self, key: tuple[str, int], report: Report) -> None:
-        if self.runs.pop(key, None) is None:
-            return
-        self.reports[key] = report
-        self._say(*report)
-        self._ready(1)
+    def _ended(self, ended: list[tuple[Run, Report]]) -> None:
+        """The thread's."""
+        self._in_thread -= len(ended)
+        self._told(ended)
+
+    def _told(self, ended: list[tuple[Run, Report]]) -> None:
+        self._finished += len(ended)
+        if self.supervised is not None:
+            self.supervised.served(len(ended))
+        changed = False
+        for run, _ in ended:
+            changed |= self._ahead.learn(run.seconds)
+        self._report(ended)
+        if changed:
+            self._ready()
+        self._begin()
+
+    def _report(self, ended: list[tuple[Run, Report]]) -> None:
+        frames = []
+        for run, report in ended:
+            if self.runs.pop((run.id, run.attempt), None) is None:
+                continue
+            if run.timer is not None:
+                run.timer.cancel()
+            self.reports[run.id, run.attempt] = report
+            frames.append(encode(*report))
+        if self._transport is not None and frames:
+            self._transport.write(b"".join(frames))
         self._changed.set()
 
-    def _limit(self, run: Run) -> list[asyncio.TimerHandle]:
-        if run.timeout is None:
-            return []
-        return [
-            self.loop.call_later(run.timeout, lambda: run.interrupt(TaskTimeout)),
-            self.loop.call_later(run.timeout + GRACE, self._overdue, run),
-        ]
+    def _withdraw(self, run: Run) -> bool:
+        """Whether it had not begun; then it never does."""
+        if run in self._pending:
+            self._pending.remove(run)
+            return True
+        if not run.task.is_asynchronous and self.thread.drop(run):
+            self._in_thread -= 1
+            return True
+        return False
+
+    def _give_back(self, run: Run) -> None:
+        if not self._withdraw(run):
+            return
+        self._report([(run, run.given_back())])
+        if self._left is not None:
+            self._left += 1
+            if self._left == 1:
+                self._ready()
+
+    def _end(self, id: str, error: type[BaseException]) -> None:
+        for run in [run for run in self.runs.values() if run.id == id]:
+            run.context.is_cancelled = True
+            if self._withdraw(run):
+                self._report([(run, run.failed(error()))])
+            else:
+                run.interrupt(error)
+
+    def _check_waiting(self, finished: int) -> None:
+        """What was taken ahead waits: for others that end soon, or for one that does not."""
+        surplus = list(self.runs.values())[self.slots :]
+        self._watches = bool(surplus)
+        if not surplus:
+            return
+        if finished == self._finished:
+            if self._ahead.none():
+                self._ready()
+            for run in reversed(surplus):
+                self._give_back(run)
+        self.loop.call_later(_PATIENCE, self._check_waiting, self._finished)
+
+    def _check_time(self, run: Run) -> None:
+        assert run.timeout is not None
+        left = run.timeout if run.began is None else run.began + run.timeout - time.monotonic()
+        if left > 0:
+            run.timer = self.loop.call_later(left, self._check_time, run)
+        else:
+            run.interrupt(TaskTimeout)
+            run.timer = self.loop.call_later(GRACE, self._overdue, run)
 
     def _overdue(self, run: Run) -> None:
         """It bears being interrupted: it is reported, and the process is to end."""
-        self._report((run.id, run.attempt), run.failed(TaskTimeout(f"the task did not end {GRACE:g} s after its timeout: its worker was ended")))
+        error = TaskTimeout(f"the task did not end {GRACE:g} s after its timeout: its worker was ended")
+        self._report([(run, run.failed(error))])
         if not self.stuck.done():
             self.stuck.set_result(run)
 
@@ -185,10 +292,12 @@ class Worker(asyncio.Protocol):
         """Takes nothing new, waits so many seconds for what runs, and gives back what does not end."""
         self._leaves = True
         self._say({"do": "leave"})
+        for run in list(self.runs.values()):
+            self._give_back(run)
         await self._until(lambda: not self.runs, grace)
-        for key, run in list(self.runs.items()):
+        for run in list(self.runs.values()):
             logger.warning("task %s is given back: it did not end within %g s", run.task.name, grace)
-            self._report(key, run.given_back())
+            self._report([(run, run.given_back())])
             run.interrupt(TaskCancelled)
         await self._until(lambda: not self.reports, GRACE)
         self.thread.end()

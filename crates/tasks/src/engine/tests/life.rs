@@ -139,7 +139,9 @@ fn a_countdown_waits_and_what_is_too_late_expires() {
     site.now += 1000;
     assert_eq!(site.take(worker), None);
     assert_eq!(site.state(late), Some(State::Expired));
-    let next = site.engine.as_mut().unwrap().turn(site.now + 200, vec![]).next;
+    site.wait(200);
+    let next = site.engine.as_ref().unwrap().next_turn(site.now, false);
+    site.now -= 200;
     assert_eq!(next, Some(site.now + 4000));
     assert_eq!(given(&site.wait(4000), worker)[0].id, later);
 }

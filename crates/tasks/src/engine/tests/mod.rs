@@ -65,7 +65,9 @@ impl Site {
     fn turn(&mut self, incoming: Vec<Incoming>) -> Vec<Outgoing> {
         let turn = self.engine.as_mut().unwrap().turn(self.now, incoming);
         assert!(turn.failed.is_none(), "{:?}", turn.failed);
-        turn.out
+        let (promises, failed) = self.engine.as_mut().unwrap().settle(self.now);
+        assert!(failed.is_none(), "{failed:?}");
+        turn.out.into_iter().chain(promises).collect()
     }
 
     fn wait(&mut self, millis: Millis) -> Vec<Outgoing> {
