@@ -4,6 +4,7 @@ import hostler
 from hostler import hooks, tasks
 from hostler.rsgi import HTTPProtocol, ProtocolClosed, Scope, WebsocketMessageType, WebsocketProtocol
 from hostler.testing import Server, serve
+from hostler.tasks import testing
 
 
 @hooks.worker_ready
@@ -48,6 +49,13 @@ async def enqueue() -> int:
     handle: tasks.Handle[int] = total.delay([1, 2])
     later = await total.with_options(countdown=60).delay_async(items=[3])
     return await handle + later.get(timeout=5.0)
+
+
+def in_a_test() -> int:
+    with testing.held() as queue:
+        handle = total.delay([1, 2])
+        names: list[str] = [waiting.name for waiting in queue.waiting]
+        return queue.run() + handle.get() + len(names)
 
 
 @tasks.cron("*/5 * * * *", timezone="Europe/Berlin")
