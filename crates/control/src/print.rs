@@ -1,6 +1,10 @@
 //! Outcomes for people.
 
-use crate::top::{doing, reading::Reading, words};
+use crate::top::{
+    doing,
+    reading::{Reading, Worker},
+    words,
+};
 use hostler_wire::control::{Command, ConfigEntry};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -39,7 +43,7 @@ fn reading(result: &Value) -> Reading {
 }
 
 fn status(result: &Value) -> String {
-    let Reading { server, traffic, .. } = &reading(result);
+    let Reading { server, traffic, task_workers, .. } = &reading(result);
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "{name:12} {value}");
@@ -57,6 +61,11 @@ fn status(result: &Value) -> String {
     line("state", format!("{}, generation {}{why}", server.state, server.generation));
     line("listens on", server.listeners.join(" "));
     line("workers", format!("{} of {} serve", server.workers_serving, server.workers_wanted));
+    if let Some(file) = &server.task_queue {
+        let serving = task_workers.iter().filter(|worker| worker.state == "serving").count();
+        let running: u64 = task_workers.iter().map(|worker| worker.in_flight).sum();
+        line("tasks", format!("{serving} task workers serve, {running} tasks run, queue {}", file.display()));
+    }
     let classes: Vec<String> =
         traffic.requests_by_status.iter().map(|(class, count)| format!("{class} {count}")).collect();
     let lost =
@@ -73,23 +82,30 @@ fn status(result: &Value) -> String {
     text
 }
 
+/// A worker's number in tables: that of a task worker is `t1`.
+pub(crate) fn number(worker: &Worker, is_task_worker: bool) -> String {
+    if is_task_worker { format!("t{}", worker.slot) } else { worker.slot.to_string() }
+}
+
 fn workers(result: &Value) -> String {
     let mut text = format!(
         "{:>3} {:>8} {:9} {:>3} {:>7} {:>9} {:>6} {:>5} {:>6} doing\n",
         "#", "pid", "state", "gen", "age", "requests", "flight", "conns", "memory"
     );
-    for worker in &reading(result).workers {
+    let reading = reading(result);
+    let (workers, task_workers) = (reading.workers.iter(), reading.task_workers.iter());
+    for (worker, is_task) in workers.map(|it| (it, false)).chain(task_workers.map(|it| (it, true))) {
         let _ = writeln!(
             text,
             "{:>3} {:>8} {:9} {:>3} {:>7} {:>9} {:>6} {:>5} {:>6} {}",
-            worker.slot,
+            number(worker, is_task),
             worker.pid.map_or_else(|| "-".into(), |pid| pid.to_string()),
             worker.state,
             worker.generation,
             words::time(worker.age_seconds),
-            worker.requests,
+            if is_task { "-".into() } else { worker.requests.to_string() },
             worker.in_flight,
-            worker.connections,
+            if is_task { "-".into() } else { worker.connections.to_string() },
             worker.memory_bytes.map_or_else(|| "-".into(), words::bytes),
             doing(worker)
         );

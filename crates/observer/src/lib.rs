@@ -13,7 +13,7 @@
 //!
 //! Files: `start` what the process is given, `serve` and `connection` connections and their limits, `respond` what is asked for,
 //! `hosts` by which names, `documents` responses and their memory, `probes` health, `measure` what processes use, `metrics`
-//! numbers, `dashboard` the page, `export` metrics that are sent.
+//! numbers, `dashboard` the page, `export` metrics that are sent, `tasks` what the keeper of the task queue says.
 
 #![deny(unsafe_code)]
 
@@ -28,5 +28,6 @@ mod probes;
 mod respond;
 mod serve;
 mod start;
+mod tasks;
 
 pub use start::{run, run_forked};

@@ -8,9 +8,10 @@ use crate::{
     measure::Measured,
     metrics::{self, Format},
     probes::{self, Health},
+    tasks::Tasks,
 };
 use bytes::Bytes;
-use hostler_status::{Facts, read, status};
+use hostler_status::{Facts, TaskQueue, read, status};
 use hostler_wire::Scoreboard;
 use http_body_util::Full;
 use hyper::{
@@ -28,6 +29,8 @@ pub(crate) struct Observer {
     /// The listening sockets of the workers, each with the index of its address in `facts.listeners`.
     pub(crate) sockets: Vec<(usize, OwnedFd)>,
     pub(crate) measured: Measured,
+    /// The task queue, if the server has one.
+    pub(crate) tasks: Option<Tasks>,
     /// Where workers count the application's metrics, if they do.
     pub(crate) application_metrics: Option<PathBuf>,
     /// Becomes true when the process is about to exit.
@@ -48,11 +51,14 @@ impl Observer {
         *self.ending.borrow() || !self.has_service()
     }
 
-    /// Measures what the processes of the scoreboard use.
+    /// Asks for what is not in memory: what the processes of the scoreboard use, and how the task queue stands.
     pub(crate) async fn measure(&self) {
+        if let Some(tasks) = &self.tasks {
+            tasks.renew().await;
+        }
         let pids = {
             let seen = read(&self.board);
-            let workers = seen.workers.iter().filter_map(|(seat, _)| seat.pid);
+            let workers = seen.workers.iter().chain(&seen.task_workers).filter_map(|(seat, _)| seat.pid);
             workers.chain([seen.master.pid]).collect::<Vec<i32>>()
         };
         // It takes a while, and others ask meanwhile: all that was read is not to be kept for each of them.
@@ -122,7 +128,8 @@ fn health(health: Health) -> Response<Full<Bytes>> {
 async fn status_json(observer: &Observer) -> Response<Full<Bytes>> {
     observer.measure().await;
     let json = || {
-        let status = status(&read(&observer.board), &observer.facts, |pid| observer.measured.of(pid));
+        let mut status = status(&read(&observer.board), &observer.facts, |pid| observer.measured.of(pid));
+        status.tasks = observer.tasks.as_ref().map(|tasks| TaskQueue::of(tasks.last().as_deref()));
         // Numbers, texts and lists: nothing that JSON could not have.
         serde_json::to_vec(&status).unwrap_or_default()
     };

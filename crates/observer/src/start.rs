@@ -1,6 +1,8 @@
 //! The observer's process, from its start to its loop.
 
-use crate::{documents::Documents, export, hosts::Hosts, measure::Measured, respond::Observer, serve};
+use crate::{
+    documents::Documents, export, hosts::Hosts, measure::Measured, respond::Observer, serve, tasks::Tasks,
+};
 use hostler_status::Facts;
 use hostler_sys::{board, bundle::Bundle, channel::Channel, disposition, logging, orphan, process, title};
 use hostler_wire::{
@@ -82,6 +84,7 @@ fn prepare(
             facts,
             sockets,
             measured,
+            tasks: setup.task_queue.map(Tasks::new),
             application_metrics: setup.application_metrics,
             hosts: Hosts::new(setup.hosts),
             documents: Documents::default(),

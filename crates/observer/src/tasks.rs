@@ -97,10 +97,7 @@ impl Tasks {
                     return self.ask_on(UnixStream::from_std(connection)?).await;
                 }
                 Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
-                    ) =>
+                    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
                 {
                     tokio::time::sleep(CONNECT_LIMIT).await;
                 }

@@ -4,16 +4,18 @@
 //! [`read()`] makes it from the scoreboard, what is fixed of the server ([`Facts`]), and what the kernel says of processes
 //! ([`Usage`]). It only reads memory and calls `measure`, which the caller may cache.
 //!
-//! Files: `model` what is shown, `read` how it comes about, `usage` the kernel's part.
+//! Files: `model` what is shown, `tasks` the part about the task queue, `read` how it comes about, `usage` the kernel's part.
 
 #![forbid(unsafe_code)]
 
 mod model;
 mod read;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod usage;
 
 pub use model::{Activity, ActivityKind, LastReload, Server, Status, Times, Traffic, Worker, WorkerState};
 pub use read::{Facts, Seen, read, status};
+pub use tasks::{Queue, TaskQueue, Totals, task_workers};
 pub use usage::Usage;

@@ -1,6 +1,6 @@
 //! What is shown. Field names are those of the JSON.
 
-use crate::Usage;
+use crate::{TaskQueue, Usage};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -15,6 +15,11 @@ pub struct Status {
     pub traffic: Traffic,
     /// The workers, by slot; in a slot whose worker is being replaced there are several.
     pub workers: Vec<Worker>,
+    /// The task workers, by slot; nothing of requests is counted of them.
+    pub task_workers: Vec<Worker>,
+    /// The task queue; missing if there is none, and where its keeper was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<TaskQueue>,
 }
 
 /// The server as a whole.
@@ -189,6 +194,8 @@ pub enum ActivityKind {
     Background,
     /// A WebSocket, or another protocol that follows a request.
     Websocket,
+    /// A task.
+    Task,
 }
 
 /// A request that a worker has in flight, or what followed one.
@@ -196,9 +203,9 @@ pub enum ActivityKind {
 pub struct Activity {
     /// What it is.
     pub kind: ActivityKind,
-    /// The method, cut to 8 bytes.
+    /// The method, cut to 8 bytes; that of a task is `TASK`.
     pub method: String,
-    /// The path without the query, cut to 72 bytes.
+    /// The path without the query, or the name of a task, cut to 72 bytes.
     pub path: String,
     /// The client's address; `null` on Unix sockets.
     pub client: Option<String>,

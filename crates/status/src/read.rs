@@ -1,9 +1,12 @@
 //! How a status comes about.
 
-use crate::{Activity, ActivityKind, LastReload, Server, Status, Times, Traffic, Usage, Worker, WorkerState};
+use crate::{
+    Activity, ActivityKind, LastReload, Server, Status, Times, Traffic, Usage, Worker, WorkerState,
+    task_workers,
+};
 use hostler_sys::facts;
 use hostler_wire::{
-    BOUND_NANOS, Departure, GroupId, Histogram, InFlight, MasterView, PageView, Scoreboard, SeatView,
+    BOUND_NANOS, Departure, GroupId, Histogram, InFlight, MasterView, PageView, Role, Scoreboard, SeatView,
     ServerState, Totals,
 };
 use std::collections::BTreeMap;
@@ -30,6 +33,8 @@ pub struct Seen {
     pub master: MasterView,
     /// Its HTTP workers.
     pub workers: Vec<(SeatView, PageView)>,
+    /// Its task workers.
+    pub task_workers: Vec<(SeatView, PageView)>,
     /// The counters of all workers that ever were.
     pub totals: Totals,
 }
@@ -40,11 +45,15 @@ const NAMES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 #[must_use]
 pub fn read(board: &Scoreboard) -> Seen {
     let (master, mut workers) = board.read();
-    workers.retain(|(seat, _)| seat.group == u32::from(GroupId::HTTP.0));
     workers.sort_by_key(|(seat, _)| (seat.slot, seat.started_at));
+    let of_group = |group: GroupId| {
+        let its = workers.iter().filter(move |(seat, _)| seat.group == u32::from(group.0));
+        its.cloned().collect::<Vec<_>>()
+    };
+    let (http, tasks) = (of_group(GroupId::HTTP), of_group(GroupId::TASKS));
     let mut totals = master.ended;
-    workers.iter().for_each(|(_, page)| totals.add(&page.totals));
-    Seen { now: hostler_sys::clock::now(), master, workers, totals }
+    http.iter().chain(&tasks).for_each(|(_, page)| totals.add(&page.totals));
+    Seen { now: hostler_sys::clock::now(), master, workers: http, task_workers: tasks, totals }
 }
 
 impl Seen {
@@ -79,7 +88,14 @@ pub fn status(seen: &Seen, facts: &Facts, mut measure: impl FnMut(i32) -> Usage)
         websockets: sum(|page| page.open_sessions),
         ..traffic(&seen.totals)
     };
-    Status { time: unix(&seen.master, seen.now), server: server(seen, facts, measure), traffic, workers }
+    Status {
+        time: unix(&seen.master, seen.now),
+        traffic,
+        workers,
+        task_workers: task_workers(seen, &mut measure),
+        tasks: None,
+        server: server(seen, facts, measure),
+    }
 }
 
 /// A moment of the scoreboard's clock in seconds since 1970.
@@ -133,7 +149,12 @@ fn server(seen: &Seen, facts: &Facts, mut measure: impl FnMut(i32) -> Usage) -> 
     }
 }
 
-fn worker(now: u64, seat: &SeatView, page: &PageView, measure: &mut impl FnMut(i32) -> Usage) -> Worker {
+pub(crate) fn worker(
+    now: u64,
+    seat: &SeatView,
+    page: &PageView,
+    measure: &mut impl FnMut(i32) -> Usage,
+) -> Worker {
     let since = |at: u64| seconds(now.saturating_sub(at));
     let blocked = if page.parked || page.turned_at == 0 { 0.0 } else { since(page.turned_at) };
     Worker {
@@ -199,7 +220,11 @@ fn times(histogram: &Histogram) -> Times {
 
 fn handling(now: u64, page: &PageView) -> Vec<Activity> {
     let requests = page.requests.iter().map(|request| {
-        let kind = if request.is_background { ActivityKind::Background } else { ActivityKind::Request };
+        let kind = match page.role {
+            Some(Role::Tasks) => ActivityKind::Task,
+            _ if request.is_background => ActivityKind::Background,
+            _ => ActivityKind::Request,
+        };
         (kind, request)
     });
     let sessions = page.sessions.iter().map(|session| (ActivityKind::Websocket, session));

@@ -63,12 +63,7 @@ impl TaskQueue {
             let (queue, task, events) = (it.queue.clone(), it.name.clone(), it.events.clone());
             Totals { queue, task, events, runs: it.runs.count, run_seconds: it.runs.sum }
         });
-        Self {
-            answers: true,
-            workers_connected: *workers,
-            queues: queues.collect(),
-            tasks: tasks.collect(),
-        }
+        Self { answers: true, workers_connected: *workers, queues: queues.collect(), tasks: tasks.collect() }
     }
 }
 

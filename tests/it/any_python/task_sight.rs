@@ -1,14 +1,16 @@
-//! What operators see of tasks, and do about them: `hostler ctl tasks`, with a server and without.
+//! What operators see of tasks, and do about them: `hostler ctl tasks`, with a server and without; metrics, the status, the log.
 
-use hostler_testkit::{Builder, Server, directory, hostler, wait_until};
+use hostler_testkit::{Builder, Conn, Server, directory, hostler, proc, wait_until};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use serde_json::Value;
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 /// A server with tasks, and where its files are.
@@ -60,6 +62,12 @@ impl Site {
         ids.map(|task| task["id"].as_str().unwrap().to_owned()).collect()
     }
 
+    fn keeper(&self) -> Pid {
+        let children = proc::children(self.server.master());
+        let is_keeper = |pid: &&i32| proc::title(**pid).starts_with("hostler: task queue");
+        Pid::from_raw(*children.iter().find(is_keeper).unwrap())
+    }
+
     fn wait_for_state(&self, id: &str, state: &str) {
         wait_until(state, || self.json(&format!("show {id}"))["state"] == state);
     }
@@ -93,8 +101,8 @@ fn tasks_are_listed_shown_tried_again_cancelled_and_purged() {
 
     assert_eq!(site.ids(""), [&later, &waits, &runs, &bad, &good].map(String::clone));
     assert_eq!(site.ids("--oldest --limit 2"), [&good, &bad].map(String::clone));
-    assert_eq!(site.ids("--state done,dead --queue mail"), [bad.clone()]);
-    assert_eq!(site.ids("--state waiting"), [waits.clone()]);
+    assert_eq!(site.ids("--state done,dead --queue mail"), [&*bad]);
+    assert_eq!(site.ids("--state waiting"), [&*waits]);
     let text = site.done("list --state failed --state running --limit 1");
     assert!(text.contains(" in process ") && text.contains("there are more: --limit"), "{text}");
     let text = site.done("list --name sight_app.fails");
@@ -157,9 +165,7 @@ fn a_queue_without_a_server_is_looked_at_by_its_file() {
 #[test]
 fn a_keeper_that_does_not_answer_is_told_of() {
     let site = Site::new("stopped", |server| server);
-    let children = hostler_testkit::proc::children(site.server.master());
-    let title = |pid: &&i32| hostler_testkit::proc::title(**pid).starts_with("hostler: task queue");
-    let keeper = Pid::from_raw(*children.iter().find(title).unwrap());
+    let keeper = site.keeper();
     kill(keeper, Signal::SIGSTOP).unwrap();
     let (code, text) = site.tasks("queues --timeout 0.3");
     kill(keeper, Signal::SIGCONT).unwrap();
@@ -170,4 +176,132 @@ fn a_keeper_that_does_not_answer_is_told_of() {
     let (code, text) = tasks(&format!("queues --socket {}", site.dir.join("plain.sock").display()));
     assert!(code == Some(1) && text.contains("keeps no task queue"), "{text}");
     drop(plain);
+}
+
+/// A server that is observed, and where.
+fn observed(name: &str) -> (Site, SocketAddr) {
+    let site = Site::new(name, |server| server.option("admin", "127.0.0.1:0"));
+    site.server.wait_for("observer listening", 1);
+    let log = site.server.log();
+    let address = log.split("admin=").nth(1).unwrap().split_ascii_whitespace().next().unwrap();
+    (site, address.parse().unwrap())
+}
+
+fn look(address: SocketAddr, path: &str) -> String {
+    let reply = Conn::to(address).request("GET", path, "connection: close\r\n", b"");
+    assert_eq!(reply.status, 200, "{path}");
+    reply.text()
+}
+
+/// The value of a metric with these labels.
+fn metric(text: &str, name: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+}
+
+fn status(address: SocketAddr) -> Value {
+    serde_json::from_str(&look(address, "/status.json")).unwrap()
+}
+
+#[test]
+fn metrics_and_status_have_queues_tasks_and_task_workers() {
+    let (site, address) = observed("metrics");
+    let good = site.start("double", "21");
+    assert_eq!(site.get(&format!("/result/{good}")), "42");
+    let bad = site.start("fails", &site.path("it"));
+    assert!(site.get(&format!("/result/{bad}")).contains("ValueError"));
+    site.start("works", &site.path("end"));
+    let waits = site.start("double", "1");
+    site.get("/later/double/2");
+    let is_running =
+        || metric(&look(address, "/metrics"), "hostler_task_worker_tasks{worker=\"1\"}") == Some(1.0);
+    wait_until("it runs", is_running);
+
+    let text = look(address, "/metrics");
+    let double = "{queue=\"default\",task=\"sight_app.double\"}";
+    let fails = "{queue=\"mail\",task=\"sight_app.fails\"}";
+    for (name, value) in [
+        ("hostler_task_queue_up".into(), 1.0),
+        ("hostler_task_queue_tasks{queue=\"default\",state=\"ready\"}".into(), 1.0),
+        ("hostler_task_queue_tasks{queue=\"default\",state=\"scheduled\"}".into(), 1.0),
+        ("hostler_task_queue_tasks{queue=\"mail\",state=\"failed\"}".into(), 1.0),
+        (format!("hostler_tasks_enqueued_total{double}"), 3.0),
+        (format!("hostler_tasks_succeeded_total{double}"), 1.0),
+        (format!("hostler_tasks_failed_total{fails}"), 1.0),
+        (format!("hostler_tasks_retried_total{fails}"), 0.0),
+        ("hostler_task_wait_seconds_count{queue=\"default\"}".into(), 2.0),
+        (format!("hostler_task_run_seconds_count{double}"), 1.0),
+        ("hostler_task_workers_connected".into(), 1.0),
+    ] {
+        assert_eq!(metric(&text, &name), Some(value), "{name}\n{text}");
+    }
+    for name in ["hostler_task_keeper_turn_seconds_count", "hostler_task_keeper_sync_seconds_count"] {
+        assert!(metric(&text, name) > Some(3.0), "{name}\n{text}");
+    }
+    let oldest =
+        || metric(&look(address, "/metrics"), "hostler_task_queue_oldest_wait_seconds{queue=\"default\"}");
+    wait_until("the oldest waits", || oldest() > Some(0.05));
+    assert!(metric(&text, "hostler_task_worker_memory_bytes{worker=\"1\"}") > Some(1e6), "{text}");
+
+    let now = status(address);
+    assert_eq!(now["tasks"]["answers"], true, "{now}");
+    let queue = &now["tasks"]["queues"][0];
+    assert_eq!((&queue["queue"], &queue["tasks"]["ready"]), (&"default".into(), &1.into()), "{now}");
+    let worker = &now["task_workers"][0];
+    assert_eq!((&worker["slot"], &worker["state"]), (&1.into(), &"serving".into()), "{now}");
+    assert_eq!(worker["handling"][0]["path"], "sight_app.works", "{now}");
+    assert_eq!(worker["handling"][0]["kind"], "task", "{now}");
+    assert_eq!(now["server"]["task_queue"], site.dir.join("queue.db").to_str().unwrap());
+    let ctl = |line: &str| {
+        let socket = site.dir.join("control.sock");
+        let output =
+            Command::new(hostler()).arg("ctl").arg(line).arg("--socket").arg(socket).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let text = ctl("workers");
+    assert!(text.contains(" t1 ") && text.contains("sight_app.works"), "{text}");
+    let text = ctl("status");
+    assert!(text.contains("1 task workers serve, 1 tasks run"), "{text}");
+    let text = ctl("stacks");
+    assert!(text.contains("Task worker 1") && text.contains("in works"), "{text}");
+    std::fs::write(site.dir.join("end"), "").unwrap();
+    assert_eq!(site.get(&format!("/result/{waits}")), "2");
+}
+
+#[test]
+fn a_keeper_that_is_stopped_holds_no_scrape_up_and_one_that_is_killed_is_found_again() {
+    let (site, address) = observed("scrapes");
+    let id = site.start("double", "21");
+    assert_eq!(site.get(&format!("/result/{id}")), "42");
+    let up = || metric(&look(address, "/metrics"), "hostler_task_queue_up");
+    assert_eq!(up(), Some(1.0));
+    let keeper = site.keeper();
+    kill(keeper, Signal::SIGSTOP).unwrap();
+    let began = Instant::now();
+    assert_eq!(up(), Some(0.0));
+    // The next ones do not wait at all.
+    (0..20).for_each(|_| assert_eq!(up(), Some(0.0)));
+    let took = began.elapsed();
+    let text = look(address, "/metrics");
+    assert!(!text.contains("hostler_tasks_enqueued_total{"), "old numbers: {text}");
+    assert_eq!(status(address)["tasks"]["answers"], false);
+    kill(keeper, Signal::SIGCONT).unwrap();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    wait_until("it is asked again", || up() == Some(1.0));
+    kill(keeper, Signal::SIGKILL).unwrap();
+    site.server.wait_for("the keeper of the task queue exited", 1);
+    let enqueued = "hostler_tasks_enqueued_total{queue=\"default\",task=\"sight_app.double\"}";
+    wait_until("the next keeper counts on", || metric(&look(address, "/metrics"), enqueued) == Some(1.0));
+}
+
+/// A task that blocks the loop is told of in the log, with its stack, and the worker is replaced at last.
+#[test]
+fn a_task_that_blocks_its_worker_is_in_the_log() {
+    let site = Site::new("stalls", |server| server.option("stall-timeout", 2).option("slow-callback", 300));
+    site.start("blocks", "60");
+    site.server.wait_for("event loop blocked", 1);
+    site.server.wait_for("worker is stuck: it is replaced and terminated", 1);
+    let log = site.server.log();
+    let stuck = log.lines().find(|line| line.contains("worker is stuck")).unwrap();
+    assert!(stuck.contains("task_worker=1") && stuck.contains("sight_app.blocks"), "{log}");
+    assert!(log.contains("in blocks"), "{log}");
 }

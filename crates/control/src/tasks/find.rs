@@ -108,6 +108,11 @@ fn reach(file: &Path, away: Duration) -> io::Result<UnixStream> {
     }
 }
 
+/// The keeper of this queue, if there is one at this moment.
+pub(crate) fn reach_now(file: &Path, limit: Duration) -> Option<Keeper> {
+    control::connect(&socket_of(file), limit).ok().map(Keeper::new)
+}
+
 fn unreachable(file: &Path, error: &io::Error) -> Failure {
     let message = format!("cannot reach the keeper of the task queue `{}`", file.display());
     let failure = Failure::new(ExitStatus::NoServer, message).because(error.to_string());

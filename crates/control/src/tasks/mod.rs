@@ -7,7 +7,8 @@ mod json;
 mod keeper;
 mod print;
 
-use keeper::Keeper;
+pub(crate) use find::reach_now;
+pub(crate) use keeper::Keeper;
 
 use hostler_config::{TasksAsk, TasksCtl, TasksFilter};
 use hostler_tasks::{Answer, Ask, Filter, State, TaskId};

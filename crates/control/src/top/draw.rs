@@ -1,10 +1,12 @@
 //! The picture, made for 80×24; a larger terminal shows more workers and longer paths.
 
 use super::{
+    queues,
     reading::{Reading, Worker, pace, percentile, rate},
     state::{Order, State},
     words::{bytes, count, time},
 };
+use crate::print::number;
 use ratatui::{
     Frame,
     layout::{Alignment, Constraint, Layout, Rect},
@@ -16,18 +18,20 @@ use ratatui::{
 /// From this time on a worker that makes no pause is shown as blocked.
 const BLOCKED: f64 = 0.2;
 
-const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
-const DIM: Style = Style::new().add_modifier(Modifier::DIM);
-const BAD: Style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
+pub(super) const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
+pub(super) const DIM: Style = Style::new().add_modifier(Modifier::DIM);
+pub(super) const BAD: Style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
 const GOOD: Style = Style::new().fg(Color::Green);
-const WARN: Style = Style::new().fg(Color::Yellow);
+pub(super) const WARN: Style = Style::new().fg(Color::Yellow);
 
 pub(crate) fn draw(frame: &mut Frame<'_>, state: &State) {
-    let [head, rates, chart, table, keys] = Layout::vertical([
+    let queues = state.now().map_or(0, queues::height);
+    let [head, rates, chart, table, tasks, keys] = Layout::vertical([
         Constraint::Length(2),
         Constraint::Length(2),
         Constraint::Length(4),
         Constraint::Min(3),
+        Constraint::Length(queues),
         Constraint::Length(1),
     ])
     .areas(frame.area());
@@ -37,6 +41,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, state: &State) {
             frame.render_widget(Paragraph::new(traffic(state.before().unwrap_or(now), now)), rates);
             load(frame, state, chart);
             workers(frame, state, now, table);
+            queues::draw(frame, state.before().unwrap_or(now), now, tasks);
         }
         None => frame.render_widget(Paragraph::new("waiting for the server …"), head),
     }
@@ -66,8 +71,13 @@ fn summary(now: &Reading) -> Vec<Line<'_>> {
             now.traffic.in_flight, now.traffic.connections, now.traffic.websockets
         )),
     ];
-    let memory: u64 =
-        now.workers.iter().filter_map(|worker| worker.memory_bytes).chain(server.memory_bytes).sum();
+    let memory: u64 = now
+        .workers
+        .iter()
+        .chain(&now.task_workers)
+        .filter_map(|worker| worker.memory_bytes)
+        .chain(server.memory_bytes)
+        .sum();
     if memory > 0 {
         second.push(Span::raw(format!("  memory {}", bytes(memory))));
     }
@@ -124,23 +134,26 @@ fn load(frame: &mut Frame<'_>, state: &State, area: Rect) {
 
 fn workers(frame: &mut Frame<'_>, state: &State, now: &Reading, area: Rect) {
     let before = state.before().unwrap_or(now);
-    let mut all: Vec<(&Worker, f64, Option<f64>)> = now
-        .workers
-        .iter()
-        .map(|worker| {
+    let (http, tasks) = (now.workers.iter(), now.task_workers.iter());
+    let mut all: Vec<(&Worker, bool, f64, Option<f64>)> = http
+        .map(|worker| (worker, false))
+        .chain(tasks.map(|worker| (worker, true)))
+        .map(|(worker, is_task)| {
             let (requests, cpu) = pace(before, now, worker);
-            (worker, requests, cpu)
+            (worker, is_task, requests, cpu)
         })
         .collect();
     let most_first = |a: f64, b: f64| b.total_cmp(&a);
     match state.order() {
         Order::Slot => {}
-        Order::Cpu => all.sort_by(|a, b| most_first(a.2.unwrap_or(0.0), b.2.unwrap_or(0.0))),
+        Order::Cpu => all.sort_by(|a, b| most_first(a.3.unwrap_or(0.0), b.3.unwrap_or(0.0))),
         Order::Memory => all.sort_by_key(|(worker, ..)| std::cmp::Reverse(worker.memory_bytes)),
-        Order::Requests => all.sort_by(|a, b| most_first(a.1, b.1)),
+        Order::Requests => all.sort_by(|a, b| most_first(a.2, b.2)),
     }
-    let rows =
-        all.into_iter().skip(state.scrolled()).map(|(worker, requests, cpu)| row(worker, requests, cpu));
+    let rows = all
+        .into_iter()
+        .skip(state.scrolled())
+        .map(|(worker, is_task, requests, cpu)| row((worker, is_task), requests, cpu));
     let widths = [3, 8, 8, 4, 7, 6, 6, 5, 4, 5].map(Constraint::Length);
     let widths = widths.into_iter().chain([Constraint::Min(10)]);
     let head = ["#", "pid", "state", "gen", "age", "req/s", "flight", "conns", "cpu%", "mem", "doing"];
@@ -154,7 +167,7 @@ fn cell<'a>(text: String, column: usize) -> Cell<'a> {
     Cell::from(Line::from(text).alignment(alignment))
 }
 
-fn row(worker: &Worker, requests: f64, cpu: Option<f64>) -> Row<'_> {
+fn row((worker, is_task): (&Worker, bool), requests: f64, cpu: Option<f64>) -> Row<'_> {
     let style = match worker.state.as_str() {
         "stuck" | "killed" => BAD,
         "serving" if is_blocked(worker) => WARN,
@@ -162,14 +175,14 @@ fn row(worker: &Worker, requests: f64, cpu: Option<f64>) -> Row<'_> {
         _ => DIM,
     };
     let cells = [
-        worker.slot.to_string(),
+        number(worker, is_task),
         worker.pid.map_or_else(|| "-".into(), |pid| pid.to_string()),
         if is_blocked(worker) { "blocked".into() } else { worker.state.clone() },
         worker.generation.to_string(),
         time(worker.age_seconds),
-        count(requests),
+        if is_task { "-".into() } else { count(requests) },
         worker.in_flight.to_string(),
-        worker.connections.to_string(),
+        if is_task { "-".into() } else { worker.connections.to_string() },
         cpu.map_or_else(|| "-".into(), |cpu| format!("{cpu:.0}")),
         worker.memory_bytes.map_or_else(|| "-".into(), bytes),
         doing(worker),
@@ -186,8 +199,12 @@ pub(crate) fn doing(worker: &Worker) -> String {
     let leaving = worker.leaving.as_ref().map(|why| format!("leaves: {why}"));
     let blocked = is_blocked(worker).then(|| format!("blocked {}", time(worker.blocked_seconds)));
     let oldest = worker.handling.first().map(|what| {
-        let kind = if what.kind == "request" { String::new() } else { format!("{} ", what.kind) };
-        format!("{kind}{} {} {}", what.method, what.path, time(what.age_seconds))
+        let age = time(what.age_seconds);
+        match what.kind.as_str() {
+            "request" => format!("{} {} {age}", what.method, what.path),
+            "task" => format!("{} {age}", what.path),
+            kind => format!("{kind} {} {} {age}", what.method, what.path),
+        }
     });
     [leaving, oldest, blocked].into_iter().flatten().collect::<Vec<_>>().join("  ")
 }

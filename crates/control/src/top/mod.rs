@@ -1,10 +1,11 @@
 //! `hostler top`: what a server does, live. It asks for the status once in a second, over the control socket.
 //!
 //! Files: `reading` a status and what follows from two, `state` what is shown and what the user chose, `keys` what the user presses,
-//! `draw` the picture, `words` numbers in few columns.
+//! `draw` the picture, `queues` its part about tasks, `words` numbers in few columns.
 
 mod draw;
 mod keys;
+mod queues;
 pub(crate) mod reading;
 mod state;
 pub(crate) mod words;
@@ -14,10 +15,11 @@ pub(crate) use draw::doing;
 use crate::{
     client::{Client, Lost},
     connect,
+    tasks::{self, Keeper},
 };
 use hostler_config::ServerChoice;
 use hostler_wire::{
-    ExitStatus, Failure,
+    ExitStatus, Failure, TaskStats,
     control::{Command, Reply},
 };
 use keys::{Key, Keys};
@@ -50,8 +52,13 @@ const SLOW: Duration = Duration::from_secs(3);
 /// When no server can be asked at first, or the terminal cannot be used.
 pub fn top(choice: &ServerChoice, variable: &dyn Fn(&str) -> Option<PathBuf>) -> Result<(), Failure> {
     // Before the screen is taken: an error is to be read.
-    let mut source =
-        Source { client: Some(connect(choice, variable, None)?), asked: None, next: Instant::now() };
+    let mut source = Source {
+        client: Some(connect(choice, variable, None)?),
+        asked: None,
+        next: Instant::now(),
+        keeper: None,
+        keeper_after: Instant::now(),
+    };
     let ended = Arc::new(AtomicBool::new(false));
     let unusable = |error: io::Error| {
         Failure::new(ExitStatus::Failed, "the terminal cannot be used").because(error.to_string())
@@ -104,6 +111,9 @@ struct Source {
     /// When a question was asked that is not answered yet.
     asked: Option<Instant>,
     next: Instant,
+    keeper: Option<Keeper>,
+    /// A keeper that does not answer is not asked again before.
+    keeper_after: Instant,
 }
 
 impl Source {
@@ -121,7 +131,10 @@ impl Source {
             Ok((_, Reply::Done { result, .. })) => {
                 self.asked = None;
                 match serde_json::from_value::<Reading>(result) {
-                    Ok(reading) => state.read(reading),
+                    Ok(mut reading) => {
+                        reading.tasks = self.ask_keeper(&reading);
+                        state.read(reading);
+                    }
                     Err(error) => self.give_up(state, format!("the reply is not understood: {error}")),
                 }
             }
@@ -132,6 +145,27 @@ impl Source {
                 state.lose(format!("no answer for {:.0} s", asked.elapsed().as_secs_f64()))
             }
             Err(_) => self.give_up(state, "the server has ended".into()),
+        }
+    }
+
+    /// How the task queue stands, if its keeper answers soon.
+    fn ask_keeper(&mut self, reading: &Reading) -> Option<TaskStats> {
+        let file = reading.server.task_queue.as_ref()?;
+        if Instant::now() < self.keeper_after {
+            return None;
+        }
+        let mut keeper = self.keeper.take().or_else(|| tasks::reach_now(file, PATIENCE))?;
+        keeper.answer_within(Some(Instant::now() + PATIENCE));
+        let stats = keeper.stats();
+        match stats {
+            Ok(stats) => {
+                self.keeper = Some(keeper);
+                Some(stats)
+            }
+            Err(_) => {
+                self.keeper_after = Instant::now() + SLOW;
+                None
+            }
         }
     }
 

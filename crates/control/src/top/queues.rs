@@ -28,12 +28,15 @@ pub(super) fn height(now: &Reading) -> u16 {
 pub(super) fn draw(frame: &mut Frame<'_>, before: &Reading, now: &Reading, area: Rect) {
     let Some(stats) = &now.tasks else {
         if now.server.task_queue.is_some() {
-            frame.render_widget(Paragraph::new("tasks: the keeper of the queue does not answer").style(BAD), area);
+            frame.render_widget(
+                Paragraph::new("tasks: the keeper of the queue does not answer").style(BAD),
+                area,
+            );
         }
         return;
     };
     let head = ["queue", "ready", "later", "running", "failed", "waits", "start/s", "done/s", "fail/s"];
-    let widths = [8, 8, 8, 8, 8, 8, 8, 8].map(Constraint::Length);
+    let widths = [7; 8].map(Constraint::Length);
     let rows = lines(before, now, stats).into_iter().map(|(cells, fails)| {
         let style = if fails { BAD } else { DIM };
         Row::new(cells.into_iter().enumerate().map(|(column, text)| cell(text, column))).style(style)
@@ -61,11 +64,13 @@ fn lines(before: &Reading, now: &Reading, stats: &TaskStats) -> Vec<([String; 9]
         std::cmp::Reverse(state("ready") + state("running") + state("scheduled"))
     });
     let line = |queue: &str, it: &hostler_wire::QueueStats| {
-        let state = |names: &[&str]| names.iter().filter_map(|name| it.tasks.get(*name)).sum::<u64>().to_string();
+        let state =
+            |names: &[&str]| names.iter().filter_map(|name| it.tasks.get(*name)).sum::<u64>().to_string();
         // A keeper that is another one counts on where the one before had written it down.
         let rate = |event: &str| match seconds > 0.0 && before.tasks.is_some() {
             true => {
-                let gained = of(Some(stats), queue, event).saturating_sub(of(before.tasks.as_ref(), queue, event));
+                let gained =
+                    of(Some(stats), queue, event).saturating_sub(of(before.tasks.as_ref(), queue, event));
                 per_second(gained, seconds)
             }
             false => 0.0,

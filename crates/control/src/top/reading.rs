@@ -1,7 +1,8 @@
 //! A status as `top` shows it: what is read of the JSON (docs/STATUS.md), and what follows from two readings. Pure.
 
+use hostler_wire::TaskStats;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// What is read of a status. What a server does not say is nothing.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -11,6 +12,10 @@ pub(crate) struct Reading {
     pub(crate) server: Server,
     pub(crate) traffic: Traffic,
     pub(crate) workers: Vec<Worker>,
+    pub(crate) task_workers: Vec<Worker>,
+    /// What the keeper of the task queue says, if it was asked and has answered.
+    #[serde(skip)]
+    pub(crate) tasks: Option<TaskStats>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -23,6 +28,7 @@ pub(crate) struct Server {
     pub(crate) generation: u32,
     pub(crate) uptime_seconds: f64,
     pub(crate) listeners: Vec<String>,
+    pub(crate) task_queue: Option<PathBuf>,
     pub(crate) workers_wanted: u32,
     pub(crate) workers_serving: u32,
     pub(crate) memory_bytes: Option<u64>,
@@ -79,7 +85,8 @@ pub(crate) struct Activity {
 impl Reading {
     /// The worker of a process.
     fn of_process(&self, pid: Option<i32>) -> Option<&Worker> {
-        self.workers.iter().find(|worker| worker.pid == pid && pid.is_some())
+        let mut workers = self.workers.iter().chain(&self.task_workers);
+        workers.find(|worker| worker.pid == pid && pid.is_some())
     }
 }
 
@@ -93,7 +100,7 @@ pub(crate) fn rate(before: &Reading, now: &Reading, count: impl Fn(&Traffic) -> 
 }
 
 #[expect(clippy::cast_precision_loss, reason = "it is shown with three digits")]
-fn per_second(count: u64, seconds: f64) -> f64 {
+pub(crate) fn per_second(count: u64, seconds: f64) -> f64 {
     count as f64 / seconds
 }
 

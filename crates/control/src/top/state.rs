@@ -126,7 +126,7 @@ impl State {
     }
 
     pub(crate) fn scroll(&mut self, down: bool) {
-        let most = self.now().map_or(0, |now| now.workers.len().saturating_sub(1));
+        let most = self.now().map_or(0, |now| (now.workers.len() + now.task_workers.len()).saturating_sub(1));
         self.scrolled = if down { (self.scrolled + 1).min(most) } else { self.scrolled.saturating_sub(1) };
     }
 }

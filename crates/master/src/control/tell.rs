@@ -37,7 +37,8 @@ impl Master {
         let mut result = serde_json::to_value(&now)
             .map_err(|error| Refusal::failed("the status cannot be told").because(error.to_string()))?;
         if only_workers {
-            result = json!({ "workers": result["workers"].take() });
+            result =
+                json!({"workers": result["workers"].take(), "task_workers": result["task_workers"].take()});
         }
         Ok((message, result))
     }

@@ -68,6 +68,8 @@ function point(now, before) {
   const since = older ? older.status : before;
   for (const [name, part] of PERCENTILES) made.percentiles[name] = percentile(now.traffic.latency, since.traffic.latency, part);
   made.queue = percentile(now.traffic.queue, since.traffic.queue, 0.99);
+  made.tasks = now.tasks && before.tasks && now.tasks.answers && before.tasks.answers ? (queue, event) =>
+    Math.max(0, total(now, queue, event) - total(before, queue, event)) / seconds : null;
   for (const worker of now.workers) {
     const old = before.workers.find((it) => it.pid === worker.pid);
     made.rates[worker.pid] = old ? gained(worker.requests, old.requests) / seconds : null;
@@ -76,6 +78,21 @@ function point(now, before) {
     const span = older ? now.time - older.status.time : 0;
     if (past && worker.cpu_seconds !== null) made.cpu[worker.slot] = Math.max(0, worker.cpu_seconds - past.cpu_seconds) / span;
   }
+  return made;
+}
+
+// What has happened in a queue.
+const total = (status, queue, event) =>
+  status.tasks.tasks.filter((it) => it.queue === queue).reduce((sum, it) => sum + (it[event] || 0), 0);
+
+function queueRow(it, rate) {
+  const made = document.createElement("tr");
+  const many = (state) => it.tasks[state] || 0;
+  const happened = (event) => (rate ? number(rate(it.queue, event)) : "–");
+  const cells = [[it.queue], ...["ready", "unknown", "scheduled", "running"].map((state) => [many(state), "n"]),
+    [many("failed"), many("failed") ? "n warn" : "n"], [time(it.oldest_wait_seconds), "n"], [happened("started"), "n"], [happened("succeeded"), "n"],
+    [happened("retried"), "n"], [happened("failed"), rate && rate(it.queue, "failed") > 0 ? "n bad" : "n"]];
+  for (const [text, className] of cells) made.append(element("td", text, className));
   return made;
 }
 
@@ -140,20 +157,21 @@ function chart(id, series, format, { stacked, log } = {}) {
   }
 }
 
-function row(worker, rates, cpu) {
+function row(worker, rates, cpu, isTask) {
   const made = document.createElement("tr");
   const state = worker.leaving ? `${worker.state} (${worker.leaving})` : worker.state;
   const tone = { serving: "ok", starting: "warn", draining: "warn" }[worker.state] || "bad";
   const busy = worker.blocked_seconds, busyTone = busy > 1 ? "bad" : busy > 0.1 ? "warn" : "";
-  const used = cpu[worker.slot];
-  const cells = [[worker.slot], [worker.pid === null ? "–" : worker.pid], [state, tone], [time(worker.age_seconds), "n"],
-    [number(rates[worker.pid]), "n"], [worker.in_flight, "n"], [worker.connections, "n"], [bytes(worker.memory_bytes), "n"],
+  const used = isTask ? undefined : cpu[worker.slot];
+  const cells = [[(isTask ? "t" : "") + worker.slot], [worker.pid === null ? "–" : worker.pid], [state, tone], [time(worker.age_seconds), "n"],
+    [isTask ? "–" : number(rates[worker.pid]), "n"], [worker.in_flight, "n"], [isTask ? "–" : worker.connections, "n"], [bytes(worker.memory_bytes), "n"],
     [used === undefined ? "–" : percent(used), "n"], [busy > 0.001 ? time(busy) : "–", "n " + busyTone]];
   for (const [text, className] of cells) made.append(element("td", text, className));
   const doing = element("td", undefined, "doing");
   for (const it of worker.handling) {
     const kind = { background: "after ", websocket: "WebSocket " }[it.kind] || "";
-    const line = element("div", `${kind}${it.method} ${it.path} ${time(it.age_seconds)}${it.client ? " " + it.client : ""}`, it.age_seconds > 1 && it.kind === "request" ? "warn" : "");
+    const method = it.kind === "task" ? "" : it.method + " ";
+    const line = element("div", `${kind}${method}${it.path} ${time(it.age_seconds)}${it.client ? " " + it.client : ""}`, it.age_seconds > 1 && it.kind === "request" ? "warn" : "");
     line.title = it.request_id;
     doing.append(line);
   }
@@ -184,7 +202,13 @@ function show() {
   $("websockets").textContent = number(traffic.websockets);
   $("workers-serving").textContent = `${server.workers_serving} of ${server.workers_wanted}`;
   $("workers-serving").className = server.workers_serving < server.workers_wanted ? "warn" : "";
-  $("workers").replaceChildren(...status.workers.map((worker) => row(worker, last.rates, last.cpu)));
+  $("workers").replaceChildren(...status.workers.map((worker) => row(worker, last.rates, last.cpu)),
+    ...status.task_workers.map((worker) => row(worker, last.rates, last.cpu, true)));
+  $("tasks").hidden = !status.tasks;
+  if (status.tasks) {
+    $("tasks-trouble").hidden = status.tasks.answers;
+    $("queues").replaceChildren(...status.tasks.queues.map((it) => queueRow(it, last.tasks)));
+  }
   const ended = Object.entries(server.workers_ended).map(([why, count]) => `${why} ${count}`).join(", ");
   $("ended").textContent = `${server.workers_started} workers started` + (ended ? `; ended: ${ended}` : "") + (traffic.requests_lost ? `; ${traffic.requests_lost} requests lost` : "");
   draw();

@@ -3,13 +3,14 @@
 //! Names and labels are bounded: methods and classes of statuses are few, workers are named by their slots, and paths and clients
 //! are no labels.
 //!
-//! Files: `collect` metrics before they have a form, `format` the text formats, `otlp` the form of OTLP, `own` the server's metrics, `application` those of the application.
+//! Files: `collect` metrics before they have a form, `format` the text formats, `otlp` the form of OTLP, `own` the server's metrics, `tasks` those of the task queue, `application` those of the application.
 
 mod application;
 mod collect;
 mod format;
 mod otlp;
 mod own;
+mod tasks;
 
 pub(crate) use format::Format;
 
@@ -31,6 +32,7 @@ pub(crate) fn otlp(observer: &Observer, seen: &Seen, service: &str) -> serde_jso
 fn each(observer: &Observer, seen: &Seen, done: &mut dyn FnMut(&Metric)) {
     let mut metrics = Metrics::new(done);
     own::write(&mut metrics, observer, seen);
+    tasks::write(&mut metrics, observer, seen);
     if let Some(directory) = &observer.application_metrics {
         application::write(&mut metrics, directory);
     }

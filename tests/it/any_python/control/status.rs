@@ -289,3 +289,27 @@ fn top_ends_with_its_terminal() {
     assert_eq!(status.and_then(|status| status.code()), Some(0));
     server.stop();
 }
+
+#[test]
+fn top_shows_task_queues_and_task_workers() {
+    let path = socket("ctl-top-tasks");
+    let dir = path.parent().unwrap();
+    let server = controlled(Server::app("sight_app:app"), &path).option("workers", 1);
+    let server =
+        server.option("task-workers", 1).option("task-queue", dir.join("queue.db").display()).start();
+    let screen = Screen::start(&path);
+    let end = dir.join("end");
+    let argument = end.to_str().unwrap().trim_start_matches('/').to_owned();
+    assert_eq!(server.connect().get(&format!("/start/works/{argument}")).status, 200);
+    assert_eq!(server.connect().get("/later/double/1").status, 200);
+    screen.wait_for("sight_app.wo");
+    screen.wait_for(" t1 ");
+    screen.wait_for("start/s");
+    // Of the queue: one later, one running.
+    wait_until("the queue's line", || {
+        let text = screen.text();
+        let line = text.lines().find(|line| line.starts_with("default")).unwrap_or_default();
+        line.split_whitespace().take(5).eq(["default", "0", "1", "1", "0"])
+    });
+    std::fs::write(end, "").unwrap();
+}
