@@ -45,8 +45,10 @@ pub enum Event {
     Headroom(bool),
     /// The machine was suspended for this long: deadlines move by it.
     Suspended(Duration),
-    /// The user asked for this many slots of a group.
+    /// A group is to have this many slots.
     Scale(GroupId, u16),
+    /// A group is to have one slot less: this one, whose process has nothing to do.
+    Retire(SlotId),
     /// The user asked for an end after the requests in flight.
     StopGracefully,
     /// The user asked for an end now.

@@ -138,25 +138,56 @@ impl GroupState {
         Self { group, slots, replaced_at: None }
     }
 
+    /// So many slots: new ones have the lowest numbers that are free, and those with the highest numbers go.
     pub(crate) fn resize(&mut self, slots: u16) {
-        self.slots.resize(usize::from(slots), Slot::default());
+        for _ in self.count()..slots {
+            match self.slots.iter_mut().find(|slot| slot.is_retired) {
+                Some(free) => *free = Slot::default(),
+                None => self.slots.push(Slot::default()),
+            }
+        }
+        for _ in slots..self.count() {
+            if let Some(last) = self.slots.iter_mut().rfind(|slot| !slot.is_retired) {
+                last.is_retired = true;
+            }
+        }
+        self.forget_retired();
+    }
+
+    /// One slot less, that of this number.
+    pub(crate) fn retire(&mut self, index: u16) {
+        if let Some(slot) = usize::from(index).checked_sub(1).and_then(|at| self.slots.get_mut(at)) {
+            slot.is_retired = true;
+        }
+        self.forget_retired();
+    }
+
+    /// Those behind which there are others stay, for the numbers of these.
+    fn forget_retired(&mut self) {
+        while self.slots.pop_if(|last| last.is_retired).is_some() {}
+    }
+
+    /// Whether it has the slot of this number.
+    pub(crate) fn has(&self, index: u16) -> bool {
+        let slot = usize::from(index).checked_sub(1).and_then(|at| self.slots.get(at));
+        slot.is_some_and(|slot| !slot.is_retired)
     }
 
     /// Takes over what a new generation says of the group. Failures of the old one do not count.
     pub(crate) fn adopt(&mut self, group: Group, now: Time) {
         self.group = group;
-        self.resize(group.policy.workers);
-        for slot in &mut self.slots {
-            *slot = Slot { failures: 0, spawn_at: now };
-        }
+        let slot = Slot { spawn_at: now, ..Slot::default() };
+        self.slots = vec![slot; usize::from(group.policy.workers)];
     }
 
     pub(crate) fn count(&self) -> u16 {
-        u16::try_from(self.slots.len()).unwrap_or(u16::MAX)
+        let wanted = self.slots.iter().filter(|slot| !slot.is_retired).count();
+        u16::try_from(wanted).unwrap_or(u16::MAX)
     }
 
-    pub(crate) fn slot_ids(&self) -> impl Iterator<Item = SlotId> + use<> {
+    pub(crate) fn slot_ids(&self) -> impl Iterator<Item = SlotId> {
         let group = self.group.id;
-        (1..=self.count()).map(move |index| SlotId { group, index })
+        let numbered = (1..).zip(&self.slots).filter(|(_, slot)| !slot.is_retired);
+        numbered.map(move |(index, _)| SlotId { group, index })
     }
 }

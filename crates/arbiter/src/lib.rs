@@ -20,7 +20,7 @@
 //!
 //! Files: `event` what comes in and goes out, `group` kinds of processes, `policy` numbers, `worker` states of a process,
 //! `lifecycle` from its start to its exit, `reconcile` the rules for a running fleet, `replace` planned replacement,
-//! `reload` generations, `upgrade` another server in this one's place, `stop` the end.
+//! `reload` generations, `upgrade` another server in this one's place, `stop` the end; `scaling` how many processes a group needs.
 
 #![forbid(unsafe_code)]
 
@@ -31,6 +31,7 @@ mod policy;
 mod reconcile;
 mod reload;
 mod replace;
+mod scaling;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ mod worker;
 pub use event::{Action, Event};
 pub use group::{Group, Launch, Liveness, OnReload, Readiness, Stop};
 pub use policy::Policy;
+pub use scaling::{Bounds, Change, Load, Need, Reason, Scaler};
 pub use worker::{DrainReason, KillCause, RecycleReason};
 
 use group::GroupState;
@@ -61,6 +63,8 @@ struct Slot {
     /// Failures in a row, which decide the wait before the next attempt.
     failures: u32,
     spawn_at: Time,
+    /// There is to be no process here; the number is free.
+    is_retired: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,7 +193,7 @@ impl Arbiter {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let mut gates = self.groups.iter().filter(|state| state.group.gates_startup);
-        let complete = |state: &GroupState| self.serving(state.group.id) >= state.slots.len();
+        let complete = |state: &GroupState| self.serving(state.group.id) >= usize::from(state.count());
         let serves = self.workers.values().any(|worker| worker.is_serving() && worker.group.gates_startup);
         serves && gates.all(complete)
     }
@@ -233,8 +237,8 @@ impl Arbiter {
     /// Whether a group has processes beyond its slots, which end.
     #[must_use]
     pub fn has_surplus(&self, group: GroupId) -> bool {
-        let slots = self.slots(group);
-        self.workers.values().any(|worker| worker.slot.group == group && worker.slot.index > slots)
+        let Some(state) = self.group(group) else { return false };
+        self.workers.values().any(|worker| worker.slot.group == group && !state.has(worker.slot.index))
     }
 
     /// Whether another server is on its way to take over.
@@ -288,6 +292,7 @@ impl Arbiter {
             Event::Headroom(enough) => self.headroom = enough,
             Event::Suspended(by) => self.shift_deadlines(by),
             Event::Scale(group, slots) => self.scale(group, slots, now, actions),
+            Event::Retire(slot) => self.retire(slot, now, actions),
             Event::StopGracefully => self.stop_by_user(now, actions),
             Event::StopQuickly => self.stop(true, ExitStatus::Clean, DrainReason::Stop, now, actions),
             Event::UpgradeBegan => self.upgrade_began(now, actions),

@@ -218,6 +218,19 @@ impl Arbiter {
     pub(crate) fn scale(&mut self, group: GroupId, slots: u16, now: Time, actions: &mut Vec<Action>) {
         let Some(state) = self.group_mut(group) else { return };
         state.resize(slots);
+        self.pass_on(group, now, actions);
+    }
+
+    /// One slot less, which need not be the last one.
+    pub(crate) fn retire(&mut self, slot: SlotId, now: Time, actions: &mut Vec<Action>) {
+        let Some(state) = self.group_mut(slot.group) else { return };
+        state.retire(slot.index);
+        self.pass_on(slot.group, now, actions);
+    }
+
+    /// A generation that is being brought up has as many slots of a group as the one that serves.
+    fn pass_on(&mut self, group: GroupId, now: Time, actions: &mut Vec<Action>) {
+        let slots = self.slots(group);
         let Some(reload) = &mut self.reload else { return };
         let generation = reload.generation;
         let Some(next) = reload.groups.iter_mut().find(|next| next.id == group) else { return };

@@ -4,7 +4,7 @@ use crate::{
     Action, Arbiter, DrainReason, KillCause, OnReload, Phase, Time,
     worker::{KILL_MARGIN, REPORT_LIMIT, State, Worker},
 };
-use hostler_wire::{ExitStatus, Generation, GroupId, SlotId, WorkerId};
+use hostler_wire::{ExitStatus, SlotId, WorkerId};
 
 impl Arbiter {
     /// When the next [`crate::Event::Tick`] is due, if nothing else happens.
@@ -115,17 +115,14 @@ impl Arbiter {
         }
     }
 
-    /// How many slots a group has or is to have in a generation.
-    fn slots_of(&self, group: GroupId, generation: Generation) -> u16 {
-        if self.is_reloading_to(generation) {
-            return self.group_of(group, generation).map_or(0, |group| group.policy.workers);
-        }
-        self.slots(group)
-    }
-
     /// Whether the process's slot is one of its generation's.
     pub(crate) fn has_slot(&self, worker: &Worker) -> bool {
-        worker.slot.index <= self.slots_of(worker.slot.group, worker.generation)
+        let SlotId { group, index } = worker.slot;
+        if self.is_reloading_to(worker.generation) {
+            let group = self.group_of(group, worker.generation);
+            return group.is_some_and(|group| index <= group.policy.workers);
+        }
+        self.group(group).is_some_and(|state| state.has(index))
     }
 
     /// All processes that serve in this slot or are on the way to it, those of a coming generation aside.

@@ -299,7 +299,7 @@ fn tell_access(info: &ListenerInfo, access: Access) {
 pub(crate) fn sockets_per_listener(config: &Config) -> u16 {
     match config.settings.listen.accept {
         Accept::Shared => 1,
-        Accept::PerWorker => hostler_master::worker_count(config.settings.supervision.workers),
+        Accept::PerWorker => hostler_master::worker_bounds(config.settings.supervision.workers).most,
     }
 }
 

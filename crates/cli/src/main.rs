@@ -338,7 +338,7 @@ fn lost_predecessor(error: io::Error) -> Failure {
 /// Logs what is about to be started.
 fn report_start(config: &Config) {
     let Settings { app, supervision, .. } = &config.settings;
-    let workers = hostler_master::worker_count(supervision.workers);
+    let workers = hostler_master::worker_bounds(supervision.workers).least;
     info!(
         version = env!("CARGO_PKG_VERSION"),
         pid = std::process::id(),

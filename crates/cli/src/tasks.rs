@@ -3,9 +3,9 @@
 
 use hostler_config::Config;
 use hostler_settings::Settings;
-use hostler_sys::{channel::Channel, disposition, logging, process, title};
-use hostler_tasks::{Keeper, KeeperError};
-use hostler_wire::{Appearance, ExitStatus, Failure, KEEPER_CHANNEL, KeeperSetup};
+use hostler_sys::{channel::Channel, clock, disposition, logging, process, title};
+use hostler_tasks::{Keeper, KeeperError, Waiting};
+use hostler_wire::{Appearance, ExitStatus, Failure, FromKeeper, KEEPER_CHANNEL, KeeperSetup};
 use std::{
     ffi::OsString,
     io::{self, Read, Write},
@@ -135,7 +135,17 @@ fn keep() -> Result<(), Failure> {
     channel.set_nonblocking(true).map_err(stopped)?;
     let line = channel.try_clone().map_err(stopped)?.into_fd();
     let Some(mut keeper) = wait_for_queue(&queue, &channel)? else { return Ok(()) };
-    while !keeper.turn(line.as_fd(), None).map_err(stopped)? || !has_ended(&channel) {}
+    let mut waiting = Waiting::default();
+    loop {
+        let limit = waiting.limit(clock::now());
+        if keeper.turn(line.as_fd(), limit).map_err(stopped)? && has_ended(&channel) {
+            break;
+        }
+        if let Some(news) = keeper.news(&mut waiting) {
+            // A master that does not read is told again, and one that is gone ends this process.
+            let _ = channel.send(&FromKeeper::Waiting(news), &[]);
+        }
+    }
     keeper.close();
     Ok(())
 }

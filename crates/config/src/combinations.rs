@@ -33,6 +33,14 @@ const RULES: &[Rule] = &[
         |all| all.auto_reload.enabled && all.supervision.workers != WorkerCount::Fixed(1),
         "with --reload one worker is quicker, and breakpoint() needs standard input, which several workers do not have",
     ),
+    Rule(
+        &["scale-down-after"],
+        |all| {
+            let follows_load = |count| matches!(count, WorkerCount::Range { .. });
+            !follows_load(all.supervision.workers) && !follows_load(all.tasks.workers)
+        },
+        "the number of workers is fixed: --workers MIN:MAX or --task-workers MIN:MAX would follow the load",
+    ),
     Rule(&["reload-*"], |all| !all.auto_reload.enabled, "files are watched with --reload only"),
     Rule(
         &["workers-lifetime"],

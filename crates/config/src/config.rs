@@ -121,6 +121,11 @@ fn not_served(layers: &Layers) -> Vec<Failure> {
     let many = matches!(supervision.workers, WorkerCount::Fixed(count) if usize::from(count) > MAX_LISTENING_SOCKETS);
     let (sockets, fewer) =
         ("so many sockets cannot be passed to workers", "use --accept shared, or fewer workers");
+    let follows_load = matches!(supervision.workers, WorkerCount::Range { .. });
+    let (own_queues, shared) = (
+        "each worker has a queue of its own there, and --workers MIN:MAX changes their number",
+        "use --accept shared, or a fixed number of workers",
+    );
     let (always, omit) = ("dead workers are always replaced", "leave the option out");
     let rules = [
         (empty, Listen::host(), no_host, hosts),
@@ -128,6 +133,7 @@ fn not_served(layers: &Layers) -> Vec<Failure> {
         (runtime.threads > 1, Runtime::threads(), one_thread, scale),
         (threads, Runtime::mode(), one_thread, scale),
         (listen.accept == Accept::PerWorker && many, Listen::accept(), sockets, fewer),
+        (listen.accept == Accept::PerWorker && follows_load, Listen::accept(), own_queues, shared),
         (passed, Metrics::admin(), not_passed, own),
         (!supervision.respawn_failed_workers, Supervision::respawn_failed_workers(), always, omit),
     ];

@@ -164,7 +164,10 @@ fn an_error_says_what_where_and_what_is_accepted() {
     let wrong = failure(&["--workers", "many"], &[]);
     assert_eq!(wrong.status, ExitStatus::Usage);
     assert_eq!(wrong.message, "invalid value 'many' for --workers (command line)");
-    assert_eq!(wrong.cause.as_deref(), Some("it must be auto, or a whole number from 1 to 1024"));
+    assert_eq!(
+        wrong.cause.as_deref(),
+        Some("it must be auto, a whole number from 1 to 1024, or two of them as MIN:MAX")
+    );
 
     let wrong = failure(&[], &[("HOSTLER_BIND", "no where")]);
     assert_eq!(wrong.status, ExitStatus::Config);
@@ -294,7 +297,7 @@ fn the_short_help_has_what_is_common_and_the_long_one_everything() {
     assert_eq!(printed(&["-h"], &[]), short);
     for option in Settings::options().filter(|option| !option.hidden) {
         let line = format!("--{}", option.name);
-        // "-w, --workers <N|auto>  Worker processes …"
+        // "-w, --workers <N|MIN:MAX|auto>  Worker processes …"
         let is_in = |help: &str| {
             let mut names = help.lines().map(|line| line.trim().split("  ").next().unwrap_or_default());
             names.any(|names| names.split([' ', '[', '=']).any(|name| name == line) && names.starts_with('-'))

@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     io,
+    os::fd::{AsFd, BorrowedFd},
     path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
@@ -57,6 +58,15 @@ pub(crate) struct Running {
     pub(crate) pid: i32,
     /// The observer's: it ends when this is closed.
     pub(crate) channel: Option<Channel>,
+    /// The keeper's: what it says is received.
+    pub(crate) speaks: bool,
+}
+
+impl Running {
+    /// Where it says something, if it does.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.channel.as_ref().filter(|_| self.speaks).map(AsFd::as_fd)
+    }
 }
 
 /// The processes of all programs.

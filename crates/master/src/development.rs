@@ -82,8 +82,8 @@ impl Master {
     /// How the processes of a new generation are supervised.
     pub(crate) fn groups_of(&self, spec: &GenerationSpec) -> Vec<Group> {
         let mut groups = spec.groups();
-        for group in groups.iter_mut().filter(|group| group.id == GroupId::HTTP) {
-            group.policy.workers = self.workers_after(spec.workers);
+        for group in groups.iter_mut().filter(|group| matches!(group.id, GroupId::HTTP | GroupId::TASKS)) {
+            group.policy.workers = self.workers_after(group.id, spec.bounds(group.id));
         }
         groups
     }

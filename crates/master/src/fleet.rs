@@ -18,6 +18,8 @@ pub(crate) struct Worker {
     pub(crate) samples: Samples,
     /// It serves, or has served.
     pub(crate) is_ready: bool,
+    /// How many calls of the application it makes at once, if that is limited.
+    pub(crate) concurrent_calls: Option<usize>,
     /// Why it was told to exit.
     pub(crate) told: Option<DrainReason>,
     pub(crate) began: Instant,
@@ -30,6 +32,10 @@ pub(crate) struct Samples {
     pub(crate) progress: [u64; 3],
     /// When a debugger was seen ([`Page::debugged_at`]).
     pub(crate) debugged_at: u64,
+    /// For how long it had been busy ([`Page::busy_nanos`]).
+    pub(crate) busy: u64,
+    /// Requests that had waited for the application, and for how long ([`Page::queued`]).
+    pub(crate) queued: (u64, u64),
     /// It was told that the debugger is waited for.
     pub(crate) told_debugger: bool,
     /// Where it stood when its boot had taken too long.
@@ -92,6 +98,7 @@ impl Fleet {
             stacks,
             samples: Samples::default(),
             is_ready: false,
+            concurrent_calls: None,
             told: None,
             began: Instant::now(),
         };

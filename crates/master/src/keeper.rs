@@ -36,7 +36,8 @@ impl Master {
             Ok((pid, channel)) => {
                 debug!(pid, "keeper of the task queue started");
                 self.children.add(pid, Child::Companion(id));
-                self.companions.insert(id, Running { name: NAME.into(), pid, channel: Some(channel) });
+                self.companions
+                    .insert(id, Running { name: NAME.into(), pid, channel: Some(channel), speaks: true });
                 Event::Spawned(id)
             }
             Err(error) => {

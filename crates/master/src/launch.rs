@@ -53,7 +53,7 @@ impl Master {
             Ok(pid) => {
                 info!(companion = name, generation = generation.0, pid, "companion started");
                 self.children.add(pid, Child::Companion(id));
-                self.companions.insert(id, Running { name, pid, channel: None });
+                self.companions.insert(id, Running { name, pid, channel: None, speaks: false });
                 Event::Spawned(id)
             }
             Err(error) => {

@@ -9,7 +9,7 @@
 //! `stacks` what a stuck worker wrote, `upgrade`
 //! the server that takes over from this one, `control` commands of users, `changes` files that `--reload` watches, `development` what
 //! follows from them, `reread` reading the configuration again, `certificates` those of TLS, `predecessor` the one that this one takes over from, `notify` systemd,
-//! `show` what the scoreboard says of the server, `appearance` how processes log and what they are called, `observer` and `admin` the
+//! `scaling` numbers of workers that follow their load, `show` what the scoreboard says of the server, `appearance` how processes log and what they are called, `observer` and `admin` the
 //! process that shows the scoreboard to operators and its addresses.
 //!
 //! Invariants
@@ -49,6 +49,7 @@ pub mod report;
 mod reread;
 mod resources;
 mod run;
+mod scaling;
 mod show;
 mod signals;
 mod stacks;
@@ -66,10 +67,12 @@ pub use predecessor::Predecessor;
 pub use reread::{Found, Reread};
 pub use upgrade::{CommandLine, VARIABLE as UPGRADE_VARIABLE};
 
-use hostler_arbiter::{Group, Launch, Policy};
+use hostler_arbiter::{Bounds, Group, Launch, Policy};
 use hostler_settings::{Supervision, WorkerCount};
 use hostler_sys::own_file::OwnFile;
-use hostler_wire::{ExitStatus, ListenerInfo, ListenerSettings, WorkerSettings, control::ConfigEntry};
+use hostler_wire::{
+    ExitStatus, GroupId, ListenerInfo, ListenerSettings, WorkerSettings, control::ConfigEntry,
+};
 use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc};
 use tracing::debug;
 
@@ -134,8 +137,10 @@ pub struct GenerationSpec {
     pub settings: WorkerSettings,
     /// How workers are made.
     pub spawner: Spawner,
-    /// How many workers there are: a number, whatever `--workers` says.
-    pub workers: u16,
+    /// How many workers there are: numbers, whatever `--workers` says.
+    pub workers: Bounds,
+    /// How many task workers.
+    pub task_workers: Bounds,
     /// Programs that run beside the workers.
     pub companions: Vec<Companion>,
     /// Certificates and keys; `None` without TLS.
@@ -154,11 +159,13 @@ impl GenerationSpec {
     /// A generation with these settings, and nothing beside the workers.
     #[must_use]
     pub fn new(settings: WorkerSettings, spawner: Spawner) -> Self {
-        let workers = worker_count(settings.options.supervision.workers);
+        let workers = worker_bounds(settings.options.supervision.workers);
+        let task_workers = worker_bounds(settings.options.tasks.workers);
         Self {
             settings,
             spawner,
             workers,
+            task_workers,
             companions: Vec::new(),
             tls: None,
             observer: None,
@@ -172,6 +179,15 @@ impl GenerationSpec {
     #[must_use]
     pub fn limits(&self) -> &Supervision {
         &self.settings.options.supervision
+    }
+
+    /// How many processes a group of workers may have.
+    pub(crate) fn bounds(&self, group: GroupId) -> Bounds {
+        match group {
+            GroupId::TASKS if matches!(self.spawner, Spawner::Mold(_)) => self.task_workers,
+            GroupId::HTTP => self.workers,
+            _ => Bounds::fixed(0),
+        }
     }
 
     /// Whether the mold of this generation can fork workers of the other: it is the same program with the same settings, and has
@@ -189,11 +205,11 @@ impl GenerationSpec {
         };
         let programs = self.companions.iter().map(Companion::group);
         let observer = self.observer.iter().map(Observer::group);
-        let http = Group::http(launch, Policy::of(self.workers, self.limits()));
+        let http = Group::http(launch, Policy::of(self.workers.least, self.limits()));
         let keeper = self.task_queue.iter().map(|_| keeper::group());
-        let task_workers = self.settings.options.tasks.workers;
-        let tasks = (launch == Launch::Mold && task_workers > 0)
-            .then(|| Group::tasks(Policy::of(task_workers, self.limits())));
+        let task_workers = self.bounds(GroupId::TASKS);
+        let tasks =
+            (task_workers.most > 0).then(|| Group::tasks(Policy::of(task_workers.least, self.limits())));
         [http].into_iter().chain(tasks).chain(programs).chain(keeper).chain(observer).collect()
     }
 
@@ -207,17 +223,23 @@ impl GenerationSpec {
 
 /// How many workers `--workers` asks for.
 #[must_use]
-pub fn worker_count(wanted: WorkerCount) -> u16 {
+pub fn worker_bounds(wanted: WorkerCount) -> Bounds {
     match wanted {
-        WorkerCount::Fixed(count) => count,
-        WorkerCount::Auto => {
-            // Honours affinity and the cgroup's quota.
-            let count = std::thread::available_parallelism().map_or(1, usize::from);
-            let count = u16::try_from(count).unwrap_or(1024);
-            debug!(workers = count, "one worker per available processor");
-            count
+        WorkerCount::Fixed(count) => Bounds::fixed(count),
+        WorkerCount::Auto => Bounds::fixed(usable_processors()),
+        WorkerCount::Range { least, most } => {
+            Bounds { least, most: most.unwrap_or_else(usable_processors).max(least) }
         }
     }
+}
+
+/// How many processors this process may use.
+fn usable_processors() -> u16 {
+    // Honours affinity and the cgroup's quota.
+    let count = std::thread::available_parallelism().map_or(1, usize::from);
+    let count = u16::try_from(count).unwrap_or(1024);
+    debug!(workers = count, "one worker per available processor");
+    count
 }
 
 /// How workers are made.

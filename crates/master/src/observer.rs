@@ -106,7 +106,8 @@ impl Master {
             Ok((pid, channel)) => {
                 debug!(pid, "observer started");
                 self.children.add(pid, Child::Companion(id));
-                self.companions.insert(id, Running { name: NAME.into(), pid, channel: Some(channel) });
+                self.companions
+                    .insert(id, Running { name: NAME.into(), pid, channel: Some(channel), speaks: false });
                 Event::Spawned(id)
             }
             Err(error) => {

@@ -84,7 +84,7 @@ impl Master {
 
     /// Stops a process that knows no messages.
     fn send_term(&mut self, id: WorkerId, reason: DrainReason) {
-        let Some(Running { name, pid, channel }) = self.companions.get_mut(&id) else { return };
+        let Some(Running { name, pid, channel, .. }) = self.companions.get_mut(&id) else { return };
         if channel.take().is_some() {
             // That tells the observer.
             return;
@@ -202,6 +202,7 @@ impl Master {
             let before = std::mem::replace(&mut self.plan.spec, entry.spec.clone());
             self.appear_otherwise(&before.settings);
         }
+        self.scaling.follow(&self.plan.spec, self.started.elapsed());
         let (seconds, workers) = (self.milestones.reload_ends(), self.arbiter.slots(GroupId::HTTP));
         info!(generation = generation.0, workers, seconds, "reloaded");
         self.show_reload(Reload::Succeeded, generation);

@@ -14,7 +14,7 @@ use crate::{
     run::Master,
     stacks,
 };
-use hostler_arbiter::{Event, RecycleReason};
+use hostler_arbiter::{DrainReason, Event, RecycleReason};
 use hostler_sys::{
     clock, facts, proc,
     process::{self, WaitStatus},
@@ -114,8 +114,9 @@ impl Master {
         let (told, served) = (worker.told, page.totals().requests());
         let lived_seconds = worker.began.elapsed().as_secs();
         let reason = told.map(name_of_reason);
-        // The stop or reload has a line, or why it could not boot has one.
+        // The stop, the reload or the change of their number has a line, or why it could not boot has one.
         let is_told = told.is_some_and(is_part_of_more)
+            || told == Some(DrainReason::FewerWorkers) && self.scaling.follows(slot.group)
             || worker.samples.told_failure
             || self.arbiter.is_stopping()
             || self.start_report == StartReport::Failure;
@@ -237,6 +238,7 @@ impl Master {
             match message {
                 FromWorker::Ready { interface, concurrent_calls } => {
                     worker.is_ready = true;
+                    worker.concurrent_calls = concurrent_calls;
                     let (generation_number, interface_name) = (generation.0, interface.name());
                     macro_rules! tell {
                         ($level:ident) => {

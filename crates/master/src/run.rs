@@ -6,7 +6,7 @@ use crate::{
     certificates::Certificates,
     changes::Changes,
     children::{Child, Children},
-    companion::Companions,
+    companion::{Companions, Running},
     control::{self, Control},
     fleet::Fleet,
     jitter::Jitter,
@@ -17,6 +17,7 @@ use crate::{
     report::{self, StartReport},
     reread::Readers,
     resources::Resources,
+    scaling::Scaling,
     show,
     signals::SIGNALS,
     upgrade::Upgrade,
@@ -84,6 +85,7 @@ pub(crate) struct Master {
     pub(crate) companions: Companions,
     pub(crate) children: Children,
     watch: Watch,
+    pub(crate) scaling: Scaling,
     pub(crate) certificates: Certificates,
     pub(crate) changes: Option<Changes>,
     /// As it was before workers could ask there.
@@ -131,6 +133,8 @@ impl Master {
         let control = std::mem::take(&mut plan.control);
         control::tell(&control);
         let mut jitter = Jitter::new();
+        let mut scaling = Scaling::default();
+        scaling.follow(&plan.spec, Duration::ZERO);
         let mut molds = Molds::default();
         molds.add(Generation(0), plan.spec.clone());
         Ok(Self {
@@ -145,6 +149,7 @@ impl Master {
             last_generation: Generation(0),
             failure_told: None,
             watch: Watch::new(),
+            scaling,
             certificates: Certificates::new(plan.predecessor.as_mut().and_then(|old| old.tickets.take())),
             changes: Changes::new(&plan.spec.settings.options)?,
             terminal: Terminal::of_input().filter(|_| mold::keeps_input(&plan.spec.settings)),
@@ -192,12 +197,14 @@ impl Master {
         self.readers.receive();
         self.receive_from_molds(&mut events);
         self.receive_from_workers(&mut events);
+        let heard = self.receive_from_keeper();
         events.extend(self.upgrade.receive());
         self.receive_from_predecessor(&mut events);
         self.follow_changes(&mut events);
         if let Some(status) = self.dispatch_all(&mut events).or_else(|| self.receive_commands()) {
             return Some(status);
         }
+        self.scale_by_load(heard, &mut events);
         self.molds.kill_overdue();
         self.readers.kill_overdue(self.arbiter.is_stopping());
         self.renew_certificates();
@@ -260,12 +267,14 @@ impl Master {
         });
         let molds = self.molds.running().map(|(_, mold)| mold.channel.as_fd());
         let workers = self.fleet.all().map(|(_, worker)| worker.channel.as_fd());
+        let programs = self.companions.values().filter_map(Running::descriptor);
         let predecessor = self.plan.predecessor.as_ref().and_then(Predecessor::descriptor);
         let mut watched: Vec<PollFd<'_>> = self
             .signals
             .descriptors()
             .chain(molds)
             .chain(workers)
+            .chain(programs)
             .chain(self.upgrade.descriptor())
             .chain(predecessor)
             .chain(self.changes.as_ref().map(Changes::descriptor))
@@ -298,6 +307,7 @@ impl Master {
             self.readers.next(),
             changes,
             self.milestones.next(),
+            self.scaling.next(&self.arbiter, self.started),
         ];
         arbiter.into_iter().chain(others.into_iter().flatten()).min()
     }

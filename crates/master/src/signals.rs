@@ -1,7 +1,7 @@
 //! Signals of the user, as Gunicorn has them (its documentation, "Signal Handling").
 
 use crate::run::Master;
-use hostler_arbiter::Event;
+use hostler_arbiter::{Bounds, Event};
 use hostler_sys::logging::{access, target::Target};
 use hostler_wire::{GroupId, ToMold, ToWorker};
 use nix::libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
@@ -47,14 +47,25 @@ impl Master {
 
     fn scale(&mut self, workers: u16, signal: &str, events: &mut VecDeque<Event>) {
         info!(signal, from = self.workers(), to = workers, "number of workers changed");
+        self.user_scales(workers, events);
+    }
+
+    /// The user wants so many HTTP workers. Where their number follows the load that is how many there are at least.
+    pub(crate) fn user_scales(&mut self, workers: u16, events: &mut VecDeque<Event>) {
+        self.scaling.user_wants(GroupId::HTTP, workers, self.started.elapsed());
         events.push_back(Event::Scale(GroupId::HTTP, workers));
     }
 
-    /// How many workers there are to be after a reload: what was changed by signals lasts, unless the configuration
-    /// was changed since, or there are none.
-    pub(crate) fn workers_after(&self, configured: u16) -> u16 {
-        let workers = self.workers();
-        if configured == self.plan.spec.workers && workers > 0 { workers } else { configured }
+    /// How many workers of a group there are to be after a reload: what was changed by signals and by the load lasts, as far as the
+    /// configuration allows if it was changed since. Where there are no HTTP workers there are to be some again.
+    pub(crate) fn workers_after(&self, group: GroupId, configured: Bounds) -> u16 {
+        let workers = self.arbiter.slots(group);
+        let is_as_before = configured == self.plan.spec.bounds(group);
+        match workers {
+            0 if group == GroupId::HTTP => configured.least,
+            _ if is_as_before => workers,
+            _ => configured.nearest(workers),
+        }
     }
 
     /// Opens log files again, after they were renamed.

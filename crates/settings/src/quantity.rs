@@ -121,29 +121,60 @@ pub enum WorkerCount {
     Fixed(u16),
     /// One per processor that the process may use.
     Auto,
+    /// As many as there is work for, within bounds.
+    Range {
+        /// Not fewer.
+        least: u16,
+        /// Not more; `None` is one per processor that the process may use.
+        most: Option<u16>,
+    },
+}
+
+impl WorkerCount {
+    /// Whether there are to be no workers, whatever there is to do.
+    #[must_use]
+    pub fn is_none(self) -> bool {
+        self == Self::Fixed(0)
+    }
+
+    /// `MIN:MAX`.
+    fn range(least: &str, most: &str, rules: &Rules) -> Option<Self> {
+        let least = u16::parse(least, rules)?;
+        if most == "auto" {
+            return Some(Self::Range { least, most: None });
+        }
+        let most = u16::parse(most, rules).filter(|most| *most >= least)?;
+        Some(if least == most { Self::Fixed(least) } else { Self::Range { least, most: Some(most) } })
+    }
 }
 
 impl OptionValue for WorkerCount {
     const SHAPE: Shape = Shape::NumberOrText;
-    const PATTERN: Option<&'static str> = Some("^(auto|[0-9]+)$");
+    const PATTERN: Option<&'static str> = Some("^(auto|[0-9]+(:(auto|[0-9]+))?)$");
 
     fn parse(text: &str, rules: &Rules) -> Option<Self> {
-        if text == "auto" { Some(Self::Auto) } else { u16::parse(text, rules).map(Self::Fixed) }
+        match text.split_once(':') {
+            Some((least, most)) => Self::range(least, most, rules),
+            None if text == "auto" => Some(Self::Auto),
+            None => u16::parse(text, rules).map(Self::Fixed),
+        }
     }
 
     fn render(&self, _: &Rules) -> Vec<String> {
         vec![match self {
             Self::Fixed(count) => count.to_string(),
             Self::Auto => "auto".into(),
+            Self::Range { least, most: Some(most) } => format!("{least}:{most}"),
+            Self::Range { least, most: None } => format!("{least}:auto"),
         }]
     }
 
     fn value_name(_: &Rules) -> String {
-        "N|auto".into()
+        "N|MIN:MAX|auto".into()
     }
 
     fn expected(rules: &Rules) -> String {
-        format!("auto, or {}", u16::expected(rules))
+        format!("auto, {}, or two of them as MIN:MAX", u16::expected(rules))
     }
 }
 
@@ -191,7 +222,30 @@ mod tests {
         assert_eq!(WorkerCount::parse("8", &rules), Some(WorkerCount::Fixed(8)));
         assert_eq!(WorkerCount::parse("1025", &rules), None);
         assert_eq!(WorkerCount::parse("+3", &rules), None);
-        assert_eq!(WorkerCount::expected(&rules), "auto, or a whole number from 1 to 1024");
+        assert_eq!(
+            WorkerCount::expected(&rules),
+            "auto, a whole number from 1 to 1024, or two of them as MIN:MAX"
+        );
+        let range = |least, most| Some(WorkerCount::Range { least, most });
+        for (text, expected) in [
+            ("2:8", range(2, Some(8))),
+            ("2:auto", range(2, None)),
+            ("3:3", Some(WorkerCount::Fixed(3))),
+            ("8:2", None),
+            ("0:2", None),
+            ("2:1025", None),
+            ("auto:2", None),
+            (":2", None),
+            ("2:", None),
+            ("1:2:3", None),
+        ] {
+            let parsed = WorkerCount::parse(text, &rules);
+            assert_eq!(parsed, expected, "{text}");
+            assert!(parsed.is_none_or(|it| WorkerCount::parse(&it.render(&rules)[0], &rules) == parsed));
+        }
+        let none = Rules { min: 0, ..rules };
+        assert_eq!(WorkerCount::parse("0:4", &none), range(0, Some(4)));
+        assert!(WorkerCount::parse("0:0", &none).is_some_and(WorkerCount::is_none));
         assert_eq!(Percent::parse("10", &Rules { min: 0, max: 100, unit: Unit::Base }), Some(Percent(10)));
         assert!((Percent(10).fraction() - 0.1).abs() < 1e-9);
     }

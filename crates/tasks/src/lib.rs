@@ -27,7 +27,7 @@ pub use cron::Schedule;
 pub use engine::{ClientId, Engine, Incoming, Outgoing, Turn};
 pub use error::{OpenError, StoreError};
 pub use frame::{Frame, FrameError, MAX_FRAME, decode, encode};
-pub use keeper::{Keeper, KeeperError};
+pub use keeper::{Keeper, KeeperError, Waiting};
 pub use message::{Answer, Ask, CronEntry, Details, Filter, NewTask, Refused, Shown};
 pub use rate::Rate;
 pub use retry::Backoff;

@@ -64,7 +64,8 @@ impl Builder {
     #[must_use]
     pub fn option(mut self, name: &str, value: impl ToString) -> Self {
         if name == "workers" {
-            self.workers = value.to_string().parse().expect("a number");
+            let text = value.to_string();
+            self.workers = text.split(':').next().and_then(|least| least.parse().ok()).expect("a number");
         }
         self.args.extend([format!("--{name}").into(), value.to_string().into()]);
         self

@@ -1,8 +1,8 @@
-//! What the master tells the keeper of the task queue.
+//! What the master and the keeper of the task queue tell each other.
 
 use crate::Appearance;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// The argument by which the program knows that it is to be the keeper.
 pub const KEEPER_ARGUMENT: &str = "--this-process-keeps-the-task-queue";
@@ -16,4 +16,20 @@ pub struct KeeperSetup {
     pub appearance: Appearance,
     /// The queue's file.
     pub queue: PathBuf,
+}
+
+/// What the keeper tells the master.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromKeeper {
+    /// Tasks could start and wait for a worker, or none does any more. While some wait it is told again and again.
+    Waiting(TasksWaiting),
+}
+
+/// Tasks that could start, and have no worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TasksWaiting {
+    /// How many.
+    pub count: u64,
+    /// How long the one that is to start next has waited.
+    pub longest: Duration,
 }

@@ -29,7 +29,7 @@ pub use exit::ExitStatus;
 pub use failure::{Cause, Failure};
 pub use handover::{HANDOVER_HEAD, HANDOVER_INLINE, HandoverHead, ProxiedEnds};
 pub use ids::{Generation, GroupId, Role, SlotId, WorkerId};
-pub use keeper::{KEEPER_ARGUMENT, KEEPER_CHANNEL, KeeperSetup};
+pub use keeper::{FromKeeper, KEEPER_ARGUMENT, KEEPER_CHANNEL, KeeperSetup, TasksWaiting};
 pub use message::{
     Assignment, FromMold, FromSuccessor, FromWorker, Inheritance, InheritedListener, Served, ToMold,
     ToSuccessor, ToWorker, UPGRADE_VERSION,

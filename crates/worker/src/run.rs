@@ -6,8 +6,9 @@ use crate::{
     heartbeat,
     service::{Cut, Others, Resources, Running, Service},
 };
+use hostler_settings::{Supervision, WorkerCount};
 use hostler_sys::{board, channel::Channel, clock, debugger};
-use hostler_wire::{FromWorker, PageState, timing};
+use hostler_wire::{FromWorker, PageState, Role, timing};
 use std::{io, time::Duration};
 use tokio::time::sleep;
 use tracing::{debug, warn};
@@ -42,7 +43,10 @@ pub async fn run_worker<S: Service>(
     let certificates = certificates.into_inner();
     let control = Control::new(channel.into_fd())?;
     hostler_sys::attendant::start(page);
-    let graceful_timeout = settings.options.supervision.graceful_timeout;
+    let Supervision { graceful_timeout, workers, .. } = settings.options.supervision;
+    if assignment.role == Role::Http && matches!(workers, WorkerCount::Range { .. }) {
+        board::measure_busy();
+    }
     let heartbeat = timing::heartbeat_interval(settings.options.supervision.stall_timeout);
     let running = service.start(Resources { assignment, page, shared, settings, certificates })?;
     tokio::task::spawn_local(heartbeat::beat(page, heartbeat, running.activity()));

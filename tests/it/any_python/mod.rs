@@ -46,6 +46,7 @@ mod reload;
 mod request_ids;
 mod resource_limits;
 mod response_headers;
+mod scaling;
 mod service_manager;
 mod states;
 mod static_files;

@@ -3,6 +3,7 @@
 mod generations;
 mod groups;
 mod listening;
+mod scaling;
 mod storms;
 mod world;
 

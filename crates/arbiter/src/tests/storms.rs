@@ -5,7 +5,7 @@ use super::{
     world::World,
 };
 use crate::{Liveness, OnReload, Readiness, Stop};
-use hostler_wire::{ExitStatus, Generation, GroupId, WorkerId};
+use hostler_wire::{ExitStatus, Generation, GroupId, SlotId, WorkerId};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -108,6 +108,7 @@ fn every_event(groups: &[Group], workers: u32) -> Vec<Event> {
     }
     for group in groups {
         events.extend([Event::Scale(group.id, 0), Event::Scale(group.id, 2)]);
+        events.extend([1, 2].map(|index| Event::Retire(SlotId { group: group.id, index })));
     }
     for id in (1..=workers).map(WorkerId) {
         events.extend(events_of(id));

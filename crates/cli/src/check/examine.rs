@@ -142,7 +142,11 @@ fn would_run(config: &Config, interface: Option<String>, addresses: Vec<String>,
     let settings = &config.settings;
     report.would_run("application", settings.app.target.clone());
     report.would_run("interface", interface);
-    report.would_run("workers", hostler_master::worker_count(settings.supervision.workers));
+    let workers = hostler_master::worker_bounds(settings.supervision.workers);
+    report.would_run("workers", workers.least);
+    if !workers.is_fixed() {
+        report.would_run("workers at most", workers.most);
+    }
     if settings.supervision.workers == WorkerCount::Auto {
         report.would_run("workers are", "one per processor");
     }

@@ -66,12 +66,12 @@ fn a_value_of_another_type_is_refused_in_the_options_terms() {
         (
             "workers = true",
             "invalid value 'true' for --workers",
-            "it must be auto, or a whole number from 1 to 1024",
+            "it must be auto, a whole number from 1 to 1024, or two of them as MIN:MAX",
         ),
         (
             "workers = [1, 2]",
             "invalid value '[1, 2]' for --workers",
-            "it must be auto, or a whole number from 1 to 1024",
+            "it must be auto, a whole number from 1 to 1024, or two of them as MIN:MAX",
         ),
         ("app = 1979-05-27", "invalid value '1979-05-27' for --app", "it must be text, in quotes"),
         (

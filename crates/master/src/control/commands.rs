@@ -254,7 +254,7 @@ impl Master {
         }
         let before = self.arbiter.slots(GroupId::HTTP);
         info!(control = "scale", from = before, to = workers, "number of workers changed");
-        events.push_back(Event::Scale(GroupId::HTTP, workers));
+        self.user_scales(workers, events);
         Answer::Later(Awaited::Scaled(workers), format!("from {} to {}", workers_in_words(before), workers))
     }
 

@@ -38,7 +38,7 @@ impl TaskReports {
     fn ended(&self, py: Python<'_>, entry: Option<usize>) {
         self.0.with(py, |state| {
             if let Some(page) = state.page.get() {
-                page.task_ended(entry);
+                page.task_ended(clock::now(), entry);
             }
         });
     }

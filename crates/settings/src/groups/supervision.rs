@@ -9,11 +9,14 @@ settings! {
     /// How many workers there are, their deadlines, and when they are recycled.
     #[derive(Copy)]
     pub struct Supervision {
-        /// Worker processes to keep alive; auto is one per usable processor.
+        /// Worker processes to keep alive; auto is one per usable processor. With MIN:MAX as many as the load needs.
         #[option(
             "workers", default = WorkerCount::Fixed(1), range(1, 1024), short('w'), common_env("WEB_CONCURRENCY"), common
         )]
         pub workers: WorkerCount,
+        /// With MIN:MAX for --workers or --task-workers: how long fewer must have been enough before there are fewer.
+        #[option("scale-down-after", default = Duration::from_secs(10), range(1, 86_400))]
+        pub scale_down_after: Duration,
         /// How long a worker may take to be ready before it is reported and replaced; 0 disables it.
         #[option("boot-timeout", default = Some(Duration::from_secs(600)), range(0, 86_400))]
         pub boot_timeout: Option<Duration>,

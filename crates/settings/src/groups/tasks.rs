@@ -1,6 +1,6 @@
 //! Work beyond requests: the task queue, and the workers that run tasks.
 
-use crate::{Commas, OnReload, macros::settings};
+use crate::{Commas, OnReload, WorkerCount, macros::settings};
 use std::path::PathBuf;
 
 /// The queue's file where none is named.
@@ -14,9 +14,9 @@ settings! {
         /// it are a lock file and a socket. With --task-workers it is hostler-tasks.db in the working directory unless set.
         #[option("task-queue", default = None, example("/var/lib/shop/tasks.db"), reload(OnReload::Kept))]
         pub queue: Option<PathBuf>,
-        /// Processes that run the application's tasks, beside those that serve requests.
-        #[option("task-workers", default = 0, range(0, 1024), common)]
-        pub workers: u16,
+        /// Processes that run the application's tasks, beside those that serve requests; with MIN:MAX as many as waiting tasks need.
+        #[option("task-workers", default = WorkerCount::Fixed(0), range(0, 1024), common)]
+        pub workers: WorkerCount,
         /// The queues that they take tasks from, separated by commas, repeatable; all unless set.
         #[option("task-queues", default = Commas(Vec::new()), example("default,mail"))]
         pub queues: Commas<String>,
@@ -36,6 +36,6 @@ impl Tasks {
     /// The queue's file, if there is a queue.
     #[must_use]
     pub fn file(&self) -> Option<PathBuf> {
-        self.queue.clone().or_else(|| (self.workers > 0).then(|| QUEUE.into()))
+        self.queue.clone().or_else(|| (!self.workers.is_none()).then(|| QUEUE.into()))
     }
 }

@@ -20,7 +20,10 @@ use std::{
     num::NonZero,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     ptr::NonNull,
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 /// The page of this process, for the few places that cannot be given a reference.
@@ -215,12 +218,26 @@ pub fn own() -> Option<&'static Page> {
     OWN.get().copied()
 }
 
+/// Whether this process records for how long its loop is busy.
+static IS_MEASURED: AtomicBool = AtomicBool::new(false);
+
+/// From now on this process records on its page for how long its loop is busy.
+pub fn measure_busy() {
+    IS_MEASURED.store(true, Relaxed);
+}
+
 /// Records on this process's page that its loop begins or ends waiting for events.
 pub fn parked(parked: bool) {
     if let Some(page) = own() {
         page.set_parked(parked);
         if !parked {
-            page.turn(crate::clock::now());
+            let now = crate::clock::now();
+            page.turn(now);
+            if IS_MEASURED.load(Relaxed) {
+                page.becomes_busy(now);
+            }
+        } else if IS_MEASURED.load(Relaxed) {
+            page.becomes_idle(crate::clock::now());
         }
     }
 }

@@ -41,7 +41,13 @@ impl Counts {
 
     /// Queues with tasks that could start.
     pub(super) fn ready_queues(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(|(_, counts)| counts[State::Ready as usize] > 0).map(|(queue, _)| queue.as_str())
+        self.ready().map(|(queue, _)| queue)
+    }
+
+    /// The same, and how many tasks these are.
+    pub(super) fn ready(&self) -> impl Iterator<Item = (&str, u64)> {
+        let ready = self.0.iter().map(|(queue, counts)| (queue.as_str(), counts[State::Ready as usize]));
+        ready.filter(|(_, count)| *count > 0)
     }
 
     /// How many tasks a filter means, as far as that is counted: names are not.

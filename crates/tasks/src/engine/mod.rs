@@ -1,13 +1,14 @@
 //! What is done with what is asked: in turns, each a transaction.
 //!
 //! Files: `workers` what workers report, `clients` what programs ask, `dispatch` who gets which task, `clock` what happens by itself,
-//! `jobs` what takes many turns, `counts` and `tallies` what is counted, `stats` how that is told.
+//! `jobs` what takes many turns, `counts` and `tallies` what is counted, `stats` how that is told, `load` what waits for workers.
 
 mod clients;
 mod clock;
 mod counts;
 mod dispatch;
 mod jobs;
+mod load;
 mod stats;
 mod tallies;
 #[cfg(test)]
@@ -89,6 +90,8 @@ pub struct Engine {
     crons: Vec<Cron>,
     /// Names of tasks that wait for a worker that knows them.
     unknown: BTreeSet<String>,
+    /// What the workers that came last can run: what they leave aside, more of them would, too.
+    known_last: Option<std::sync::Arc<workers::Known>>,
     scratch: Scratch,
 }
 
@@ -146,6 +149,7 @@ impl Engine {
             random,
             crons: Vec::new(),
             unknown: BTreeSet::new(),
+            known_last: None,
             scratch: Scratch::default(),
         };
         engine.recover()?;

@@ -121,7 +121,9 @@ impl Engine {
             }
         }
         let given = running.iter().copied().filter(|(id, _)| has.contains(id)).collect();
-        let worker = Worker { owner, pid, knows: Arc::new(known), takes: None, leaves: false, given };
+        let knows = Arc::new(known);
+        self.known_last = Some(Arc::clone(&knows));
+        let worker = Worker { owner, pid, knows, takes: None, leaves: false, given };
         self.live.workers.insert(client, worker);
         Ok(())
     }

@@ -5,12 +5,15 @@
 
 mod connection;
 mod place;
+mod waiting;
 
 pub use place::KeeperError;
+pub use waiting::Waiting;
 
 use crate::{ClientId, Engine, Incoming, Millis, Outgoing, Store, StoreError};
 use connection::Connection;
 use hostler_sys::{byte_locks::ByteLocks, clock, control, own_file::OwnFile, random};
+use hostler_wire::TasksWaiting;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use place::Place;
 use std::{
@@ -111,6 +114,16 @@ impl Keeper {
             self.tell_fault(failed.as_ref());
         }
         Ok(false)
+    }
+
+    /// What is to be told of tasks that wait for workers, if something is.
+    pub fn news(&mut self, waiting: &mut Waiting) -> Option<TasksWaiting> {
+        let engine = &self.engine;
+        waiting.news(engine.waiting(), clock::now(), || {
+            let since = engine.waits_since().ok().flatten();
+            let millis = since.map_or(0, |since| (now() - since).max(0));
+            Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+        })
     }
 
     /// Ends: what was said is answered as far as it can be, and all is on disk.

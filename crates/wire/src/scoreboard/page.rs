@@ -58,6 +58,9 @@ pub struct Page {
     sessions: [RingEntry; SESSIONS],
     /// When a debugger was last seen to hold the worker; the same clock as `beat_at`.
     debugged_at: AtomicU64,
+    /// For how long the process has been busy, in nanoseconds, and since when it is, on the same clock; 0 if it is not.
+    busy: AtomicU64,
+    busy_since: AtomicU64,
 }
 
 const _: () = assert!(size_of::<Page>() == 12_288, "a page of the scoreboard is three of memory");
@@ -79,6 +82,8 @@ impl Page {
             &self.open_sessions,
             &self.lag,
             &self.debugged_at,
+            &self.busy,
+            &self.busy_since,
         ];
         single.into_iter().for_each(|it| it.store(0, Relaxed));
         self.counters.clear();
@@ -206,6 +211,36 @@ impl Page {
         self.debugged_at.load(Relaxed)
     }
 
+    /// The process has something to do from now on.
+    pub fn becomes_busy(&self, now: u64) {
+        self.busy_since.store(now.max(1), Relaxed);
+    }
+
+    /// It has done it.
+    pub fn becomes_idle(&self, now: u64) {
+        let since = self.busy_since.load(Relaxed);
+        if since > 0 {
+            self.busy_since.store(0, Relaxed);
+            add(&self.busy, now.saturating_sub(since));
+        }
+    }
+
+    /// For how long the process has been busy until now, in nanoseconds: it had tasks, or its loop did not wait. The latter is
+    /// measured only where the number of workers follows their load.
+    #[must_use]
+    pub fn busy_nanos(&self, now: u64) -> u64 {
+        let since = self.busy_since.load(Relaxed);
+        let current = if since > 0 { now.saturating_sub(since) } else { 0 };
+        self.busy.load(Relaxed).saturating_add(current)
+    }
+
+    /// How many requests waited for the application, and for how long together, in nanoseconds.
+    #[must_use]
+    pub fn queued(&self) -> (u64, u64) {
+        let queued = self.counters.queued.read();
+        (queued.count(), queued.nanos)
+    }
+
     /// A value that changes whenever the loop makes progress: its heartbeat, or a request that begins or ends. A turn may be
     /// long although no call is, when many clients send requests at once.
     #[must_use]
@@ -291,12 +326,18 @@ impl Page {
 
     /// A task began; its entry in the ring, unless all are taken. The queue counts it.
     pub fn task_began(&self, now: u64, name: &str) -> Option<usize> {
+        if self.in_flight() == 0 {
+            self.becomes_busy(now);
+        }
         self.request_began(now, "TASK", name, None)
     }
 
     /// It ended.
-    pub fn task_ended(&self, entry: Option<usize>) {
+    pub fn task_ended(&self, now: u64, entry: Option<usize>) {
         add(&self.in_flight, u64::MAX);
+        if self.in_flight() == 0 {
+            self.becomes_idle(now);
+        }
         if let Some(entry) = entry {
             self.ring[entry].free();
         }
@@ -455,6 +496,8 @@ mod tests {
             background: 0.into(),
             open_sessions: 0.into(),
             debugged_at: 0.into(),
+            busy: 0.into(),
+            busy_since: 0.into(),
             lag: 0.into(),
             counters: Default::default(),
             seed: Default::default(),
