@@ -14,6 +14,7 @@ import task_site
 
 from hostler import tasks
 from hostler.tasks import Status
+from hostler.tasks._ahead import Ahead
 
 LIMIT = 60
 
@@ -212,6 +213,37 @@ def many_die_and_nothing_is_lost(site):
     assert [handle.get(LIMIT) for handle in handles] == [2 * n for n in range(300)]
 
 
+def what_a_worker_takes_ahead(site):
+    # A worker that has learnt that tasks are short takes many.
+    ahead = Ahead()
+    assert [ahead.learn(0.0001) for _ in range(8)] == [False] * 7 + [True] and ahead.count == 64
+    assert ahead.none() and ahead.count == 0
+    assert not any(ahead.learn(0.02) for _ in range(20)), "long ones are taken one by one"
+    site.work()
+    assert [handle.get(LIMIT) for handle in [task_site.double.delay(n) for n in range(200)]] == [2 * n for n in range(200)]
+    # One of them takes long: the others behind it go to another worker.
+    site.work()
+    path = site.path("long")
+    short = [task_site.double.delay(n) for n in range(40)]
+    long = task_site.waits_for.delay(path)
+    short += [task_site.double.delay(n) for n in range(40, 80)]
+    assert [handle.get(LIMIT) for handle in short] == [2 * n for n in range(80)]
+    assert {handle.info().attempts for handle in short} == {1}
+    assert long.status() is Status.RUNNING
+    open(path + ".go", "w").close()
+    assert (long.get(LIMIT), lines(path)) == ("waited", 1)
+    # What was taken ahead is cancelled as what waits is.
+    path = site.path("cancelled")
+    running = [task_site.waits_for.delay(f"{path}{n}") for n in range(2)]
+    until("both run", lambda: all(lines(f"{path}{n}") for n in range(2)))
+    behind = task_site.double.delay(1)
+    behind.cancel()
+    raises(tasks.TaskCancelled, lambda: behind.get(LIMIT))
+    for n in range(2):
+        open(f"{path}{n}.go", "w").close()
+    assert [handle.get(LIMIT) for handle in running] == ["waited", "waited"]
+
+
 def a_queue_that_cannot_be_used(site):
     foreign = site.path("foreign.db")
     with open(foreign, "w") as file:
@@ -231,6 +263,7 @@ TESTS = [
     a_worker_that_is_told_to_stop,
     loops_threads_and_forks,
     many_die_and_nothing_is_lost,
+    what_a_worker_takes_ahead,
     a_queue_that_cannot_be_used,
 ]
 

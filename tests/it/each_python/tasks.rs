@@ -6,7 +6,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 #[test]
 fn tasks_run_whatever_dies() {
@@ -157,4 +157,17 @@ fn a_task_that_does_not_end_after_its_timeout_costs_its_worker_only() {
     site.server.wait_for("did not end after its timeout: its worker exits", 1);
     assert!(site.server.log().contains("in bears_it"), "{}", site.server.log());
     assert_eq!(site.result(&site.start("double", "6")), "12");
+}
+
+/// Also when it takes short tasks ahead.
+#[test]
+fn a_task_worker_runs_no_more_tasks_than_its_limit() {
+    let dir = directory("tasks-limit");
+    let site = Site { server: app(&dir, 1).option("task-max-tasks", 30).start(), dir };
+    let ids: Vec<String> = (0..100).map(|_| site.start("pid", "-")).collect();
+    let mut ran: BTreeMap<String, u32> = BTreeMap::new();
+    for id in &ids {
+        *ran.entry(site.result(id)).or_default() += 1;
+    }
+    assert!(ran.values().all(|count| *count <= 30), "{ran:?}: {}", site.server.log());
 }

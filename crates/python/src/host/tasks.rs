@@ -64,14 +64,15 @@ impl TaskReports {
     }
 }
 
-/// Takes tasks from the queue; `drain` is called with the seconds that what runs may take.
+/// Takes tasks from the queue: `take` is called when it may, `drain` with the seconds that what runs may take.
 pub(super) struct TaskService {
     state: Rc<State>,
+    take: Py<PyAny>,
     drain: Py<PyAny>,
 }
 
 impl TaskService {
-    pub(super) fn new(drain: Py<PyAny>) -> (Self, TaskReports) {
+    pub(super) fn new(take: Py<PyAny>, drain: Py<PyAny>) -> (Self, TaskReports) {
         let state = Rc::new(State {
             page: Cell::default(),
             served: Cell::default(),
@@ -80,7 +81,7 @@ impl TaskService {
             drained: Notify::new(),
             others: Notify::new(),
         });
-        (Self { state: Rc::clone(&state), drain }, TaskReports(GilCell::new(state)))
+        (Self { state: Rc::clone(&state), take, drain }, TaskReports(GilCell::new(state)))
     }
 }
 
@@ -90,6 +91,7 @@ impl Service for TaskService {
     fn start(self, resources: Resources) -> io::Result<Tasks> {
         self.state.page.set(Some(resources.page));
         self.state.most.set(resources.assignment.request_limit);
+        Python::attach(|py| self.take.call0(py).map(drop)).map_err(io::Error::other)?;
         Ok(Tasks { state: self.state, drain: self.drain })
     }
 }

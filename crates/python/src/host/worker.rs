@@ -375,11 +375,12 @@ impl PyWorker {
     fn serve_tasks(
         &self,
         py: Python<'_>,
+        take: Py<PyAny>,
         drain: Py<PyAny>,
         engine: Bound<'_, PyAny>,
         done: Py<PyAny>,
     ) -> PyResult<TaskReports> {
-        let (service, reports) = TaskService::new(drain);
+        let (service, reports) = TaskService::new(take, drain);
         self.serve(py, Served::Tasks, service, &engine, done)?;
         Ok(reports)
     }

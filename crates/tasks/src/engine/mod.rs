@@ -168,7 +168,7 @@ impl Engine {
     /// Does what has come, and what is due. Everything that is sent is committed. [`Engine::settle`] has the rest.
     pub fn turn(&mut self, now: Millis, mut incoming: Vec<Incoming>) -> Turn {
         let began = Instant::now();
-        if !self.deferred.is_empty() && now >= self.deferred_until {
+        if !self.deferred.is_empty() && is_past(self.deferred_until, now) {
             let deferred = std::mem::take(&mut self.deferred);
             incoming.splice(0..0, deferred);
         }
@@ -281,7 +281,7 @@ impl Engine {
         if self.store.is_unsynced() && self.sync_at.is_none() {
             self.sync_at = Some(now + SYNC_AFTER);
         }
-        if self.sync_at.is_some_and(|at| at <= now) {
+        if self.sync_at.is_some_and(|at| is_past(at, now)) {
             // What fails is tried again.
             let _ = self.sync(now);
         }
@@ -312,6 +312,11 @@ impl Answer {
     fn is_promise(&self) -> bool {
         matches!(self, Self::Accepted { .. } | Self::Cancelled { .. } | Self::Changed { .. })
     }
+}
+
+/// Whether a time that was a moment ahead is over: also when the clock was set back meanwhile.
+fn is_past(at: Millis, now: Millis) -> bool {
+    at <= now || at > now + AGAIN
 }
 
 /// What is said in place of a promise.

@@ -31,8 +31,10 @@ def serve(worker: Any, loop: Any, engine: Any, shutdown: Any, run: Any) -> tuple
     tasks.stuck.add_done_callback(lambda stuck: loop.create_task(_end(tasks, stuck.result())))
     if not _task.registry:
         logger.warning("%s declares no tasks: its task workers have nothing to do", worker.target)
-    tasks.supervised = worker.serve_tasks(drain, engine, done)
-    tasks.loop.call_soon(tasks.take)
+    def take() -> None:
+        loop.call_soon_threadsafe(tasks.take)
+
+    tasks.supervised = worker.serve_tasks(take, drain, engine, done)
     shutdown.drained = run(contextvars.copy_context(), loop, engine, done)
     return None
 

@@ -435,3 +435,16 @@ fn numbers_of_queues_are_those_of_the_file() {
     site.kill_keeper();
     assert_eq!(stats(&mut site), before);
 }
+
+#[test]
+fn a_clock_that_is_set_back_holds_nothing_up() {
+    let mut site = Site::new();
+    let id = site.enqueue(task(1, "add"));
+    let (worker, _) = site.worker(&["add"]);
+    let given = site.take(worker).unwrap();
+    site.say(worker, done(&given));
+    site.now -= 3_600_000;
+    site.turn(vec![]);
+    assert!(!site.engine.as_ref().unwrap().store.is_unsynced(), "it is on disk");
+    assert_eq!(site.state(id), Some(State::Succeeded));
+}
