@@ -46,14 +46,13 @@ const NAMES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 pub fn read(board: &Scoreboard) -> Seen {
     let (master, mut workers) = board.read();
     workers.sort_by_key(|(seat, _)| (seat.slot, seat.started_at));
-    let of_group = |group: GroupId| {
-        let its = workers.iter().filter(move |(seat, _)| seat.group == u32::from(group.0));
-        its.cloned().collect::<Vec<_>>()
-    };
-    let (http, tasks) = (of_group(GroupId::HTTP), of_group(GroupId::TASKS));
+    // Not copied: pages are large, and the observer is to stay small.
+    let is_of = |(seat, _): &(SeatView, PageView), group: GroupId| seat.group == u32::from(group.0);
+    let tasks: Vec<_> = workers.extract_if(.., |it| is_of(it, GroupId::TASKS)).collect();
+    workers.retain(|it| is_of(it, GroupId::HTTP));
     let mut totals = master.ended;
-    http.iter().chain(&tasks).for_each(|(_, page)| totals.add(&page.totals));
-    Seen { now: hostler_sys::clock::now(), master, workers: http, task_workers: tasks, totals }
+    workers.iter().chain(&tasks).for_each(|(_, page)| totals.add(&page.totals));
+    Seen { now: hostler_sys::clock::now(), master, workers, task_workers: tasks, totals }
 }
 
 impl Seen {

@@ -2,7 +2,7 @@
 
 use super::{
     Engine, Result, error_text,
-    workers::{Known, Worker},
+    workers::{Given, Known, Worker},
 };
 use crate::{
     Answer, ClientId, Millis, State,
@@ -80,7 +80,8 @@ impl Engine {
     fn start(&mut self, now: Millis, client: ClientId, head: Head) -> Result<()> {
         let worker = self.live.workers.get_mut(&client).expect("it has room");
         let attempt = head.attempts + 1;
-        worker.given.push((head.id, attempt));
+        worker.given.push(Given { id: head.id, begun: None });
+        worker.begin(now);
         let arguments = self.store.claim(head.seq, worker.owner, now)?;
         self.live.counts.change(&head.queue, State::Ready, State::Running);
         self.tallies.started(&head.queue, &head.name, now - head.due);

@@ -24,8 +24,16 @@ pub(super) struct Worker {
     pub(super) takes: Option<(u32, u32)>,
     /// It takes nothing new.
     pub(super) leaves: bool,
-    /// What it was given and has not reported, in this order, with the attempt. It has begun no more than it runs at once.
-    pub(super) given: Vec<(TaskId, u32)>,
+    /// What it was given and has not reported, in this order. It has begun no more than it runs at once.
+    pub(super) given: Vec<Given>,
+}
+
+/// A task that a worker has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Given {
+    pub(super) id: TaskId,
+    /// When it was begun: those that were taken ahead are when one before them is reported.
+    pub(super) begun: Option<Millis>,
 }
 
 impl Worker {
@@ -36,10 +44,18 @@ impl Worker {
         (most as usize).saturating_sub(self.given.len())
     }
 
+    /// It goes on with what it has.
+    pub(super) fn begin(&mut self, now: Millis) {
+        let begun = self.takes.map_or(usize::MAX, |(slots, _)| slots as usize);
+        for given in self.given.iter_mut().take(begun) {
+            given.begun.get_or_insert(now);
+        }
+    }
+
     /// What it has not begun.
     fn waiting(&self) -> BTreeSet<TaskId> {
         let begun = self.takes.map_or(usize::MAX, |(slots, _)| slots as usize);
-        self.given.iter().skip(begun).map(|(id, _)| *id).collect()
+        self.given.iter().skip(begun).map(|given| given.id).collect()
     }
 }
 
@@ -83,7 +99,7 @@ impl Engine {
                 self.failed(now, client, (*id, *attempt), error, again.then_some(*after))
             }
             Ask::Cancelled { id, attempt } => self.cancelled(now, client, (*id, *attempt)),
-            Ask::GiveBack { id, attempt } => self.give_back(client, (*id, *attempt)),
+            Ask::GiveBack { id, attempt } => self.give_back(now, client, (*id, *attempt)),
             Ask::Progress { id, fraction, text } => {
                 self.store.set_progress(*id, fraction.clamp(0.0, 1.0), text)
             }
@@ -120,7 +136,9 @@ impl Engine {
                 self.live.counts.change(&queue, State::Unknown, State::Ready);
             }
         }
-        let given = running.iter().copied().filter(|(id, _)| has.contains(id)).collect();
+        let given = running.iter().filter(|(id, _)| has.contains(id));
+        // When it began them is not known: as it was given them.
+        let given = given.map(|(id, _)| Given { id: *id, begun: Some(0) }).collect();
         let knows = Arc::new(known);
         self.known_last = Some(Arc::clone(&knows));
         let worker = Worker { owner, pid, knows, takes: None, leaves: false, given };
@@ -135,17 +153,19 @@ impl Engine {
     }
 
     /// The task that is reported, if this worker runs this attempt of it.
-    fn its(&mut self, client: ClientId, (id, attempt): (TaskId, u32)) -> Result<Option<Found>> {
+    fn its(&mut self, now: Millis, client: ClientId, (id, attempt): (TaskId, u32)) -> Result<Option<Found>> {
         self.send(client, Answer::Noted { id, attempt }, Vec::new());
         let Some(worker) = self.live.workers.get_mut(&client) else { return Ok(None) };
-        worker.given.retain(|(given, _)| *given != id);
+        let begun = worker.given.iter().find(|given| given.id == id).and_then(|given| given.begun);
+        worker.given.retain(|given| given.id != id);
+        worker.begin(now);
         let owner = Some(worker.owner);
-        let found = self.store.find(id)?;
+        let found = self.store.find(id)?.map(|task| Found { started: task.started.max(begun), ..task });
         Ok(found.filter(|it| it.state == State::Running && it.owner == owner && it.attempts == attempt))
     }
 
     fn done(&mut self, now: Millis, client: ClientId, which: (TaskId, u32), result: &[u8]) -> Result<()> {
-        let Some(task) = self.its(client, which)? else { return Ok(()) };
+        let Some(task) = self.its(now, client, which)? else { return Ok(()) };
         let keep = Millis::try_from(task.options.keep).unwrap_or(Millis::MAX);
         let outcome = Outcome {
             state: State::Succeeded,
@@ -165,7 +185,7 @@ impl Engine {
         error: &str,
         again: Option<Option<u64>>,
     ) -> Result<()> {
-        let Some(task) = self.its(client, which)? else { return Ok(()) };
+        let Some(task) = self.its(now, client, which)? else { return Ok(()) };
         let tries = task.attempts.saturating_sub(task.losses);
         match again {
             Some(after) if tries <= task.options.retries => {
@@ -192,12 +212,12 @@ impl Engine {
     }
 
     fn cancelled(&mut self, now: Millis, client: ClientId, which: (TaskId, u32)) -> Result<()> {
-        let Some(task) = self.its(client, which)? else { return Ok(()) };
+        let Some(task) = self.its(now, client, which)? else { return Ok(()) };
         self.cancel_now(now, &task)
     }
 
-    fn give_back(&mut self, client: ClientId, which: (TaskId, u32)) -> Result<()> {
-        let Some(mut task) = self.its(client, which)? else { return Ok(()) };
+    fn give_back(&mut self, now: Millis, client: ClientId, which: (TaskId, u32)) -> Result<()> {
+        let Some(mut task) = self.its(now, client, which)? else { return Ok(()) };
         task.attempts = task.attempts.saturating_sub(1);
         self.put_back(&task, None, None)
     }
