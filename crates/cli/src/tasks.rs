@@ -2,7 +2,7 @@
 //! they need it.
 
 use hostler_config::Config;
-use hostler_settings::Settings;
+use hostler_settings::{Settings, TaskEngine, Tasks};
 use hostler_sys::{channel::Channel, clock, disposition, logging, process, title};
 use hostler_tasks::{Keeper, KeeperError, Waiting};
 use hostler_wire::{Appearance, ExitStatus, Failure, FromKeeper, KEEPER_CHANNEL, KeeperSetup};
@@ -184,6 +184,21 @@ pub(crate) fn file(settings: &Settings) -> Option<PathBuf> {
 
 /// What the application is told of the queue.
 pub(crate) fn variables(config: &Config) -> Vec<(OsString, OsString)> {
+    let tasks = &config.settings.tasks;
+    if tasks.engine != TaskEngine::Embedded {
+        return of_other_engines(tasks);
+    }
     let Some(file) = file(&config.settings) else { return Vec::new() };
     vec![("HOSTLER_TASK_QUEUE".into(), file.into()), ("HOSTLER_TASK_KEEPER".into(), "server".into())]
+}
+
+/// The engine, and what it is reached by, in the variables that are also the options'.
+fn of_other_engines(tasks: &Tasks) -> Vec<(OsString, OsString)> {
+    let given = [
+        ("HOSTLER_TASK_ENGINE", Some("celery".to_owned())),
+        ("HOSTLER_TASK_BROKER", tasks.broker.clone()),
+        ("HOSTLER_TASK_RESULTS", tasks.results.clone()),
+        ("HOSTLER_TASK_CELERY_APP", tasks.celery_app.clone()),
+    ];
+    given.into_iter().filter_map(|(name, value)| Some((name.into(), value?.into()))).collect()
 }

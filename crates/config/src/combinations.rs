@@ -2,7 +2,9 @@
 
 use crate::{layers::Layers, source::Source};
 use hostler_peers::Place;
-use hostler_settings::{Bind, Declaration, Effect, HttpVersion, Interface, Settings, WorkerCount};
+use hostler_settings::{
+    Bind, Declaration, Effect, HttpVersion, Interface, Settings, TaskEngine, WorkerCount,
+};
 
 /// An option that was set, and why that does nothing or not what it seems to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +112,16 @@ const RULES: &[Rule] = &[
         |all| all.tls.certificate.is_empty(),
         "no address is served over TLS: --ssl-certificate and --ssl-keyfile are not set",
     ),
+    Rule(
+        &["task-broker", "task-results", "task-celery-app"],
+        |all| all.tasks.engine != TaskEngine::Celery,
+        "it is for --task-engine celery",
+    ),
+    Rule(
+        &["task-queue"],
+        |all| all.tasks.engine != TaskEngine::Embedded,
+        "it is for --task-engine embedded: other engines keep tasks elsewhere",
+    ),
 ];
 
 impl Rule {
@@ -195,6 +207,11 @@ mod tests {
             (&["--access-log-sample", "5"], &["--access-log", "--access-log-sample", "5"]),
             (&["--static-path-expires", "5"], &["--static-path-mount", "/s", "--static-path-expires", "5"]),
             (&["--compress-level", "5"], &["--compress", "--compress-level", "5"]),
+            (&["--task-broker", "redis://r"], &["--task-engine", "celery", "--task-broker", "redis://r"]),
+            (
+                &["--task-engine", "celery", "--task-broker", "redis://r", "--task-queue", "q"],
+                &["--task-queue", "q"],
+            ),
             (&["--no-ws", "--ws-max-size", "5"], &["--ws-max-size", "5"]),
             (&["--http", "1", "--http2-max-resets", "5"], &["--http2-max-resets", "5"]),
             (&["--http", "1", "--no-http1-keep-alive", "--keep-alive", "5"], &["--keep-alive", "5"]),

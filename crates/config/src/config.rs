@@ -7,7 +7,7 @@ use crate::{
 };
 use hostler_settings::{
     Accept, Application, Bind, Declaration, Http, Interface, Limits, Listen, Log, LogTarget, Metrics,
-    Process, Runtime, RuntimeMode, Settings, Supervision, WorkerCount,
+    Process, Runtime, RuntimeMode, Settings, Supervision, TaskEngine, Tasks, WorkerCount,
 };
 use hostler_wire::{Failure, Identity, MAX_LISTENING_SOCKETS, control::ConfigEntry};
 use std::{io, time::Duration};
@@ -47,6 +47,7 @@ impl Config {
         problems.extend(contradictions(&layers));
         problems.extend(crate::static_files::settle(&mut layers).err());
         problems.extend(check_access_log(&layers).err());
+        problems.extend(check_task_engine(&layers).err());
         problems.extend(crate::request_id::check(&layers).err());
         problems.extend(crate::otlp::check(&layers).err());
         let identity = identity(&layers).unwrap_or_else(|problem| {
@@ -156,6 +157,34 @@ fn check_access_log(layers: &Layers) -> Result<(), Failure> {
             .because(format!("`{path}` is no path"))
             .hint("a path begins with `/`, and `*` at its end stands for any rest: `/static/*`")),
         None => Ok(()),
+    }
+}
+
+/// Whether the engine of tasks has what it needs.
+fn check_task_engine(layers: &Layers) -> Result<(), Failure> {
+    let tasks = &layers.settings.tasks;
+    if tasks.engine != TaskEngine::Celery {
+        return Ok(());
+    }
+    if matches!(tasks.workers, WorkerCount::Range { .. }) {
+        let wrong = layers.invalid(Tasks::workers()).because("Celery's broker does not say how much waits");
+        return Err(wrong.hint("name a number; task workers follow the queue of --task-engine embedded"));
+    }
+    if tasks.celery_app.is_some() {
+        return Ok(());
+    }
+    let is_redis =
+        |url: &str| url.starts_with("redis") || url.starts_with("unix") || url.starts_with("sentinel");
+    match &tasks.broker {
+        None => Err(layers
+            .invalid(Tasks::engine())
+            .because("Celery needs a broker")
+            .hint("name it with --task-broker redis://HOST:PORT/0 or amqp://HOST, or your Celery application with --task-celery-app")),
+        Some(broker) if tasks.results.is_none() && !is_redis(broker) => Err(layers
+            .invalid(Tasks::engine())
+            .because("this broker keeps no results")
+            .hint("name a Redis that does: --task-results redis://HOST:PORT/0")),
+        Some(_) => Ok(()),
     }
 }
 

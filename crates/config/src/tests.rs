@@ -307,3 +307,17 @@ fn the_short_help_has_what_is_common_and_the_long_one_everything() {
     }
     assert!(short.lines().count() < 100, "{short}");
 }
+
+#[test]
+fn an_engine_of_tasks_needs_what_it_works_with() {
+    let refused = |more: &[&str]| {
+        let wrong = failure(&[&["--task-engine", "celery"], more].concat(), &[]);
+        wrong.cause.unwrap_or_default()
+    };
+    assert_eq!(refused(&[]), "Celery needs a broker");
+    assert_eq!(refused(&["--task-broker", "amqp://b"]), "this broker keeps no results");
+    let scaled = refused(&["--task-broker", "redis://r", "--task-workers", "1:4"]);
+    assert_eq!(scaled, "Celery's broker does not say how much waits");
+    config(&["--task-engine", "celery", "--task-broker", "redis://r"], &[]);
+    config(&["--task-engine", "celery", "--task-broker", "amqp://b", "--task-results", "redis://r"], &[]);
+}

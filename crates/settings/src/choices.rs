@@ -62,6 +62,14 @@ choices! {
         Runtime = "runtime",
     }
 
+    /// What keeps tasks and hands them to workers.
+    pub enum TaskEngine {
+        /// A file, which a process of the server keeps.
+        Embedded = "embedded",
+        /// Celery's broker.
+        Celery = "celery",
+    }
+
     /// The event loop of ASGI and RSGI workers.
     pub enum EventLoop {
         /// Hostler's own.

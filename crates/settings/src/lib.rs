@@ -29,7 +29,8 @@ mod variable;
 
 pub use choices::{
     Accept, Colour, EventLoop, HeaderMap, HttpVersion, Immutable, Interface, LogFormat, LogLevel, Preload,
-    ProxyProtocol, RuntimeMode, Shell, SyslogFacility, SyslogFormat, TaskImplementation, TlsVersion,
+    ProxyProtocol, RuntimeMode, Shell, SyslogFacility, SyslogFormat, TaskEngine, TaskImplementation,
+    TlsVersion,
 };
 pub use declaration::{Declaration, Effect, OnReload, Rules, Shape, Unit};
 pub use groups::{

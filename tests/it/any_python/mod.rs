@@ -51,6 +51,7 @@ mod service_manager;
 mod states;
 mod static_files;
 mod strictness;
+mod task_engines;
 mod task_sight;
 mod terminal;
 mod tls;

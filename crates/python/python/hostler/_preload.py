@@ -96,3 +96,18 @@ def after_fork():
     numpy = sys.modules.get("numpy.random")
     if numpy is not None:
         numpy.seed()
+    _forget_celery()
+
+
+def _forget_celery():
+    """Celery and kombu know of the forks of their own multiprocessing only: connections to brokers and results are made anew."""
+    state, util, pools = (sys.modules.get(name) for name in ("celery._state", "billiard.util", "kombu.pools"))
+    if util is not None:
+        util._run_after_forkers()
+    if pools is not None:
+        pools.reset()
+    for app in list(state._get_active_apps()) if state is not None else ():
+        app._after_fork()
+        app._backend_cache = None
+        if hasattr(getattr(app, "_local", None), "backend"):
+            del app._local.backend

@@ -70,11 +70,11 @@ def main(worker):
 
 
 def _serve_tasks(worker, shutdown):
-    from hostler.tasks import _serve
+    from hostler.tasks import _settings
 
     loop, engine = _make_loop(worker)
     hooks._run("worker_ready")
-    failure = _serve.serve(worker, loop, engine, shutdown, _run)
+    failure = _settings.engine().serve(worker, loop, engine, shutdown, _run)
     if failure is not None:
         return _fail(worker, "boot", *failure)
     shutdown.close(loop)

@@ -1,6 +1,6 @@
 //! Work beyond requests: the task queue, and the workers that run tasks.
 
-use crate::{Commas, OnReload, WorkerCount, macros::settings};
+use crate::{Commas, OnReload, TaskEngine, WorkerCount, macros::settings};
 use std::path::PathBuf;
 
 /// The queue's file where none is named.
@@ -10,6 +10,19 @@ settings! {
     #[heading("Tasks")]
     /// The task queue of `hostler.tasks`, and the workers that run tasks.
     pub struct Tasks {
+        /// What keeps the tasks of hostler.tasks and hands them to workers: `embedded` a file of this server's, `celery` the broker of
+        /// Celery (--task-broker or --task-celery-app).
+        #[option("task-engine", default = TaskEngine::Embedded, reload(OnReload::Kept))]
+        pub engine: TaskEngine,
+        /// Celery's broker, Redis or RabbitMQ, with --task-engine celery.
+        #[option("task-broker", default = None, example("redis://127.0.0.1:6379/0"), secret)]
+        pub broker: Option<String>,
+        /// Where Celery keeps the state and results of tasks, a Redis; the broker unless set, if that is one.
+        #[option("task-results", default = None, example("redis://127.0.0.1:6379/1"), secret)]
+        pub results: Option<String>,
+        /// A Celery application that exists, as MODULE:NAME, whose broker and settings are used in place of --task-broker.
+        #[option("task-celery-app", default = None, example("shop.celery:app"))]
+        pub celery_app: Option<String>,
         /// The file of the task queue of hostler.tasks (Python), an SQLite database on a local disk, which a process of its own keeps; beside
         /// it are a lock file and a socket. With --task-workers it is hostler-tasks.db in the working directory unless set.
         #[option("task-queue", default = None, example("/var/lib/shop/tasks.db"), reload(OnReload::Kept))]
@@ -36,6 +49,9 @@ impl Tasks {
     /// The queue's file, if there is a queue.
     #[must_use]
     pub fn file(&self) -> Option<PathBuf> {
+        if self.engine != TaskEngine::Embedded {
+            return None;
+        }
         self.queue.clone().or_else(|| (!self.workers.is_none()).then(|| QUEUE.into()))
     }
 }

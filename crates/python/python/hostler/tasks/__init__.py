@@ -26,6 +26,7 @@ from hostler.tasks._errors import (
     TaskExpired,
     TaskFailed,
     TaskTimeout,
+    Unsupported,
 )
 from hostler.tasks._handle import Handle, Info, Status, handle
 from hostler.tasks._options import Backoff
@@ -50,6 +51,7 @@ __all__ = [
     "TaskExpired",
     "TaskFailed",
     "TaskTimeout",
+    "Unsupported",
     "configure",
     "cron",
     "current_task",

@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 import time
+import uuid
 import weakref
 from collections import deque
 from typing import Any
@@ -69,7 +70,15 @@ class EmbeddedEngine:
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncConnection] = weakref.WeakKeyDictionary()
         self._late = _Late()
 
-    # What tasks and handles ask.
+    # What tasks and handles ask (`_engine.Engine`).
+
+    def declare(self, task: Any, schedule: dict[str, Any] | None) -> None:
+        """It can do all that there is."""
+
+    def serve(self, worker: Any, loop: Any, engine: Any, shutdown: Any, run: Any) -> tuple[str, str, str] | None:
+        from hostler.tasks import _serve
+
+        return _serve.serve(self.place.file, worker, loop, engine, shutdown, run)
 
     def enqueue(self, task: Any, message: dict[str, Any], arguments: bytes) -> str:
         frame = encode({"do": "enqueue", "n": 0, "task": message}, arguments)
@@ -82,7 +91,7 @@ class EmbeddedEngine:
         return str(accepted(answer)["id"])
 
     def result(self, id: str, *, wait: bool, timeout: float | None) -> tuple[dict[str, Any], bytes]:
-        frame = encode({"do": "result", "n": 0, "id": id, "wait": wait})
+        frame = encode({"do": "result", "n": 0, "id": checked(id), "wait": wait})
         try:
             answer, body = self._ask(frame, timeout)
         except TimeoutError:
@@ -90,14 +99,14 @@ class EmbeddedEngine:
         return accepted(answer)["task"], body
 
     async def result_async(self, id: str, *, wait: bool) -> tuple[dict[str, Any], bytes]:
-        answer, body = await self._asynchronous().ask({"do": "result", "id": id, "wait": wait})
+        answer, body = await self._asynchronous().ask({"do": "result", "id": checked(id), "wait": wait})
         return accepted(answer)["task"], body
 
     def cancel(self, id: str) -> str:
-        return str(accepted(self._ask(encode({"do": "cancel", "n": 0, "id": id}))[0])["state"])
+        return str(accepted(self._ask(encode({"do": "cancel", "n": 0, "id": checked(id)}))[0])["state"])
 
     async def cancel_async(self, id: str) -> str:
-        answer, _ = await self._asynchronous().ask({"do": "cancel", "id": id})
+        answer, _ = await self._asynchronous().ask({"do": "cancel", "id": checked(id)})
         return str(accepted(answer)["state"])
 
     def ask(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -224,6 +233,14 @@ def accepted(answer: dict[str, Any]) -> dict[str, Any]:
     if answer["why"] == "malformed":
         raise ValueError(text)
     raise QueueUnavailable(f"the task queue failed: {text}")
+
+
+def checked(id: str) -> str:
+    """The id, if it is one: the keeper takes nothing else. Anything may come out of a URL."""
+    try:
+        return str(uuid.UUID(id))
+    except (ValueError, AttributeError, TypeError):
+        raise NoSuchTask(f"there is no task {id!r}: that is no id of a task") from None
 
 
 def flush(timeout: float = LIMIT) -> None:

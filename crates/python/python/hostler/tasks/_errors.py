@@ -27,6 +27,10 @@ class NoSuchTask(TaskError, LookupError):
     """There is no such task: it was never accepted, or its result was kept for long enough."""
 
 
+class Unsupported(TaskError, ValueError):
+    """The engine of tasks cannot do what is asked for; the text says which one can."""
+
+
 class TaskFailed(TaskError):
     """The task has failed, and is not tried again. `type`, `message` and `traceback` are those of its exception."""
 

@@ -7,7 +7,7 @@ import logging
 import os
 from typing import Any
 
-from hostler.tasks import _settings, _task
+from hostler.tasks import _task
 from hostler.tasks._errors import QueueUnavailable
 from hostler.tasks._run import Run
 from hostler.tasks._worker import Worker
@@ -15,12 +15,12 @@ from hostler.tasks._worker import Worker
 logger = logging.getLogger("hostler.tasks")
 
 
-def serve(worker: Any, loop: Any, engine: Any, shutdown: Any, run: Any) -> tuple[str, str, str] | None:
+def serve(file: str, worker: Any, loop: Any, engine: Any, shutdown: Any, run: Any) -> tuple[str, str, str] | None:
     """Runs tasks until the worker is told to stop; why it could not, if so: message, cause, hint."""
     queues, slots, nice = worker.task_options
     _lower_priority(nice)
     try:
-        tasks = loop.run_until_complete(_start(_settings.engine().place.file, worker.target, queues, slots))
+        tasks = loop.run_until_complete(_start(file, worker.target, queues, slots))
     except QueueUnavailable as error:
         return "a task worker cannot reach the task queue", str(error), "the log has why its keeper does not serve"
     done = loop.create_future()

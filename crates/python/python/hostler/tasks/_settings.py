@@ -6,25 +6,38 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hostler.tasks._embedded import EmbeddedEngine
+    from hostler.tasks._engine import Engine
 
 #: The most bytes that arguments may have, unless configured otherwise.
 MOST_ARGUMENTS = 1 << 20
 DEFAULT_FILE = "hostler-tasks.db"
+ENGINES = ("embedded", "celery")
 
-_engine: Any = None
+_engine: Engine | None = None
 max_arguments = MOST_ARGUMENTS
 
 
-def configure(queue: str | os.PathLike[str] | None = None, *, max_arguments_bytes: int = MOST_ARGUMENTS) -> None:
-    """Names the queue's file for a program that is no server of hostler's: a shell, a script, a test. A server's is its
-    `--task-queue`; without either it is HOSTLER_TASK_QUEUE, or `hostler-tasks.db` in the current directory.
+def configure(
+    queue: str | os.PathLike[str] | None = None,
+    *,
+    engine: str | None = None,
+    broker: str | None = None,
+    results: str | None = None,
+    celery_app: Any = None,
+    max_arguments_bytes: int = MOST_ARGUMENTS,
+) -> None:
+    """Says where tasks go in a program that is no server of hostler's: a shell, a script, a test. The parameters are the options of a
+    server: `queue` is `--task-queue`, the others `--task-engine`, `--task-broker`, `--task-results` and `--task-celery-app` (also a
+    Celery application itself). What is not given is HOSTLER_TASK_QUEUE and so on; without these it is the embedded
+    engine with `hostler-tasks.db` in the current directory.
     """
     global _engine, max_arguments
-    from hostler.tasks._embedded import EmbeddedEngine
-
+    given = (queue, engine, broker, results, celery_app)
+    made = None if all(value is None for value in given) else _make(*given)
     max_arguments = max_arguments_bytes
-    _engine = EmbeddedEngine(os.fspath(queue)) if queue is not None else None
+    _engine = made
+    if made is not None:
+        _declare_all(made)
 
 
 def use(engine: Any) -> Any:
@@ -34,11 +47,52 @@ def use(engine: Any) -> Any:
     return before
 
 
-def engine() -> EmbeddedEngine:
+def engine() -> Engine:
     global _engine
     if _engine is None:
-        from hostler.tasks._embedded import EmbeddedEngine
+        _engine = _make(None, None, None, None, None)
+        _declare_all(_engine)
+    return _engine
 
-        _engine = EmbeddedEngine(os.environ.get("HOSTLER_TASK_QUEUE") or DEFAULT_FILE)
-    engine: EmbeddedEngine = _engine
-    return engine
+
+def declared(task: Any, schedule: dict[str, Any] | None = None) -> None:
+    """A task was declared: the engine, if it is known, says whether it can do that."""
+    if _engine is not None:
+        _engine.declare(task, schedule)
+    elif os.environ.get("HOSTLER_TASK_ENGINE", "embedded") != "embedded":
+        # Declares what there is, this task too.
+        engine()
+        if schedule is not None:
+            engine().declare(task, schedule)
+
+
+def _declare_all(engine: Engine) -> None:
+    from hostler.tasks import _task
+
+    for task in list(_task.registry.values()):
+        engine.declare(task, _task.schedules.get(task.name))
+
+
+def _make(queue: Any, engine: str | None, broker: str | None, results: str | None, celery_app: Any) -> Engine:
+    kind = engine or _implied(queue, broker, results, celery_app) or os.environ.get("HOSTLER_TASK_ENGINE") or "embedded"
+    if kind == "celery":
+        from hostler.tasks._celery import CeleryEngine
+
+        if broker is None and celery_app is None:
+            broker, celery_app = os.environ.get("HOSTLER_TASK_BROKER"), os.environ.get("HOSTLER_TASK_CELERY_APP")
+            results = results or os.environ.get("HOSTLER_TASK_RESULTS")
+        return CeleryEngine(broker, results, celery_app)
+    if kind != "embedded":
+        raise ValueError(f"engine={kind!r} is none of {', '.join(ENGINES)}")
+    from hostler.tasks._embedded import EmbeddedEngine
+
+    return EmbeddedEngine(os.fspath(queue or os.environ.get("HOSTLER_TASK_QUEUE") or DEFAULT_FILE))
+
+
+def _implied(queue: Any, broker: Any, results: Any, celery_app: Any) -> str | None:
+    """The engine that parameters are for."""
+    if queue is not None:
+        return "embedded"
+    if broker is not None or results is not None or celery_app is not None:
+        return "celery"
+    return None

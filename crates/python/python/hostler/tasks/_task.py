@@ -225,6 +225,7 @@ def task(
             function, name=name or _name(function), queue=queue, priority=priority, options=options, serializer=serializer
         )
         registry[made.name] = made
+        _settings.declared(made)
         return made
 
     return make if function is None else make(function)
@@ -248,6 +249,7 @@ def cron(expression: str, *, timezone: str = "UTC", **options: Any) -> Callable[
             "priority": made.priority,
             "options": made._options,
         }
+        _settings.declared(made, schedules[made.name])
         return made
 
     return make

@@ -109,6 +109,9 @@ class Queue:
 
     # What tasks and handles ask of an engine.
 
+    def declare(self, task: Task[..., Any], schedule: dict[str, Any] | None) -> None:
+        """Tests have all tasks."""
+
     def enqueue(self, task: Any, message: dict[str, Any], arguments: bytes) -> str:
         id, kept = self._keep(task, message, arguments)
         if kept is not None and self._at_once:

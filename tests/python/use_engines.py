@@ -1,0 +1,323 @@
+"""What holds of tasks whatever their engine: `use_engines.py ENGINE`. A real server with task workers, real brokers. Prints `all well`."""
+
+import asyncio
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+
+import engine_site
+import engines
+from engines import LIMIT, until
+
+from hostler import tasks
+from hostler.tasks import Status
+
+
+class Server:
+    """hostler with one web worker and task workers, the application preloaded."""
+
+    def __init__(self, engine, workers=2, *more, target="engine_site:app", folder=None, with_tasks=True):
+        self.socket = os.path.join(engine.folder, "http.sock")
+        self.log = os.path.join(engine.folder, "log")
+        given = ["--task-workers", str(workers), *engine.options()] if with_tasks else []
+        command = [os.environ["HOSTLER"], target, "--uds", self.socket, "--preload", "--graceful-timeout", "3s", "--python", sys.executable]
+        command += [*given, *(more or ["--workers", "1"])]
+        environment = {**os.environ, "SITE_TICKS": os.path.join(engine.folder, "ticks")}
+        with open(self.log, "a") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=folder)
+        try:
+            until("the server serves", lambda: self.process.poll() is not None or self.serves())
+            assert self.process.poll() is None, open(self.log).read()
+        except BaseException:
+            self.stop()
+            print(open(self.log).read()[-20000:], flush=True)
+            raise
+
+    def ask(self, path):
+        connection = http.client.HTTPConnection("localhost", timeout=LIMIT)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(LIMIT)
+        connection.sock.connect(self.socket)
+        connection.request("GET", path)
+        with connection.getresponse() as response:
+            return response, response.read().decode()
+
+    def get(self, path, *arguments):
+        return self.ask(path + ("?" + urllib.parse.quote(json.dumps(arguments)) if arguments else ""))[1]
+
+    def location(self, path):
+        return self.ask(path)[0].getheader("location")
+
+    def serves(self):
+        try:
+            return bool(self.get("/result/0"))
+        except OSError:
+            return False
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(LIMIT)
+
+
+class Site:
+    def __init__(self, engine, workers=2, *more):
+        self.engine = engine
+        self.server = Server(engine, workers, *more)
+        self.counted = 0
+
+    def path(self, name):
+        self.counted += 1
+        return os.path.join(self.engine.folder, f"{name}-{self.counted}-{time.monotonic_ns()}")
+
+    def restart(self, workers=2, *more):
+        assert self.server.stop() == 0, open(self.server.log).read()
+        self.server = Server(self.engine, workers, *more)
+
+
+def raises(kind, function):
+    try:
+        result = function()
+    except kind as error:
+        return error
+    raise AssertionError(f"{kind} was not raised: {result!r}")
+
+
+def lines(path):
+    return open(path).read().splitlines() if os.path.exists(path) else []
+
+
+def go(path):
+    open(path + ".go", "w").close()
+
+
+def runs(waits, path):
+    handle = waits.delay(path)
+    until("it runs", lambda: lines(path))
+    return handle
+
+
+def what_tasks_return_and_raise(site):
+    first = engine_site.double.delay(4)
+    assert first.get(LIMIT) == 8
+    assert tasks.handle(first.id).get(LIMIT) == 8
+    info = first.info()
+    assert (info.status, info.name, info.queue, info.attempts) == (Status.SUCCEEDED, "engine_site.double", "default", 1), info
+    assert info.started and info.finished and info.enqueued <= info.finished, info
+    assert engine_site.double_later.delay(x=5).get(LIMIT) == 10
+    assert engine_site.flaky.delay().get(LIMIT) == 3
+    assert engine_site.again.delay().get(LIMIT) == "again"
+    assert engine_site.pickled.delay(3).get(LIMIT) == {3}
+    failed = engine_site.fails.delay()
+    error = raises(tasks.TaskFailed, lambda: failed.get(LIMIT))
+    assert (error.type, error.message) == ("KeyError", "'x'"), (error.type, error.message)
+    assert error.traceback.splitlines()[1].endswith("in fails"), error.traceback
+    assert failed.info().attempts == 2, failed.info()
+    for limited in (engine_site.spins, engine_site.sleeps):
+        raises(tasks.TaskTimeout, lambda: limited.delay().get(LIMIT))
+    error = raises(tasks.TaskFailed, lambda: engine_site.unwritable.delay().get(LIMIT))
+    assert error.type == "hostler.tasks.NotSerializable", error
+    assert raises(tasks.TaskFailed, lambda: engine_site.exits.delay().get(LIMIT)).type == "SystemExit"
+    assert engine_site.double.delay(1).get(LIMIT) == 2
+
+
+def what_is_refused_at_the_call(site):
+    raises(tasks.NotSerializable, lambda: engine_site.double.delay(object()))
+    raises(TypeError, lambda: engine_site.double.delay())
+    raises(tasks.ArgumentsTooLarge, lambda: engine_site.double.delay("x" * 2_000_000))
+    raises(tasks.NoSuchTask, lambda: tasks.handle("0" * 32).status())
+    raises(tasks.NoSuchTask, lambda: tasks.handle("0" * 32).get(LIMIT))
+    raises(tasks.NoSuchTask, lambda: tasks.handle("no id").get(LIMIT))
+    raises(tasks.NoSuchTask, lambda: tasks.handle("no id").cancel())
+
+
+def times_and_keys(site):
+    later = engine_site.double.enqueue(1, countdown=3600)
+    assert later.status() is Status.SCHEDULED
+    assert later.cancel() is Status.CANCELLED
+    raises(tasks.TaskCancelled, lambda: later.get(LIMIT))
+    began = time.time()
+    assert engine_site.double.enqueue(2, countdown=0.5).get(LIMIT) == 4
+    assert time.time() - began >= 0.5
+    first, second, other = (engine_site.double.enqueue(1, key=key, countdown=60) for key in ("k", "k", "l"))
+    assert first == second != other
+    assert {first.cancel(), other.cancel()} == {Status.CANCELLED}
+    third = engine_site.double.enqueue(3, key="k")
+    assert third != first and third.get(LIMIT) == 6
+    fourth = engine_site.double.enqueue(4, key="k")
+    assert fourth != third and fourth.get(LIMIT) == 8
+    raises(tasks.TaskExpired, lambda: engine_site.double.enqueue(1, countdown=0.2, expires=0.1).get(LIMIT))
+
+
+def cancelling_and_progress(site):
+    for waits in (engine_site.waits_for, engine_site.waits_for_later):
+        path = site.path(waits.name)
+        running = runs(waits, path)
+        until("it says how far it is", lambda: running.info().progress == 0.4)
+        assert running.info().progress_text == "waiting"
+        assert running.status() is Status.RUNNING
+        assert running.cancel() is Status.RUNNING
+        raises(tasks.TaskCancelled, lambda: running.get(LIMIT))
+        assert lines(path) and running.status() is Status.CANCELLED
+    assert engine_site.double.delay(1).get(LIMIT) == 2
+
+
+def rates_and_priorities(site):
+    path = site.path("seldom")
+    times = sorted(handle.get(LIMIT) for handle in [engine_site.seldom.delay(path) for _ in range(5)])
+    assert times[-1] - times[0] >= 0.38, times
+    # Two that keep the workers busy, and what waits meanwhile.
+    path, order = site.path("busy"), site.path("order")
+    busy = [runs(engine_site.waits_for, path)]
+    until("one runs", lambda: len(lines(path)) == 1)
+    busy.append(engine_site.waits_for.delay(path))
+    until("both run", lambda: len(lines(path)) == 2)
+    waiting = [engine_site.notes.enqueue(order, text, priority=priority) for text, priority in (("low ", 0), ("high ", 9), ("middle ", 5))]
+    time.sleep(0.2)  # a broker may deliver what it has before it has all
+    go(path)
+    for handle in (*busy, *waiting):
+        handle.get(LIMIT)
+    assert set(open(order).read().split()) == {"low", "high", "middle"}
+    assert open(order).read().split()[-1] == "low" or site.engine.name != "embedded", open(order).read()
+
+
+def the_clock(site):
+    path = os.path.join(site.engine.folder, "ticks")
+    until("the clock has ticked", lambda: len(lines(path)) >= 3)
+    seconds = lines(path)
+    assert len(set(seconds)) >= len(seconds) - 1, seconds
+
+
+def web_workers(site):
+    server = site.server
+    assert server.get("/result/" + server.get("/start/double", 21)) == "42"
+    milliseconds = float(server.get("/blocks/-"))
+    assert milliseconds < 2, milliseconds
+    ids = [server.get("/start/double_later", n) for n in range(10)]
+    assert [server.get("/result/" + id) for id in ids] == [str(2 * n) for n in range(10)]
+
+
+def loops_threads_and_forks(site):
+    async def many():
+        handles = await asyncio.gather(*(engine_site.double.delay_async(n) for n in range(40)))
+        assert await asyncio.gather(*handles) == [2 * n for n in range(40)]
+        path = site.path("async")
+        running = await engine_site.waits_for.delay_async(path)
+        while await running.status_async() is not Status.RUNNING:
+            await asyncio.sleep(0.01)
+        assert await running.cancel_async() is Status.RUNNING
+        try:
+            await running
+        except tasks.TaskCancelled:
+            return
+        raise AssertionError("it was not cancelled")
+
+    asyncio.run(many())
+    results = []
+
+    def enqueue():
+        for n in range(5):
+            results.append(engine_site.double.delay(n).get(LIMIT) == 2 * n)
+
+    threads = [threading.Thread(target=enqueue) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [True] * 20
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if engine_site.double.delay(3).get(LIMIT) == 6 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert engine_site.double.delay(4).get(LIMIT) == 8
+
+
+def a_stop_gives_back_what_does_not_end(site):
+    path = site.path("stopped")
+    slow = runs(engine_site.waits_for, path)
+    waiting = engine_site.double.enqueue(7, countdown=3)
+    site.restart()
+    until("it runs again", lambda: len(lines(path)) == 2)
+    go(path)
+    assert (slow.get(LIMIT), waiting.get(LIMIT)) == ("waited", 14)
+    assert slow.info().attempts == 1, slow.info()
+
+
+def a_worker_that_is_killed(site):
+    path = site.path("killed")
+    slow = runs(engine_site.waits_for, path)
+    os.kill(int(lines(path)[0]), signal.SIGKILL)
+    until("it runs again", lambda: len(lines(path)) == 2)
+    go(path)
+    assert slow.get(LIMIT) == "waited"
+
+
+def a_broker_that_is_away(site):
+    first = engine_site.double.delay(1)
+    assert first.get(LIMIT) == 2
+    site.engine.break_broker()
+    began = time.monotonic()
+    error = raises(tasks.QueueUnavailable, lambda: engine_site.double.delay(2))
+    assert time.monotonic() - began < 12 and "guest:guest" not in str(error), error
+    assert site.server.get("/start/double", 2).startswith("QueueUnavailable: "), "the web worker says so"
+    assert site.server.process.poll() is None
+    site.engine.mend_broker()
+    until("tasks are accepted again", lambda: not site.server.get("/start/double", 3).startswith("Queue"))
+    assert engine_site.double.delay(4).get(LIMIT) == 8
+
+
+TESTS = [
+    what_tasks_return_and_raise,
+    what_is_refused_at_the_call,
+    times_and_keys,
+    cancelling_and_progress,
+    rates_and_priorities,
+    the_clock,
+    web_workers,
+    loops_threads_and_forks,
+    a_stop_gives_back_what_does_not_end,
+    a_worker_that_is_killed,
+    a_broker_that_is_away,
+]
+#: What cannot be said of an engine, and why.
+EXCEPTIONS = {
+    ("embedded", a_broker_that_is_away): "it has none",
+    ("celery-redis", a_worker_that_is_killed): "kombu hands it out again after the visibility timeout, an hour",
+}
+
+
+def main(name, only):
+    engine = engines.ENGINES[name]()
+    site = None
+    try:
+        tasks.configure(**engine.configuration())
+        site = Site(engine)
+        for test in TESTS:
+            if (name, test) in EXCEPTIONS or (only and not any(name in test.__name__ for name in only.split(","))):
+                continue
+            began = time.monotonic()
+            test(site)
+            print(f"{test.__name__} well, {time.monotonic() - began:.1f} s", flush=True)
+        assert site.server.stop() == 0
+        if os.environ.get("SHOW_LOG"):
+            print(open(site.server.log).read())
+    except BaseException:
+        if site is not None:
+            print(open(site.server.log).read()[-20000:], flush=True)
+        raise
+    finally:
+        if site is not None:
+            site.server.stop()
+        engine.close()
+    print("all well")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "")
