@@ -35,17 +35,7 @@ const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nhost: torture\r\nupgrade: websocket
 /// Plays it. The line says how the worker's memory went.
 pub(crate) fn play(interface: Interface, environment: &Environment) -> Result<(String, Outcome)> {
     let dir = tempfile::tempdir()?;
-    let setup = Setup {
-        interface,
-        workers: 1,
-        per_worker_queues: false,
-        preload: false,
-        gathers_pipelines: false,
-        max_requests: None,
-        full_disk: false,
-        talkative: false,
-        only_tls: false,
-    };
+    let setup = Setup::plain(interface);
     let server = Server::start(&setup, environment, dir.path(), round::name())?;
     let clock = Clock::start();
     waves(interface, &server.addresses, 0..WARM_UP, clock);

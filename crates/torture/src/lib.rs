@@ -27,6 +27,7 @@ mod report;
 mod round;
 mod server;
 mod shrink;
+mod tasks;
 mod world;
 
 pub use plan::Interface;
@@ -70,6 +71,8 @@ const SHRINKS_FOR: Duration = Duration::from_secs(240);
 
 /// Each seed that is a multiple of this is a round for leaks ([`leak`]) instead of a drawn plan.
 pub const LEAK_SEEDS: u64 = 6;
+/// Each other seed that is a multiple of this is a round for the task queue ([`tasks`]).
+pub const TASK_SEEDS: u64 = 7;
 
 /// Tortures.
 ///
@@ -84,7 +87,11 @@ pub fn run(environment: &Environment, options: &Options) -> Result<()> {
             break;
         }
         let seed = options.seed + number;
-        let round = if seed.is_multiple_of(LEAK_SEEDS) { hunt_leaks } else { play };
+        let round = match seed {
+            _ if seed.is_multiple_of(LEAK_SEEDS) => hunt_leaks,
+            _ if seed.is_multiple_of(TASK_SEEDS) => run_tasks,
+            _ => play,
+        };
         if let Some(failure) = round(seed, *interface, environment) {
             failed += 1;
             let found = begin.elapsed().as_secs();
@@ -124,9 +131,17 @@ fn play(seed: u64, interface: Interface, environment: &Environment) -> Option<Fa
 
 /// Plays a round for leaks.
 fn hunt_leaks(seed: u64, interface: Interface, environment: &Environment) -> Option<Failed> {
-    let failed =
-        |error: anyhow::Error| (format!("leaks, {}", interface.name()), round::Outcome::failed(&error));
-    let (line, outcome) = leak::play(interface, environment).unwrap_or_else(failed);
+    let name = format!("leaks, {}", interface.name());
+    without_plan(seed, name, leak::play(interface, environment))
+}
+
+/// Plays a round for the task queue, which is the same for all interfaces.
+fn run_tasks(seed: u64, _: Interface, environment: &Environment) -> Option<Failed> {
+    without_plan(seed, "tasks".into(), tasks::play(seed, environment))
+}
+
+fn without_plan(seed: u64, name: String, played: Result<(String, round::Outcome)>) -> Option<Failed> {
+    let (line, outcome) = played.unwrap_or_else(|error| (name, round::Outcome::failed(&error)));
     println!("seed {seed} {line}, {:.1} s; {}", outcome.millis as f64 / 1000.0, report::verdict(&outcome));
     (!outcome.failures.is_empty()).then_some(Failed { outcome, plan: None })
 }

@@ -12,6 +12,8 @@ pub(crate) enum Role {
     Master,
     Mold,
     Worker,
+    TaskWorker,
+    Keeper,
     /// It has no title yet, or none that is the server's.
     Other,
 }
@@ -56,7 +58,9 @@ fn role(pid: i32, name: &str) -> Role {
     match title.strip_prefix(name) {
         Some("") => Role::Master,
         Some(" mold") => Role::Mold,
+        Some(" task-queue") => Role::Keeper,
         Some(rest) if rest.starts_with(" worker-") => Role::Worker,
+        Some(rest) if rest.starts_with(" task-worker-") => Role::TaskWorker,
         _ => Role::Other,
     }
 }

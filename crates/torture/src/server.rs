@@ -85,6 +85,7 @@ impl Server {
             if self.setup.interface == Interface::Native { self.native() } else { self.python() };
         command
             .env("TORTURE_VIOLATIONS", self.dir.join("violations"))
+            .env("TORTURE_RUNS", self.runs())
             .env("HOSTLER_BODY_READ_TIMEOUT", BODY_LIMIT.as_secs().to_string())
             .env("HOSTLER_WRITE_TIMEOUT", WRITE_LIMIT.as_secs().to_string())
             .env("TMPDIR", self.dir.join("tmp"))
@@ -106,6 +107,7 @@ impl Server {
         let setup = &self.setup;
         let mut command = Command::new(&self.environment.hostler);
         let app = match setup.interface {
+            _ if setup.tasks => "torture_tasks:app",
             Interface::Asgi | Interface::Native => "torture_asgi:app",
             Interface::Wsgi | Interface::WsgiThreads => "torture_wsgi:app",
             Interface::Rsgi => "torture_rsgi:app",
@@ -143,6 +145,10 @@ impl Server {
         if setup.per_worker_queues {
             option("accept", "per-worker");
         }
+        if setup.tasks {
+            option("task-queue", &self.dir.join("queue.db").to_string_lossy());
+            option("task-workers", "2");
+        }
         if let Some(most) = setup.max_requests {
             option("max-requests", &most.to_string());
         }
@@ -166,6 +172,11 @@ impl Server {
             .arg(self.edge.files())
             .args(self.setup.only_tls.then(|| self.edge.certificate()));
         command
+    }
+
+    /// Where tasks say that they run.
+    pub(crate) fn runs(&self) -> PathBuf {
+        self.dir.join("runs")
     }
 
     fn pid_file(&self) -> PathBuf {

@@ -56,6 +56,7 @@ fn draw_setup(dice: &mut Dice, interface: Interface) -> Setup {
         full_disk: python && dice.chance(10),
         talkative: python && dice.chance(25),
         only_tls: !python && dice.chance(50),
+        tasks: false,
     }
 }
 

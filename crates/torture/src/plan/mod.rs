@@ -67,6 +67,26 @@ pub(crate) struct Setup {
     pub(crate) talkative: bool,
     /// All connections are over TLS.
     pub(crate) only_tls: bool,
+    /// It has a task queue, and another application.
+    pub(crate) tasks: bool,
+}
+
+impl Setup {
+    /// One worker, and nothing special.
+    pub(crate) fn plain(interface: Interface) -> Self {
+        Self {
+            interface,
+            workers: 1,
+            per_worker_queues: false,
+            preload: false,
+            gathers_pipelines: false,
+            max_requests: None,
+            full_disk: false,
+            talkative: false,
+            only_tls: false,
+            tasks: false,
+        }
+    }
 }
 
 /// A client; it begins after so many milliseconds.
