@@ -41,6 +41,13 @@ pub enum Event {
     AcceptsNoMore(WorkerId),
     /// The worker's process ended.
     Exited(WorkerId),
+    /// The process ended as it was to, and is not to be started again.
+    Finished {
+        /// The process.
+        worker: WorkerId,
+        /// Whether what it was to do is done.
+        well: bool,
+    },
     /// Whether memory allows a worker and its successor at the same time.
     Headroom(bool),
     /// The machine was suspended for this long: deadlines move by it.

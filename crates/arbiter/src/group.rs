@@ -1,6 +1,6 @@
 //! Groups: processes that are supervised alike.
 
-use crate::{Policy, Slot, Time};
+use crate::{Done, Policy, Slot, Time};
 use hostler_wire::{GroupId, SlotId};
 
 /// How the processes of a group are supervised.
@@ -22,8 +22,40 @@ pub struct Group {
     pub gates_startup: bool,
     /// When the server stops, the groups with the lowest number stop first, and the next ones once they have exited.
     pub stop_order: u8,
+    /// Groups of which all processes have to serve before the first of this one is made.
+    pub after: GroupSet,
+    /// A slot has one process at a time: its successor is made when it has ended.
+    pub exclusive: bool,
     /// How many processes there are, and their time limits.
     pub policy: Policy,
+}
+
+/// Some groups, of those with the lowest numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupSet(u64);
+
+impl GroupSet {
+    /// These groups.
+    #[must_use]
+    pub fn of(groups: impl IntoIterator<Item = GroupId>) -> Self {
+        Self(groups.into_iter().fold(0, |set, group| set | Self::bit(group)))
+    }
+
+    /// Whether a group is one of them.
+    #[must_use]
+    pub fn has(self, group: GroupId) -> bool {
+        self.0 & Self::bit(group) != 0
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    fn bit(group: GroupId) -> u64 {
+        1u64.checked_shl(group.0.into()).unwrap_or_default()
+    }
 }
 
 /// Who makes the processes of a group.
@@ -70,9 +102,14 @@ pub enum OnReload {
     Replace,
     /// They stay; those that are started later are of the new generation.
     Keep,
+    /// They are replaced one after the other, once the new generation is proven.
+    Recycle,
 }
 
 impl Group {
+    /// The place of the workers in the order in which groups stop.
+    pub const WORKERS_STOP: u8 = 64;
+
     /// The workers that serve HTTP.
     #[must_use]
     pub fn http(launch: Launch, policy: Policy) -> Self {
@@ -84,7 +121,9 @@ impl Group {
             stop: Stop::Drain,
             reload: OnReload::Replace,
             gates_startup: true,
-            stop_order: 0,
+            stop_order: Self::WORKERS_STOP,
+            after: GroupSet::default(),
+            exclusive: false,
             policy,
         }
     }
@@ -106,7 +145,9 @@ impl Group {
             stop: Stop::Signal,
             reload: OnReload::Keep,
             gates_startup: false,
-            stop_order: 1,
+            stop_order: u8::MAX,
+            after: GroupSet::default(),
+            exclusive: false,
             policy,
         }
     }
@@ -130,12 +171,14 @@ pub(crate) struct GroupState {
     pub(crate) slots: Vec<Slot>,
     /// When the last planned replacement began.
     pub(crate) replaced_at: Option<Time>,
+    /// All its processes have served at the same time, once.
+    pub(crate) was_up: bool,
 }
 
 impl GroupState {
     pub(crate) fn new(group: Group) -> Self {
         let slots = vec![Slot::default(); usize::from(group.policy.workers)];
-        Self { group, slots, replaced_at: None }
+        Self { group, slots, replaced_at: None, was_up: false }
     }
 
     /// So many slots: new ones have the lowest numbers that are free, and those with the highest numbers go.
@@ -176,13 +219,27 @@ impl GroupState {
     /// Takes over what a new generation says of the group. Failures of the old one do not count.
     pub(crate) fn adopt(&mut self, group: Group, now: Time) {
         self.group = group;
-        let slot = Slot { spawn_at: now, ..Slot::default() };
-        self.slots = vec![slot; usize::from(group.policy.workers)];
+        let is_recycled = group.reload == OnReload::Recycle;
+        let before = std::mem::take(&mut self.slots);
+        let done = |index: usize| before.get(index).map_or(Done::No, |slot| slot.done);
+        let slot = |index| Slot {
+            spawn_at: now,
+            done: if is_recycled { Done::No } else { done(index) },
+            ..Slot::default()
+        };
+        self.slots = (0..usize::from(group.policy.workers)).map(slot).collect();
     }
 
     pub(crate) fn count(&self) -> u16 {
         let wanted = self.slots.iter().filter(|slot| !slot.is_retired).count();
         u16::try_from(wanted).unwrap_or(u16::MAX)
+    }
+
+    /// Its slots with their numbers, free numbers aside.
+    pub(crate) fn numbered(&self) -> impl Iterator<Item = (SlotId, &Slot)> {
+        let group = self.group.id;
+        let numbered = (1..).zip(&self.slots).filter(|(_, slot)| !slot.is_retired);
+        numbered.map(move |(index, slot)| (SlotId { group, index }, slot))
     }
 
     pub(crate) fn slot_ids(&self) -> impl Iterator<Item = SlotId> {

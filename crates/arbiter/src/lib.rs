@@ -39,7 +39,7 @@ mod upgrade;
 mod worker;
 
 pub use event::{Action, Event};
-pub use group::{Group, Launch, Liveness, OnReload, Readiness, Stop};
+pub use group::{Group, GroupSet, Launch, Liveness, OnReload, Readiness, Stop};
 pub use policy::Policy;
 pub use scaling::{Bounds, Change, Load, Need, Reason, Scaler};
 pub use worker::{DrainReason, KillCause, RecycleReason};
@@ -65,6 +65,18 @@ struct Slot {
     spawn_at: Time,
     /// There is to be no process here; the number is free.
     is_retired: bool,
+    /// Its process has ended, and is not started again.
+    done: Done,
+}
+
+/// Whether what a process was to do is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Done {
+    /// It is to run on.
+    #[default]
+    No,
+    Well,
+    Badly,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +195,36 @@ impl Arbiter {
         self.workers.values().filter(|worker| worker.is_serving() && worker.slot.group == group).count()
     }
 
+    /// Whether there is a group, or a process of it.
+    #[must_use]
+    pub fn has(&self, group: GroupId) -> bool {
+        self.group(group).is_some_and(|state| state.count() > 0)
+            || self.workers.values().any(|worker| worker.slot.group == group)
+    }
+
+    /// How many failures there were in a row in a slot.
+    #[must_use]
+    pub fn failures(&self, slot: SlotId) -> u32 {
+        self.slot(slot).map_or(0, |slot| slot.failures)
+    }
+
+    /// Why a slot has no process: its last one has done what it was to do, or failed and is not started again, it waits for
+    /// others to serve, or for the next attempt.
+    #[must_use]
+    pub fn vacancy(&self, slot: SlotId) -> &'static str {
+        let may_start = self.group(slot.group).is_some_and(|state| self.may_start(&state.group));
+        match self.slot(slot).map(|slot| slot.done) {
+            Some(Done::Well) => "finished",
+            Some(Done::Badly) => "failed",
+            Some(Done::No) | None if may_start => "restarting",
+            Some(Done::No) | None => "waiting",
+        }
+    }
+
+    fn slot(&self, id: SlotId) -> Option<&Slot> {
+        self.group(id.group)?.slots.get(usize::from(id.index).checked_sub(1)?)
+    }
+
     /// Whether all slots of a group are served.
     #[must_use]
     pub fn is_served(&self, group: GroupId) -> bool {
@@ -282,6 +324,7 @@ impl Arbiter {
             Event::Spawned(id) => self.spawned(id, now, actions),
             Event::AcceptsNoMore(id) => self.accepts_no_more(id),
             Event::SpawnFailed(id) | Event::Exited(id) => self.exited(id, now, actions),
+            Event::Finished { worker, well } => self.finished(worker, well, now, actions),
             Event::Ready(id) => self.ready(id, now),
             Event::BootFailed(id, status) => self.boot_failed(id, status, now, actions),
             Event::StartFailed(status) => self.start_failed(status, now, actions),

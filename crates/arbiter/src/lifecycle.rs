@@ -1,7 +1,7 @@
 //! A process from its start to its exit: what its own events do to it, and what its failure does to others.
 
 use crate::{
-    Action, Arbiter, DrainReason, Launch, Phase, Readiness, RecycleReason, Time,
+    Action, Arbiter, Done, DrainReason, Launch, OnReload, Phase, Readiness, RecycleReason, Stop, Time,
     policy::{backoff, unit_random},
     upgrade::Successor,
     worker::{KILL_MARGIN, KillCause, Queues, SPAWN_LIMIT, State, Worker},
@@ -149,25 +149,36 @@ impl Arbiter {
         self.count_failure(worker, now, actions);
     }
 
-    pub(crate) fn count_failure(&mut self, worker: Worker, now: Time, actions: &mut Vec<Action>) {
-        let (served, healthy) = match worker.state {
-            State::Serving { since, .. } => (
-                // To have been started proves nothing.
-                worker.group.readiness == Readiness::Message,
-                now.saturating_sub(since) >= HEALTHY_AFTER,
-            ),
-            _ => (false, false),
+    /// A process has ended that is not started again.
+    pub(crate) fn finished(&mut self, id: WorkerId, well: bool, now: Time, actions: &mut Vec<Action>) {
+        // One that a reload replaces serves for as long as there is a server.
+        let may_finish = |worker: &Worker| worker.is_incumbent() && worker.group.reload != OnReload::Replace;
+        let Some(worker) = self.workers.get(&id).copied().filter(may_finish) else {
+            return self.exited(id, now, actions);
         };
-        let seed = worker.group.policy.seed;
-        let Some(slot) = self.slot_mut(worker.slot) else { return };
-        if healthy {
-            slot.failures = 0;
+        self.workers.remove(&id);
+        if let Some(reload) = self.reload.as_mut().filter(|reload| reload.generation == worker.generation) {
+            reload.finished.insert(worker.slot);
+            if !well {
+                self.abandon_reload(worker.generation, now, actions);
+            }
+        } else if let Some(slot) = self.slot_mut(worker.slot) {
+            slot.done = if well { Done::Well } else { Done::Badly };
         }
-        let wait = backoff(slot.failures, unit_random(seed, u64::from(slot.failures)));
-        // It can serve: whatever ended it, a slot that stays vacant for long does not help.
-        let wait = if served { wait.min(MAX_WAIT_AFTER_SERVICE) } else { wait };
+    }
+
+    /// How long it will be until the successor of a process is made that ends at `now`; `None` if its end is planned.
+    #[must_use]
+    pub fn wait_before_successor(&self, id: WorkerId, now: Time) -> Option<Duration> {
+        let worker = self.workers.get(&id).filter(|worker| worker.is_incumbent() && self.is_growing())?;
+        Some(wait_after(worker, self.slot(worker.slot)?.failures, now).0)
+    }
+
+    pub(crate) fn count_failure(&mut self, worker: Worker, now: Time, actions: &mut Vec<Action>) {
+        let Some(slot) = self.slot_mut(worker.slot) else { return };
+        let (wait, failures) = wait_after(&worker, slot.failures, now);
         slot.spawn_at = now + wait;
-        slot.failures = slot.failures.saturating_add(1);
+        slot.failures = failures.saturating_add(1);
         if slot.failures >= CRASH_LOOP {
             actions.push(Action::CrashLoop(worker.slot, wait));
         }
@@ -248,4 +259,20 @@ impl Arbiter {
         self.workers.retain(|_, worker| !worker.awaits_mold() || worker.generation != generation);
         self.abandon_reload(generation, now, actions);
     }
+}
+
+/// The wait after a failure, and how many there were in a row before it.
+fn wait_after(worker: &Worker, failures: u32, now: Time) -> (Duration, u32) {
+    let (served, healthy) = match worker.state {
+        State::Serving { since, .. } => (
+            // A program that was started, or that once answered, has proven less than a worker.
+            worker.group.readiness == Readiness::Message && worker.group.stop == Stop::Drain,
+            now.saturating_sub(since) >= HEALTHY_AFTER,
+        ),
+        _ => (false, false),
+    };
+    let failures = if healthy { 0 } else { failures };
+    let wait = backoff(failures, unit_random(worker.group.policy.seed, u64::from(failures)));
+    // It can serve: whatever ended it, a slot that stays vacant for long does not help.
+    (if served { wait.min(MAX_WAIT_AFTER_SERVICE) } else { wait }, failures)
 }

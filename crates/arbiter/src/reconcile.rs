@@ -1,10 +1,11 @@
 //! What is done whenever anything happened: deadlines, vacant slots, the next deadline.
 
 use crate::{
-    Action, Arbiter, DrainReason, KillCause, OnReload, Phase, Time,
+    Action, Arbiter, Done, DrainReason, KillCause, OnReload, Phase, Stop, Time,
     worker::{KILL_MARGIN, REPORT_LIMIT, State, Worker},
 };
 use hostler_wire::{ExitStatus, SlotId, WorkerId};
+use std::collections::BTreeSet;
 
 impl Arbiter {
     /// When the next [`crate::Event::Tick`] is due, if nothing else happens.
@@ -36,6 +37,7 @@ impl Arbiter {
             self.stop(false, ExitStatus::Clean, DrainReason::Stop, now, actions);
         }
         self.enforce_deadlines(now, actions);
+        self.note_groups_that_serve();
         self.enforce_successors_deadline(now, actions);
         if self.is_growing() {
             self.give_up_molds(now, actions);
@@ -72,6 +74,14 @@ impl Arbiter {
                 self.await_forks(was.generation, None);
                 actions.push(Action::GiveUp(was.generation));
                 self.abandon_reload(was.generation, now, actions);
+            }
+            // It knows no messages, and has no stacks to show.
+            State::Booting { .. } if was.group.stop == Stop::Signal => {
+                let (kill_at, cause) =
+                    (now + was.group.policy.graceful_timeout + KILL_MARGIN, KillCause::BootTimeout);
+                worker.state = State::Draining { kill_at, cause };
+                actions.push(Action::Terminate(id, cause));
+                self.boot_timed_out(was, now, actions);
             }
             State::Booting { .. } | State::Serving { .. } => {
                 let booting = matches!(was.state, State::Booting { .. });
@@ -128,8 +138,9 @@ impl Arbiter {
     /// All processes that serve in this slot or are on the way to it, those of a coming generation aside.
     pub(crate) fn incumbents(&self, slot: SlotId) -> impl Iterator<Item = (WorkerId, &Worker)> {
         let generation = self.generation;
-        let counts =
-            move |worker: &Worker| worker.generation == generation || worker.group.reload == OnReload::Keep;
+        let counts = move |worker: &Worker| {
+            worker.generation == generation || worker.group.reload != OnReload::Replace
+        };
         self.workers
             .iter()
             .filter(move |(_, worker)| worker.slot == slot && counts(worker) && worker.is_incumbent())
@@ -138,10 +149,33 @@ impl Arbiter {
 
     /// Slots without a process that could have one.
     fn vacant_slots(&self) -> impl Iterator<Item = SlotId> {
-        let makeable = self.groups.iter().filter(|state| self.can_make(&state.group, self.generation));
-        makeable
-            .flat_map(crate::group::GroupState::slot_ids)
-            .filter(|slot| self.incumbents(*slot).next().is_none())
+        let makeable = self
+            .groups
+            .iter()
+            .filter(|state| self.can_make(&state.group, self.generation) && self.may_start(&state.group));
+        makeable.flat_map(move |state| {
+            let exclusive = state.group.exclusive;
+            let open = state.numbered().filter(|(_, slot)| slot.done == Done::No);
+            open.map(|(id, _)| id).filter(move |slot| match exclusive {
+                true => !self.is_occupied(*slot),
+                false => self.incumbents(*slot).next().is_none(),
+            })
+        })
+    }
+
+    /// Whether there is a process in this slot, be it one that ends.
+    pub(crate) fn is_occupied(&self, slot: SlotId) -> bool {
+        self.workers.values().any(|worker| worker.slot == slot)
+    }
+
+    /// Takes note of groups of which all processes serve: those that come after them may start.
+    fn note_groups_that_serve(&mut self) {
+        let served: BTreeSet<SlotId> =
+            self.workers.values().filter(|worker| worker.is_serving()).map(|worker| worker.slot).collect();
+        for state in self.groups.iter_mut().filter(|state| !state.was_up) {
+            let is_up = state.numbered().all(|(id, slot)| slot.done == Done::Well || served.contains(&id));
+            state.was_up = is_up;
+        }
     }
 
     pub(crate) fn spawn_at(&self, slot: SlotId) -> Time {

@@ -1,7 +1,7 @@
 //! Planned replacement: a successor is started beside the old process, which drains once the successor serves.
 
 use crate::{
-    Action, Arbiter, DrainReason, RecycleReason, Time,
+    Action, Arbiter, Done, DrainReason, RecycleReason, Slot, Time,
     group::GroupState,
     worker::{State, Worker},
 };
@@ -25,12 +25,20 @@ impl Arbiter {
     /// The earliest time at which another replacement in this group may begin, if one may.
     fn next_replacement_at(&self, state: &GroupState) -> Option<Time> {
         let policy = &state.group.policy;
-        let replacing = state.slot_ids().filter(|slot| self.incumbents(*slot).count() > 1).count();
+        let replacing = state.numbered().filter(|(id, slot)| self.is_replaced_in(state, *id, slot)).count();
         let free = self.is_growing()
             && self.reload.is_none()
             && self.can_make(&state.group, self.generation)
             && replacing < usize::from(policy.max_replacing);
         free.then(|| state.replaced_at.map_or(Time::ZERO, |at| at + policy.respawn_interval))
+    }
+
+    /// Whether a process is on its way to this slot beside another one, or, where a slot has one at a time, in its place.
+    fn is_replaced_in(&self, state: &GroupState, id: SlotId, slot: &Slot) -> bool {
+        match state.group.exclusive {
+            true => slot.done == Done::No && !self.incumbents(id).any(|(_, worker)| worker.is_serving()),
+            false => self.incumbents(id).count() > 1,
+        }
     }
 
     pub(crate) fn next_recycling(&self) -> Option<Time> {
@@ -66,7 +74,8 @@ impl Arbiter {
         let Some(state) = self.group_mut(group) else { return false };
         state.replaced_at = Some(now);
         let one_at_a_time = !state.group.policy.respawn_interval.is_zero();
-        if !self.headroom && self.serving(group) > 1 {
+        let exclusive = state.group.exclusive;
+        if exclusive || !self.headroom && self.serving(group) > 1 {
             // The slot is vacant from now on and is filled by the rule for vacant slots.
             self.drain(id, DrainReason::Recycle(reason), now, actions);
             self.fill_slots(now, actions);

@@ -78,7 +78,7 @@ impl Arbiter {
         let Some(worker) = self.workers.get(&id) else { return };
         let wanted = self.generation == worker.generation
             || self.is_reloading_to(worker.generation)
-            || worker.group.reload == OnReload::Keep;
+            || worker.group.reload != OnReload::Replace;
         if self.is_stopping() {
             self.quit(id, DrainReason::Stop, now, actions);
         } else if !wanted {

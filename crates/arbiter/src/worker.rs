@@ -25,6 +25,8 @@ pub enum RecycleReason {
     Memory,
     /// The user asked for it.
     Asked,
+    /// Another generation has other settings for it.
+    Reload,
 }
 
 /// Why a worker is told to drain.

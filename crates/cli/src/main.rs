@@ -29,8 +29,8 @@ use hostler_sys::{
     pid_file,
 };
 use hostler_wire::{
-    ExitStatus, Failure, KEEPER_ARGUMENT, ListenerSettings, OBSERVER_ARGUMENT, WorkerSettings,
-    control::ConfigEntry,
+    COMPANION_ARGUMENT, CompanionSpec, ExitStatus, Failure, KEEPER_ARGUMENT, ListenerSettings,
+    OBSERVER_ARGUMENT, WorkerSettings, control::ConfigEntry,
 };
 use std::{
     ffi::OsString,
@@ -49,6 +49,9 @@ fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     if args.get(1).is_some_and(|first| first == OBSERVER_ARGUMENT) {
         return ExitCode::from(hostler_observer::run(env!("CARGO_PKG_VERSION")).code());
+    }
+    if args.get(1).is_some_and(|first| first == COMPANION_ARGUMENT) {
+        return ExitCode::from(hostler_companion::run().code());
     }
     if args.get(1).is_some_and(|first| first == KEEPER_ARGUMENT) {
         return ExitCode::from(tasks::keep_for_a_server().code());
@@ -146,7 +149,9 @@ fn run(config: &mut Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> 
     let peer = hostler_peers::asked(&args).and_then(Result::ok);
     let observer = admin::observer(config);
     let settings = worker_settings(config, &listeners);
-    let spec = generation_spec(Found { settings, mold, listing: config.listing.clone() }, certificates);
+    let companions = companions(config, &mold);
+    let spec =
+        generation_spec(Found { settings, mold, companions, listing: config.listing.clone() }, certificates);
     // What operators are shown stays with a reload.
     let with_observer = move |spec| {
         let (observer, application_metrics) = (observer.clone(), application_metrics.clone());
@@ -180,12 +185,23 @@ fn run(config: &mut Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> 
 
 /// What a generation of this configuration is made of.
 fn generation_spec(found: Found, tls: Option<TlsSource>) -> GenerationSpec {
-    let Found { mut settings, mold, listing } = found;
+    let Found { mut settings, mold, companions, listing } = found;
     // Workers are given the key itself.
     settings.options.tls.keyfile_password = None;
     let task_queue = tasks::file(&settings.options);
     let new = GenerationSpec::new(settings, Spawner::Mold(mold));
-    GenerationSpec { tls, task_queue, listing: listing.into(), ..new }
+    GenerationSpec { tls, task_queue, companions, listing: listing.into(), ..new }
+}
+
+/// Programs that run beside the workers, with the variables that the application has, below their own.
+fn companions(config: &Config, mold: &MoldCommand) -> Vec<CompanionSpec> {
+    let text = |text: &OsString| text.to_string_lossy().into_owned();
+    let shared: Vec<_> = mold.env.iter().map(|(name, value)| (text(name), text(value))).collect();
+    let with_shared = |spec: &CompanionSpec| {
+        let env = shared.iter().chain(&spec.env).cloned().collect();
+        CompanionSpec { env, ..spec.clone() }
+    };
+    config.companions.iter().map(with_shared).collect()
 }
 
 fn worker_settings(config: &Config, listeners: &[ListenerSettings]) -> WorkerSettings {
@@ -239,7 +255,8 @@ fn find(
     report_settings(&config);
     changed.tell();
     let settings = worker_settings(&config, listeners);
-    Ok(Found { settings, mold, listing: config.listing })
+    let companions = companions(&config, &mold);
+    Ok(Found { settings, mold, companions, listing: config.listing })
 }
 
 /// The next generation. Keys are read by the master itself.

@@ -9,7 +9,7 @@ use hostler_settings::{
     Accept, Application, Bind, Declaration, Http, Interface, Limits, Listen, Log, LogTarget, Metrics,
     Process, Runtime, RuntimeMode, Settings, Supervision, TaskEngine, Tasks, WorkerCount,
 };
-use hostler_wire::{Failure, Identity, MAX_LISTENING_SOCKETS, control::ConfigEntry};
+use hostler_wire::{CompanionSpec, Failure, Identity, MAX_LISTENING_SOCKETS, control::ConfigEntry};
 use std::{io, time::Duration};
 
 /// Beats of the heart come late on a busy machine.
@@ -26,6 +26,8 @@ pub struct Config {
     pub plain_binds_chosen: bool,
     /// The user that the application runs as.
     pub identity: Identity,
+    /// Programs that run beside the workers.
+    pub companions: Vec<CompanionSpec>,
     /// How many options were set.
     pub chosen: usize,
     /// Options that do nothing beside the others.
@@ -53,6 +55,10 @@ impl Config {
         let identity = identity(&layers).unwrap_or_else(|problem| {
             problems.push(problem);
             Identity::default()
+        });
+        let companions = crate::companions::settle(&layers, &identity).unwrap_or_else(|problem| {
+            problems.push(problem);
+            Vec::new()
         });
         if let Some(problem) = together(problems) {
             return Err(problem);
@@ -83,6 +89,7 @@ impl Config {
             binds_chosen,
             plain_binds_chosen,
             identity,
+            companions,
             chosen,
             pointless,
             unknown_variables,

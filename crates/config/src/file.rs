@@ -131,7 +131,11 @@ fn json(table: &DeTable<'_>) -> Option<Value> {
             DeValue::Boolean(flag) => Value::from(*flag),
             DeValue::Integer(number) => Value::from(whole(number).parse::<i64>().ok()?),
             DeValue::Float(number) => Value::from(number.as_str().parse::<f64>().ok()?),
-            DeValue::Array(_) | DeValue::Datetime(_) => return None,
+            DeValue::Array(items) => {
+                let texts = items.iter().map(|item| item.get_ref().as_str().map(Value::from));
+                Value::Array(texts.collect::<Option<_>>()?)
+            }
+            DeValue::Datetime(_) => return None,
         };
         Some((key.get_ref().replace('_', "-"), value))
     });

@@ -15,6 +15,7 @@
 mod addresses;
 mod combinations;
 mod command;
+mod companions;
 mod config;
 mod ctl;
 mod ctl_tasks;

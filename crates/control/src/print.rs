@@ -79,7 +79,33 @@ fn status(result: &Value) -> String {
             traffic.in_flight, traffic.connections, traffic.websockets
         ),
     );
+    for companion in companions(result) {
+        line("companion", companion);
+    }
     text
+}
+
+/// A line for each companion.
+fn companions(result: &Value) -> impl Iterator<Item = String> {
+    let word = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+    result["companions"].as_array().into_iter().flatten().map(move |it| {
+        let mut text = format!("{}: {}", word(&it["name"]), word(&it["state"]));
+        if it["replica"].as_u64().is_some_and(|number| number > 1) {
+            text = format!("{}-{}: {}", word(&it["name"]), it["replica"], word(&it["state"]));
+        }
+        if let Some(pid) = it["pid"].as_i64() {
+            let _ =
+                write!(text, ", process {pid}, {}", words::time(it["age_seconds"].as_f64().unwrap_or(0.0)));
+        }
+        match it["failures"].as_u64() {
+            Some(failures) if failures > 0 => drop(write!(text, ", failed {failures} times in a row")),
+            _ => {}
+        }
+        if let Some(found) = it["not_ready_because"].as_str() {
+            let _ = write!(text, ", {found}");
+        }
+        text
+    })
 }
 
 /// A worker's number in tables: that of a task worker is `t1`.
@@ -109,6 +135,9 @@ fn workers(result: &Value) -> String {
             worker.memory_bytes.map_or_else(|| "-".into(), words::bytes),
             doing(worker)
         );
+    }
+    for companion in companions(result) {
+        let _ = writeln!(text, "companion {companion}");
     }
     text
 }

@@ -3,19 +3,19 @@
 use crate::{Request, observer};
 use bytes::Bytes;
 use hostler_master::{
-    CommandLine, Companion, Control, ControlPlace, GenerationSpec, Listening, NativeWorkerContext, Plan,
-    Predecessor, Spawner, TlsSource,
+    CommandLine, Control, ControlPlace, GenerationSpec, Listening, NativeWorkerContext, Plan, Predecessor,
+    Spawner, TlsSource,
 };
 use hostler_settings::{
-    Bind, ByteSize, Commas, ControlSocket, HostPattern, LogFormat, LogLevel, Metrics, OptionValue, Peer,
-    ProxyProtocol, Rules, Settings, StaticMount, Unit, WorkerCount,
+    Bind, ByteSize, Commas, Companion, ControlSocket, HostPattern, LogFormat, LogLevel, Metrics, OptionValue,
+    Peer, ProxyProtocol, Rules, Settings, StaticMount, Unit, WorkerCount,
 };
 use hostler_sys::{
     beneath,
     logging::{self, Destination, access},
     socket, title,
 };
-use hostler_wire::{GroupId, Identity, ListenerInfo, WorkerSettings};
+use hostler_wire::{CompanionSpec, Identity, ListenerInfo, WorkerSettings};
 use hostler_worker::WorkerContext;
 use std::{
     error::Error as StdError,
@@ -110,7 +110,7 @@ pub enum Error {
 pub struct Server {
     addresses: Vec<String>,
     options: Settings,
-    companions: Vec<Companion>,
+    companions: Vec<CompanionSpec>,
     /// The first proxy that is none.
     bad_proxy: Option<String>,
     /// The first address of the observer that is none.
@@ -377,14 +377,12 @@ impl Server {
     #[doc(hidden)]
     #[must_use]
     pub fn companion(mut self, name: &str, program: &str, args: &[&str]) -> Self {
-        let id = u16::try_from(self.companions.len() + 1).unwrap_or(u16::MAX);
-        self.companions.push(Companion {
-            id: GroupId(id),
-            name: name.to_owned(),
-            program: program.into(),
-            args: args.iter().map(Into::into).collect(),
+        let command = [program].iter().chain(args).map(|word| (*word).to_owned()).collect();
+        self.companions.push(CompanionSpec {
+            companion: Companion::new(name, command),
+            identity: Identity::default(),
+            directory: None,
             env: Vec::new(),
-            graceful_timeout: Duration::from_secs(5),
         });
         self
     }
@@ -453,6 +451,7 @@ impl Server {
             admin,
             spec: GenerationSpec {
                 companions: self.companions.clone(),
+                companion_watcher: Some(Rc::new(|channel| hostler_companion::run_forked(channel).code())),
                 tls,
                 observer: observer::observer(&self.options.metrics),
                 ..GenerationSpec::new(self.settings(&listeners), Spawner::Native(Rc::new(worker)))

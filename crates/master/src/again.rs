@@ -20,6 +20,25 @@ impl Master {
         (argument, descriptor): (&str, i32),
         channel: Channel,
     ) -> io::Result<i32> {
+        let mut command = self.again(identity, argument)?;
+        process::die_with_parent(&mut command);
+        spawn(&mut command, channel, descriptor)
+    }
+
+    /// The same for a process that may outlive the master: it sees to its end when its channel is closed.
+    pub(crate) fn execute_outliving(
+        &self,
+        identity: &Identity,
+        (argument, descriptor): (&str, i32),
+        channel: Channel,
+    ) -> io::Result<i32> {
+        let mut command = self.again(identity, argument)?;
+        // What its companion prints as it is goes where what the server prints goes.
+        command.stdout(Stdio::inherit());
+        spawn(&mut command, channel, descriptor)
+    }
+
+    fn again(&self, identity: &Identity, argument: &str) -> io::Result<Command> {
         let running = Path::new(OWN_PROGRAM);
         let named = self.plan.command_line.as_ref().map(|line| line.program.as_path());
         let own = if running.exists() { running } else { named.unwrap_or(running) };
@@ -32,9 +51,12 @@ impl Master {
             command.env_remove(name);
         }
         disposition::not_ignored(&mut command);
-        process::die_with_parent(&mut command);
-        process::pass_descriptor(&mut command, channel.into_fd(), descriptor);
-        let child = command.spawn()?;
-        i32::try_from(child.id()).map_err(io::Error::other)
+        Ok(command)
     }
+}
+
+fn spawn(command: &mut Command, channel: Channel, descriptor: i32) -> io::Result<i32> {
+    process::pass_descriptor(command, channel.into_fd(), descriptor);
+    let child = command.spawn()?;
+    i32::try_from(child.id()).map_err(io::Error::other)
 }

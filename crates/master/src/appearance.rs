@@ -3,10 +3,10 @@
 //! A generation on its way logs like the server does. When it is proven, all processes change in the same turn, those that
 //! still drain as well, so that the log never has lines of two formats.
 
-use crate::{companion::Running, run::Master};
+use crate::{programs::Running, run::Master};
 use hostler_settings::Log;
 use hostler_sys::{logging, title};
-use hostler_wire::{Appearance, ToMold, ToWorker, WorkerSettings};
+use hostler_wire::{Appearance, ToCompanion, ToMold, ToWorker, WorkerSettings};
 use tracing::{debug, warn};
 
 impl Master {
@@ -63,10 +63,11 @@ impl Master {
 
     /// Tells the observer and the keeper of the task queue how they are to appear. One that is dead is reaped in its time.
     pub(crate) fn tell_programs(&self) {
-        for channel in self.companions.values().filter_map(|Running { channel, .. }| channel.as_ref()) {
+        for channel in self.programs.values().filter_map(|Running { channel, .. }| channel.as_ref()) {
             if let Err(error) = channel.send(&self.appearance(), &[]) {
                 debug!(%error, "cannot send to the observer");
             }
         }
+        self.tell_companions(&ToCompanion::Appear(Box::new(self.appearance())));
     }
 }

@@ -11,7 +11,9 @@ pub(crate) enum Child {
     Mold(Generation),
     /// A worker.
     Worker(WorkerId),
-    /// A program beside the workers.
+    /// The observer, or the keeper of the task queue.
+    Program(WorkerId),
+    /// The process that watches a companion.
     Companion(WorkerId),
     /// The server that is to take over from this one.
     Successor,

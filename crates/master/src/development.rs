@@ -81,7 +81,7 @@ impl Master {
 
     /// How the processes of a new generation are supervised.
     pub(crate) fn groups_of(&self, spec: &GenerationSpec) -> Vec<Group> {
-        let mut groups = spec.groups();
+        let mut groups = spec.groups(&self.companions.names, Some(&self.plan.spec));
         for group in groups.iter_mut().filter(|group| matches!(group.id, GroupId::HTTP | GroupId::TASKS)) {
             group.policy.workers = self.workers_after(group.id, spec.bounds(group.id));
         }

@@ -1,6 +1,6 @@
 //! The keeper of the task queue: this program again, which has the queue's file.
 
-use crate::{children::Child, companion::Running, run::Master};
+use crate::{children::Child, programs::Running, run::Master};
 use hostler_arbiter::{Event, Group, Policy};
 use hostler_sys::{channel::Channel, process::WaitStatus};
 use hostler_wire::{Generation, GroupId, KEEPER_ARGUMENT, KEEPER_CHANNEL, KeeperSetup, WorkerId};
@@ -35,9 +35,8 @@ impl Master {
         match self.execute_keeper(&queue) {
             Ok((pid, channel)) => {
                 debug!(pid, "keeper of the task queue started");
-                self.children.add(pid, Child::Companion(id));
-                self.companions
-                    .insert(id, Running { name: NAME.into(), pid, channel: Some(channel), speaks: true });
+                self.children.add(pid, Child::Program(id));
+                self.programs.insert(id, Running { name: NAME, pid, channel: Some(channel), speaks: true });
                 Event::Spawned(id)
             }
             Err(error) => {

@@ -3,8 +3,6 @@
 use crate::{
     Spawner,
     children::Child,
-    companion::Running,
-    molds::GenerationEntry,
     native::{self, NativeWorkerContext},
     run::Master,
 };
@@ -12,7 +10,7 @@ use hostler_arbiter::Event;
 use hostler_sys::{board, bundle::Bundle, channel::Channel, proc, signal::SignalPipe, title};
 use hostler_wire::{Assignment, Descriptor, Generation, GroupId, Role, SlotId, ToMold, WorkerId};
 use std::{io, os::fd::AsFd};
-use tracing::{error, info};
+use tracing::error;
 
 /// How log lines name a worker: by `worker`, or by `task_worker`.
 pub(crate) fn numbers(slot: SlotId) -> (Option<u16>, Option<u16>) {
@@ -36,29 +34,6 @@ impl Master {
                 error!(worker, task_worker, %error, "cannot start a worker");
                 self.fleet.forget(id);
                 vec![Event::SpawnFailed(id)]
-            }
-        }
-    }
-
-    /// Executes the program of a group.
-    fn start_companion(&mut self, id: WorkerId, slot: SlotId, generation: Generation) -> Event {
-        let Some(GenerationEntry { spec, .. }) = self.molds.get(generation) else {
-            return Event::SpawnFailed(id);
-        };
-        let Some(companion) = spec.companions.iter().find(|companion| companion.id == slot.group) else {
-            return Event::SpawnFailed(id);
-        };
-        let name = companion.name.clone();
-        match companion.start(&spec.settings.identity) {
-            Ok(pid) => {
-                info!(companion = name, generation = generation.0, pid, "companion started");
-                self.children.add(pid, Child::Companion(id));
-                self.companions.insert(id, Running { name, pid, channel: None, speaks: false });
-                Event::Spawned(id)
-            }
-            Err(error) => {
-                error!(companion = name, %error, "cannot start a companion");
-                Event::SpawnFailed(id)
             }
         }
     }
@@ -162,7 +137,8 @@ impl Master {
         let (fleet, signals, files) = (&mut self.fleet, &mut self.signals, &mut self.plan.owned_files);
         let (predecessor, upgrade) = (&mut self.plan.predecessor, &mut self.upgrade);
         let (resources, certificates) = (&mut self.resources, &mut self.certificates);
-        let (control, companions) = (&mut self.control, &mut self.companions);
+        let control = &mut self.control;
+        let (programs, companions) = (&mut self.programs, &mut self.companions);
         // Never the master's, not even before the child has its own: upgrades tell masters from workers by it.
         let short_name = title::Borrowed::new(&proc::pending_fork_name(std::process::id().cast_signed()));
         let pid = native::fork(
@@ -170,7 +146,8 @@ impl Master {
                 let none = crate::fleet::Fleet::new(pages, master);
                 let silent = SignalPipe::new(&[]).map(|none| std::mem::replace(signals, none));
                 let others = (channel.take(), predecessor.take(), std::mem::take(upgrade), control.close());
-                let (keys, programs) = (certificates.give_up(), std::mem::take(companions));
+                let (keys, programs) =
+                    (certificates.give_up(), (std::mem::take(programs), companions.give_up()));
                 resources.close();
                 (std::mem::replace(fleet, none), silent, std::mem::take(files), others, keys, programs)
             },

@@ -29,7 +29,7 @@ mod appearance;
 mod certificates;
 mod changes;
 mod children;
-mod companion;
+mod companions;
 mod control;
 mod development;
 mod fleet;
@@ -44,6 +44,7 @@ mod notify;
 mod observer;
 mod perform;
 mod predecessor;
+mod programs;
 mod receive;
 pub mod report;
 mod reread;
@@ -58,7 +59,7 @@ mod watch;
 
 pub use admin::{AdminError, AdminSocket, OPEN_TO_ALL};
 pub use certificates::TlsSource;
-pub use companion::Companion;
+pub use companions::ForkedWatcher;
 pub use control::{Control, ControlPlace};
 pub use mold::MoldCommand;
 pub use native::NativeWorkerContext;
@@ -67,11 +68,12 @@ pub use predecessor::Predecessor;
 pub use reread::{Found, Reread};
 pub use upgrade::{CommandLine, VARIABLE as UPGRADE_VARIABLE};
 
+use companions::Names;
 use hostler_arbiter::{Bounds, Group, Launch, Policy};
 use hostler_settings::{Supervision, WorkerCount};
 use hostler_sys::own_file::OwnFile;
 use hostler_wire::{
-    ExitStatus, GroupId, ListenerInfo, ListenerSettings, WorkerSettings, control::ConfigEntry,
+    CompanionSpec, ExitStatus, GroupId, ListenerInfo, ListenerSettings, WorkerSettings, control::ConfigEntry,
 };
 use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc};
 use tracing::debug;
@@ -142,7 +144,9 @@ pub struct GenerationSpec {
     /// How many task workers.
     pub task_workers: Bounds,
     /// Programs that run beside the workers.
-    pub companions: Vec<Companion>,
+    pub companions: Vec<CompanionSpec>,
+    /// How the processes that watch them are made: by forking the master; `None`: by executing this program again.
+    pub companion_watcher: Option<ForkedWatcher>,
     /// Certificates and keys; `None` without TLS.
     pub tls: Option<TlsSource>,
     /// The process that shows operators what the server does, if there is one.
@@ -167,6 +171,7 @@ impl GenerationSpec {
             workers,
             task_workers,
             companions: Vec::new(),
+            companion_watcher: None,
             tls: None,
             observer: None,
             listing: Rc::from([]),
@@ -198,24 +203,25 @@ impl GenerationSpec {
     }
 
     /// How the arbiter is to supervise its processes.
-    pub(crate) fn groups(&self) -> Vec<Group> {
+    pub(crate) fn groups(&self, names: &Names, before: Option<&Self>) -> Vec<Group> {
         let launch = match self.spawner {
             Spawner::Mold(_) => Launch::Mold,
             Spawner::Native(_) => Launch::Direct,
         };
-        let programs = self.companions.iter().map(Companion::group);
+        let companions = names.groups(self, before);
+        let after = names.before_workers(self);
         let observer = self.observer.iter().map(Observer::group);
-        let http = Group::http(launch, Policy::of(self.workers.least, self.limits()));
+        let http = Group { after, ..Group::http(launch, Policy::of(self.workers.least, self.limits())) };
         let keeper = self.task_queue.iter().map(|_| keeper::group());
         let task_workers = self.bounds(GroupId::TASKS);
-        let tasks =
-            (task_workers.most > 0).then(|| Group::tasks(Policy::of(task_workers.least, self.limits())));
-        [http].into_iter().chain(tasks).chain(programs).chain(keeper).chain(observer).collect()
+        let tasks = (task_workers.most > 0)
+            .then(|| Group { after, ..Group::tasks(Policy::of(task_workers.least, self.limits())) });
+        [http].into_iter().chain(tasks).chain(companions).chain(keeper).chain(observer).collect()
     }
 
     /// As [`GenerationSpec::groups`], with the seed of their jitter.
-    pub(crate) fn seeded_groups(&self, seed: u64) -> Vec<Group> {
-        let mut groups = self.groups();
+    pub(crate) fn seeded_groups(&self, seed: u64, names: &Names) -> Vec<Group> {
+        let mut groups = self.groups(names, None);
         groups.iter_mut().for_each(|group| group.policy.seed = seed);
         groups
     }

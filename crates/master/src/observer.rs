@@ -1,7 +1,7 @@
 //! The observer: a process with the scoreboard for reading and the listening sockets. It is this program again, or, of a native
 //! service, whose program is its own, a fork of the master.
 
-use crate::{GenerationSpec, children::Child, companion::Running, run::Master};
+use crate::{GenerationSpec, children::Child, programs::Running, run::Master};
 use hostler_arbiter::{Event, Group, Policy};
 use hostler_settings::HostPattern;
 use hostler_sys::{bundle::Bundle, channel::Channel, process::WaitStatus};
@@ -105,9 +105,8 @@ impl Master {
         match made {
             Ok((pid, channel)) => {
                 debug!(pid, "observer started");
-                self.children.add(pid, Child::Companion(id));
-                self.companions
-                    .insert(id, Running { name: NAME.into(), pid, channel: Some(channel), speaks: false });
+                self.children.add(pid, Child::Program(id));
+                self.programs.insert(id, Running { name: NAME, pid, channel: Some(channel), speaks: false });
                 Event::Spawned(id)
             }
             Err(error) => {

@@ -1,7 +1,7 @@
 //! What goes out: the arbiter's actions as system calls.
 
 use crate::{
-    companion::Running, control::Notice, keeper, launch::numbers, molds::GenerationEntry, observer,
+    control::Notice, keeper, launch::numbers, molds::GenerationEntry, observer, programs::Running,
     resources::Resources, run::Master, stacks,
 };
 use hostler_arbiter::{Action, DrainReason, Event, KillCause, RecycleReason};
@@ -38,7 +38,11 @@ impl Master {
                 self.tell_of_boot_timeout(id, cause);
                 self.ask_for_stacks(id, cause);
             }
-            Action::Terminate(id, cause) => self.terminate(id, cause),
+            Action::Terminate(id, cause) => {
+                self.terminate(id, cause);
+                self.companion_late(id, events);
+                self.stop_companion(id, None);
+            }
             Action::Kill(id, cause) => self.kill(id, cause),
             Action::Reloaded(generation) => self.reloaded(generation, events),
             Action::NotReloaded(generation) => self.not_reloaded(generation, events),
@@ -52,7 +56,7 @@ impl Master {
             }
             Action::HandedOver => self.handed_over(),
             Action::TookBack => self.took_back(events),
-            Action::CrashLoop(slot, wait) => self.report_crash_loop(slot, wait),
+            Action::CrashLoop(slot, wait) => self.report_crash_loop(slot, wait, events),
             Action::RefuseConnections => self.end_sockets(Resources::refuse_connections),
             Action::AcceptLast(id) => self.fleet.tell(id, &ToWorker::AcceptLast),
             Action::EndListening => self.end_sockets(Resources::end_listening),
@@ -84,30 +88,29 @@ impl Master {
 
     /// Stops a process that knows no messages.
     fn send_term(&mut self, id: WorkerId, reason: DrainReason) {
-        let Some(Running { name, pid, channel, .. }) = self.companions.get_mut(&id) else { return };
-        if channel.take().is_some() {
-            // That tells the observer.
+        if self.stop_companion(id, Some(reason)) {
             return;
         }
-        let pid = *pid;
-        info!(companion = name, pid, reason = name_of_reason(reason), "companion stopping");
-        self.signal(pid, SIGTERM);
+        if let Some(Running { channel, .. }) = self.programs.get_mut(&id) {
+            // That tells it.
+            drop(channel.take());
+        }
     }
 
-    fn report_crash_loop(&self, slot: SlotId, wait: Duration) {
+    fn report_crash_loop(&mut self, slot: SlotId, wait: Duration, events: &mut VecDeque<Event>) {
         let next_attempt_seconds = wait.as_secs_f64();
         let (web, task_worker) = numbers(slot);
         if web.or(task_worker).is_some() {
             return error!(worker = web, task_worker, next_attempt_seconds, "worker is in a crash loop");
         }
-        let companion = self.plan.spec.companions.iter().find(|companion| companion.id == slot.group);
         let own = match slot.group {
             GroupId::OBSERVER => Some(observer::NAME),
             GroupId::KEEPER => Some(keeper::NAME),
             _ => None,
         };
-        let companion = companion.map(|companion| companion.name.as_str()).or(own);
+        let companion = self.companions.name(slot.group).or(own);
         error!(companion, next_attempt_seconds, "companion is in a crash loop");
+        self.companion_failed(slot.group, "ends again and again", events);
     }
 
     /// Clients that wait for the worker learn at once why it is given up.
@@ -166,7 +169,8 @@ impl Master {
     }
 
     fn kill(&self, id: WorkerId, cause: KillCause) {
-        if let Some(Running { name, pid, .. }) = self.companions.get(&id) {
+        self.kill_companion(id, cause, name_of_cause(cause));
+        if let Some(Running { name, pid, .. }) = self.programs.get(&id) {
             warn!(companion = name, pid, reason = name_of_cause(cause), "companion killed");
             self.signal(*pid, SIGKILL);
         }
@@ -201,6 +205,7 @@ impl Master {
         if let Some(entry) = self.molds.get(generation) {
             let before = std::mem::replace(&mut self.plan.spec, entry.spec.clone());
             self.appear_otherwise(&before.settings);
+            self.signal_companions(&before);
         }
         self.scaling.follow(&self.plan.spec, self.started.elapsed());
         let (seconds, workers) = (self.milestones.reload_ends(), self.arbiter.slots(GroupId::HTTP));
@@ -285,6 +290,7 @@ fn departure(reason: DrainReason) -> Departure {
         DrainReason::Recycle(RecycleReason::MaxRequests) => Departure::MaxRequests,
         DrainReason::Recycle(RecycleReason::Memory) => Departure::Memory,
         DrainReason::Recycle(RecycleReason::Asked) => Departure::Restart,
+        DrainReason::Recycle(RecycleReason::Reload) => Departure::Reload,
         DrainReason::Reload => Departure::Reload,
         DrainReason::Changed => Departure::Changed,
         DrainReason::ReloadFailed => Departure::ReloadFailed,

@@ -2,7 +2,6 @@
 
 use crate::{
     children::Child,
-    companion::Running,
     control::Notice,
     keeper,
     launch::numbers,
@@ -10,6 +9,7 @@ use crate::{
     molds::GenerationEntry,
     observer,
     perform::name_of_reason,
+    programs::Running,
     report::{self, StartReport},
     run::Master,
     stacks,
@@ -50,7 +50,8 @@ impl Master {
         match self.children.reaped(pid, status, pending) {
             Some(Child::Mold(generation)) => self.mold_ended(generation, pid, status, events),
             Some(Child::Worker(id)) => self.worker_ended(id, pid, status, events),
-            Some(Child::Companion(id)) => self.companion_ended(id, status, events),
+            Some(Child::Program(id)) => self.program_ended(id, status, events),
+            Some(Child::Companion(id)) => self.watcher_ended(id, status, events),
             Some(Child::Successor) => self.successor_ended(status, events),
             Some(Child::Reader) => self.reader_ended(pid, status, events),
             None => {}
@@ -85,16 +86,12 @@ impl Master {
         }
     }
 
-    fn companion_ended(&mut self, id: WorkerId, status: WaitStatus, events: &mut VecDeque<Event>) {
-        let Some(Running { name, pid, .. }) = self.companions.remove(&id) else { return };
+    fn program_ended(&mut self, id: WorkerId, status: WaitStatus, events: &mut VecDeque<Event>) {
+        let Some(Running { name, pid, .. }) = self.programs.remove(&id) else { return };
         if name == observer::NAME {
             observer::tell_exit(pid, status, self.arbiter.was_told_to_exit(id));
-        } else if name == keeper::NAME {
-            keeper::tell_exit(pid, status, self.arbiter.was_told_to_exit(id));
-        } else if self.arbiter.was_told_to_exit(id) {
-            info!(companion = name, pid, %status, "companion exited");
         } else {
-            warn!(companion = name, pid, %status, "companion exited");
+            keeper::tell_exit(pid, status, self.arbiter.was_told_to_exit(id));
         }
         events.push_back(Event::Exited(id));
     }
@@ -308,7 +305,7 @@ impl Master {
     }
 
     /// Reports a failure of the whole start, once.
-    fn start_failed(&mut self, failure: &Failure, events: &mut VecDeque<Event>) {
+    pub(crate) fn start_failed(&mut self, failure: &Failure, events: &mut VecDeque<Event>) {
         if self.arbiter.is_stopping() || !self.report_start_failure(failure) {
             return;
         }

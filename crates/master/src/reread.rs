@@ -11,7 +11,9 @@ use hostler_sys::{
     signal::SignalPipe,
     title,
 };
-use hostler_wire::{ExitStatus, Failure, Generation, Reload, WorkerSettings, control::ConfigEntry};
+use hostler_wire::{
+    CompanionSpec, ExitStatus, Failure, Generation, Reload, WorkerSettings, control::ConfigEntry,
+};
 use nix::libc::SIGKILL;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
@@ -42,6 +44,8 @@ pub struct Found {
     pub settings: WorkerSettings,
     /// How its mold is started.
     pub mold: MoldCommand,
+    /// Programs that run beside the workers.
+    pub companions: Vec<CompanionSpec>,
     /// The options and where they were set.
     pub listing: Vec<ConfigEntry>,
 }
@@ -194,7 +198,8 @@ impl Master {
         self.fleet = none;
         self.molds = Molds::default();
         self.readers = Readers::default();
-        self.companions.clear();
+        self.programs.clear();
+        drop(self.companions.give_up());
         self.plan.predecessor = None;
         self.plan.owned_files.clear();
         self.upgrade = Default::default();
@@ -261,6 +266,8 @@ impl Master {
         let generation = self.next_generation();
         info!(generation = generation.0, "reloading");
         self.show_reload(Reload::Running, generation);
+        let arbiter = &self.arbiter;
+        self.companions.names.know(&spec.companions, |group| arbiter.has(group));
         let groups = self.groups_of(&spec);
         if self.is_developing() {
             self.restart(generation, spec, groups, events);

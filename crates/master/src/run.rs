@@ -6,7 +6,7 @@ use crate::{
     certificates::Certificates,
     changes::Changes,
     children::{Child, Children},
-    companion::{Companions, Running},
+    companions::{Companions, Names},
     control::{self, Control},
     fleet::Fleet,
     jitter::Jitter,
@@ -14,6 +14,7 @@ use crate::{
     mold,
     molds::{MOLD_PAUSE, Molds},
     predecessor::Predecessor,
+    programs::{Programs, Running},
     report::{self, StartReport},
     reread::Readers,
     resources::Resources,
@@ -82,6 +83,7 @@ pub(crate) struct Master {
     /// The last one whose failure was told.
     pub(crate) failure_told: Option<Generation>,
     pub(crate) fleet: Fleet,
+    pub(crate) programs: Programs,
     pub(crate) companions: Companions,
     pub(crate) children: Children,
     watch: Watch,
@@ -132,17 +134,20 @@ impl Master {
         show::begin(&resources.board);
         let control = std::mem::take(&mut plan.control);
         control::tell(&control);
+        let mut names = Names::default();
+        names.know(&plan.spec.companions, |_| true);
         let mut jitter = Jitter::new();
         let mut scaling = Scaling::default();
         scaling.follow(&plan.spec, Duration::ZERO);
         let mut molds = Molds::default();
         molds.add(Generation(0), plan.spec.clone());
         Ok(Self {
-            arbiter: arbiter(&plan.spec.seeded_groups(jitter.next())),
+            arbiter: arbiter(&plan.spec.seeded_groups(jitter.next(), &names)),
             started: Instant::now(),
             signals,
             fleet: Fleet::new(resources.board.pages(), resources.board.master()),
-            companions: Companions::new(),
+            programs: Programs::new(),
+            companions: Companions::new(names),
             children: Children::default(),
             resources,
             molds,
@@ -197,6 +202,7 @@ impl Master {
         self.readers.receive();
         self.receive_from_molds(&mut events);
         self.receive_from_workers(&mut events);
+        self.receive_from_companions(&mut events);
         let heard = self.receive_from_keeper();
         events.extend(self.upgrade.receive());
         self.receive_from_predecessor(&mut events);
@@ -267,7 +273,7 @@ impl Master {
         });
         let molds = self.molds.running().map(|(_, mold)| mold.channel.as_fd());
         let workers = self.fleet.all().map(|(_, worker)| worker.channel.as_fd());
-        let programs = self.companions.values().filter_map(Running::descriptor);
+        let programs = self.programs.values().filter_map(Running::descriptor);
         let predecessor = self.plan.predecessor.as_ref().and_then(Predecessor::descriptor);
         let mut watched: Vec<PollFd<'_>> = self
             .signals
@@ -279,6 +285,7 @@ impl Master {
             .chain(predecessor)
             .chain(self.changes.as_ref().map(Changes::descriptor))
             .chain(self.readers.descriptors())
+            .chain(self.companions.descriptors())
             .map(|descriptor| (descriptor, PollFlags::POLLIN))
             .chain(self.control.descriptors())
             .map(|(descriptor, interest)| PollFd::new(descriptor, interest))

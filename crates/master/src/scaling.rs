@@ -156,7 +156,7 @@ impl Master {
     /// Receives what the keeper of the task queue says; whether it said something.
     pub(crate) fn receive_from_keeper(&mut self) -> bool {
         let mut said = false;
-        for running in self.companions.values_mut().filter(|running| running.speaks) {
+        for running in self.programs.values_mut().filter(|running| running.speaks) {
             let Some(channel) = &running.channel else { continue };
             loop {
                 match channel.recv::<FromKeeper>() {

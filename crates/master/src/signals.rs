@@ -95,6 +95,7 @@ impl Master {
         for id in workers {
             self.fleet.tell_with(id, &ToWorker::ReopenLog, &target.descriptors());
         }
+        self.reopen_log_of_companions(&target);
         match hostler_sys::logging::write_to(target) {
             Ok(()) => info!(path = %path.display(), "log file reopened"),
             Err(error) => warn!(path = %path.display(), %error, "cannot reopen the log file"),

@@ -34,7 +34,7 @@ mod translate;
 mod uvicorn;
 mod uwsgi;
 mod variables;
-pub mod words;
+pub use hostler_settings::words;
 
 pub use files::{Files, NoFiles, Script};
 pub use item::Place;

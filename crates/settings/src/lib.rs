@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod choices;
+mod companion;
 mod declaration;
 mod duration;
 mod groups;
@@ -26,16 +27,21 @@ mod place;
 mod quantity;
 mod value;
 mod variable;
+pub mod words;
 
 pub use choices::{
     Accept, Colour, EventLoop, HeaderMap, HttpVersion, Immutable, Interface, LogFormat, LogLevel, Preload,
     ProxyProtocol, RuntimeMode, Shell, SyslogFacility, SyslogFormat, TaskEngine, TaskImplementation,
     TlsVersion,
 };
+pub use companion::{
+    Companion, CompanionListen, CompanionReload, Output, Ready, Restart, SERVER, SignalName, WORKERS,
+};
 pub use declaration::{Declaration, Effect, OnReload, Rules, Shape, Unit};
 pub use groups::{
-    Application, AutoReload, Compress, Compression, Http, Http2, Limits, Listen, Log, Metrics, Process,
-    Program, Proxy, Responses, Runtime, StaticFiles, Supervision, Tasks, Tls, Tracing, WebSocket, Wsgi,
+    Application, AutoReload, Companions, Compress, Compression, Http, Http2, Limits, Listen, Log, Metrics,
+    Process, Program, Proxy, Responses, Runtime, StaticFiles, Supervision, Tasks, Tls, Tracing, WebSocket,
+    Wsgi,
 };
 pub use host::HostPattern;
 pub use log_target::LogTarget;
@@ -58,6 +64,8 @@ macros::groups! {
         pub supervision: Supervision,
         /// The task queue, and the workers that run tasks.
         pub tasks: Tasks,
+        /// Programs that run beside the workers.
+        pub companions: Companions,
         /// What is inside a worker.
         pub runtime: Runtime,
         /// HTTP connections.

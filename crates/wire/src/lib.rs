@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod companion;
 pub mod control;
 mod descriptors;
 mod exit;
@@ -24,6 +25,9 @@ mod settings;
 mod task_stats;
 pub mod timing;
 
+pub use companion::{
+    COMPANION_ARGUMENT, COMPANION_CHANNEL, CompanionSetup, CompanionSpec, FromCompanion, ToCompanion,
+};
 pub use descriptors::{Descriptor, MAX_DESCRIPTORS, MAX_LISTENING_SOCKETS};
 pub use exit::ExitStatus;
 pub use failure::{Cause, Failure};

@@ -1,5 +1,6 @@
 //! Made-up events at made-up times.
 
+mod companions;
 mod generations;
 mod groups;
 mod listening;

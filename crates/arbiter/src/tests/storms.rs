@@ -4,7 +4,7 @@ use super::{
     Event, FIRST, Group, Launch, NEXT, ONE, Policy, RecycleReason, TWO, Time, http, secs, storm_policy,
     world::World,
 };
-use crate::{Liveness, OnReload, Readiness, Stop};
+use crate::{GroupSet, Liveness, OnReload, Readiness, Stop};
 use hostler_wire::{ExitStatus, Generation, GroupId, SlotId, WorkerId};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -20,7 +20,13 @@ fn all_kinds() -> Vec<Group> {
             readiness: if is(1) { Readiness::Message } else { Readiness::Started },
             liveness: if is(2) { Liveness::Beat } else { Liveness::None },
             stop: if is(3) { Stop::Drain } else { Stop::Signal },
-            reload: if is(4) { OnReload::Replace } else { OnReload::Keep },
+            reload: match (is(4), bits % 3) {
+                (true, _) => OnReload::Replace,
+                (false, 0) => OnReload::Recycle,
+                (false, _) => OnReload::Keep,
+            },
+            after: if bits % 7 == 1 { GroupSet::of([GroupId::HTTP]) } else { GroupSet::default() },
+            exclusive: !is(4) && bits % 5 < 3,
             gates_startup: is(5),
             stop_order: bits % 3,
             policy: storm_policy(1),
@@ -116,7 +122,7 @@ fn every_event(groups: &[Group], workers: u32) -> Vec<Event> {
     events
 }
 
-fn events_of(id: WorkerId) -> [Event; 11] {
+fn events_of(id: WorkerId) -> [Event; 13] {
     [
         Event::Spawned(id),
         Event::SpawnFailed(id),
@@ -129,6 +135,8 @@ fn events_of(id: WorkerId) -> [Event; 11] {
         Event::Keep(id),
         Event::AcceptsNoMore(id),
         Event::Exited(id),
+        Event::Finished { worker: id, well: true },
+        Event::Finished { worker: id, well: false },
     ]
 }
 

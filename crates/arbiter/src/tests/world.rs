@@ -78,7 +78,7 @@ impl World {
             Event::Ready(id) => self.becomes(*id, &[Real::Booting], Real::Serving),
             Event::BootFailed(id, _) => self.is(*id, &[Real::Booting]),
             Event::Beat(id) | Event::Recycle(id, _) | Event::Keep(id) => self.is(*id, &[Real::Serving]),
-            Event::Exited(id) => {
+            Event::Exited(id) | Event::Finished { worker: id, .. } => {
                 let exists = self.is(*id, &[Real::Booting, Real::Serving, Real::Told]);
                 exists && self.workers.remove(id).is_some()
             }
@@ -241,6 +241,8 @@ impl World {
             .values()
             .filter(|its| its.slot == slot && its.generation == generation && its.real != Real::Told);
         assert!(rivals.count() <= 1, "a slot is filled three times");
+        let occupied = group.exclusive && self.workers.values().any(|its| its.slot == slot);
+        assert!(!occupied, "a slot that has one process at a time is filled twice");
         let process =
             Process { slot, generation, group, real: Real::Wanted, accepts: true, told_last: false };
         assert!(self.workers.insert(id, process).is_none(), "a used id");
@@ -259,14 +261,15 @@ impl World {
         let mut others = self.workers.values().filter(|its| its.slot.group == process.slot.group);
         let left = others.any(|its| its.real == Real::Serving);
         let served = were.get(&process.slot.group).is_some_and(|serving| *serving > 0);
-        assert!(!planned || left || !served, "no process is left to serve");
+        let exclusive = process.group.exclusive;
+        assert!(!planned || left || !served || exclusive, "no process is left to serve");
     }
 
     /// Reloads tell only what they replace, and a graceful stop goes from group to group, late forks aside.
     fn check_reason(&self, id: WorkerId, process: Process, reason: DrainReason) {
         let reloaded =
             matches!(reason, DrainReason::Reload | DrainReason::Changed | DrainReason::ReloadFailed);
-        assert!(!reloaded || process.group.reload == OnReload::Replace, "a kept process is told {reason:?}");
+        assert!(!reloaded || process.group.reload != OnReload::Keep, "a kept process is told {reason:?}");
         if matches!(self.arbiter.phase, Phase::Stopping { quickly: false, .. })
             && matches!(reason, DrainReason::Stop | DrainReason::Upgrade)
             && self.newborn != Some(id)

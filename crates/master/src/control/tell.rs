@@ -40,6 +40,7 @@ impl Master {
             result =
                 json!({"workers": result["workers"].take(), "task_workers": result["task_workers"].take()});
         }
+        result["companions"] = self.shown_companions();
         Ok((message, result))
     }
 

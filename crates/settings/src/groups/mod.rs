@@ -2,6 +2,7 @@
 
 mod app;
 mod auto_reload;
+mod companions;
 mod compress;
 mod http;
 mod http2;
@@ -23,6 +24,7 @@ mod websocket;
 
 pub use app::{Application, Wsgi};
 pub use auto_reload::AutoReload;
+pub use companions::Companions;
 pub use compress::Compress;
 pub use http::Http;
 pub use http2::Http2;

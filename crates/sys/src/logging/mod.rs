@@ -259,6 +259,25 @@ pub fn write_event(level: Level, logger: &str, text: &str, exception: Option<Exc
     emit(&record);
 }
 
+/// Writes a line that a companion has written: its text behind the companion's name or, as a JSON object or an entry of the journal,
+/// beside it. It is no event of the server, so that the level of the log does not matter.
+pub fn write_output(companion: &str, replica: Option<u16>, stream: &str, line: &str) {
+    if !is_on() {
+        return;
+    }
+    let replica_text = replica.map_or(String::new(), |number| format!("-{number}"));
+    let mut record = match is_json() || receiver().is_some() {
+        true => Record::new(Level::INFO, line.to_owned())
+            .with("companion", Some(companion))
+            .with("stream", Some(stream)),
+        false => Record::new(Level::INFO, format!("{companion}{replica_text} | {line}")),
+    };
+    if is_json() || receiver().is_some() {
+        record.fields.extend(replica.map(|number| ("replica", Value::Natural(number.into()))));
+    }
+    emit(&record);
+}
+
 /// Whether lines are JSON objects.
 #[must_use]
 pub fn is_json() -> bool {

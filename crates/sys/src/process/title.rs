@@ -29,6 +29,8 @@ pub enum Role {
     TaskWorker(u16),
     /// The process that has the task queue's file.
     Keeper,
+    /// A process that watches a companion.
+    Companion,
 }
 
 /// The title of a process: `hostler: worker 1 shop:app`, or with `--process-name shop`, `shop worker-1`.
@@ -42,6 +44,8 @@ fn for_role(process_name: Option<&str>, role: Role, app: &str) -> String {
         (Some(name), Role::TaskWorker(number)) => format!("{name} task-worker-{number}"),
         (Some(name), Role::Keeper) => format!("{name} task-queue"),
         (None, Role::TaskWorker(number)) => format!("hostler: task worker {number} {app}"),
+        (Some(name), Role::Companion) => format!("{name} companion {app}"),
+        (None, Role::Companion) => format!("hostler: companion {app}"),
         (None, Role::Keeper) => format!("hostler: task queue {app}"),
         (None, Role::Master) => format!("hostler: master {app}"),
         (None, Role::Mold) => format!("hostler: mold {app}"),
@@ -125,6 +129,7 @@ fn short_name(process_name: Option<&str>, role: Role) -> String {
         Role::Worker(number) => format!("-worker-{number}"),
         Role::TaskWorker(number) => format!("-task-{number}"),
         Role::Keeper => "-queue".to_owned(),
+        Role::Companion => "-comp".to_owned(),
     };
     // Without spaces: CPython counts its threads by splitting /proc/self/stat at them.
     let kept = name.chars().filter(char::is_ascii_graphic).filter(|char| !":()".contains(*char));

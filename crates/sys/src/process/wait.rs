@@ -96,6 +96,18 @@ pub fn signal(pid: i32, signal: i32) -> io::Result<()> {
     }
 }
 
+/// Sends a signal to all processes of a group; it is no error if there is none.
+///
+/// # Errors
+/// The kernel's: not permitted for any of them.
+pub fn signal_group(group: i32, signal: i32) -> io::Result<()> {
+    let signal = nix::sys::signal::Signal::try_from(signal)?;
+    match nix::sys::signal::killpg(Pid::from_raw(group), signal) {
+        Err(nix::Error::ESRCH) => Ok(()),
+        sent => Ok(sent?),
+    }
+}
+
 /// Sends a signal by its number, also a real-time one; it is no error if the process does not exist.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ fn beside(script: &str) -> Builder {
 }
 
 /// The process of the companion that was started as the `nth`.
-fn pid(server: &Server, nth: usize) -> Pid {
+fn the_pid(server: &Server, nth: usize) -> Pid {
     server.wait_for("companion started", nth);
     let log = server.log();
     let line = log.lines().filter(|line| line.contains("companion started")).nth(nth - 1).unwrap();
@@ -26,9 +26,9 @@ const RUNS: &str = "trap 'exit 0' TERM; while :; do sleep 0.1; done";
 fn a_companion_that_crashes_is_started_again_and_the_workers_are_not_touched() {
     let server = beside(RUNS).start();
     let workers = server.workers();
-    kill(pid(&server, 1), Signal::SIGKILL).unwrap();
+    kill(the_pid(&server, 1), Signal::SIGKILL).unwrap();
     server.wait_for("companion exited", 1);
-    pid(&server, 2);
+    the_pid(&server, 2);
     assert_eq!(server.workers(), workers);
     assert_eq!(server.connect().get("/pid").status, 200);
     server.stop();
@@ -47,7 +47,7 @@ fn a_companion_that_ends_at_once_is_started_ever_more_slowly_and_the_server_serv
 #[test]
 fn a_reload_keeps_companions_and_a_stop_ends_them_after_the_workers() {
     let server = beside(RUNS).start();
-    let first = pid(&server, 1);
+    let first = the_pid(&server, 1);
     server.signal(Signal::SIGHUP);
     server.wait_for(" reloaded generation=1", 1);
     server.wait_for("worker exited", 2);
@@ -73,7 +73,7 @@ fn a_companion_that_ignores_sigterm_is_killed() {
 #[test]
 fn a_companion_inherits_no_descriptor_of_the_server() {
     let server = beside(RUNS).start();
-    let open = fs::read_dir(format!("/proc/{}/fd", pid(&server, 1))).unwrap();
+    let open = fs::read_dir(format!("/proc/{}/fd", the_pid(&server, 1))).unwrap();
     let open = open.map(|entry| fs::read_link(entry.unwrap().path()).unwrap().display().to_string());
     let foreign: Vec<String> = open
         .filter(|file| ["socket:", "memfd:", "anon_inode:"].iter().any(|kind| file.contains(kind)))

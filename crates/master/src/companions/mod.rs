@@ -1,0 +1,146 @@
+//! Companions: programs that run beside the workers, each watched by a process of its own, as the master sees them.
+//!
+//! Files: `order` which group a companion is, and which groups come before it; `start` its watching process; `said` what that says,
+//! and its end; `told` what it is told.
+
+mod order;
+mod said;
+mod start;
+mod told;
+
+use crate::run::Master;
+use hostler_sys::channel::Channel;
+use hostler_wire::{CompanionSpec, Generation, GroupId, SlotId, WorkerId};
+pub(crate) use order::Names;
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    rc::Rc,
+    time::Instant,
+};
+
+/// Watches a companion in a fork of the master, over this channel; the exit code.
+pub type ForkedWatcher = Rc<dyn Fn(OwnedFd) -> u8>;
+
+/// A companion, from the start of its watching process to the end of both.
+pub(crate) struct Companion {
+    pub(crate) slot: SlotId,
+    pub(crate) generation: Generation,
+    pub(crate) spec: CompanionSpec,
+    /// The process that watches it.
+    pub(crate) watcher: i32,
+    channel: Channel,
+    /// Its own process, once it runs.
+    pub(crate) pid: Option<i32>,
+    began: Instant,
+    pub(crate) ready: bool,
+    told_to_stop: bool,
+    /// What was found instead of its readiness.
+    found: Option<String>,
+    ended: Option<Ended>,
+}
+
+/// How one ended.
+#[derive(Clone, Debug)]
+enum Ended {
+    /// It could not be started.
+    NotStarted(String),
+    Exited {
+        status: String,
+        code: Option<i32>,
+        lived_ms: u64,
+    },
+}
+
+/// All companions, and which groups they are.
+#[derive(Default)]
+pub(crate) struct Companions {
+    all: BTreeMap<WorkerId, Companion>,
+    pub(crate) names: Names,
+}
+
+impl Companions {
+    pub(crate) fn new(names: Names) -> Self {
+        Self { names, ..Self::default() }
+    }
+
+    /// What to wait on for what they say.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.all.values().map(|companion| companion.channel.as_fd())
+    }
+
+    pub(crate) fn get(&self, id: WorkerId) -> Option<&Companion> {
+        self.all.get(&id)
+    }
+
+    /// In a process that was forked from the master: they are the master's alone.
+    pub(crate) fn give_up(&mut self) -> impl Sized + use<> {
+        std::mem::take(&mut self.all)
+    }
+
+    /// The name of the companion of this group.
+    pub(crate) fn name(&self, group: GroupId) -> Option<&str> {
+        self.names.of(group)
+    }
+}
+
+impl Companion {
+    /// What `hostler ctl` shows of it.
+    fn shown(&self) -> Value {
+        let state = match (self.told_to_stop || self.ended.is_some(), self.ready) {
+            (true, _) => "stopping",
+            (false, true) => "ready",
+            (false, false) => "starting",
+        };
+        json!({
+            "name": self.name(),
+            "replica": self.slot.index,
+            "state": state,
+            "pid": self.pid,
+            "generation": self.generation.0,
+            "age_seconds": self.began.elapsed().as_secs_f64(),
+            "command": self.spec.companion.command_line(),
+            "not_ready_because": self.found.as_ref().filter(|_| !self.ready),
+        })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.spec.companion.name
+    }
+
+    /// Which one it is, if there are several.
+    pub(crate) fn replica(&self) -> Option<u16> {
+        (self.spec.companion.replicas > 1).then_some(self.slot.index)
+    }
+}
+
+impl Master {
+    /// What `hostler ctl` shows of companions: one entry for each that is to run, in the order of the configuration.
+    pub(crate) fn shown_companions(&self) -> Value {
+        let spec = &self.plan.spec.companions;
+        let each = spec.iter().flat_map(|its| {
+            let group = self.companions.names.group(&its.companion.name);
+            let slots = group.map_or(0, |group| self.arbiter.slots(group));
+            let running = move |index: u16| {
+                self.companions.all.values().filter(move |it| Some(it.slot.group) == group && it.slot.index == index)
+            };
+            let waits = move |index: u16| {
+                let slot = SlotId { group: group.unwrap_or(GroupId::HTTP), index };
+                json!({
+                    "name": its.companion.name, "replica": index, "pid": null, "command": its.companion.command_line(),
+                    "state": self.arbiter.vacancy(slot), "failures": self.arbiter.failures(slot),
+                })
+            };
+            (1..=slots).map(move |index| match running(index).next_back() {
+                Some(companion) => {
+                    let mut shown = companion.shown();
+                    shown["failures"] = self.arbiter.failures(companion.slot).into();
+                    shown
+                }
+                None => waits(index),
+            })
+        });
+        Value::Array(each.collect())
+    }
+}

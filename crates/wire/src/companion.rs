@@ -1,0 +1,85 @@
+//! What the master and the process that watches a companion say to each other.
+
+use crate::{Appearance, Descriptor, Identity};
+use hostler_settings::Companion;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The argument by which the program knows that it is to watch a companion.
+pub const COMPANION_ARGUMENT: &str = "--this-process-watches-a-companion";
+/// The descriptor on which it is sent what it needs; when it is closed, the server is gone.
+pub const COMPANION_CHANNEL: i32 = 3;
+
+/// A companion as it was configured, and what follows from that on this system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompanionSpec {
+    /// What the user says.
+    pub companion: Companion,
+    /// Whom it runs as.
+    pub identity: Identity,
+    /// Its working directory, unless it is the server's.
+    pub directory: Option<PathBuf>,
+    /// What is added to its environment.
+    pub env: Vec<(String, String)>,
+}
+
+/// What the watching process is told first.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CompanionSetup {
+    /// What the descriptors are that come with the message.
+    pub descriptors: Vec<Descriptor>,
+    /// How it appears.
+    pub appearance: Appearance,
+    /// The companion.
+    pub spec: CompanionSpec,
+    /// Which of its replicas, from 1.
+    pub replica: u16,
+    /// The names of its listening sockets, for LISTEN_FDNAMES.
+    pub socket_names: Vec<String>,
+}
+
+/// To the watching process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum ToCompanion {
+    /// Stop the companion: its signal, its time, then SIGKILL.
+    Stop,
+    /// Kill the companion and all that it has started.
+    Kill,
+    /// Send the companion a signal, by its name.
+    Signal(String),
+    /// Appear otherwise.
+    Appear(Box<Appearance>),
+    /// The log was reopened; its descriptors come with the message.
+    ReopenLog,
+}
+
+/// From the watching process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromCompanion {
+    /// The companion runs as this process.
+    Started {
+        /// Its process id, and that of its process group.
+        pid: i32,
+    },
+    /// It could not be started.
+    Failed {
+        /// Why.
+        error: String,
+    },
+    /// It is ready.
+    Ready,
+    /// It is not, after so many attempts: what the last one found.
+    NotReady {
+        /// In words.
+        found: String,
+    },
+    /// It has ended, and nothing is left of it.
+    Ended {
+        /// How, in words.
+        status: String,
+        /// Its exit code; `None` if a signal ended it.
+        code: Option<i32>,
+        /// How long it lived.
+        lived_ms: u64,
+    },
+}
