@@ -87,6 +87,8 @@ def results_and_errors():
 
 def what_a_test_holds():
     with testing.held() as queue:
+        made_here = task(name="made_here")(lambda: "here").delay()
+        assert queue.run() == 1 and made_here.get() == "here"
         later = add.enqueue(1, 1, eta=4_000_000_000)
         first = add.delay(1, b=2)
         assert [(it.name, it.args, it.kwargs) for it in queue.waiting] == [("use_tasks_testing.add", (1,), {"b": 2}), ("use_tasks_testing.add", (1, 1), {})]

@@ -109,6 +109,9 @@ class Queue:
 
     # What tasks and handles ask of an engine.
 
+    def declare(self, task: Any, schedule: dict[str, Any] | None) -> None:
+        """There is nothing that it cannot do."""
+
     def declare(self, task: Task[..., Any], schedule: dict[str, Any] | None) -> None:
         """Tests have all tasks."""
 
