@@ -128,6 +128,7 @@ fn run(config: &mut Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> 
     check_pid_file(config)?;
     check_log_config(config)?;
     directories::check(config)?;
+    tasks::check(config)?;
     let mut predecessor = Predecessor::find().map_err(lost_predecessor)?;
     let certificates = tls::load(&config.settings.tls, reading())?;
     let mold = mold(config, reading())?;

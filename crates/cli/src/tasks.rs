@@ -182,6 +182,13 @@ pub(crate) fn file(settings: &Settings) -> Option<PathBuf> {
     settings.tasks.file().map(|file| std::path::absolute(&file).unwrap_or(file))
 }
 
+/// Whether the queue's file can be one, before anything is started for it: a server whose keeper cannot open it would accept no task.
+pub(crate) fn check(config: &Config) -> Result<(), Failure> {
+    let Some(file) = file(&config.settings) else { return Ok(()) };
+    hostler_tasks::examine(&file)
+        .map_err(|error| Failure { status: ExitStatus::Config, ..failed(&error.into()) })
+}
+
 /// What the application is told of the queue.
 pub(crate) fn variables(config: &Config) -> Vec<(OsString, OsString)> {
     let tasks = &config.settings.tasks;

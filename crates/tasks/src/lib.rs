@@ -31,5 +31,5 @@ pub use keeper::{Keeper, KeeperError, Waiting};
 pub use message::{Answer, Ask, CronEntry, Details, Filter, NewTask, Refused, Shown};
 pub use rate::Rate;
 pub use retry::Backoff;
-pub use store::Store;
+pub use store::{Store, examine};
 pub use task::{Millis, NoId, State, TaskId, TaskOptions};

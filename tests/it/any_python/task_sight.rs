@@ -305,3 +305,24 @@ fn a_task_that_blocks_its_worker_is_in_the_log() {
     assert!(stuck.contains("task_worker=1") && stuck.contains("sight_app.blocks"), "{log}");
     assert!(log.contains("in blocks"), "{log}");
 }
+
+#[test]
+fn a_file_that_can_be_no_queue_fails_the_start() {
+    let dir = directory("sight-no-queue");
+    let text = dir.join("text.db");
+    std::fs::write(&text, "no database ".repeat(1000)).unwrap();
+    for (file, words) in
+        [(&text, "the file is damaged"), (&dir.join("none").join("queue.db"), "No such file")]
+    {
+        for check in [false, true] {
+            let mut command = Command::new(hostler());
+            let options = ["--task-workers", "1", "--port", "0", "--task-queue"];
+            command.args(check.then_some("check")).arg("sight_app:app").args(options).arg(file);
+            let output = command.stdin(Stdio::null()).output().unwrap();
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8_lossy(&said);
+            assert!(!output.status.success() && said.contains("cannot open the task queue"), "{said}");
+            assert!(said.contains(words), "{said}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! What is tried: everything that can keep a server from starting, each on its own, so that all problems are known at once.
 
 use super::{addresses, application, report::Report};
-use crate::{directories, python, tls};
+use crate::{directories, python, tasks, tls};
 use hostler_config::{Config, Reading};
 use hostler_settings::{ControlSocket, WorkerCount};
 use hostler_sys::{
@@ -21,6 +21,9 @@ pub(crate) fn all(config: &Config, run_lifespan: bool) -> Report {
     of_pid_file(config, &mut report);
     let problems = directories::problems(config);
     report_all(&mut report, "directories", problems);
+    if let Some(file) = tasks::file(&config.settings) {
+        report.add("task queue", tasks::check(config).map(|()| file.display().to_string()));
+    }
     certificates(config, &mut report);
     let python = of_python(config, &mut report);
     let interface =

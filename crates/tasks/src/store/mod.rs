@@ -1,11 +1,13 @@
 //! The file: one SQLite database, which one process has.
 
 mod crons;
+mod examine;
 mod lists;
 mod open;
 mod schema;
 mod tasks;
 
+pub use examine::examine;
 pub(crate) use lists::{Known, Walk};
 pub(crate) use tasks::{Found, Head, Inserted, Outcome};
 
