@@ -1,5 +1,6 @@
 """An application with tasks: /start/NAME/ARGUMENT enqueues one and says its id, /result/ID waits for its result."""
 
+import ctypes
 import os
 import time
 
@@ -27,6 +28,25 @@ def wait_for(path):
     return "waited"
 
 
+@tasks.task
+def hold_memory(path):
+    """As wait_for, with 200 MiB more memory from then on."""
+    global held
+    held = bytearray(os.urandom(1 << 20) * 200)
+    return wait_for(path)
+
+
+@tasks.task(timeout=0.2)
+def keep_gil(_):
+    """C code that lets nothing else run."""
+    ctypes.PyDLL(None).sleep(3600)
+
+
+@tasks.task
+async def block_loop(path):
+    return wait_for(path)
+
+
 @tasks.task(timeout=0.2)
 def bears_it(_):
     """Cannot be interrupted for a while."""
@@ -46,7 +66,7 @@ async def app(scope, receive, send):
         return await send({"type": "lifespan.shutdown.complete"})
     _, what, argument, *rest = scope["path"].split("/", 3)
     if what == "start":
-        task = {"double": double, "pid": pid, "wait_for": wait_for, "bears_it": bears_it}[argument]
+        task = globals()[argument]
         body = (await task.delay_async("/".join(rest))).id
     elif what == "status":
         info = await tasks.handle(argument).info_async()

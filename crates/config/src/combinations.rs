@@ -36,6 +36,11 @@ const RULES: &[Rule] = &[
         "with --reload one worker is quicker, and breakpoint() needs standard input, which several workers do not have",
     ),
     Rule(
+        &["task-queues", "task-concurrency", "task-max-tasks", "task-max-rss", "task-timeout", "task-nice"],
+        |all| all.tasks.workers.is_none(),
+        "there are no task workers: --task-workers sets how many",
+    ),
+    Rule(
         &["scale-down-after"],
         |all| {
             let follows_load = |count| matches!(count, WorkerCount::Range { .. });
@@ -60,8 +65,8 @@ const RULES: &[Rule] = &[
     ),
     Rule(
         &["rss-sample-interval", "rss-samples"],
-        |all| all.supervision.max_memory.is_none(),
-        "memory is measured for --workers-max-rss only, which is not set",
+        |all| all.supervision.max_memory.is_none() && all.tasks.max_memory.is_none(),
+        "memory is measured for --workers-max-rss and --task-max-rss only, which are not set",
     ),
     Rule(
         &["respawn-interval", "max-replacing"],

@@ -44,6 +44,8 @@ pub(crate) struct Samples {
     pub(crate) told_failure: bool,
     /// Measurements of memory in a row that were over the limit.
     pub(crate) over_memory: u32,
+    /// It uses too much, and finishes what it runs.
+    pub(crate) leaves_for_memory: bool,
 }
 
 /// All workers.

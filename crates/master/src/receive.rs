@@ -267,8 +267,13 @@ impl Master {
                     events.push_back(Event::Ready(id));
                 }
                 FromWorker::ReachedRequestLimit => {
+                    // A task worker that uses too much memory has finished what it ran.
+                    let reason = match worker.samples.leaves_for_memory {
+                        true => RecycleReason::Memory,
+                        false => RecycleReason::MaxRequests,
+                    };
                     debug!(worker = web, task_worker, pid, "worker reached its maximum number of requests");
-                    events.push_back(Event::Recycle(id, RecycleReason::MaxRequests));
+                    events.push_back(Event::Recycle(id, reason));
                 }
                 FromWorker::AcceptsNoMore => {
                     debug!(worker = web, task_worker, pid, "worker accepts no more");

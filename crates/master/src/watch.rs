@@ -7,9 +7,9 @@ use crate::{
     molds::Molds,
 };
 use hostler_arbiter::{Arbiter, DrainReason, Event, RecycleReason};
-use hostler_settings::{ByteSize, Supervision};
+use hostler_settings::ByteSize;
 use hostler_sys::proc;
-use hostler_wire::{WorkerId, timing};
+use hostler_wire::{GroupId, ToWorker, WorkerId, timing};
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
@@ -41,8 +41,15 @@ fn watches_files(spec: &GenerationSpec) -> bool {
 
 /// How often memory is measured; `None` if no generation has a limit.
 fn memory_interval(molds: &Molds) -> Option<Duration> {
-    let limits = molds.specs().map(GenerationSpec::limits);
-    limits.filter(|limits| limits.max_memory.is_some()).map(|limits| limits.memory_interval).min()
+    let groups = [GroupId::HTTP, GroupId::TASKS];
+    let limited = |spec: &&GenerationSpec| groups.iter().any(|group| memory_limit(spec, *group).is_some());
+    molds.specs().filter(limited).map(|spec| spec.limits().memory_interval).min()
+}
+
+/// How much memory a worker of this group may use.
+fn memory_limit(spec: &GenerationSpec, group: GroupId) -> Option<ByteSize> {
+    let own = spec.settings.options.tasks.max_memory.filter(|_| group == GroupId::TASKS);
+    own.or(spec.limits().max_memory)
 }
 
 impl Watch {
@@ -129,19 +136,26 @@ fn measure_memory(arbiter: &Arbiter, fleet: &mut Fleet, molds: &Molds) -> Vec<Ev
         let Some(worker) = fleet.get_mut(id) else { continue };
         // The limits of a worker are those of its generation.
         let Some(entry) = molds.get(worker.assignment.generation) else { continue };
-        let Supervision { max_memory, memory_samples, .. } = *entry.spec.limits();
-        let Some(limit_kib) = max_memory.map(ByteSize::as_kib) else { continue };
+        let memory_samples = entry.spec.limits().memory_samples;
+        let group = worker.assignment.slot.group;
+        let Some(limit_kib) = memory_limit(&entry.spec, group).map(ByteSize::as_kib) else { continue };
         let Some(memory_kib) = worker.pid.and_then(proc::memory) else { continue };
         largest = largest.max(memory_kib);
         let samples = &mut worker.samples;
         samples.over_memory = if memory_kib > limit_kib { samples.over_memory + 1 } else { 0 };
-        if samples.over_memory == memory_samples {
+        if samples.over_memory == memory_samples && !samples.leaves_for_memory {
+            samples.leaves_for_memory = group == GroupId::TASKS;
             let ((number, task_worker), pid) = (numbers(worker.assignment.slot), worker.pid);
             info!(
                 worker = number,
                 task_worker, pid, memory_kib, limit_kib, "worker exceeds its memory limit"
             );
-            events.push(Event::Recycle(id, RecycleReason::Memory));
+            if group == GroupId::TASKS {
+                // It says when it has finished what it runs.
+                fleet.tell(id, &ToWorker::LameDuck);
+            } else {
+                events.push(Event::Recycle(id, RecycleReason::Memory));
+            }
         }
     }
     let left = proc::memory_left();

@@ -19,7 +19,7 @@ use hostler_settings::{
 
 const ALWAYS: &str = "hostler always does so";
 const LIFE: &str = "dead workers are always replaced, and never outlive the master";
-const FIXED: &str = "the number of workers is fixed (SIGTTIN and SIGTTOU change it)";
+const FIXED: &str = "`--workers MIN:MAX` follows the load";
 const ROUTER: &str = "hostler's workers speak HTTP themselves, without a router in front";
 const BESIDE: Becomes = Refused {
     why: "hostler runs no other tasks",

@@ -93,6 +93,9 @@ pub enum Ask {
         /// Its process.
         #[serde(default)]
         pid: Option<i32>,
+        /// How long tasks may take that set no timeout, in milliseconds; 0 is for ever.
+        #[serde(default)]
+        timeout: u64,
     },
     /// What the worker takes from now on.
     Ready {

@@ -110,7 +110,7 @@ fn task(number: u128) -> NewTask {
 }
 
 fn work(owner: i64) -> Ask {
-    Ask::Work { owner, queues: vec![], names: vec!["noop".into()], running: vec![], pid: None }
+    Ask::Work { owner, queues: vec![], names: vec!["noop".into()], running: vec![], pid: None, timeout: 0 }
 }
 
 #[test]

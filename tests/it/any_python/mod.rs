@@ -52,6 +52,7 @@ mod states;
 mod static_files;
 mod strictness;
 mod task_engines;
+mod task_limits;
 mod task_sight;
 mod terminal;
 mod tls;

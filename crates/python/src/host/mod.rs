@@ -3,6 +3,7 @@
 mod forks;
 mod mold;
 mod observe;
+mod overdue;
 mod preload;
 mod tasks;
 mod waits;

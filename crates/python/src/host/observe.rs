@@ -25,7 +25,7 @@ use std::{
     io,
     ops::RangeInclusive,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU8, Ordering::SeqCst},
     },
     thread::{current, park_timeout},
@@ -82,6 +82,7 @@ pub(super) fn begin(worker: u16, page: &'static Page, duties: Duties, samples: F
     let Some(write) = signal::handler(signal::sample()) else { return };
     let thread = stacks::this_thread();
     let observer = Arc::new(Observer { worker, page, samples, write, thread, debugged: Arc::default() });
+    let _ = OWN.set(Arc::clone(&observer));
     if let Some(line) = line.map(Arc::new) {
         let observer = Arc::clone(&observer);
         attendant::on_question(move |asked| observer.answer(asked, &line));
@@ -109,6 +110,18 @@ pub(super) fn begin(worker: u16, page: &'static Page, duties: Duties, samples: F
     }
 }
 
+/// Where all threads are, as text. Not for the serving thread.
+pub(super) fn stacks_of_all() -> String {
+    let Some(observer) = OWN.get() else { return "(no stacks)".into() };
+    let sampling = SAMPLING.lock().unwrap_or_else(PoisonError::into_inner);
+    let written = observer.sample(LONG_PATIENCE, Tasks::None);
+    drop(sampling);
+    match written {
+        Ok(written) => stacks::with_current(&written, observer.thread),
+        Err(error) => format!("(no stacks: {error})"),
+    }
+}
+
 /// Waits for the thread that waits for the GIL, which the caller does not hold.
 pub(super) fn pause() {
     let answering = answers().thread.take();
@@ -117,6 +130,9 @@ pub(super) fn pause() {
     answering.into_iter().for_each(SignalFreeThread::join);
     waiting().into_iter().for_each(SignalFreeThread::join);
 }
+
+/// This process's, once it serves.
+static OWN: OnceLock<Arc<Observer>> = OnceLock::new();
 
 fn answers() -> MutexGuard<'static, Answers> {
     ANSWERS.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,6 +1,7 @@
 //! The service of task workers: the Python half (`hostler.tasks._worker`) takes and runs tasks on the loop; here is what master and
 //! scoreboard are told of them, and how the worker drains.
 
+use super::overdue;
 use hostler_eventloop::GilCell;
 use hostler_sys::clock;
 use hostler_wire::Page;
@@ -28,14 +29,19 @@ pub struct TaskReports(GilCell<Rc<State>>);
 
 #[pymethods]
 impl TaskReports {
-    /// A task begins; what is to be told at its end.
-    fn began(&self, py: Python<'_>, name: &str) -> Option<usize> {
-        let began = |state: &mut Rc<State>| state.page.get()?.task_began(clock::now(), name);
-        self.0.with(py, began)
+    /// A task begins, for which the worker waits so many seconds; what is to be told at its end.
+    fn began(&self, py: Python<'_>, name: &str, limit: Option<f64>) -> Option<usize> {
+        let now = clock::now();
+        let entry = self.0.with(py, |state: &mut Rc<State>| state.page.get()?.task_began(now, name));
+        if let (Some(entry), Some(limit)) = (entry, limit) {
+            overdue::began(entry, name, now, limit);
+        }
+        entry
     }
 
     /// A task has ended. Any thread may say so, and that one begins.
     fn ended(&self, py: Python<'_>, entry: Option<usize>) {
+        overdue::ended(entry);
         self.0.with(py, |state| {
             if let Some(page) = state.page.get() {
                 page.task_ended(clock::now(), entry);
@@ -58,21 +64,28 @@ impl TaskReports {
         });
     }
 
+    /// What ran when it was told to leave has ended.
+    fn finished(&self, py: Python<'_>) {
+        self.0.with(py, |state| state.at_limit.notify_one());
+    }
+
     /// Nothing runs any more, and all is reported.
     fn drained(&self, py: Python<'_>) {
         self.0.with(py, |state| state.drained.notify_one());
     }
 }
 
-/// Takes tasks from the queue: `take` is called when it may, `drain` with the seconds that what runs may take.
+/// Takes tasks from the queue: `take` is called when it may, `drain` with the seconds that what runs may take, `leave` when what runs is
+/// to be the last.
 pub(super) struct TaskService {
     state: Rc<State>,
     take: Py<PyAny>,
     drain: Py<PyAny>,
+    leave: Py<PyAny>,
 }
 
 impl TaskService {
-    pub(super) fn new(take: Py<PyAny>, drain: Py<PyAny>) -> (Self, TaskReports) {
+    pub(super) fn new(take: Py<PyAny>, drain: Py<PyAny>, leave: Py<PyAny>) -> (Self, TaskReports) {
         let state = Rc::new(State {
             page: Cell::default(),
             served: Cell::default(),
@@ -81,7 +94,7 @@ impl TaskService {
             drained: Notify::new(),
             others: Notify::new(),
         });
-        (Self { state: Rc::clone(&state), take, drain }, TaskReports(GilCell::new(state)))
+        (Self { state: Rc::clone(&state), take, drain, leave }, TaskReports(GilCell::new(state)))
     }
 }
 
@@ -91,8 +104,9 @@ impl Service for TaskService {
     fn start(self, resources: Resources) -> io::Result<Tasks> {
         self.state.page.set(Some(resources.page));
         self.state.most.set(resources.assignment.request_limit);
+        overdue::watch();
         Python::attach(|py| self.take.call0(py).map(drop)).map_err(io::Error::other)?;
-        Ok(Tasks { state: self.state, drain: self.drain })
+        Ok(Tasks { state: self.state, drain: self.drain, leave: self.leave })
     }
 }
 
@@ -100,6 +114,7 @@ impl Service for TaskService {
 pub(super) struct Tasks {
     state: Rc<State>,
     drain: Py<PyAny>,
+    leave: Py<PyAny>,
 }
 
 impl Running for Tasks {
@@ -107,7 +122,12 @@ impl Running for Tasks {
         self.state.at_limit.notified().await;
     }
 
-    fn lame_duck(&self) {}
+    /// What runs is finished, and nothing new is begun.
+    fn lame_duck(&self) {
+        if let Err(error) = Python::attach(|py| self.leave.call0(py).map(drop)) {
+            tracing::error!(%error, "cannot leave: tasks are taken until the worker drains");
+        }
+    }
 
     fn renew_certificates(&self, _: OwnedFd) {}
 

@@ -367,20 +367,25 @@ impl PyWorker {
 
     /// The queues whose tasks it takes, how many it runs at once, and by how much its priority is lower.
     #[getter]
-    fn task_options(&self, py: Python<'_>) -> PyResult<(Vec<String>, u32, u8)> {
-        self.options(py, |Settings { tasks, .. }| (tasks.queues.0.clone(), tasks.concurrency, tasks.nice))
+    fn task_options(&self, py: Python<'_>) -> PyResult<(Vec<String>, u32, u8, f64)> {
+        self.options(py, |Settings { tasks, .. }| {
+            let timeout = tasks.timeout.map_or(0.0, |timeout| timeout.as_secs_f64());
+            (tasks.queues.0.clone(), tasks.concurrency, tasks.nice, timeout)
+        })
     }
 
-    /// Takes tasks on a loop that is about to run. `drain` is called with seconds when that is to end; `done` is as for `serve_asgi`.
+    /// Takes tasks on a loop that is about to run. `drain` is called with seconds when that is to end, `leave` when what runs is to be
+    /// the last; `done` is as for `serve_asgi`.
     fn serve_tasks(
         &self,
         py: Python<'_>,
         take: Py<PyAny>,
         drain: Py<PyAny>,
+        leave: Py<PyAny>,
         engine: Bound<'_, PyAny>,
         done: Py<PyAny>,
     ) -> PyResult<TaskReports> {
-        let (service, reports) = TaskService::new(take, drain);
+        let (service, reports) = TaskService::new(take, drain, leave);
         self.serve(py, Served::Tasks, service, &engine, done)?;
         Ok(reports)
     }

@@ -1,7 +1,8 @@
 //! Work beyond requests: the task queue, and the workers that run tasks.
 
-use crate::{Commas, OnReload, TaskEngine, WorkerCount, macros::settings};
-use std::path::PathBuf;
+use super::YEAR;
+use crate::{ByteSize, Commas, OnReload, TaskEngine, Unit, WorkerCount, macros::settings};
+use std::{path::PathBuf, time::Duration};
 
 /// The queue's file where none is named.
 const QUEUE: &str = "hostler-tasks.db";
@@ -39,6 +40,13 @@ settings! {
         /// The number of tasks after which a task worker is recycled.
         #[option("task-max-tasks", default = None, example("1000"), range(1, u64::MAX))]
         pub max_tasks: Option<u64>,
+        /// The memory at which a task worker is recycled, once it has finished what it runs: its proportional share (PSS), a plain number in
+        /// MiB; that of --workers-max-rss unless set.
+        #[option("task-max-rss", default = None, example("1GiB"), unit(Unit::Mebibytes), range(1, 1 << 32))]
+        pub max_memory: Option<ByteSize>,
+        /// How long a task may take that sets no timeout of its own.
+        #[option("task-timeout", default = None, example("10m"), range(1, YEAR))]
+        pub timeout: Option<Duration>,
         /// By how much the priority of task workers is lower than that of the server (nice(2)), so that requests come first.
         #[option("task-nice", default = 5, range(0, 19))]
         pub nice: u8,

@@ -92,6 +92,8 @@ pub struct Engine {
     unknown: BTreeSet<String>,
     /// What the workers that came last can run: what they leave aside, more of them would, too.
     known_last: Option<std::sync::Arc<workers::Known>>,
+    /// How long tasks may take that set no timeout, as the workers say; 0 is for ever.
+    timeout: u64,
     scratch: Scratch,
 }
 
@@ -150,6 +152,7 @@ impl Engine {
             crons: Vec::new(),
             unknown: BTreeSet::new(),
             known_last: None,
+            timeout: 0,
             scratch: Scratch::default(),
         };
         engine.recover()?;

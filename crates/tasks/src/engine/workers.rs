@@ -76,7 +76,8 @@ impl Known {
 impl Engine {
     pub(super) fn asked(&mut self, now: Millis, client: ClientId, frame: &Frame<Ask>) -> Result<()> {
         match &frame.message {
-            Ask::Work { owner, queues, names, running, pid } => {
+            Ask::Work { owner, queues, names, running, pid, timeout } => {
+                self.timeout = *timeout;
                 let known = Known {
                     queues: queues.iter().cloned().collect(),
                     names: names.iter().cloned().collect(),
@@ -185,7 +186,19 @@ impl Engine {
         error: &str,
         again: Option<Option<u64>>,
     ) -> Result<()> {
-        let Some(task) = self.its(now, client, which)? else { return Ok(()) };
+        match self.its(now, client, which)? {
+            Some(task) => self.fail_or_retry(now, &task, error, again),
+            None => Ok(()),
+        }
+    }
+
+    fn fail_or_retry(
+        &mut self,
+        now: Millis,
+        task: &Found,
+        error: &str,
+        again: Option<Option<u64>>,
+    ) -> Result<()> {
         let tries = task.attempts.saturating_sub(task.losses);
         match again {
             Some(after) if tries <= task.options.retries => {
@@ -193,10 +206,10 @@ impl Engine {
                 let after = after.map(|after| Millis::try_from(after).unwrap_or(Millis::MAX));
                 let pause = after.unwrap_or_else(|| task.options.backoff.pause(tries, random));
                 self.tallies.happens(Event::Retried, &task.queue, &task.name);
-                self.ran(now, &task);
-                self.put_back(&task, Some(now.saturating_add(pause)), Some(error))
+                self.ran(now, task);
+                self.put_back(task, Some(now.saturating_add(pause)), Some(error))
             }
-            _ => self.fail(now, &task, error),
+            _ => self.fail(now, task, error),
         }
     }
 
@@ -272,6 +285,12 @@ impl Engine {
         self.lose(now, worker.owner)
     }
 
+    fn has_outlived_its_timeout(&self, now: Millis, task: &Found) -> bool {
+        let own = Some(task.options.timeout).filter(|own| *own > 0).unwrap_or(self.timeout);
+        let limit = Millis::try_from(own).unwrap_or(Millis::MAX);
+        limit > 0 && task.started.is_some_and(|started| now - started > limit)
+    }
+
     /// A worker has died: what it ran is tried again, unless it is what kills workers.
     pub(super) fn lose(&mut self, now: Millis, owner: i64) -> Result<()> {
         let waiting = self.live.orphans.remove(&owner).unwrap_or_default();
@@ -279,6 +298,13 @@ impl Engine {
             if waiting.contains(&task.id) {
                 task.attempts = task.attempts.saturating_sub(1);
                 self.put_back(&task, None, None)?;
+                continue;
+            }
+            if self.has_outlived_its_timeout(now, &task) {
+                // That is why its worker was ended.
+                let error =
+                    error_text("hostler.tasks.TaskTimeout", "the task did not end: its worker was killed");
+                self.fail_or_retry(now, &task, &error, Some(None))?;
                 continue;
             }
             task.losses += 1;

@@ -30,7 +30,7 @@ logger = logging.getLogger("hostler.tasks")
 
 
 def serve(tasks: CeleryEngine, worker: Any, loop: Any, engine: Any, shutdown: Any, run: Any) -> tuple[str, str, str] | None:
-    queues, slots, nice = worker.task_options
+    queues, slots, nice, _ = worker.task_options
     if nice:
         os.nice(nice)
     try:
@@ -40,8 +40,18 @@ def serve(tasks: CeleryEngine, worker: Any, loop: Any, engine: Any, shutdown: An
     if not _task.registry:
         logger.warning("%s declares no tasks: its task workers have nothing to do", worker.target)
     done = loop.create_future()
-    host.supervised = worker.serve_tasks(lambda seconds: loop.create_task(host.drain(seconds)), engine, done)
-    loop.call_soon(host.start)
+
+    def take() -> None:
+        loop.call_soon_threadsafe(host.start)
+
+    def drain(seconds: float) -> None:
+        loop.create_task(host.drain(seconds))
+
+    def leave() -> None:
+        # It is replaced at once, and drained then.
+        host.supervised.finished()
+
+    host.supervised = worker.serve_tasks(take, drain, leave, engine, done)
     shutdown.drained = run(contextvars.copy_context(), loop, engine, done)
     return None
 
@@ -123,7 +133,7 @@ class Host:
         entry: list[Any] = [None]
 
         def tell() -> None:
-            entry[0] = self.supervised.began(name)
+            entry[0] = self.supervised.began(name, None)
 
         self.loop.call_soon_threadsafe(tell)
         return entry

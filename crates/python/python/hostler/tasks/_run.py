@@ -22,6 +22,8 @@ from hostler.tasks._context import CurrentTask, _current
 from hostler.tasks._errors import NotSerializable, Retry, TaskCancelled, TaskFailed
 from hostler.tasks._task import Task
 
+#: How long a task has, after its timeout was raised in it, to end.
+GRACE = 5.0
 #: The longest traceback that is kept, in characters; its end matters most.
 _LONGEST = 16_000
 
@@ -43,6 +45,8 @@ class Run:
         #: When its function was called, and for how long it ran (`time.monotonic()`, seconds).
         self.began: float | None = None
         self.seconds = 0.0
+        #: How long it may take, in seconds.
+        self.timeout: float | None = self.options["timeout"] / 1000 or None
         #: Looks after its timeout.
         self.timer: asyncio.TimerHandle | None = None
         self._arguments = arguments
@@ -51,9 +55,9 @@ class Run:
         self.interrupt: Callable[[type[BaseException]], None] = lambda error: None
 
     @property
-    def timeout(self) -> float | None:
-        """In seconds."""
-        return self.options["timeout"] / 1000 or None
+    def limit(self) -> float | None:
+        """How long its worker waits for it, in seconds."""
+        return None if self.timeout is None else self.timeout + GRACE
 
     def call(self) -> Any:
         """Calls the function."""
@@ -191,7 +195,7 @@ class Thread:
             run = self._runs.popleft()
         except IndexError:
             return True
-        entry = self.supervised.began(run.task.name) if self.supervised is not None else None
+        entry = self.supervised.began(run.task.name, run.limit) if self.supervised is not None else None
         report = copy_context().run(self._one, run)
         if self.supervised is not None:
             self.supervised.ended(entry)

@@ -17,10 +17,10 @@ logger = logging.getLogger("hostler.tasks")
 
 def serve(file: str, worker: Any, loop: Any, engine: Any, shutdown: Any, run: Any) -> tuple[str, str, str] | None:
     """Runs tasks until the worker is told to stop; why it could not, if so: message, cause, hint."""
-    queues, slots, nice = worker.task_options
+    queues, slots, nice, timeout = worker.task_options
     _lower_priority(nice)
     try:
-        tasks = loop.run_until_complete(_start(file, worker.target, queues, slots))
+        tasks = loop.run_until_complete(_start(file, worker.target, queues, slots, timeout))
     except QueueUnavailable as error:
         return "a task worker cannot reach the task queue", str(error), "the log has why its keeper does not serve"
     done = loop.create_future()
@@ -28,13 +28,17 @@ def serve(file: str, worker: Any, loop: Any, engine: Any, shutdown: Any, run: An
     def drain(seconds: float) -> None:
         loop.create_task(_drain(tasks, seconds))
 
+    def leave() -> None:
+        loop.create_task(_leave(tasks))
+
     tasks.stuck.add_done_callback(lambda stuck: loop.create_task(_end(tasks, stuck.result())))
     if not _task.registry:
         logger.warning("%s declares no tasks: its task workers have nothing to do", worker.target)
+
     def take() -> None:
         loop.call_soon_threadsafe(tasks.take)
 
-    tasks.supervised = worker.serve_tasks(take, drain, engine, done)
+    tasks.supervised = worker.serve_tasks(take, drain, leave, engine, done)
     shutdown.drained = run(contextvars.copy_context(), loop, engine, done)
     return None
 
@@ -44,8 +48,8 @@ def _lower_priority(by: int) -> None:
         os.nice(by)
 
 
-async def _start(file: str, source: str, queues: list[str], slots: int) -> Worker:
-    tasks = Worker(file, source=source, queues=queues, slots=slots)
+async def _start(file: str, source: str, queues: list[str], slots: int, timeout: float) -> Worker:
+    tasks = Worker(file, source=source, queues=queues, slots=slots, timeout=timeout)
     await tasks.start()
     return tasks
 
@@ -55,6 +59,11 @@ async def _drain(tasks: Worker, seconds: float) -> None:
         await tasks.drain(seconds)
     finally:
         tasks.supervised.drained()
+
+
+async def _leave(tasks: Worker) -> None:
+    await tasks.finish()
+    tasks.supervised.finished()
 
 
 async def _end(tasks: Worker, run: Run) -> None:

@@ -16,10 +16,8 @@ from hostler.tasks._ahead import Ahead
 from hostler.tasks._connect import Place
 from hostler.tasks._errors import TaskCancelled, TaskTimeout
 from hostler.tasks._frames import Frames, encode
-from hostler.tasks._run import Report, Run, Thread, run_asynchronous
+from hostler.tasks._run import GRACE, Report, Run, Thread, run_asynchronous
 
-#: How long a task has, after its timeout was raised in it, to end.
-GRACE = 5.0
 #: The pause before connecting again.
 _PAUSE = 0.2
 #: How long what was taken ahead waits for one task, in seconds: then others may begin it.
@@ -31,11 +29,13 @@ logger = logging.getLogger("hostler.tasks")
 class Worker(asyncio.Protocol):
     """Runs `slots` tasks at once; synchronous ones one after the other."""
 
-    def __init__(self, file: str, *, source: str, queues: list[str] | None = None, slots: int = 1) -> None:
+    def __init__(self, file: str, *, source: str, queues: list[str] | None = None, slots: int = 1, timeout: float = 0) -> None:
         self.place = Place(file)
         self.source = source
         self.queues = queues or []
         self.slots = slots
+        #: How long tasks may take that set no timeout, in seconds; 0 is for ever.
+        self.timeout = timeout
         self.loop = asyncio.get_running_loop()
         self.thread = Thread(self.loop, self._ended)
         #: What was given to this worker, and is not reported.
@@ -107,7 +107,7 @@ class Worker(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         running = [list(key) for key in (*self.reports, *self.runs)]
-        self._say({"do": "work", "owner": self.owner, "queues": self.queues, "names": list(_task.registry), "running": running, "pid": os.getpid()})
+        self._say({"do": "work", "owner": self.owner, "queues": self.queues, "names": list(_task.registry), "running": running, "pid": os.getpid(), "timeout": round(self.timeout * 1000)})
         if _task.schedules:
             self._say({"do": "crons", "n": 1, "source": self.source, "entries": list(_task.schedules.values())})
         for message, body in self.reports.values():
@@ -154,6 +154,7 @@ class Worker(asyncio.Protocol):
     def _given(self, message: dict[str, Any], arguments: bytes) -> None:
         id, attempt = message["id"], message["attempt"]
         run = Run(_task.registry[message["name"]], message, arguments, lambda *progress: self._progress(id, *progress))
+        run.timeout = run.timeout or self.timeout or None
         self.runs[id, attempt] = run
         self._pending.append(run)
         if self._left is not None:
@@ -186,7 +187,7 @@ class Worker(asyncio.Protocol):
                 self.thread.add(run)
 
     async def _run(self, run: Run) -> None:
-        entry = self.supervised.began(run.task.name) if self.supervised is not None else None
+        entry = self.supervised.began(run.task.name, run.limit) if self.supervised is not None else None
         try:
             report = await run_asynchronous(run)
         finally:
@@ -287,6 +288,16 @@ class Worker(asyncio.Protocol):
             self._say(message)
         else:
             self.loop.call_soon_threadsafe(self._say, message)
+
+    async def finish(self) -> None:
+        """Takes nothing new, and returns when what runs has ended, however long that takes."""
+        self._leaves = True
+        self._say({"do": "leave"})
+        for run in list(self.runs.values()):
+            self._give_back(run)
+        while self.runs:
+            self._changed.clear()
+            await self._changed.wait()
 
     async def drain(self, grace: float) -> None:
         """Takes nothing new, waits so many seconds for what runs, and gives back what does not end."""

@@ -161,6 +161,36 @@ fn a_worker_that_dies_gives_its_task_to_another_and_five_deaths_are_enough() {
 }
 
 #[test]
+fn a_task_that_had_outlived_its_timeout_when_its_worker_died_has_timed_out() {
+    let mut site = Site::new();
+    let options = TaskOptions { timeout: 1000, retries: 1, ..TaskOptions::default() };
+    let own = site.enqueue(NewTask { options, ..task(1, "add") });
+    for attempt in 1..=2 {
+        site.wait(3_600_000);
+        let worker = site.worker(&["add"]);
+        assert_eq!(site.take(worker.0).map(|given| given.attempt), Some(attempt));
+        site.wait(1001);
+        site.kill_worker(worker);
+        assert_eq!(site.shown(own).unwrap().losses, 0);
+    }
+    assert!(site.shown(own).unwrap().error.unwrap().contains("hostler.tasks.TaskTimeout"));
+    assert_eq!(site.state(own), Some(State::Failed));
+    // That of the workers, where the task has none; and one that dies in time is lost.
+    let ids = [2, 3].map(|number| site.enqueue(task(number, "add")));
+    for (id, takes, expected) in [(ids[0], 5001, State::Failed), (ids[1], 4999, State::Ready)] {
+        let (client, owner) = site.worker(&["add"]);
+        let Ask::Work { owner, queues, names, running, pid, .. } = work(owner, &["add"], &[]) else {
+            unreachable!()
+        };
+        site.say(client, Ask::Work { owner, queues, names, running, pid, timeout: 5000 });
+        assert_eq!(site.take(client).unwrap().id, id);
+        site.wait(takes);
+        site.kill_worker((client, owner));
+        assert_eq!(site.state(id), Some(expected));
+    }
+}
+
+#[test]
 fn a_worker_is_given_tasks_ahead_only_when_no_other_could_begin_them() {
     let mut site = Site::new();
     let workers = [1, 2].map(|_| site.worker(&["add"]).0);

@@ -154,7 +154,7 @@ fn asked(client: ClientId, message: Ask) -> Incoming {
 
 fn work(owner: i64, names: &[&str], running: &[(TaskId, u32)]) -> Ask {
     let names = names.iter().map(ToString::to_string).collect();
-    Ask::Work { owner, queues: vec![], names, running: running.to_vec(), pid: Some(7) }
+    Ask::Work { owner, queues: vec![], names, running: running.to_vec(), pid: Some(7), timeout: 0 }
 }
 
 fn done(task: &Given) -> Ask {
