@@ -66,6 +66,8 @@ pub enum Event {
     SuccessorRuns,
     /// It serves the same sockets: this server hands everything over.
     HandOver,
+    /// The server that this one replaces has handed on what it had to, or is gone.
+    ProcessesHandedOn,
     /// Its process exited. `clean`: as after an order to stop.
     SuccessorEnded {
         /// Whether the exit code was 0.
@@ -129,6 +131,8 @@ pub enum Action {
     },
     /// Kill the successor.
     KillSuccessor,
+    /// Leave the process to the successor, which goes on with it. It is no process of this server from now on.
+    HandOn(WorkerId),
     /// The successor has the service from now on.
     HandedOver,
     /// The successor exited before it served; this server keeps serving.

@@ -26,6 +26,8 @@ pub struct Group {
     pub after: GroupSet,
     /// A slot has one process at a time: its successor is made when it has ended.
     pub exclusive: bool,
+    /// An upgrade leaves its processes to the next server as they are, which makes none before that.
+    pub handed_on: bool,
     /// How many processes there are, and their time limits.
     pub policy: Policy,
 }
@@ -124,6 +126,7 @@ impl Group {
             stop_order: Self::WORKERS_STOP,
             after: GroupSet::default(),
             exclusive: false,
+            handed_on: false,
             policy,
         }
     }
@@ -148,6 +151,7 @@ impl Group {
             stop_order: u8::MAX,
             after: GroupSet::default(),
             exclusive: false,
+            handed_on: false,
             policy,
         }
     }

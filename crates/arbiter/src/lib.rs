@@ -122,6 +122,8 @@ pub struct Arbiter {
     phase: Phase,
     listening: Listening,
     ever_served: bool,
+    /// Another server still has the processes that an upgrade hands on.
+    awaits_processes: bool,
     /// As PID 1 it cannot exit before the server that took over: the kernel would kill all processes of the namespace.
     is_pid1: bool,
 }
@@ -143,6 +145,7 @@ impl Arbiter {
             phase: Phase::Running,
             listening: Listening::Open,
             ever_served: false,
+            awaits_processes: false,
             is_pid1: false,
         }
     }
@@ -151,6 +154,12 @@ impl Arbiter {
     #[must_use]
     pub fn new_as_pid1(groups: &[Group]) -> Self {
         Self { is_pid1: true, ..Self::new(groups) }
+    }
+
+    /// It replaces another server, which still has the processes that an upgrade hands on.
+    #[must_use]
+    pub fn awaiting_processes(self, awaits_processes: bool) -> Self {
+        Self { awaits_processes, ..self }
     }
 
     /// Whether any process of a group that gates the start-up ever became ready.
@@ -338,6 +347,7 @@ impl Arbiter {
             Event::Retire(slot) => self.retire(slot, now, actions),
             Event::StopGracefully => self.stop_by_user(now, actions),
             Event::StopQuickly => self.stop(true, ExitStatus::Clean, DrainReason::Stop, now, actions),
+            Event::ProcessesHandedOn => self.awaits_processes = false,
             Event::UpgradeBegan => self.upgrade_began(now, actions),
             Event::SuccessorRuns => self.successor_runs(),
             Event::HandOver => self.hand_over(now, actions),

@@ -148,7 +148,15 @@ impl Arbiter {
 
     /// Whether all groups have served that have to before this one, of the generation that serves or of the one that is on its way.
     pub(crate) fn may_start(&self, group: &Group) -> bool {
-        let mut present = self.groups.iter().filter(|state| group.after.has(state.group.id));
+        if group.handed_on && self.awaits_processes {
+            return false;
+        }
+        // What was up once has not to wait again. What another server still has is up there.
+        let was_up = self.group(group.id).is_some_and(|state| state.was_up);
+        let mut present = self.groups.iter().filter(|state| {
+            let anothers = state.group.handed_on && self.awaits_processes;
+            group.after.has(state.group.id) && !was_up && !anothers
+        });
         let is_added = |its: &&Group| group.after.has(its.id) && self.group(its.id).is_none();
         let mut added = self.reload.iter().flat_map(|reload| reload.groups.iter().filter(is_added));
         present.all(|state| state.was_up) && added.all(|its| self.is_up(its, self.reload.as_ref()))

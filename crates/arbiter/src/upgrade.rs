@@ -74,6 +74,10 @@ impl Arbiter {
             && self.phase == Phase::Running
         {
             self.successor = Some(Successor::TookOver { told: None });
+            for id in self.ids(|worker| worker.group.handed_on && !worker.is_spawning()) {
+                self.workers.remove(&id);
+                actions.push(Action::HandOn(id));
+            }
             actions.push(Action::HandedOver);
             self.stop(false, ExitStatus::Clean, DrainReason::Upgrade, now, actions);
         }

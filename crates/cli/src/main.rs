@@ -6,6 +6,7 @@ mod admin;
 mod application_metrics;
 mod bind;
 mod check;
+mod companions;
 mod ctl;
 mod directories;
 mod lasting;
@@ -145,14 +146,19 @@ fn run(config: &mut Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> 
             }
         })
         .inspect_err(|_| control.leave())?;
+    let sockets = companions::Sockets::default();
+    let companions = companions(config, &mold);
+    let companion_sockets = sockets.listen(&companions, predecessor.as_mut()).inspect_err(|_| {
+        control.leave();
+        bound.unmake();
+    })?;
     let listeners: Vec<ListenerSettings> = bound.listeners.iter().map(Listening::settings).collect();
     tls::tell(&listeners, certificates.as_ref());
     let peer = hostler_peers::asked(&args).and_then(Result::ok);
     let observer = admin::observer(config);
     let settings = worker_settings(config, &listeners);
-    let companions = companions(config, &mold);
-    let spec =
-        generation_spec(Found { settings, mold, companions, listing: config.listing.clone() }, certificates);
+    let found = Found { settings, mold, companions, listing: config.listing.clone() };
+    let spec = GenerationSpec { companion_sockets, ..generation_spec(found, certificates) };
     // What operators are shown stays with a reload.
     let with_observer = move |spec| {
         let (observer, application_metrics) = (observer.clone(), application_metrics.clone());
@@ -169,7 +175,7 @@ fn run(config: &mut Config, args: Vec<OsString>) -> Result<ExitStatus, Failure> 
                 let (running, listeners) = (config.listing.clone(), listeners.clone());
                 move || find(&args, &listeners, &before, &running)
             }),
-            make: Box::new(move |found| make(found, &listeners).map(&with_observer)),
+            make: Box::new(move |found| make(found, &listeners, &sockets).map(&with_observer)),
         }),
         admin: bound.admin,
         listeners: bound.listeners,
@@ -261,9 +267,14 @@ fn find(
 }
 
 /// The next generation. Keys are read by the master itself.
-fn make(found: Found, listeners: &[ListenerSettings]) -> Result<GenerationSpec, Failure> {
+fn make(
+    found: Found,
+    listeners: &[ListenerSettings],
+    sockets: &companions::Sockets,
+) -> Result<GenerationSpec, Failure> {
     let certificates = tls::load_again(&found.settings.options.tls, listeners)?;
-    Ok(generation_spec(found, certificates))
+    let companion_sockets = sockets.listen(&found.companions, None)?;
+    Ok(GenerationSpec { companion_sockets, ..generation_spec(found, certificates) })
 }
 
 /// Lines of text that would go to the journal as a stream go there as entries with fields.

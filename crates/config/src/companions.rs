@@ -62,9 +62,6 @@ fn contradiction(companion: &Companion) -> Option<(&'static str, &'static str)> 
             "set restart to never, or to on-failure",
         ));
     }
-    if !companion.listen.is_empty() {
-        return Some(("`listen` is not in effect yet", "leave it out"));
-    }
     None
 }
 

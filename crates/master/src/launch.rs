@@ -24,7 +24,7 @@ impl Master {
             GroupId::HTTP | GroupId::TASKS => {}
             GroupId::KEEPER => return vec![self.start_keeper(id, generation)],
             GroupId::OBSERVER => return vec![self.start_observer(id, generation)],
-            _ => return vec![self.start_companion(id, slot, generation)],
+            _ => return self.start_companion(id, slot, generation),
         }
         match self.try_spawn(id, slot, generation) {
             Ok(Some(_)) => vec![Event::Spawned(id)],

@@ -59,7 +59,7 @@ mod watch;
 
 pub use admin::{AdminError, AdminSocket, OPEN_TO_ALL};
 pub use certificates::TlsSource;
-pub use companions::ForkedWatcher;
+pub use companions::{CompanionSocket, ForkedWatcher};
 pub use control::{Control, ControlPlace};
 pub use mold::MoldCommand;
 pub use native::NativeWorkerContext;
@@ -145,6 +145,8 @@ pub struct GenerationSpec {
     pub task_workers: Bounds,
     /// Programs that run beside the workers.
     pub companions: Vec<CompanionSpec>,
+    /// Sockets that they are handed.
+    pub companion_sockets: Vec<Rc<CompanionSocket>>,
     /// How the processes that watch them are made: by forking the master; `None`: by executing this program again.
     pub companion_watcher: Option<ForkedWatcher>,
     /// Certificates and keys; `None` without TLS.
@@ -171,6 +173,7 @@ impl GenerationSpec {
             workers,
             task_workers,
             companions: Vec::new(),
+            companion_sockets: Vec::new(),
             companion_watcher: None,
             tls: None,
             observer: None,

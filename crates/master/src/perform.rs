@@ -54,6 +54,7 @@ impl Master {
                 error!("not upgraded: the new server exited; this one keeps serving");
                 self.notice(Notice::NotUpgraded);
             }
+            Action::HandOn(id) => self.hand_on_companion(id),
             Action::HandedOver => self.handed_over(),
             Action::TookBack => self.took_back(events),
             Action::CrashLoop(slot, wait) => self.report_crash_loop(slot, wait, events),

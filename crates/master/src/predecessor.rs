@@ -34,6 +34,8 @@ pub struct Predecessor {
     listeners: Vec<Inherited>,
     /// Those of its observer.
     admin: Vec<Inherited>,
+    /// Those of companions.
+    companion_sockets: Vec<Inherited>,
     /// Files that it created and leaves to its successor.
     pub(crate) owned_files: Vec<OwnFile>,
     /// The keys with which TLS sessions are resumed.
@@ -58,12 +60,14 @@ impl Predecessor {
         let channel = Channel::from(process::take_descriptor(upgrade::DESCRIPTOR)?);
         let (left, descriptors) =
             channel.recv::<serde_json::Value>()?.ok_or_else(|| invalid("the old server sent nothing"))?;
-        let Inheritance { descriptors: names, listeners, admin, owned_files, tickets, control, .. } =
-            understood(left)?;
+        let left = understood(left)?;
+        let Inheritance { descriptors: names, listeners, admin, owned_files, tickets, control, .. } = left;
+        let companion_sockets = left.companion_sockets;
         let mut bundle = Bundle::received(names, descriptors)?;
         let handover = (bundle.take(Descriptor::HandoverReceiver)?, bundle.take(Descriptor::HandoverSender)?);
         let listeners = inherited(listeners, bundle.take_all(Descriptor::Listener))?;
         let admin = inherited(admin, bundle.take_all(Descriptor::Admin))?;
+        let companion_sockets = inherited(companion_sockets, bundle.take_all(Descriptor::CompanionSocket))?;
         let owned_files = owned_files.into_iter();
         let owned_files =
             owned_files.map(|(path, numbers)| OwnFile::new(path, Inode::from_numbers(numbers))).collect();
@@ -74,6 +78,7 @@ impl Predecessor {
             handover,
             listeners,
             admin,
+            companion_sockets,
             owned_files,
             tickets,
             control,
@@ -93,6 +98,13 @@ impl Predecessor {
     pub fn take_admin(&mut self, spec: &str) -> Option<(ListenerInfo, Vec<OwnedFd>)> {
         let found = self.admin.iter().position(|(theirs, ..)| theirs == spec)?;
         let (_, info, sockets) = self.admin.swap_remove(found);
+        Some((info, sockets))
+    }
+
+    /// The socket of companions for this address.
+    pub fn take_companion_socket(&mut self, spec: &str) -> Option<(ListenerInfo, Vec<OwnedFd>)> {
+        let found = self.companion_sockets.iter().position(|(theirs, ..)| theirs == spec)?;
+        let (_, info, sockets) = self.companion_sockets.swap_remove(found);
         Some((info, sockets))
     }
 
@@ -124,7 +136,8 @@ impl Predecessor {
         info!("this server serves; the old one exits");
         self.took_over = true;
         self.tell(FromSuccessor::Serves);
-        for (_, address, _) in self.listeners.drain(..).chain(self.admin.drain(..)) {
+        let others = self.admin.drain(..).chain(self.companion_sockets.drain(..));
+        for (_, address, _) in self.listeners.drain(..).chain(others) {
             info!(%address, "no longer listened on");
         }
     }
@@ -159,9 +172,9 @@ impl Predecessor {
     }
 
     /// Its next message; `None` if there is none now.
-    fn message(&mut self) -> Option<ToSuccessor> {
+    fn message(&mut self) -> Option<(ToSuccessor, Vec<OwnedFd>)> {
         match self.channel.as_ref()?.recv::<ToSuccessor>() {
-            Ok(Some((message, _))) => Some(message),
+            Ok(Some(received)) => Some(received),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             gone => {
                 debug!(error = gone.err().map(|error| error.to_string()), "the old server is gone");
@@ -207,7 +220,11 @@ impl Master {
             return;
         }
         let Self { plan, resources, .. } = self;
-        let used = |path: &Path| plan.pid_file.as_deref() == Some(path) || resources.listens_on(path);
+        let sockets = plan.spec.companion_sockets.clone();
+        let is_companions = |path: &Path| sockets.iter().any(|socket| socket.is_at(path));
+        let used = |path: &Path| {
+            plan.pid_file.as_deref() == Some(path) || resources.listens_on(path) || is_companions(path)
+        };
         for file in plan.owned_files.extract_if(.., |file| !used(file.path())) {
             if run::remove(&file) {
                 info!(path = %file.path().display(), "a file of the old server was removed");
@@ -218,7 +235,25 @@ impl Master {
     /// The old server passes an order to stop on.
     pub(crate) fn receive_from_predecessor(&mut self, events: &mut VecDeque<Event>) {
         let Some(predecessor) = &mut self.plan.predecessor else { return };
-        while let Some(ToSuccessor::Stop { quickly }) = predecessor.message() {
+        let mut received = Vec::new();
+        while let Some(message) = predecessor.message() {
+            received.push(message);
+        }
+        let gone = predecessor.channel.is_none();
+        for (message, descriptors) in received {
+            let quickly = match message {
+                ToSuccessor::Stop { quickly } => quickly,
+                ToSuccessor::Companion(left) => {
+                    self.inherit_companion(*left, descriptors);
+                    continue;
+                }
+                ToSuccessor::CompanionsLeft { all } => {
+                    if all {
+                        self.companions_inherited(events);
+                    }
+                    continue;
+                }
+            };
             info!(quickly, "the old server was told to stop: this one stops too");
             self.milestones.stop_begins(None);
             if quickly {
@@ -227,6 +262,9 @@ impl Master {
                 // A signal to all processes of a group came here as well: that is one request and not two.
                 events.push_back(Event::StopGracefully);
             }
+        }
+        if gone {
+            self.companions_inherited(events);
         }
     }
 }
@@ -238,7 +276,7 @@ mod tests {
 
     #[test]
     fn another_version_is_refused_in_words() {
-        let left = json!({"version": UPGRADE_VERSION, "descriptors": [], "listeners": [], "owned_files": []});
+        let left = json!({"version": UPGRADE_VERSION, "descriptors": [], "listeners": [], "companion_sockets": [], "owned_files": []});
         assert!(understood(left).unwrap().listeners.is_empty());
         for (left, version) in [
             (json!({"version": 99, "what": "ever"}), "version 99"),

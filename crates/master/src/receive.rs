@@ -51,7 +51,7 @@ impl Master {
             Some(Child::Mold(generation)) => self.mold_ended(generation, pid, status, events),
             Some(Child::Worker(id)) => self.worker_ended(id, pid, status, events),
             Some(Child::Program(id)) => self.program_ended(id, status, events),
-            Some(Child::Companion(id)) => self.watcher_ended(id, status, events),
+            Some(Child::Companion(id)) => self.watcher_ended(id, pid, status, events),
             Some(Child::Successor) => self.successor_ended(status, events),
             Some(Child::Reader) => self.reader_ended(pid, status, events),
             None => {}

@@ -266,6 +266,7 @@ impl Master {
         let generation = self.next_generation();
         info!(generation = generation.0, "reloading");
         self.show_reload(Reload::Running, generation);
+        self.own_files_of(&spec);
         let arbiter = &self.arbiter;
         self.companions.names.know(&spec.companions, |group| arbiter.has(group));
         let groups = self.groups_of(&spec);

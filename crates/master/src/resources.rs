@@ -127,6 +127,7 @@ impl Resources {
                 // Each process has its own, or its mold's.
                 Descriptor::Log
                 | Descriptor::AccessLog
+                | Descriptor::CompanionSocket
                 | Descriptor::Channel
                 | Descriptor::Stacks
                 | Descriptor::Certificates => {}

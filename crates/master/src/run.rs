@@ -134,6 +134,8 @@ impl Master {
         show::begin(&resources.board);
         let control = std::mem::take(&mut plan.control);
         control::tell(&control);
+        let files = plan.spec.companion_sockets.iter().filter_map(|socket| socket.file.borrow_mut().take());
+        plan.owned_files.extend(files);
         let mut names = Names::default();
         names.know(&plan.spec.companions, |_| true);
         let mut jitter = Jitter::new();
@@ -142,12 +144,13 @@ impl Master {
         let mut molds = Molds::default();
         molds.add(Generation(0), plan.spec.clone());
         Ok(Self {
-            arbiter: arbiter(&plan.spec.seeded_groups(jitter.next(), &names)),
+            arbiter: arbiter(&plan.spec.seeded_groups(jitter.next(), &names))
+                .awaiting_processes(plan.predecessor.is_some()),
             started: Instant::now(),
             signals,
             fleet: Fleet::new(resources.board.pages(), resources.board.master()),
             programs: Programs::new(),
-            companions: Companions::new(names),
+            companions: Companions::new(names, plan.predecessor.is_some()),
             children: Children::default(),
             resources,
             molds,

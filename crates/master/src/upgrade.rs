@@ -121,7 +121,10 @@ impl Upgrade {
         let line = plan.command_line.as_ref().ok_or_else(unknown)?;
         let (ours, theirs) = Channel::pair()?;
         // Before there is a process: what waits in the channel is not lost.
-        let bundle = resources.inheritance();
+        let mut bundle = resources.inheritance();
+        for socket in &plan.spec.companion_sockets {
+            bundle.add(Descriptor::CompanionSocket, socket.socket.as_fd());
+        }
         let left = Inheritance { tickets, control, ..inheritance(plan, resources, bundle.names()) };
         ours.send(&left, &bundle.descriptors())?;
         ours.set_nonblocking(true)?;
@@ -153,6 +156,14 @@ impl Upgrade {
             }
         }
         events
+    }
+
+    /// Sends the successor a message with a descriptor.
+    pub(crate) fn tell(&self, message: &ToSuccessor, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        match &self.0 {
+            Some(Successor { link: Link::Channel(channel), .. }) => channel.send(message, descriptors),
+            Some(_) | None => Err(io::ErrorKind::NotConnected.into()),
+        }
     }
 
     /// Tells the successor to stop.
@@ -210,6 +221,7 @@ fn inheritance(plan: &Plan, resources: &Resources, descriptors: Vec<Descriptor>)
         descriptors,
         listeners: resources.listeners.iter().map(inherited).collect(),
         admin: resources.admin.iter().map(inherited).collect(),
+        companion_sockets: plan.spec.companion_sockets.iter().map(|it| it.inherited()).collect(),
         owned_files: files.map(|file| (file.path().to_owned(), file.inode().numbers())).collect(),
         tickets: None,
         control: None,
@@ -255,6 +267,7 @@ impl Master {
             info!(pid, "upgraded: the new server serves, this one exits");
             self.announcer.main_process(pid);
         }
+        self.companions_handed_on();
         self.control.leave();
         self.notice(Notice::HandedOver(self.upgrade.pid()));
     }

@@ -183,6 +183,10 @@ impl CompanionListen {
         };
         match Bind::parse(address, rules)? {
             Bind::Descriptor(_) | Bind::Tcp { port: None, .. } => None,
+            // A reload binds it in the master, which waits for no name server.
+            Bind::Tcp { host, .. } if host != "localhost" && host.parse::<std::net::IpAddr>().is_err() => {
+                None
+            }
             bind => Some(Self::Own { name, bind }),
         }
     }
@@ -503,6 +507,7 @@ mod tests {
             r#"{"name": "a", "command": "x", "umask": "8"}"#,
             r#"{"name": "a", "command": "x", "listen": ["fd://3"]}"#,
             r#"{"name": "a", "command": "x", "listen": ["localhost"]}"#,
+            r#"{"name": "a", "command": "x", "listen": ["a.example:80"]}"#,
         ] {
             assert_eq!(companion(text), None, "{text}");
         }

@@ -22,6 +22,8 @@ pub enum Descriptor {
     Listener,
     /// A listening socket of the observer.
     Admin,
+    /// A listening socket of companions.
+    CompanionSocket,
     /// The process's channel to the master.
     Channel,
     /// The file to which a process writes its stacks.

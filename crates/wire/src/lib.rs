@@ -35,8 +35,8 @@ pub use handover::{HANDOVER_HEAD, HANDOVER_INLINE, HandoverHead, ProxiedEnds};
 pub use ids::{Generation, GroupId, Role, SlotId, WorkerId};
 pub use keeper::{FromKeeper, KEEPER_ARGUMENT, KEEPER_CHANNEL, KeeperSetup, TasksWaiting};
 pub use message::{
-    Assignment, FromMold, FromSuccessor, FromWorker, Inheritance, InheritedListener, Served, ToMold,
-    ToSuccessor, ToWorker, UPGRADE_VERSION,
+    Assignment, FromMold, FromSuccessor, FromWorker, Inheritance, InheritedCompanion, InheritedListener,
+    Served, ToMold, ToSuccessor, ToWorker, UPGRADE_VERSION,
 };
 pub use observer::{Appearance, OBSERVER_ARGUMENT, OBSERVER_CHANNEL, ObserverSetup, OtlpSettings};
 pub use scoreboard::{

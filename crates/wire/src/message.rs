@@ -1,9 +1,11 @@
 //! What master, mold and worker say to each other.
 
-use crate::{Descriptor, Failure, Generation, ListenerInfo, Role, SlotId, WorkerId, WorkerSettings};
+use crate::{
+    CompanionSpec, Descriptor, Failure, Generation, ListenerInfo, Role, SlotId, WorkerId, WorkerSettings,
+};
 use hostler_settings::Log;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// From the master to the mold.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -159,7 +161,7 @@ impl Served {
 /// The version of what two servers say to each other at an upgrade, the frames of the handover line included. They may
 /// be of different binaries: a server that is started by one of another version reports it and exits, and the old one
 /// keeps serving.
-pub const UPGRADE_VERSION: u32 = 4;
+pub const UPGRADE_VERSION: u32 = 5;
 
 /// What a server leaves to the one that replaces it. With it come both ends of the handover channel and the listening
 /// sockets.
@@ -174,6 +176,8 @@ pub struct Inheritance {
     /// Those of the observer, in the order of their sockets.
     #[serde(default)]
     pub admin: Vec<InheritedListener>,
+    /// Those of companions, in the order of their sockets.
+    pub companion_sockets: Vec<InheritedListener>,
     /// Files that are to be removed at the end: each path, and the device and inode that were made there.
     pub owned_files: Vec<(PathBuf, (u64, u64))>,
     /// The keys with which TLS sessions are resumed.
@@ -204,9 +208,35 @@ pub enum FromSuccessor {
     Serves,
 }
 
+/// A companion that a server leaves to the one that replaces it. With it comes the channel of the process that watches it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InheritedCompanion {
+    /// What it was started as.
+    pub spec: CompanionSpec,
+    /// Which of its replicas, from 1.
+    pub replica: u16,
+    /// The process that watches it.
+    pub watcher: i32,
+    /// Its own process, once it runs.
+    pub pid: Option<i32>,
+    /// Whether it is ready.
+    pub ready: bool,
+    /// Whether it was told to stop.
+    pub told_to_stop: bool,
+    /// How long it has run.
+    pub age: Duration,
+}
+
 /// To the server that replaces another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToSuccessor {
+    /// The new server has this companion from now on.
+    Companion(Box<InheritedCompanion>),
+    /// There are no more.
+    CompanionsLeft {
+        /// Whether none is left that could not be handed on, and ends with the old server.
+        all: bool,
+    },
     /// The old server was told to stop.
     Stop {
         /// At once.

@@ -43,8 +43,12 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(groups: &[Group]) -> Self {
+        // Half of them replace another server.
+        let awaits =
+            groups.iter().map(|group| u32::from(group.id.0) + u32::from(group.stop_order)).sum::<u32>() % 2
+                == 1;
         Self {
-            arbiter: Arbiter::new(groups),
+            arbiter: Arbiter::new(groups).awaiting_processes(awaits),
             groups: groups.to_vec(),
             max_slots: groups.iter().map(|group| (group.id, group.policy.workers)).collect(),
             workers: BTreeMap::new(),
@@ -209,6 +213,11 @@ impl World {
             Action::StopSuccessor { .. } | Action::KillSuccessor => {
                 assert!(self.successor.is_some(), "there is no successor to be told {action:?}");
                 self.successor = Some(true);
+            }
+            Action::HandOn(id) => {
+                let process = self.workers.remove(&id);
+                let is_handed_on = process.is_some_and(|it| it.group.handed_on && it.real != Real::Wanted);
+                assert!(is_handed_on && self.successor == Some(false), "{id} is handed on");
             }
             Action::HandedOver => assert!(!self.told_to_stop && self.successor == Some(false)),
             Action::NotUpgraded => assert!(self.successor.is_none()),

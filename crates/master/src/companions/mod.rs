@@ -1,10 +1,12 @@
 //! Companions: programs that run beside the workers, each watched by a process of its own, as the master sees them.
 //!
 //! Files: `order` which group a companion is, and which groups come before it; `start` its watching process; `said` what that says,
-//! and its end; `told` what it is told.
+//! and its end; `told` what it is told; `sockets` what it may be handed; `handed_on` companions at an upgrade.
 
+mod handed_on;
 mod order;
 mod said;
+mod sockets;
 mod start;
 mod told;
 
@@ -13,6 +15,7 @@ use hostler_sys::channel::Channel;
 use hostler_wire::{CompanionSpec, Generation, GroupId, SlotId, WorkerId};
 pub(crate) use order::Names;
 use serde_json::{Value, json};
+pub use sockets::CompanionSocket;
 use std::{
     collections::BTreeMap,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -39,6 +42,10 @@ pub(crate) struct Companion {
     /// What was found instead of its readiness.
     found: Option<String>,
     ended: Option<Ended>,
+    /// Other settings count for it by now: it is replaced once it is ready.
+    outdated: bool,
+    /// Whether its watching process is a child of this one.
+    is_child: bool,
 }
 
 /// How one ended.
@@ -57,12 +64,16 @@ enum Ended {
 #[derive(Default)]
 pub(crate) struct Companions {
     all: BTreeMap<WorkerId, Companion>,
+    /// Those in no slot: of the server before this one, or left to the next one.
+    between: Vec<Companion>,
+    /// The server before this one still has companions, or may.
+    pub(crate) awaited: bool,
     pub(crate) names: Names,
 }
 
 impl Companions {
-    pub(crate) fn new(names: Names) -> Self {
-        Self { names, ..Self::default() }
+    pub(crate) fn new(names: Names, awaited: bool) -> Self {
+        Self { names, awaited, ..Self::default() }
     }
 
     /// What to wait on for what they say.
@@ -76,7 +87,7 @@ impl Companions {
 
     /// In a process that was forked from the master: they are the master's alone.
     pub(crate) fn give_up(&mut self) -> impl Sized + use<> {
-        std::mem::take(&mut self.all)
+        (std::mem::take(&mut self.all), std::mem::take(&mut self.between))
     }
 
     /// The name of the companion of this group.

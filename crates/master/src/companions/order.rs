@@ -66,6 +66,7 @@ impl Names {
                 stop_order: stop_order(&spec.companions, companion),
                 after: self.set(companion.after.iter().map(String::as_str)),
                 exclusive: true,
+                handed_on: companion.ready != Ready::Exit,
                 ..Group::program(
                     id,
                     Policy {

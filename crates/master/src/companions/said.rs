@@ -2,7 +2,7 @@
 
 use super::{Ended, order::is_needed};
 use crate::{milestones::seconds, run::Master};
-use hostler_arbiter::Event;
+use hostler_arbiter::{Event, RecycleReason};
 use hostler_settings::{Ready, Restart};
 use hostler_sys::process::{self, WaitStatus};
 use hostler_wire::{ExitStatus, Failure, FromCompanion, GroupId, WorkerId};
@@ -45,7 +45,11 @@ impl Master {
                     let (seconds, pid) = (seconds(companion.began.elapsed()), companion.pid);
                     info!(companion = name, replica, pid, seconds, "companion ready");
                 }
+                let outdated = companion.outdated;
                 events.push_back(Event::Ready(id));
+                if outdated {
+                    events.push_back(Event::Recycle(id, RecycleReason::Reload));
+                }
             }
             FromCompanion::NotReady { found } => companion.found = Some(found),
             FromCompanion::Ended { status, code, lived_ms } => {
@@ -55,7 +59,14 @@ impl Master {
     }
 
     /// The process that watched a companion is reaped.
-    pub(crate) fn watcher_ended(&mut self, id: WorkerId, status: WaitStatus, events: &mut VecDeque<Event>) {
+    pub(crate) fn watcher_ended(
+        &mut self,
+        id: WorkerId,
+        pid: i32,
+        status: WaitStatus,
+        events: &mut VecDeque<Event>,
+    ) {
+        self.companions.between.retain(|companion| companion.watcher != pid);
         // Its last messages first.
         self.receive_from_companion(id, events);
         self.companion_ended(id, Some(status), events);

@@ -5,8 +5,8 @@ use crate::{GenerationSpec, children::Child, run::Master};
 use hostler_arbiter::Event;
 use hostler_sys::{bundle::Bundle, channel::Channel};
 use hostler_wire::{
-    COMPANION_ARGUMENT, COMPANION_CHANNEL, CompanionSetup, CompanionSpec, Generation, Identity, SlotId,
-    WorkerId,
+    COMPANION_ARGUMENT, COMPANION_CHANNEL, CompanionSetup, CompanionSpec, Descriptor, Generation, Identity,
+    SlotId, WorkerId,
 };
 use std::{
     io,
@@ -17,14 +17,22 @@ use tracing::{debug, error};
 
 impl Master {
     /// Starts the process that starts and watches a companion.
-    pub(crate) fn start_companion(&mut self, id: WorkerId, slot: SlotId, generation: Generation) -> Event {
+    pub(crate) fn start_companion(
+        &mut self,
+        id: WorkerId,
+        slot: SlotId,
+        generation: Generation,
+    ) -> Vec<Event> {
         let Some(spec) = self.molds.get(generation).map(|entry| entry.spec.clone()) else {
-            return Event::SpawnFailed(id);
+            return vec![Event::SpawnFailed(id)];
         };
         let name = self.companions.name(slot.group);
         let Some(own) = spec.companions.iter().find(|its| Some(its.companion.name.as_str()) == name) else {
-            return Event::SpawnFailed(id);
+            return vec![Event::SpawnFailed(id)];
         };
+        if let Some(events) = self.take_over_companion(id, slot, generation, own) {
+            return events;
+        }
         match self.execute_watcher(&spec, own, slot) {
             Ok((watcher, channel)) => {
                 debug!(companion = own.companion.name, pid = watcher, "watching a companion");
@@ -41,13 +49,15 @@ impl Master {
                     told_to_stop: false,
                     found: None,
                     ended: None,
+                    outdated: false,
+                    is_child: true,
                 };
                 self.companions.all.insert(id, companion);
-                Event::Spawned(id)
+                vec![Event::Spawned(id)]
             }
             Err(error) => {
                 error!(companion = own.companion.name, %error, "cannot start a companion");
-                Event::SpawnFailed(id)
+                vec![Event::SpawnFailed(id)]
             }
         }
     }
@@ -59,13 +69,18 @@ impl Master {
         slot: SlotId,
     ) -> io::Result<(i32, Channel)> {
         let (ours, theirs) = Channel::pair()?;
-        let bundle = Bundle::<BorrowedFd<'_>>::default();
+        let mut bundle = Bundle::<BorrowedFd<'_>>::default();
+        let mut socket_names = Vec::new();
+        for (name, socket) in self.sockets_of(spec, &own.companion) {
+            bundle.add(Descriptor::Listener, socket);
+            socket_names.push(name);
+        }
         let setup = CompanionSetup {
             descriptors: bundle.names(),
             appearance: self.appearance(),
             spec: own.clone(),
             replica: slot.index,
-            socket_names: Vec::new(),
+            socket_names,
         };
         // Before there is a process: what waits in the channel is not lost.
         ours.send(&setup, &bundle.descriptors())?;

@@ -89,6 +89,14 @@ pub fn set_nonblocking(socket: BorrowedFd<'_>) -> io::Result<()> {
     socket2::SockRef::from(&socket).set_nonblocking(true)
 }
 
+/// Clears O_NONBLOCK on this end, in all processes that share it.
+///
+/// # Errors
+/// The kernel's (fcntl(2)).
+pub fn set_blocking(socket: BorrowedFd<'_>) -> io::Result<()> {
+    socket2::SockRef::from(&socket).set_nonblocking(false)
+}
+
 /// A file in memory with these bytes, for what is too long for a message: its descriptor goes instead.
 ///
 /// # Errors

@@ -4,6 +4,9 @@ mod ends;
 mod native;
 mod order;
 mod output;
+mod reload;
+mod sockets;
+mod upgrade;
 
 use hostler_testkit::{Builder, Server};
 use nix::unistd::Pid;
