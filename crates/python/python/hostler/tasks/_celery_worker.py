@@ -30,7 +30,7 @@ logger = logging.getLogger("hostler.tasks")
 
 
 def serve(tasks: CeleryEngine, worker: Any, loop: Any, engine: Any, shutdown: Any, run: Any) -> tuple[str, str, str] | None:
-    queues, slots, nice, _ = worker.task_options
+    queues, slots, nice = worker.task_options
     if nice:
         os.nice(nice)
     try:
@@ -40,18 +40,8 @@ def serve(tasks: CeleryEngine, worker: Any, loop: Any, engine: Any, shutdown: An
     if not _task.registry:
         logger.warning("%s declares no tasks: its task workers have nothing to do", worker.target)
     done = loop.create_future()
-
-    def take() -> None:
-        loop.call_soon_threadsafe(host.start)
-
-    def drain(seconds: float) -> None:
-        loop.create_task(host.drain(seconds))
-
-    def leave() -> None:
-        # It is replaced at once, and drained then.
-        host.supervised.finished()
-
-    host.supervised = worker.serve_tasks(take, drain, leave, engine, done)
+    drain = lambda seconds: loop.create_task(host.drain(seconds))  # noqa: E731
+    host.supervised = worker.serve_tasks(lambda: loop.call_soon_threadsafe(host.start), drain, engine, done)
     shutdown.drained = run(contextvars.copy_context(), loop, engine, done)
     return None
 
@@ -94,6 +84,7 @@ class Host:
         )
         self._controller: Any = controller
         self._thread = threading.Thread(target=self._work, name="hostler-celery", daemon=True)
+        self._ticking: asyncio.Task[None] | None = None
         self._clock = Clock(engine.records, self._enqueue)
 
     def start(self) -> None:
@@ -114,7 +105,7 @@ class Host:
     def _enqueue(self, name: str) -> None:
         _task.registry[name].delay()
 
-    # What tasks tell.
+    # What tasks tell, in threads.
 
     def _received(self, request: Any = None, **_: Any) -> None:
         """A task that is due later does not count as one of those that Celery has at a time: it says so to the broker after its next
@@ -128,19 +119,12 @@ class Host:
         for pause in (0.0, 0.1, 0.5):
             self.loop.call_later(pause, self._call, int)
 
-    def began(self, name: str) -> list[Any]:
-        """Told in threads; the server's supervision is the loop's."""
-        entry: list[Any] = [None]
+    def began(self, name: str) -> Any:
+        return self.supervised.began(name)
 
-        def tell() -> None:
-            entry[0] = self.supervised.began(name, None)
-
-        self.loop.call_soon_threadsafe(tell)
-        return entry
-
-    def ended(self, entry: list[Any] | None) -> None:
-        if entry is not None:
-            self.loop.call_soon_threadsafe(lambda: self.supervised.ended(entry[0]))
+    def ended(self, entry: Any) -> None:
+        self.supervised.ended(entry)
+        self.loop.call_soon_threadsafe(self.supervised.served, 1)
 
     def stuck(self, name: str, id: str) -> None:
         """A task bears being interrupted: its process ends. The broker is told that it need not be run again."""
@@ -158,6 +142,9 @@ class Host:
     async def drain(self, grace: float) -> None:
         """Takes nothing new, waits so many seconds for what runs, and gives back what does not end."""
         try:
+            if self._ticking is None:
+                # It has not begun.
+                return
             self._ticking.cancel()
             self._call(self._take_no_more)
             if not await self._finished(grace):
