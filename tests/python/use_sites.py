@@ -2,7 +2,8 @@
 
 import json
 import os
-import subprocess
+import shlex
+import signal
 import sys
 import time
 
@@ -26,9 +27,9 @@ def flask_with_tasks(engine):
         for n, number in ((10, 55), (20, 6765)):
             server.get(f"/set/{n}")
             until("it is computed", lambda: json.loads(server.get("/current"))["current"] == number)
-        server.get("/set/32")
+        server.get("/set/35")
         assert json.loads(server.get("/current"))["current"] is None, "it was answered when it was computed"
-        until("the long one is computed", lambda: json.loads(server.get("/current"))["current"] == 2178309)
+        until("the long one is computed", lambda: json.loads(server.get("/current"))["current"] == 9227465)
     finally:
         assert server.stop() == 0, open(server.log).read()
 
@@ -51,21 +52,23 @@ def starlette_etl(engine):
 
 
 def flask_with_celery(engine):
-    """An application with Celery as it is: preloaded with its connections made, Celery's own worker beside it."""
+    """An application with Celery as it is: preloaded with its connections made, Celery's own worker and beat as companions."""
     os.environ["REDIS"] = engine.redis.url(2)
-    command = [sys.executable, "-m", "celery", "-A", "celery_app:celery", "worker", "--concurrency", "1", "--loglevel", "WARNING"]
-    worker = subprocess.Popen(command, cwd=EXAMPLES, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    server = Server(engine, 0, "--workers", "3", "--python-path", ".", "--python-path", EXAMPLES, target="connected_celery:app", with_tasks=False)
+    celery = [sys.executable, "-m", "celery", "--workdir", EXAMPLES, "-A", "celery_app:celery"]
+    worker = "worker=" + shlex.join([*celery, "worker", "--concurrency", "1"])
+    beat = "beat=" + shlex.join([*celery, "beat", "-s", os.path.join(engine.folder, "beat")])
+    options = ["--workers", "3", "--python-path", ".", "--python-path", EXAMPLES, "--companion", worker, "--companion", beat]
+    server = Server(engine, 0, *options, target="connected_celery:app", with_tasks=False)
     try:
-        for n, number in ((10, 55), (20, 6765), (21, 10946)) * 3:
+        for n, number in ((10, 55), (20, 6765), (21, 10946)) * 2:
             for _ in range(4):
                 server.get(f"/set/{n}")
             until("it is computed", lambda: json.loads(server.get("/current"))["current"] == number)
+            server.process.send_signal(signal.SIGHUP)
         assert "which workers would share" in open(server.log).read(), "nothing was connected before the fork"
     finally:
-        worker.terminate()
-        worker.wait(LIMIT)
         assert server.stop() == 0, open(server.log).read()
+    assert "Warm shutdown" in open(server.log).read(), "Celery's worker ends as it wants to"
 
 
 def main(name):

@@ -33,7 +33,7 @@ fn sites_work_with_the_embedded_engine() {
     all_well("use_sites.py", "embedded");
 }
 
-/// And an application with Celery as it is, preloaded with connections, beside Celery's own worker.
+/// And an application with Celery as it is, preloaded with connections, whose worker and beat are companions.
 #[test]
 fn sites_work_with_celery() {
     all_well("use_sites.py", "celery-redis");
