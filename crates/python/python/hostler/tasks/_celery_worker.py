@@ -30,7 +30,7 @@ logger = logging.getLogger("hostler.tasks")
 
 
 def serve(tasks: CeleryEngine, worker: Any, loop: Any, engine: Any, shutdown: Any, run: Any) -> tuple[str, str, str] | None:
-    queues, slots, nice = worker.task_options
+    queues, slots, nice, _ = worker.task_options
     if nice:
         os.nice(nice)
     try:
@@ -40,8 +40,18 @@ def serve(tasks: CeleryEngine, worker: Any, loop: Any, engine: Any, shutdown: An
     if not _task.registry:
         logger.warning("%s declares no tasks: its task workers have nothing to do", worker.target)
     done = loop.create_future()
-    drain = lambda seconds: loop.create_task(host.drain(seconds))  # noqa: E731
-    host.supervised = worker.serve_tasks(lambda: loop.call_soon_threadsafe(host.start), drain, engine, done)
+
+    def take() -> None:
+        loop.call_soon_threadsafe(host.start)
+
+    def drain(seconds: float) -> None:
+        loop.create_task(host.drain(seconds))
+
+    def leave() -> None:
+        # It is replaced at once, and drained then.
+        host.supervised.finished()
+
+    host.supervised = worker.serve_tasks(take, drain, leave, engine, done)
     shutdown.drained = run(contextvars.copy_context(), loop, engine, done)
     return None
 
@@ -120,7 +130,7 @@ class Host:
             self.loop.call_later(pause, self._call, int)
 
     def began(self, name: str) -> Any:
-        return self.supervised.began(name)
+        return self.supervised.began(name, None)
 
     def ended(self, entry: Any) -> None:
         self.supervised.ended(entry)
