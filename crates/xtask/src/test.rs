@@ -55,6 +55,11 @@ pub(crate) fn strictness(python: &Python) -> Result<()> {
     whole_server(python, &["--ignored", "strictness"])
 }
 
+/// Tasks with the brokers of others.
+pub(crate) fn engines(python: &Python) -> Result<()> {
+    whole_server(python, &["--ignored", "task_engines"])
+}
+
 /// A page in Chromium.
 pub(crate) fn browser() -> Result<()> {
     whole_server(&python::newest()?, &["--ignored", "browser"])

@@ -18,11 +18,13 @@ fn the_embedded_engine_conforms() {
 }
 
 #[test]
+#[ignore = "needs redis-server and rabbitmq-server: cargo xtask engines"]
 fn celery_with_redis_conforms() {
     conforms("celery-redis");
 }
 
 #[test]
+#[ignore = "needs redis-server and rabbitmq-server: cargo xtask engines"]
 fn celery_with_rabbitmq_conforms() {
     conforms("celery-rabbitmq");
 }
@@ -35,6 +37,7 @@ fn sites_work_with_the_embedded_engine() {
 
 /// And an application with Celery as it is, preloaded with connections, whose worker and beat are companions.
 #[test]
+#[ignore = "needs redis-server and rabbitmq-server: cargo xtask engines"]
 fn sites_work_with_celery() {
     all_well("use_sites.py", "celery-redis");
 }
