@@ -149,13 +149,13 @@ def _when(before: dict[str, Any], *values: Any) -> dict[str, Any]:
 def _times(when: dict[str, Any], now: float) -> dict[str, Any]:
     task: dict[str, Any] = {}
     if "countdown" in when:
-        task["due"] = round(now * 1000) + _options.millis(when["countdown"], "countdown")
+        task["due"] = int(now * 1000) + _options.millis(when["countdown"], "countdown")
     if "eta" in when:
         task["due"] = _options.moment(when["eta"], "eta")
     if "expires" in when:
         expires = when["expires"]
         is_moment = isinstance(expires, datetime.datetime)
-        task["expires"] = _options.moment(expires, "expires") if is_moment else round(now * 1000) + _options.millis(expires, "expires")
+        task["expires"] = _options.moment(expires, "expires") if is_moment else int(now * 1000) + _options.millis(expires, "expires")
     for name in ("key", "priority", "queue"):
         if name in when:
             task[name] = when[name]
