@@ -92,6 +92,7 @@ impl Master {
             observer::tell_exit(pid, status, self.arbiter.was_told_to_exit(id));
         } else {
             keeper::tell_exit(pid, status, self.arbiter.was_told_to_exit(id));
+            self.scaling.keeper_gone();
         }
         events.push_back(Event::Exited(id));
     }

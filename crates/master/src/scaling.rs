@@ -75,6 +75,11 @@ impl Scaling {
         self.waiting = waiting.unwrap_or_default();
     }
 
+    /// What the keeper said last holds no more.
+    pub(crate) fn keeper_gone(&mut self) {
+        self.hear(None);
+    }
+
     /// What is to be changed: of all groups whose sample is due, and by what the keeper has just said.
     fn decide(
         &mut self,
