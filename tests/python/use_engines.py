@@ -15,6 +15,7 @@ import urllib.parse
 import engine_site
 import engines
 from engines import LIMIT, until
+from expecting import raises
 
 from hostler import tasks
 from hostler.tasks import Status
@@ -80,14 +81,6 @@ class Site:
     def restart(self, workers=2, *more):
         assert self.server.stop() == 0, open(self.server.log).read()
         self.server = Server(self.engine, workers, *more)
-
-
-def raises(kind, function):
-    try:
-        result = function()
-    except kind as error:
-        return error
-    raise AssertionError(f"{kind} was not raised: {result!r}")
 
 
 def lines(path):

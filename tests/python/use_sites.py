@@ -8,7 +8,7 @@ import sys
 import time
 
 import engines
-from engines import LIMIT, until
+from engines import until
 from use_engines import Server
 
 EXAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples")

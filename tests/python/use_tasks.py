@@ -11,6 +11,7 @@ import threading
 import time
 
 import task_site
+from expecting import raises
 
 from hostler import tasks
 from hostler.tasks import Status
@@ -51,14 +52,6 @@ def until(what, condition):
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.01)
-
-
-def raises(kind, function):
-    try:
-        function()
-    except kind as error:
-        return error
-    raise AssertionError(f"{kind} was not raised")
 
 
 def lines(path):

@@ -4,6 +4,8 @@ import asyncio
 import os
 import threading
 
+from expecting import raises
+
 from hostler.tasks import Retry, Status, TaskCancelled, TaskFailed, TaskTimeout, current_task, handle, task, testing
 
 
@@ -53,14 +55,6 @@ def its_type(value):
 @task
 def asks_again():
     raise Retry("later", after=3600)
-
-
-def raises(kind, function):
-    try:
-        function()
-    except kind as error:
-        return error
-    raise AssertionError(f"{kind} was not raised")
 
 
 def results_and_errors():

@@ -92,7 +92,7 @@ impl Master {
             observer::tell_exit(pid, status, self.arbiter.was_told_to_exit(id));
         } else {
             keeper::tell_exit(pid, status, self.arbiter.was_told_to_exit(id));
-            self.scaling.keeper_gone();
+            self.scaling.hear(None);
         }
         events.push_back(Event::Exited(id));
     }

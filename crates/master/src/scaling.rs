@@ -71,13 +71,8 @@ impl Scaling {
     }
 
     /// The keeper said this; None if it has gone.
-    fn hear(&mut self, waiting: Option<TasksWaiting>) {
+    pub(crate) fn hear(&mut self, waiting: Option<TasksWaiting>) {
         self.waiting = waiting.unwrap_or_default();
-    }
-
-    /// What the keeper said last holds no more.
-    pub(crate) fn keeper_gone(&mut self) {
-        self.hear(None);
     }
 
     /// What is to be changed: of all groups whose sample is due, and by what the keeper has just said.

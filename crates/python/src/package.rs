@@ -54,6 +54,7 @@ const ON_DEMAND: &[(&str, &str)] = &[
     ("hostler.tasks._run", include_str!("../python/hostler/tasks/_run.py")),
     ("hostler.tasks._serve", include_str!("../python/hostler/tasks/_serve.py")),
     ("hostler.tasks._settings", include_str!("../python/hostler/tasks/_settings.py")),
+    ("hostler.tasks._supervise", include_str!("../python/hostler/tasks/_supervise.py")),
     ("hostler.tasks._task", include_str!("../python/hostler/tasks/_task.py")),
     ("hostler.tasks._worker", include_str!("../python/hostler/tasks/_worker.py")),
     ("hostler.tasks.celery", include_str!("../python/hostler/tasks/celery.py")),

@@ -17,7 +17,7 @@ from celery.worker.control import control_command
 from hostler.tasks import _coding
 from hostler.tasks._celery_records import PICKLED
 from hostler.tasks._context import CurrentTask
-from hostler.tasks._errors import NotSerializable, Retry, TaskCancelled, TaskFailed, TaskTimeout
+from hostler.tasks._errors import NotSerializable, Retry, TaskCancelled, TaskFailed, TaskTimeout, outlived
 from hostler.tasks._execute import Execution, GivenBack
 from hostler.tasks._run import describe
 
@@ -207,7 +207,7 @@ class Run:
 
     def _overdue(self, execution: Execution) -> None:
         """It bears being interrupted: it has failed, and its process ends."""
-        error = TaskTimeout("the task did not end 5 s after its timeout: its worker was ended")
+        error = outlived()
         self.records.update(self.id, error=describe(error), state="failed")
         self.celerys.backend.mark_as_failure(self.id, error, traceback=None)
         self.records.settle(self.id, self.record, self._keep())

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import logging
 import os
 import sys
@@ -17,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from hostler.tasks import _task
 from hostler.tasks._clock import Clock
-from hostler.tasks._errors import QueueUnavailable
-from hostler.tasks._execute import GRACE, GivenBack
+from hostler.tasks._errors import GRACE, QueueUnavailable
+from hostler.tasks._execute import GivenBack
+from hostler.tasks._supervise import lower_priority, supervise
 
 if TYPE_CHECKING:
     from hostler.tasks._celery import CeleryEngine
@@ -31,18 +31,11 @@ logger = logging.getLogger("hostler.tasks")
 
 def serve(tasks: CeleryEngine, worker: Any, loop: Any, engine: Any, shutdown: Any, run: Any) -> tuple[str, str, str] | None:
     queues, slots, nice, _ = worker.task_options
-    if nice:
-        os.nice(nice)
+    lower_priority(nice)
     try:
         host = Host(tasks, loop, queues, slots)
     except (QueueUnavailable, ImportError, AttributeError) as error:
         return "a task worker cannot use Celery", str(error), "correct --task-broker, --task-results or --task-celery-app"
-    if not _task.registry:
-        logger.warning("%s declares no tasks: its task workers have nothing to do", worker.target)
-    done = loop.create_future()
-
-    def take() -> None:
-        loop.call_soon_threadsafe(host.start)
 
     def drain(seconds: float) -> None:
         loop.create_task(host.drain(seconds))
@@ -51,8 +44,7 @@ def serve(tasks: CeleryEngine, worker: Any, loop: Any, engine: Any, shutdown: An
         # It is replaced at once, and drained then.
         host.supervised.finished()
 
-    host.supervised = worker.serve_tasks(take, drain, leave, engine, done)
-    shutdown.drained = run(contextvars.copy_context(), loop, engine, done)
+    supervise(host, host.start, drain, leave, worker=worker, loop=loop, engine=engine, shutdown=shutdown, run=run)
     return None
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+#: How long a task has, after its timeout was raised in it, to end.
+GRACE = 5.0
+
 
 class TaskError(Exception):
     """What can go wrong with tasks."""
@@ -68,3 +71,8 @@ for _each in list(vars().values()):
     if isinstance(_each, type) and issubclass(_each, Exception):
         # As users know them, in tracebacks, too.
         _each.__module__ = "hostler.tasks"
+
+
+def outlived() -> TaskTimeout:
+    """Of a task that bears being interrupted."""
+    return TaskTimeout(f"the task did not end {GRACE:g} s after its timeout: its worker was ended")

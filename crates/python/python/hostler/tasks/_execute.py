@@ -14,10 +14,7 @@ from contextvars import copy_context
 from typing import Any
 
 from hostler.tasks._context import CurrentTask, _current
-from hostler.tasks._errors import TaskCancelled, TaskTimeout
-
-#: How long a task has, after its timeout was raised in it, to end.
-GRACE = 5.0
+from hostler.tasks._errors import GRACE, TaskCancelled, TaskTimeout
 
 
 class GivenBack(BaseException):

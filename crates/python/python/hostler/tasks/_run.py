@@ -19,11 +19,9 @@ from typing import Any
 
 from hostler.tasks import _coding
 from hostler.tasks._context import CurrentTask, _current
-from hostler.tasks._errors import NotSerializable, Retry, TaskCancelled, TaskFailed
+from hostler.tasks._errors import GRACE, NotSerializable, Retry, TaskCancelled, TaskFailed
 from hostler.tasks._task import Task
 
-#: How long a task has, after its timeout was raised in it, to end.
-GRACE = 5.0
 #: The longest traceback that is kept, in characters; its end matters most.
 _LONGEST = 16_000
 
@@ -65,6 +63,10 @@ class Run:
         _current.set(self.context)
         args, kwargs = _coding.read_arguments(self._arguments, self._coding)
         return self.task.function(*args, **kwargs)
+
+    async def awaited(self) -> Any:
+        """Calls an asynchronous one, to its end."""
+        return await self.call()
 
     def ended(self) -> None:
         """The function has returned."""
@@ -117,7 +119,7 @@ def _users_frames(error: BaseException) -> TracebackType | None:
 
 async def run_asynchronous(run: Run) -> Report:
     """Runs it on the loop."""
-    inner = asyncio.ensure_future(_coroutine(run))
+    inner = asyncio.ensure_future(run.awaited())
     cause: list[type[BaseException]] = []
 
     def interrupt(error: type[BaseException]) -> None:
@@ -137,10 +139,6 @@ async def run_asynchronous(run: Run) -> Report:
         return run.failed(cause[0]() if cause else error)
     except BaseException as error:
         return run.failed(error)
-
-
-async def _coroutine(run: Run) -> Any:
-    return await run.call()
 
 
 class Thread:

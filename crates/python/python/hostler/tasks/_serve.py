@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextvars
 import logging
 import os
 from typing import Any
 
-from hostler.tasks import _task
 from hostler.tasks._errors import QueueUnavailable
 from hostler.tasks._run import Run
+from hostler.tasks._supervise import lower_priority, supervise
 from hostler.tasks._worker import Worker
 
 logger = logging.getLogger("hostler.tasks")
@@ -18,12 +17,11 @@ logger = logging.getLogger("hostler.tasks")
 def serve(file: str, worker: Any, loop: Any, engine: Any, shutdown: Any, run: Any) -> tuple[str, str, str] | None:
     """Runs tasks until the worker is told to stop; why it could not, if so: message, cause, hint."""
     queues, slots, nice, timeout = worker.task_options
-    _lower_priority(nice)
+    lower_priority(nice)
     try:
         tasks = loop.run_until_complete(_start(file, worker.target, queues, slots, timeout))
     except QueueUnavailable as error:
         return "a task worker cannot reach the task queue", str(error), "the log has why its keeper does not serve"
-    done = loop.create_future()
 
     def drain(seconds: float) -> None:
         loop.create_task(_drain(tasks, seconds))
@@ -32,20 +30,8 @@ def serve(file: str, worker: Any, loop: Any, engine: Any, shutdown: Any, run: An
         loop.create_task(_leave(tasks))
 
     tasks.stuck.add_done_callback(lambda stuck: loop.create_task(_end(tasks, stuck.result())))
-    if not _task.registry:
-        logger.warning("%s declares no tasks: its task workers have nothing to do", worker.target)
-
-    def take() -> None:
-        loop.call_soon_threadsafe(tasks.take)
-
-    tasks.supervised = worker.serve_tasks(take, drain, leave, engine, done)
-    shutdown.drained = run(contextvars.copy_context(), loop, engine, done)
+    supervise(tasks, tasks.take, drain, leave, worker=worker, loop=loop, engine=engine, shutdown=shutdown, run=run)
     return None
-
-
-def _lower_priority(by: int) -> None:
-    if by:
-        os.nice(by)
 
 
 async def _start(file: str, source: str, queues: list[str], slots: int, timeout: float) -> Worker:

@@ -14,9 +14,9 @@ from typing import Any
 from hostler.tasks import _task
 from hostler.tasks._ahead import Ahead
 from hostler.tasks._connect import Place
-from hostler.tasks._errors import TaskCancelled, TaskTimeout
+from hostler.tasks._errors import GRACE, TaskCancelled, TaskTimeout, outlived
 from hostler.tasks._frames import Frames, encode
-from hostler.tasks._run import GRACE, Report, Run, Thread, run_asynchronous
+from hostler.tasks._run import Report, Run, Thread, run_asynchronous
 
 #: The pause before connecting again.
 _PAUSE = 0.2
@@ -277,8 +277,7 @@ class Worker(asyncio.Protocol):
 
     def _overdue(self, run: Run) -> None:
         """It bears being interrupted: it is reported, and the process is to end."""
-        error = TaskTimeout(f"the task did not end {GRACE:g} s after its timeout: its worker was ended")
-        self._report([(run, run.failed(error))])
+        self._report([(run, run.failed(outlived()))])
         if not self.stuck.done():
             self.stuck.set_result(run)
 
@@ -289,22 +288,23 @@ class Worker(asyncio.Protocol):
         else:
             self.loop.call_soon_threadsafe(self._say, message)
 
-    async def finish(self) -> None:
-        """Takes nothing new, and returns when what runs has ended, however long that takes."""
+    def _take_no_more(self) -> None:
+        """Gives back what has not begun."""
         self._leaves = True
         self._say({"do": "leave"})
         for run in list(self.runs.values()):
             self._give_back(run)
+
+    async def finish(self) -> None:
+        """Takes nothing new, and returns when what runs has ended, however long that takes."""
+        self._take_no_more()
         while self.runs:
             self._changed.clear()
             await self._changed.wait()
 
     async def drain(self, grace: float) -> None:
         """Takes nothing new, waits so many seconds for what runs, and gives back what does not end."""
-        self._leaves = True
-        self._say({"do": "leave"})
-        for run in list(self.runs.values()):
-            self._give_back(run)
+        self._take_no_more()
         await self._until(lambda: not self.runs, grace)
         for run in list(self.runs.values()):
             logger.warning("task %s is given back: it did not end within %g s", run.task.name, grace)

@@ -109,9 +109,6 @@ class Queue:
 
     # What tasks and handles ask of an engine.
 
-    def declare(self, task: Any, schedule: dict[str, Any] | None) -> None:
-        """There is nothing that it cannot do."""
-
     def declare(self, task: Task[..., Any], schedule: dict[str, Any] | None) -> None:
         """Tests have all tasks."""
 
@@ -256,16 +253,12 @@ def _in_a_loop(run: Run) -> Outcome:
 
 async def _awaited(run: Run) -> Outcome:
     try:
-        return await asyncio.wait_for(copy_context().run(asyncio.ensure_future, _coroutine(run)), run.timeout), None
+        return await asyncio.wait_for(copy_context().run(asyncio.ensure_future, run.awaited()), run.timeout), None
     except (TimeoutError, asyncio.TimeoutError) as error:
         limit = run.timeout
         return None, error if limit is None else TaskTimeout(f"the task did not end within {limit:g} s")
     except (Exception, asyncio.CancelledError) as error:
         return None, error
-
-
-async def _coroutine(run: Run) -> Any:
-    return await run.call()
 
 
 def _now() -> int:
