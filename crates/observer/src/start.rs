@@ -84,7 +84,7 @@ fn prepare(
             facts,
             sockets,
             measured,
-            tasks: setup.task_queue.map(Tasks::new),
+            tasks: setup.task_queue.as_deref().map(Tasks::new),
             application_metrics: setup.application_metrics,
             hosts: Hosts::new(setup.hosts),
             documents: Documents::default(),

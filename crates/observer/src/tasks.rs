@@ -8,7 +8,7 @@ use hostler_wire::TaskStats;
 use std::{
     cell::{Cell, RefCell},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     rc::Rc,
     time::Duration,
 };
@@ -39,13 +39,9 @@ pub(crate) struct Tasks {
 
 impl Tasks {
     /// Of the queue in this file.
-    pub(crate) fn new(file: PathBuf) -> Self {
-        // As the keeper does it: the same file has the same socket by whatever name.
-        let file = file.canonicalize().unwrap_or(file);
-        let mut socket = file.into_os_string();
-        socket.push(".sock");
+    pub(crate) fn new(file: &Path) -> Self {
         Self {
-            socket: socket.into(),
+            socket: hostler_wire::keeper_socket(file),
             connection: RefCell::default(),
             last: RefCell::default(),
             silent_until: Cell::default(),

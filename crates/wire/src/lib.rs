@@ -45,4 +45,4 @@ pub use scoreboard::{
     SiblingPage, Totals, method_index, used,
 };
 pub use settings::{Identity, ListenerInfo, ListenerSettings, WorkerSettings};
-pub use task_stats::{QueueStats, TaskStats, TaskTotals, Times};
+pub use task_stats::{QueueStats, TaskStats, TaskTotals, Times, keeper_socket};

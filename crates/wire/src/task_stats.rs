@@ -3,7 +3,21 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+/// Where the keeper of the queue in this file listens. Links are followed: the same file has the same socket by whatever name.
+#[must_use]
+pub fn keeper_socket(queue: &Path) -> PathBuf {
+    let file =
+        queue.canonicalize().or_else(|_| std::path::absolute(queue)).unwrap_or_else(|_| queue.to_owned());
+    let mut socket = OsString::from(file);
+    socket.push(".sock");
+    socket.into()
+}
 
 /// A queue, its tasks and its keeper in numbers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

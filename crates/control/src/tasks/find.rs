@@ -7,9 +7,9 @@ use hostler_sys::control;
 use hostler_wire::{
     ExitStatus, Failure,
     control::{Command, Reply},
+    keeper_socket,
 };
 use std::{
-    ffi::OsString,
     io::{self, ErrorKind},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -46,15 +46,6 @@ pub(super) fn keeper(
         }
         other => other,
     }
-}
-
-/// The socket of the keeper of a queue.
-fn socket_of(file: &Path) -> PathBuf {
-    // Links are followed, as the keeper does.
-    let file = file.canonicalize().or_else(|_| std::path::absolute(file)).unwrap_or_else(|_| file.to_owned());
-    let mut name = OsString::from(file);
-    name.push(".sock");
-    name.into()
 }
 
 fn of_server(choice: &ServerChoice, variable: &dyn Fn(&str) -> Option<PathBuf>) -> Result<Keeper, Failure> {
@@ -101,7 +92,7 @@ fn is_away(error: &io::Error) -> bool {
 fn reach(file: &Path, away: Duration) -> io::Result<UnixStream> {
     let until = Instant::now() + away;
     loop {
-        match control::connect(&socket_of(file), SERVER_LIMIT) {
+        match control::connect(&keeper_socket(file), SERVER_LIMIT) {
             Err(error) if is_away(&error) && Instant::now() < until => sleep(PAUSE),
             other => return other,
         }
@@ -110,7 +101,7 @@ fn reach(file: &Path, away: Duration) -> io::Result<UnixStream> {
 
 /// The keeper of this queue, if there is one at this moment.
 pub(crate) fn reach_now(file: &Path, limit: Duration) -> Option<Keeper> {
-    control::connect(&socket_of(file), limit).ok().map(Keeper::new)
+    control::connect(&keeper_socket(file), limit).ok().map(Keeper::new)
 }
 
 fn unreachable(file: &Path, error: &io::Error) -> Failure {

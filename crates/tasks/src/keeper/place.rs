@@ -54,12 +54,9 @@ impl Place {
             other => other,
         };
         let file = file.map_err(failed)?;
-        let beside = |ending: &str| {
-            let mut name = OsString::from(&file);
-            name.push(ending);
-            PathBuf::from(name)
-        };
-        Ok(Self { lock: beside(".lock"), socket: beside(".sock"), file })
+        let mut lock = OsString::from(&file);
+        lock.push(".lock");
+        Ok(Self { lock: lock.into(), socket: hostler_wire::keeper_socket(&file), file })
     }
 
     pub(super) fn failed(&self, source: io::Error) -> KeeperError {
