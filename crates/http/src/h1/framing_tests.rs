@@ -73,6 +73,11 @@ fn a_fragment_and_two_lengths_are_malformed() {
     assert!(head(both, BodyLength::Known(5)).is_ok());
     let twice = "POST / HTTP/1.1\r\ncontent-length: 5\r\nContent-Length: 5\r\n\r\n";
     assert!(head(twice, BodyLength::Known(5)).is_err());
+    let nothing_twice = "POST / HTTP/1.1\r\ncontent-length: 0\r\nContent-Length: 0\r\n\r\n";
+    for next in ["", "GET /\u{e9} HTTP/1.1\r\n"] {
+        let heads = format!("{nothing_twice}{next}");
+        assert!(head(&heads, BodyLength::Known(0)).is_ok(), "the same whatever has arrived behind it");
+    }
 }
 
 #[test]
