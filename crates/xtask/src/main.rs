@@ -33,7 +33,7 @@ cargo xtask instructions [--check | --update] [NAME]   count the instructions of
 cargo xtask torture [--seed N] [--seconds S] [--interface NAME]   random clients and random faults
 cargo xtask fuzz [--seconds N] [NAME]   feed what parses the network with bytes that are derived from its code
 cargo xtask strictness [--python X]   requests that servers could read in two ways, through nginx and haproxy
-cargo xtask engines [--python X] tasks with Celery, over Redis and RabbitMQ
+cargo xtask engines [--python X] tasks with Celery, over Redis and RabbitMQ; a companion in Node
 cargo xtask browser              a page in Chromium, over TLS and HTTP/2, while everything beneath it is replaced
 cargo xtask package              build the library from its packages, and all with the least Rust declared
 cargo xtask wheel [--python X] [--manylinux 2_28]   build wheels into target/wheels

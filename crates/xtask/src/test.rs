@@ -55,9 +55,9 @@ pub(crate) fn strictness(python: &Python) -> Result<()> {
     whole_server(python, &["--ignored", "strictness"])
 }
 
-/// Tasks with the brokers of others.
+/// Tasks with the brokers of others, and a companion in Node.
 pub(crate) fn engines(python: &Python) -> Result<()> {
-    whole_server(python, &["--ignored", "task_engines"])
+    whole_server(python, &["--ignored", "task_engines", "companions::node"])
 }
 
 /// A page in Chromium.

@@ -2,6 +2,7 @@
 
 mod ends;
 mod native;
+mod node;
 mod order;
 mod output;
 mod reload;
