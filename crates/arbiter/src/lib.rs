@@ -79,6 +79,21 @@ enum Done {
     Badly,
 }
 
+/// Why a slot has no process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vacancy {
+    /// Its last one has done what it was to do.
+    Finished,
+    /// Its last one has failed, and is not started again.
+    Failed,
+    /// Others have to serve before it is started.
+    WaitsForOthers,
+    /// It is started at this time.
+    UntilNextAttempt(Time),
+    /// The server stops.
+    Stopped,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Running,
@@ -217,16 +232,16 @@ impl Arbiter {
         self.slot(slot).map_or(0, |slot| slot.failures)
     }
 
-    /// Why a slot has no process: its last one has done what it was to do, or failed and is not started again, it waits for
-    /// others to serve, or for the next attempt.
+    /// Why a slot has no process.
     #[must_use]
-    pub fn vacancy(&self, slot: SlotId) -> &'static str {
+    pub fn vacancy(&self, slot: SlotId) -> Vacancy {
         let may_start = self.group(slot.group).is_some_and(|state| self.may_start(&state.group));
-        match self.slot(slot).map(|slot| slot.done) {
-            Some(Done::Well) => "finished",
-            Some(Done::Badly) => "failed",
-            Some(Done::No) | None if may_start => "restarting",
-            Some(Done::No) | None => "waiting",
+        match self.slot(slot).map(|slot| (slot.done, slot.spawn_at)) {
+            Some((Done::Well, _)) => Vacancy::Finished,
+            Some((Done::Badly, _)) => Vacancy::Failed,
+            _ if !self.is_growing() => Vacancy::Stopped,
+            Some((Done::No, at)) if may_start => Vacancy::UntilNextAttempt(at),
+            Some((Done::No, _)) | None => Vacancy::WaitsForOthers,
         }
     }
 

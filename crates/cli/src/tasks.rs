@@ -5,7 +5,7 @@ use hostler_config::Config;
 use hostler_settings::{Settings, TaskEngine, Tasks};
 use hostler_sys::{channel::Channel, clock, disposition, logging, process, title};
 use hostler_tasks::{Keeper, KeeperError, Waiting};
-use hostler_wire::{Appearance, ExitStatus, Failure, FromKeeper, KEEPER_CHANNEL, KeeperSetup};
+use hostler_wire::{Appearance, ExitStatus, Failure, FromKeeper, KEEPER_CHANNEL, KeeperSetup, ToProgram};
 use std::{
     ffi::OsString,
     io::{self, Read, Write},
@@ -164,8 +164,10 @@ fn wait_for_queue(queue: &Path, channel: &Channel) -> Result<Option<Keeper>, Fai
 /// Heeds what the master says; whether it has closed the channel.
 fn has_ended(channel: &Channel) -> bool {
     loop {
-        match channel.recv::<Appearance>() {
-            Ok(Some((appearance, _))) => appear(&appearance),
+        match channel.recv::<ToProgram>() {
+            Ok(Some((ToProgram::Appear(appearance), _))) => appear(&appearance),
+            Ok(Some((ToProgram::ReopenLog, descriptors))) => logging::write_to_descriptors(descriptors),
+            Ok(Some((ToProgram::Companions { .. }, _))) => {}
             Ok(None) => return true,
             Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
         }

@@ -1,6 +1,6 @@
 //! The client of the control socket: `hostler ctl` and `hostler top`. It asks a server, waits for the outcome, and prints it.
 //!
-//! Files: `find` which server is meant, `client` the conversation, `print` an outcome for people, `top` a live picture,
+//! Files: `find` which server is meant, `client` the conversation, `print` an outcome for people, `companions` its part about companions, `top` a live picture,
 //! `tasks` the conversation with the keeper of a task queue.
 //!
 //! Not here: what a command does (the master's `control`), and its command line (`hostler_config::ctl`).
@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod companions;
 mod find;
 mod print;
 mod tasks;

@@ -1,9 +1,12 @@
 //! Outcomes for people.
 
-use crate::top::{
-    doing,
-    reading::{Reading, Worker},
-    words,
+use crate::{
+    companions,
+    top::{
+        doing,
+        reading::{Reading, Worker},
+        words,
+    },
 };
 use hostler_wire::control::{Command, ConfigEntry};
 use serde_json::Value;
@@ -43,7 +46,7 @@ fn reading(result: &Value) -> Reading {
 }
 
 fn status(result: &Value) -> String {
-    let Reading { server, traffic, task_workers, .. } = &reading(result);
+    let Reading { server, traffic, task_workers, companions, .. } = &reading(result);
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "{name:12} {value}");
@@ -79,33 +82,10 @@ fn status(result: &Value) -> String {
             traffic.in_flight, traffic.connections, traffic.websockets
         ),
     );
-    for companion in companions(result) {
+    for companion in companions::lines(companions) {
         line("companion", companion);
     }
     text
-}
-
-/// A line for each companion.
-fn companions(result: &Value) -> impl Iterator<Item = String> {
-    let word = |value: &Value| value.as_str().unwrap_or("?").to_owned();
-    result["companions"].as_array().into_iter().flatten().map(move |it| {
-        let mut text = format!("{}: {}", word(&it["name"]), word(&it["state"]));
-        if it["replica"].as_u64().is_some_and(|number| number > 1) {
-            text = format!("{}-{}: {}", word(&it["name"]), it["replica"], word(&it["state"]));
-        }
-        if let Some(pid) = it["pid"].as_i64() {
-            let _ =
-                write!(text, ", process {pid}, {}", words::time(it["age_seconds"].as_f64().unwrap_or(0.0)));
-        }
-        match it["failures"].as_u64() {
-            Some(failures) if failures > 0 => drop(write!(text, ", failed {failures} times in a row")),
-            _ => {}
-        }
-        if let Some(found) = it["not_ready_because"].as_str() {
-            let _ = write!(text, ", {found}");
-        }
-        text
-    })
 }
 
 /// A worker's number in tables: that of a task worker is `t1`.
@@ -136,7 +116,7 @@ fn workers(result: &Value) -> String {
             doing(worker)
         );
     }
-    for companion in companions(result) {
+    for companion in companions::lines(&reading.companions) {
         let _ = writeln!(text, "companion {companion}");
     }
     text

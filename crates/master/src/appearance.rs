@@ -6,7 +6,8 @@
 use crate::{programs::Running, run::Master};
 use hostler_settings::Log;
 use hostler_sys::{logging, title};
-use hostler_wire::{Appearance, ToCompanion, ToMold, ToWorker, WorkerSettings};
+use hostler_wire::{Appearance, ToCompanion, ToMold, ToProgram, ToWorker, WorkerSettings};
+use std::os::fd::BorrowedFd;
 use tracing::{debug, warn};
 
 impl Master {
@@ -61,13 +62,18 @@ impl Master {
         }
     }
 
-    /// Tells the observer and the keeper of the task queue how they are to appear. One that is dead is reaped in its time.
-    pub(crate) fn tell_programs(&self) {
-        for channel in self.programs.values().filter_map(|Running { channel, .. }| channel.as_ref()) {
-            if let Err(error) = channel.send(&self.appearance(), &[]) {
-                debug!(%error, "cannot send to the observer");
+    /// Sends a message to the observer and the keeper of the task queue.
+    pub(crate) fn send_to_programs(&self, message: &ToProgram, descriptors: &[BorrowedFd<'_>]) {
+        for Running { name, channel, .. } in self.programs.values() {
+            if let Some(Err(error)) = channel.as_ref().map(|channel| channel.send(message, descriptors)) {
+                debug!(companion = name, %error, "cannot send to a program of the server");
             }
         }
+    }
+
+    /// Tells the observer and the keeper of the task queue how they are to appear. One that is dead is reaped in its time.
+    pub(crate) fn tell_programs(&self) {
+        self.send_to_programs(&ToProgram::Appear(Box::new(self.appearance())), &[]);
         self.tell_companions(&ToCompanion::Appear(Box::new(self.appearance())));
     }
 }

@@ -207,6 +207,7 @@ impl Master {
             let before = std::mem::replace(&mut self.plan.spec, entry.spec.clone());
             self.appear_otherwise(&before.settings);
             self.signal_companions(&before);
+            self.companions.history.keep(&self.plan.spec.companions);
         }
         self.scaling.follow(&self.plan.spec, self.started.elapsed());
         let (seconds, workers) = (self.milestones.reload_ends(), self.arbiter.slots(GroupId::HTTP));

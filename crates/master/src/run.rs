@@ -237,6 +237,7 @@ impl Master {
     /// Announces what has changed, to the server before this one as well.
     fn announce(&mut self) {
         self.show();
+        self.show_companions();
         let requests = self.fleet.requests();
         let begins = self.announcer.update(&self.arbiter, requests, &mut self.plan.owned_files);
         if begins {

@@ -3,7 +3,7 @@
 use crate::run::Master;
 use hostler_arbiter::{Bounds, Event};
 use hostler_sys::logging::{access, target::Target};
-use hostler_wire::{GroupId, ToMold, ToWorker};
+use hostler_wire::{GroupId, ToMold, ToProgram, ToWorker};
 use nix::libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use std::{collections::VecDeque, os::fd::AsFd};
 use tracing::{debug, info, warn};
@@ -96,6 +96,7 @@ impl Master {
             self.fleet.tell_with(id, &ToWorker::ReopenLog, &target.descriptors());
         }
         self.reopen_log_of_companions(&target);
+        self.send_to_programs(&ToProgram::ReopenLog, &target.descriptors());
         match hostler_sys::logging::write_to(target) {
             Ok(()) => info!(path = %path.display(), "log file reopened"),
             Err(error) => warn!(path = %path.display(), %error, "cannot reopen the log file"),

@@ -11,15 +11,15 @@ use crate::{
     tasks::Tasks,
 };
 use bytes::Bytes;
-use hostler_status::{Facts, TaskQueue, read, status};
-use hostler_wire::Scoreboard;
+use hostler_status::{Companion, Facts, Seen, TaskQueue, companions, read, status};
+use hostler_wire::{CompanionView, Scoreboard};
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
     header::{self, HeaderValue},
 };
-use std::{convert::Infallible, os::fd::OwnedFd, path::PathBuf};
+use std::{cell::RefCell, convert::Infallible, os::fd::OwnedFd, path::PathBuf};
 use tokio::sync::watch;
 
 /// What observes.
@@ -29,6 +29,8 @@ pub(crate) struct Observer {
     /// The listening sockets of the workers, each with the index of its address in `facts.listeners`.
     pub(crate) sockets: Vec<(usize, OwnedFd)>,
     pub(crate) measured: Measured,
+    /// How companions stand, as the master said last.
+    pub(crate) companions: RefCell<Vec<CompanionView>>,
     /// The task queue, if the server has one.
     pub(crate) tasks: Option<Tasks>,
     /// Where workers count the application's metrics, if they do.
@@ -62,7 +64,13 @@ impl Observer {
             workers.chain([seen.master.pid]).collect::<Vec<i32>>()
         };
         // It takes a while, and others ask meanwhile: all that was read is not to be kept for each of them.
-        self.measured.renew(pids).await;
+        let watchers: Vec<i32> = self.companions.borrow().iter().filter_map(|it| it.watcher).collect();
+        self.measured.renew(pids, watchers).await;
+    }
+
+    /// What is shown of companions.
+    pub(crate) fn companions(&self, seen: &Seen) -> Vec<Companion> {
+        companions(seen, &self.companions.borrow(), |root| self.measured.of(root))
     }
 }
 
@@ -128,7 +136,9 @@ fn health(health: Health) -> Response<Full<Bytes>> {
 async fn status_json(observer: &Observer) -> Response<Full<Bytes>> {
     observer.measure().await;
     let json = || {
-        let mut status = status(&read(&observer.board), &observer.facts, |pid| observer.measured.of(pid));
+        let seen = read(&observer.board);
+        let mut status = status(&seen, &observer.facts, |pid| observer.measured.of(pid));
+        status.companions = observer.companions(&seen);
         status.tasks = observer.tasks.as_ref().map(|tasks| TaskQueue::of(tasks.last().as_deref()));
         // Numbers, texts and lists: nothing that JSON could not have.
         serde_json::to_vec(&status).unwrap_or_default()

@@ -6,8 +6,8 @@ use crate::{
     respond::Observer,
     start::appear,
 };
-use hostler_sys::{channel::Channel, socket};
-use hostler_wire::Appearance;
+use hostler_sys::{channel::Channel, logging, socket};
+use hostler_wire::ToProgram;
 use std::{
     cell::RefCell,
     collections::VecDeque,
@@ -82,7 +82,7 @@ pub(crate) async fn all(observer: Rc<Observer>, sockets: Vec<OwnedFd>, channel: 
         let accept = accept(Rc::clone(&observer), Listener::new(socket)?, Rc::clone(&open));
         accepting.push(tokio::task::spawn_local(accept));
     }
-    follow(&channel).await?;
+    follow(&channel, &observer).await?;
     accepting.iter().for_each(tokio::task::JoinHandle::abort);
     observer.ending.send_replace(true);
     let _ = timeout(LAST, closed(&open)).await;
@@ -96,15 +96,21 @@ async fn closed(open: &Open) {
     }
 }
 
-/// Appears as the master says, until it closes its end of the channel, or is gone.
-async fn follow(channel: &Channel) -> io::Result<()> {
+/// Heeds what the master says, until it closes its end of the channel, or is gone.
+async fn follow(channel: &Channel, observer: &Observer) -> io::Result<()> {
     channel.set_nonblocking(true)?;
     // Only to wait on.
     let readable = UnixStream::from_std(StdUnixStream::from(channel.try_clone()?.into_fd()))?;
     loop {
         readable.readable().await?;
-        match readable.try_io(Interest::READABLE, || channel.recv::<Appearance>()) {
-            Ok(Some((appearance, _))) => appear(&appearance),
+        match readable.try_io(Interest::READABLE, || channel.recv::<ToProgram>()) {
+            Ok(Some((ToProgram::Appear(appearance), _))) => appear(&appearance),
+            Ok(Some((ToProgram::ReopenLog, descriptors))) => logging::write_to_descriptors(descriptors),
+            Ok(Some((ToProgram::Companions { from, views }, _))) => {
+                let mut known = observer.companions.borrow_mut();
+                known.truncate(from);
+                known.extend(views);
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Ok(None) | Err(_) => return Ok(()),
         }

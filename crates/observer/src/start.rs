@@ -84,6 +84,7 @@ fn prepare(
             facts,
             sockets,
             measured,
+            companions: Default::default(),
             tasks: setup.task_queue.as_deref().map(Tasks::new),
             application_metrics: setup.application_metrics,
             hosts: Hosts::new(setup.hosts),

@@ -1,6 +1,6 @@
 //! What is shown. Field names are those of the JSON.
 
-use crate::{TaskQueue, Usage};
+use crate::{Companion, TaskQueue, Usage};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -17,6 +17,8 @@ pub struct Status {
     pub workers: Vec<Worker>,
     /// The task workers, by slot; nothing of requests is counted of them.
     pub task_workers: Vec<Worker>,
+    /// The companions, in the order of the configuration.
+    pub companions: Vec<Companion>,
     /// The task queue; missing if there is none, and where its keeper was not asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tasks: Option<TaskQueue>,

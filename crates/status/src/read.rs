@@ -92,6 +92,7 @@ pub fn status(seen: &Seen, facts: &Facts, mut measure: impl FnMut(i32) -> Usage)
         traffic,
         workers,
         task_workers: task_workers(seen, &mut measure),
+        companions: Vec::new(),
         tasks: None,
         server: server(seen, facts, measure),
     }
@@ -105,7 +106,7 @@ fn unix(master: &MasterView, at: u64) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "microseconds are enough")]
-fn seconds(nanos: u64) -> f64 {
+pub(crate) fn seconds(nanos: u64) -> f64 {
     (nanos / 1000) as f64 / 1e6
 }
 

@@ -38,6 +38,87 @@ pub struct CompanionSetup {
     pub socket_names: Vec<String>,
 }
 
+/// How a companion stands, as operators are shown it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompanionView {
+    /// Its name.
+    pub name: String,
+    /// Which of its replicas, from 1.
+    pub replica: u16,
+    /// What it is doing.
+    pub state: CompanionState,
+    /// Its process, if it has one.
+    pub pid: Option<i32>,
+    /// The process that watches it.
+    pub watcher: Option<i32>,
+    /// The generation whose settings it runs with.
+    pub generation: Option<u32>,
+    /// Since when it runs, on the scoreboard's clock.
+    pub started_at: Option<u64>,
+    /// How often it was started by this server, or taken over from the one before.
+    pub starts: u64,
+    /// How often it ended otherwise than it was to.
+    pub crashes: u64,
+    /// How often it failed in a row.
+    pub failures: u32,
+    /// When it is started again, on the scoreboard's clock.
+    pub next_attempt_at: Option<u64>,
+    /// How it ended last.
+    pub last_exit: Option<CompanionExit>,
+    /// What was found when it was asked whether it is ready.
+    pub not_ready_because: Option<String>,
+}
+
+/// How a companion ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompanionExit {
+    /// When, on the scoreboard's clock.
+    pub at: u64,
+    /// In words.
+    pub status: String,
+    /// How long it lived; `None` if it could not be started, or if that is not known.
+    pub lived_ms: Option<u64>,
+}
+
+/// What a companion is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CompanionState {
+    /// It waits for others to be ready.
+    Waiting,
+    /// It runs, and is not ready yet.
+    Starting,
+    /// It is ready.
+    Ready,
+    /// It is being stopped.
+    Stopping,
+    /// It has ended, and is started again after a while.
+    BackingOff,
+    /// It has ended as it was to, and is not started again.
+    Finished,
+    /// It has failed, and is not started again.
+    Failed,
+    /// The server stops, and it has ended.
+    Stopped,
+}
+
+impl CompanionState {
+    /// Its name, as in the JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Stopping => "stopping",
+            Self::BackingOff => "backing-off",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// To the watching process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToCompanion {

@@ -9,7 +9,7 @@ pub const KEEPER_ARGUMENT: &str = "--this-process-keeps-the-task-queue";
 /// The descriptor on which the keeper is sent what it needs, and which is closed when it is to end.
 pub const KEEPER_CHANNEL: i32 = 3;
 
-/// What the keeper is told first. When a reload changes how it appears, it is sent an [`Appearance`].
+/// What the keeper is told first. What it is told later is a [`crate::ToProgram`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KeeperSetup {
     /// How it appears.

@@ -26,7 +26,8 @@ mod task_stats;
 pub mod timing;
 
 pub use companion::{
-    COMPANION_ARGUMENT, COMPANION_CHANNEL, CompanionSetup, CompanionSpec, FromCompanion, ToCompanion,
+    COMPANION_ARGUMENT, COMPANION_CHANNEL, CompanionExit, CompanionSetup, CompanionSpec, CompanionState,
+    CompanionView, FromCompanion, ToCompanion,
 };
 pub use descriptors::{Descriptor, MAX_DESCRIPTORS, MAX_LISTENING_SOCKETS};
 pub use exit::ExitStatus;
@@ -38,7 +39,7 @@ pub use message::{
     Assignment, FromMold, FromSuccessor, FromWorker, Inheritance, InheritedCompanion, InheritedListener,
     Served, ToMold, ToSuccessor, ToWorker, UPGRADE_VERSION,
 };
-pub use observer::{Appearance, OBSERVER_ARGUMENT, OBSERVER_CHANNEL, ObserverSetup, OtlpSettings};
+pub use observer::{Appearance, OBSERVER_ARGUMENT, OBSERVER_CHANNEL, ObserverSetup, OtlpSettings, ToProgram};
 pub use scoreboard::{
     BOUND_NANOS, BUCKETS, CLASSES, Departure, Glance, Histogram, InFlight, METHODS, MasterPage, MasterRecord,
     MasterView, PAGES, Page, PageState, PageView, Reload, Scoreboard, Seat, SeatView, ServerState,

@@ -1,6 +1,6 @@
 //! What the master tells the observer.
 
-use crate::Descriptor;
+use crate::{CompanionView, Descriptor};
 use hostler_settings::{HostPattern, Log};
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
@@ -50,7 +50,23 @@ pub struct ObserverSetup {
     pub task_queue: Option<PathBuf>,
 }
 
-/// How the observer appears; sent again when a reload has changed it.
+/// What the observer and the keeper of the task queue are told later.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToProgram {
+    /// Appear otherwise: a reload has changed it.
+    Appear(Box<Appearance>),
+    /// The log was reopened; its descriptors come with the message.
+    ReopenLog,
+    /// The observer: how companions stand now.
+    Companions {
+        /// How many of them were told before, in other messages.
+        from: usize,
+        /// The others, or some of them.
+        views: Vec<CompanionView>,
+    },
+}
+
+/// How a process of the server appears.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Appearance {
     /// `--process-name`.

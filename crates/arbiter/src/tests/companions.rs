@@ -4,7 +4,7 @@ use super::{
     Action, Arbiter, DrainReason, Event, FIRST, Group, KillCause, NEXT, ONE, Policy, RecycleReason, THREE,
     TWO, http, recycled, secs,
 };
-use crate::{GroupSet, OnReload, Readiness};
+use crate::{GroupSet, OnReload, Readiness, Vacancy};
 use hostler_wire::{Generation, GroupId, SlotId, WorkerId};
 
 const CACHE: GroupId = GroupId(1);
@@ -78,7 +78,7 @@ fn what_is_done_is_not_started_again_unless_it_is_changed() {
     let _ = arbiter.step(Event::Spawned(ONE), secs(0));
     let done = arbiter.step(Event::Finished { worker: ONE, well: true }, secs(1));
     assert_eq!(done, [super::spawn(2, 1, FIRST)], "the workers start");
-    assert_eq!(arbiter.vacancy(SlotId { group: CACHE, index: 1 }), "finished");
+    assert_eq!(arbiter.vacancy(SlotId { group: CACHE, index: 1 }), Vacancy::Finished);
     let _ = arbiter.step(Event::Spawned(TWO), secs(1));
     let _ = arbiter.step(Event::Ready(TWO), secs(1));
     let again = |reload| {

@@ -1,7 +1,7 @@
 //! The picture, made for 80×24; a larger terminal shows more workers and longer paths.
 
 use super::{
-    queues,
+    companions, queues,
     reading::{Reading, Worker, pace, percentile, rate},
     state::{Order, State},
     words::{bytes, count, time},
@@ -26,12 +26,14 @@ pub(super) const WARN: Style = Style::new().fg(Color::Yellow);
 
 pub(crate) fn draw(frame: &mut Frame<'_>, state: &State) {
     let queues = state.now().map_or(0, queues::height);
-    let [head, rates, chart, table, tasks, keys] = Layout::vertical([
+    let beside = state.now().map_or(0, companions::height);
+    let [head, rates, chart, table, tasks, programs, keys] = Layout::vertical([
         Constraint::Length(2),
         Constraint::Length(2),
         Constraint::Length(4),
         Constraint::Min(3),
         Constraint::Length(queues),
+        Constraint::Length(beside),
         Constraint::Length(1),
     ])
     .areas(frame.area());
@@ -42,6 +44,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, state: &State) {
             load(frame, state, chart);
             workers(frame, state, now, table);
             queues::draw(frame, state.before().unwrap_or(now), now, tasks);
+            companions::draw(frame, state.before().unwrap_or(now), now, programs);
         }
         None => frame.render_widget(Paragraph::new("waiting for the server …"), head),
     }

@@ -1,8 +1,9 @@
 //! `hostler top`: what a server does, live. It asks for the status once in a second, over the control socket.
 //!
 //! Files: `reading` a status and what follows from two, `state` what is shown and what the user chose, `keys` what the user presses,
-//! `draw` the picture, `queues` its part about tasks, `words` numbers in few columns.
+//! `draw` the picture, `queues` its part about tasks, `companions` its part about companions, `words` numbers in few columns.
 
+mod companions;
 mod draw;
 mod keys;
 mod queues;

@@ -13,6 +13,7 @@ pub(crate) struct Reading {
     pub(crate) traffic: Traffic,
     pub(crate) workers: Vec<Worker>,
     pub(crate) task_workers: Vec<Worker>,
+    pub(crate) companions: Vec<Companion>,
     /// What the keeper of the task queue says, if it was asked and has answered.
     #[serde(skip)]
     pub(crate) tasks: Option<TaskStats>,
@@ -80,6 +81,30 @@ pub(crate) struct Activity {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) age_seconds: f64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Companion {
+    pub(crate) name: String,
+    pub(crate) replica: u16,
+    pub(crate) state: String,
+    pub(crate) pid: Option<i32>,
+    pub(crate) age_seconds: Option<f64>,
+    pub(crate) restarts: u64,
+    pub(crate) failures: u32,
+    pub(crate) next_attempt_seconds: Option<f64>,
+    pub(crate) last_exit: Option<LastExit>,
+    pub(crate) not_ready_because: Option<String>,
+    pub(crate) memory_bytes: Option<u64>,
+    pub(crate) cpu_seconds: Option<f64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct LastExit {
+    pub(crate) status: String,
+    pub(crate) seconds_ago: f64,
 }
 
 impl Reading {

@@ -117,6 +117,7 @@ impl Master {
         if companion.is_child {
             self.children.add(companion.watcher, Child::Companion(id));
         }
+        self.companions.history.started(name, slot.index);
         let mut events = vec![Event::Spawned(id)];
         if companion.ready {
             events.push(Event::Ready(id));

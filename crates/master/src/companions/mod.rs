@@ -1,7 +1,7 @@
 //! Companions: programs that run beside the workers, each watched by a process of its own, as the master sees them.
 //!
 //! Files: `order` which group a companion is, and which groups come before it; `start` its watching process; `said` what that says,
-//! and its end; `told` what it is told; `sockets` what it may be handed; `handed_on` companions at an upgrade.
+//! and its end; `told` what it is told; `sockets` what it may be handed; `handed_on` companions at an upgrade; `view` what operators see.
 
 mod handed_on;
 mod order;
@@ -9,12 +9,11 @@ mod said;
 mod sockets;
 mod start;
 mod told;
+mod view;
 
-use crate::run::Master;
-use hostler_sys::channel::Channel;
-use hostler_wire::{CompanionSpec, Generation, GroupId, SlotId, WorkerId};
+use hostler_sys::{channel::Channel, clock};
+use hostler_wire::{CompanionSpec, CompanionView, Generation, GroupId, SlotId, WorkerId};
 pub(crate) use order::Names;
-use serde_json::{Value, json};
 pub use sockets::CompanionSocket;
 use std::{
     collections::BTreeMap,
@@ -22,6 +21,7 @@ use std::{
     rc::Rc,
     time::Instant,
 };
+pub(crate) use view::History;
 
 /// Watches a companion in a fork of the master, over this channel; the exit code.
 pub type ForkedWatcher = Rc<dyn Fn(OwnedFd) -> u8>;
@@ -69,11 +69,17 @@ pub(crate) struct Companions {
     /// The server before this one still has companions, or may.
     pub(crate) awaited: bool,
     pub(crate) names: Names,
+    /// When the master started, on the scoreboard's clock.
+    epoch: u64,
+    /// What became of those that were, by name and number.
+    pub(crate) history: History,
+    /// What an observer was told last, and which one.
+    told: Option<(WorkerId, Vec<CompanionView>)>,
 }
 
 impl Companions {
     pub(crate) fn new(names: Names, awaited: bool) -> Self {
-        Self { names, awaited, ..Self::default() }
+        Self { names, awaited, epoch: clock::now(), ..Self::default() }
     }
 
     /// What to wait on for what they say.
@@ -97,25 +103,6 @@ impl Companions {
 }
 
 impl Companion {
-    /// What `hostler ctl` shows of it.
-    fn shown(&self) -> Value {
-        let state = match (self.told_to_stop || self.ended.is_some(), self.ready) {
-            (true, _) => "stopping",
-            (false, true) => "ready",
-            (false, false) => "starting",
-        };
-        json!({
-            "name": self.name(),
-            "replica": self.slot.index,
-            "state": state,
-            "pid": self.pid,
-            "generation": self.generation.0,
-            "age_seconds": self.began.elapsed().as_secs_f64(),
-            "command": self.spec.companion.command_line(),
-            "not_ready_because": self.found.as_ref().filter(|_| !self.ready),
-        })
-    }
-
     pub(crate) fn name(&self) -> &str {
         &self.spec.companion.name
     }
@@ -123,35 +110,5 @@ impl Companion {
     /// Which one it is, if there are several.
     pub(crate) fn replica(&self) -> Option<u16> {
         (self.spec.companion.replicas > 1).then_some(self.slot.index)
-    }
-}
-
-impl Master {
-    /// What `hostler ctl` shows of companions: one entry for each that is to run, in the order of the configuration.
-    pub(crate) fn shown_companions(&self) -> Value {
-        let spec = &self.plan.spec.companions;
-        let each = spec.iter().flat_map(|its| {
-            let group = self.companions.names.group(&its.companion.name);
-            let slots = group.map_or(0, |group| self.arbiter.slots(group));
-            let running = move |index: u16| {
-                self.companions.all.values().filter(move |it| Some(it.slot.group) == group && it.slot.index == index)
-            };
-            let waits = move |index: u16| {
-                let slot = SlotId { group: group.unwrap_or(GroupId::HTTP), index };
-                json!({
-                    "name": its.companion.name, "replica": index, "pid": null, "command": its.companion.command_line(),
-                    "state": self.arbiter.vacancy(slot), "failures": self.arbiter.failures(slot),
-                })
-            };
-            (1..=slots).map(move |index| match running(index).next_back() {
-                Some(companion) => {
-                    let mut shown = companion.shown();
-                    shown["failures"] = self.arbiter.failures(companion.slot).into();
-                    shown
-                }
-                None => waits(index),
-            })
-        });
-        Value::Array(each.collect())
     }
 }

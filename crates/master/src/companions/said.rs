@@ -145,6 +145,13 @@ impl Master {
                 );
             }
         }
+        let (how, lived_ms) = match &companion.ended {
+            Some(Ended::NotStarted(error)) => (format!("cannot be started: {error}"), None),
+            Some(Ended::Exited { status, lived_ms, .. }) => (status.clone(), Some(*lived_ms)),
+            None => ("killed: the process that watched it was gone".to_owned(), None),
+        };
+        let as_it_should = told || matches!(ended, Event::Finished { well: true, .. });
+        self.companions.history.ended((&name, companion.slot.index), &how, lived_ms, as_it_should);
         if let Event::Finished { well: false, .. } = ended {
             self.companion_failed(companion.slot.group, &failure_of(&companion.ended, policy), events);
         }

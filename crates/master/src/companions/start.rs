@@ -37,6 +37,7 @@ impl Master {
             Ok((watcher, channel)) => {
                 debug!(companion = own.companion.name, pid = watcher, "watching a companion");
                 self.children.add(watcher, Child::Companion(id));
+                self.companions.history.started(&own.companion.name, slot.index);
                 let companion = Companion {
                     slot,
                     generation,

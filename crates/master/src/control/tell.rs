@@ -2,7 +2,7 @@
 
 use super::waiting::{Awaited, Outcome};
 use crate::{launch::numbers, observer, run::Master};
-use hostler_status::{Facts, Usage, read, status};
+use hostler_status::{Facts, Usage, companions, read, status};
 use hostler_sys::proc;
 use hostler_wire::{ToWorker, WorkerId, control::Refusal};
 use serde_json::{Value, json};
@@ -29,7 +29,9 @@ impl Master {
             ready_workers: u32::from(options.metrics.ready_workers),
             task_queue: self.plan.spec.task_queue.as_ref().map(|file| file.display().to_string()),
         };
-        let now = status(&read(&self.resources.board.scoreboard()), &facts, usage);
+        let seen = read(&self.resources.board.scoreboard());
+        let mut now = status(&seen, &facts, usage);
+        now.companions = companions(&seen, &self.companion_views(), |root| Usage::of_tree(root, usage));
         let message = format!(
             "{}: {} of {} workers serve, {} requests in flight",
             now.server.state, now.server.workers_serving, now.server.workers_wanted, now.traffic.in_flight
@@ -37,11 +39,21 @@ impl Master {
         let mut result = serde_json::to_value(&now)
             .map_err(|error| Refusal::failed("the status cannot be told").because(error.to_string()))?;
         if only_workers {
+            let mut part = |key: &str| result[key].take();
+            let (workers, task_workers) = (part("workers"), part("task_workers"));
             result =
-                json!({"workers": result["workers"].take(), "task_workers": result["task_workers"].take()});
+                json!({"workers": workers, "task_workers": task_workers, "companions": part("companions")});
         }
-        result["companions"] = self.shown_companions();
+        self.add_commands(&mut result["companions"]);
         Ok((message, result))
+    }
+
+    /// What companions run as: `hostler ctl` tells it, which asks as the server's user, and the observer does not.
+    fn add_commands(&self, companions: &mut Value) {
+        for companion in companions.as_array_mut().into_iter().flatten() {
+            let its = self.plan.spec.companions.iter().find(|its| companion["name"] == its.companion.name);
+            companion["command"] = its.map(|its| its.companion.command_line()).into();
+        }
     }
 
     /// Asks workers where their threads are: by a message, and on their pages, where they look while their loops are blocked.

@@ -59,7 +59,7 @@ function percentile(now, before, part) {
 }
 
 function point(now, before) {
-  const made = { at: now.time, classes: {}, percentiles: {}, memory: {}, cpu: {}, rates: {} };
+  const made = { at: now.time, classes: {}, percentiles: {}, memory: {}, cpu: {}, rates: {}, companions: {} };
   for (const worker of now.workers) made.memory[worker.slot] = worker.memory_bytes;
   if (!sameServer(now, before) || now.time <= before.time) return made;
   const seconds = now.time - before.time;
@@ -70,6 +70,10 @@ function point(now, before) {
   made.queue = percentile(now.traffic.queue, since.traffic.queue, 0.99);
   made.tasks = now.tasks && before.tasks && now.tasks.answers && before.tasks.answers ? (queue, event) =>
     Math.max(0, total(now, queue, event) - total(before, queue, event)) / seconds : null;
+  for (const it of now.companions) {
+    const past = older && older.status.companions.find((old) => it.pid !== null && old.pid === it.pid);
+    if (past && it.cpu_seconds !== null) made.companions[it.pid] = Math.max(0, it.cpu_seconds - past.cpu_seconds) / (now.time - older.status.time);
+  }
   for (const worker of now.workers) {
     const old = before.workers.find((it) => it.pid === worker.pid);
     made.rates[worker.pid] = old ? gained(worker.requests, old.requests) / seconds : null;
@@ -92,6 +96,21 @@ function queueRow(it, rate) {
   const cells = [[it.queue], ...["ready", "unknown", "scheduled", "running"].map((state) => [many(state), "n"]),
     [many("failed"), many("failed") ? "n warn" : "n"], [time(it.oldest_wait_seconds), "n"], [happened("started"), "n"], [happened("succeeded"), "n"],
     [happened("retried"), "n"], [happened("failed"), rate && rate(it.queue, "failed") > 0 ? "n bad" : "n"]];
+  for (const [text, className] of cells) made.append(element("td", text, className));
+  return made;
+}
+
+// What a companion is called: with its number if there are several of its name.
+const called = (it, all) => (all.filter((other) => other.name === it.name).length > 1 ? `${it.name}-${it.replica}` : it.name);
+
+function companionRow(it, all, cpu) {
+  const made = document.createElement("tr");
+  const tone = { ready: "ok", finished: "muted", stopped: "muted", "backing-off": "bad", failed: "bad" }[it.state] || "warn";
+  const next = it.next_attempt_seconds === null ? "" : `, next attempt in ${time(it.next_attempt_seconds)}`;
+  const end = it.last_exit ? `${it.last_exit.status} ${time(it.last_exit.seconds_ago)} ago` : "–";
+  const cells = [[called(it, all)], [it.pid === null ? "–" : it.pid], [it.state.replace("-", " ") + next, tone], [time(it.age_seconds), "n"],
+    [it.restarts, it.crashes ? "n warn" : "n"], [bytes(it.memory_bytes), "n"], [cpu === undefined ? "–" : percent(cpu), "n"],
+    [it.not_ready_because ? `${it.not_ready_because}; ${end}` : end]];
   for (const [text, className] of cells) made.append(element("td", text, className));
   return made;
 }
@@ -209,6 +228,8 @@ function show() {
     $("tasks-trouble").hidden = status.tasks.answers;
     $("queues").replaceChildren(...status.tasks.queues.map((it) => queueRow(it, last.tasks)));
   }
+  $("companions").hidden = !status.companions.length;
+  $("companion-rows").replaceChildren(...status.companions.map((it) => companionRow(it, status.companions, last.companions[it.pid])));
   const ended = Object.entries(server.workers_ended).map(([why, count]) => `${why} ${count}`).join(", ");
   $("ended").textContent = `${server.workers_started} workers started` + (ended ? `; ended: ${ended}` : "") + (traffic.requests_lost ? `; ${traffic.requests_lost} requests lost` : "");
   draw();

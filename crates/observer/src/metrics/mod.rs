@@ -3,10 +3,11 @@
 //! Names and labels are bounded: methods and classes of statuses are few, workers are named by their slots, and paths and clients
 //! are no labels.
 //!
-//! Files: `collect` metrics before they have a form, `format` the text formats, `otlp` the form of OTLP, `own` the server's metrics, `tasks` those of the task queue, `application` those of the application.
+//! Files: `collect` metrics before they have a form, `format` the text formats, `otlp` the form of OTLP, `own` the server's metrics, `tasks` those of the task queue, `companions` those of companions, `application` those of the application.
 
 mod application;
 mod collect;
+mod companions;
 mod format;
 mod otlp;
 mod own;
@@ -33,6 +34,7 @@ fn each(observer: &Observer, seen: &Seen, done: &mut dyn FnMut(&Metric)) {
     let mut metrics = Metrics::new(done);
     own::write(&mut metrics, observer, seen);
     tasks::write(&mut metrics, observer, seen);
+    companions::write(&mut metrics, observer, seen);
     if let Some(directory) = &observer.application_metrics {
         application::write(&mut metrics, directory);
     }

@@ -14,13 +14,42 @@ pub fn memory(pid: i32) -> Option<u64> {
 /// Processor time of a process since it started, in user and kernel mode (proc(5), `utime` and `stime` of `stat`).
 #[must_use]
 pub fn cpu_seconds(pid: i32) -> Option<f64> {
+    times(pid, 0)
+}
+
+/// Two of the four times that `stat` has, from this one on.
+fn times(pid: i32, first: usize) -> Option<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // Fields from the third on; these are the fourteenth and the one after it.
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    // Fields from the third on; the times are the fourteenth and those after it.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11 + first);
     let (user, system): (f64, f64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
     let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()??;
     #[expect(clippy::cast_precision_loss, reason = "it is a hundred or so")]
     Some((user + system) / ticks.max(1) as f64)
+}
+
+/// Processor time of the children that a process has waited for, and of theirs (proc(5), `cutime` and `cstime` of `stat`).
+#[must_use]
+pub fn cpu_seconds_of_ended_children(pid: i32) -> Option<f64> {
+    times(pid, 2)
+}
+
+/// The processes that one has started, and those that they have, without itself (proc(5), `children`). So many files are read at
+/// most: what is beyond them is missing. None on kernels that do not tell.
+#[must_use]
+pub fn descendants(pid: i32, most: usize) -> Vec<i32> {
+    let (mut found, mut read) = (vec![pid], 0);
+    let mut next = 0;
+    while let Some(pid) = found.get(next).copied().filter(|_| read < most) {
+        next += 1;
+        for thread in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten().take(most) {
+            let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            found.extend(children.split_ascii_whitespace().filter_map(|child| child.parse::<i32>().ok()));
+            read += 1;
+        }
+    }
+    found.remove(0);
+    found
 }
 
 fn field(text: &str, name: &str) -> Option<u64> {
@@ -203,7 +232,24 @@ fn left_in(directory: &str, limit: &str, usage: &str, droppable: &str) -> Option
 
 #[cfg(test)]
 mod tests {
-    use super::{cpu_seconds, memory, state};
+    use super::{cpu_seconds, descendants, memory, state};
+
+    #[test]
+    fn descendants_are_children_and_their_children() {
+        let mut child = std::process::Command::new("sh");
+        let mut child = child.args(["-c", "sleep 1000; true"]).spawn().unwrap();
+        let own = std::process::id().cast_signed();
+        let mut found = Vec::new();
+        while found.len() < 2 {
+            found = descendants(child.id().cast_signed(), 100);
+            found.extend(descendants(own, 100).into_iter().filter(|pid| *pid == child.id().cast_signed()));
+        }
+        assert_eq!(found[1], child.id().cast_signed());
+        assert_eq!(descendants(own, 0), [] as [i32; 0]);
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(found[0]), nix::sys::signal::Signal::SIGKILL)
+            .unwrap();
+        child.wait().unwrap();
+    }
 
     #[test]
     fn this_process_runs_and_has_memory() {

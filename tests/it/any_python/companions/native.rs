@@ -1,6 +1,7 @@
 //! Programs that run beside the workers: a second group under the same supervision, by the example of a native service.
 
-use hostler_testkit::{Builder, Server};
+use crate::any_python::observer::{admin, status};
+use hostler_testkit::{Builder, Server, wait_until};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -79,5 +80,20 @@ fn a_companion_inherits_no_descriptor_of_the_server() {
         .filter(|file| ["socket:", "memfd:", "anon_inode:"].iter().any(|kind| file.contains(kind)))
         .collect();
     assert_eq!(foreign, Vec::<String>::new());
+    server.stop();
+}
+
+#[test]
+fn the_observer_of_a_native_service_shows_companions() {
+    let server = beside(RUNS).env("ADMIN", "127.0.0.1:0").start();
+    let address = admin(&server);
+    let companion = the_pid(&server, 1);
+    wait_until("it is shown", || {
+        let now = status(address);
+        let it = &now["companions"][0];
+        it["pid"] == companion.as_raw()
+            && it["state"] == "ready"
+            && it["memory_bytes"].as_u64() > Some(100_000)
+    });
     server.stop();
 }

@@ -313,3 +313,20 @@ fn top_shows_task_queues_and_task_workers() {
     });
     std::fs::write(end, "").unwrap();
 }
+
+#[test]
+fn top_shows_companions() {
+    let path = socket("ctl-top-companions");
+    let server = controlled(Server::app("asgi_app:app"), &path).option("workers", 1);
+    let server =
+        server.option("companion", "cache=sleep 1000").option("companion", "bad=sh -c 'exit 3'").start();
+    let screen = Screen::start(&path);
+    wait_until("both are there", || {
+        let text = screen.text();
+        let line =
+            |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+        line("cache").contains(" ready ") && line("bad").contains("backing off") && text.contains("restarts")
+    });
+    drop(screen);
+    server.stop();
+}
