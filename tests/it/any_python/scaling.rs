@@ -1,6 +1,6 @@
 //! Numbers of workers that follow what there is to do.
 
-use hostler_testkit::{Builder, Server, directory, proc, wait_until};
+use hostler_testkit::{Builder, Load, Server, directory, proc, wait_until};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -41,8 +41,7 @@ impl Site {
     }
 
     fn workers(&self) -> Vec<i32> {
-        let children = proc::children(self.server.master());
-        children.into_iter().filter(|pid| proc::title(*pid).starts_with("hostler: task worker")).collect()
+        processes(&self.server, "hostler: task worker")
     }
 
     fn changes(&self) -> Vec<String> {
@@ -53,6 +52,12 @@ impl Site {
 fn app(dir: &std::path::Path, workers: &str) -> Builder {
     let app = Server::app("tasks_app:app").option("task-workers", workers).option("workers", 1);
     app.option("task-queue", dir.join("queue.db").display()).option("scale-down-after", 1)
+}
+
+/// The server's processes of this kind, by their titles.
+fn processes(server: &Server, kind: &str) -> Vec<i32> {
+    let children = proc::children(server.master());
+    children.into_iter().filter(|pid| proc::title(*pid).starts_with(kind)).collect()
 }
 
 /// What the log says of changed numbers.
@@ -178,6 +183,38 @@ fn web_workers_follow_requests_that_block() {
     let down = changes(&server, "number of workers changed");
     assert!(down.last().unwrap().contains("reason=\"n"), "{down:?}");
     assert_eq!(server.connect().get("/pid").status, 200);
+    server.stop();
+}
+
+#[test]
+fn no_request_is_lost_while_web_workers_come_and_go_and_killed_ones_come_back() {
+    let app = Server::app("asgi_app:app").option("workers", "1:3").option("scale-down-after", 1);
+    let server = app.arg("--preload").start();
+    let address = server.address.unwrap();
+    let web_workers = || processes(&server, "hostler: worker ");
+    let busy = Load::start(address, "/block?0.2", 6);
+    server.wait_for("number of workers changed from=2 to=3", 1);
+    wait_until("three serve", || web_workers().len() == 3);
+    server.signal(Signal::SIGHUP);
+    server.wait_for(" reloaded generation=1 workers=3", 1);
+    assert_eq!(busy.end().failures, [] as [String; 0]);
+    // The clients of the last ones go over to the one that stays.
+    let light = Load::start(address, "/slow?0.05", 4);
+    server.wait_for("number of workers changed from=2 to=1", 1);
+    wait_until("one serves", || web_workers().len() == 1);
+    assert_eq!(light.end().failures, [] as [String; 0]);
+
+    let busy = Load::start(address, "/block?0.2", 6);
+    server.wait_for("number of workers changed from=2 to=3", 2);
+    wait_until("three serve", || web_workers().len() == 3);
+    let killed = web_workers()[0];
+    kill_now(killed);
+    wait_until("another serves instead", || {
+        let workers = web_workers();
+        workers.len() == 3 && !workers.contains(&killed)
+    });
+    let failures = busy.end().failures;
+    assert!(failures.len() <= 6, "those of one process at most: {failures:?}");
     server.stop();
 }
 
