@@ -21,6 +21,8 @@ LIMIT = 60
 
 
 class Site:
+    program = "task_site.py"
+
     def __init__(self):
         self.folder = tempfile.mkdtemp()
         self.queue = os.path.join(self.folder, "queue.db")
@@ -31,7 +33,7 @@ class Site:
         return os.path.join(self.folder, name)
 
     def work(self, slots=1):
-        command = [sys.executable, "task_site.py", "work", self.queue, str(slots)]
+        command = [sys.executable, self.program, "work", self.queue, str(slots)]
         worker = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert worker.stdout.readline() == b"working\n"
         self.workers.append(worker)
@@ -260,12 +262,17 @@ TESTS = [
     a_queue_that_cannot_be_used,
 ]
 
-if __name__ == "__main__":
-    for test in TESTS:
-        site = Site()
+
+def run(tests, make=Site):
+    for test in tests:
+        site = make()
         try:
             test(site)
             print(test.__name__, "well", flush=True)
         finally:
             site.stop()
     print("all well")
+
+
+if __name__ == "__main__":
+    run(TESTS)

@@ -1,6 +1,6 @@
 //! How what is said travels: two lengths of four bytes (little-endian), a JSON document, bytes.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The longest frame.
 pub const MAX_FRAME: usize = 64 << 20;
@@ -25,7 +25,17 @@ pub enum FrameError {
     TooLong(usize),
     /// The document cannot be read.
     #[error("a message that cannot be read")]
-    Malformed(#[from] serde_json::Error),
+    Malformed {
+        /// What is wrong with it.
+        source: serde_json::Error,
+        /// How long it was.
+        length: usize,
+        /// The question's number, if it has one.
+        n: Option<u64>,
+    },
+    /// It cannot be written.
+    #[error("a message that cannot be written")]
+    Unwritable(#[source] serde_json::Error),
 }
 
 /// Appends a frame.
@@ -35,7 +45,7 @@ pub enum FrameError {
 pub fn encode<T: Serialize>(message: &T, body: &[u8], to: &mut Vec<u8>) -> Result<(), FrameError> {
     let start = to.len();
     to.extend_from_slice(&[0; LENGTHS]);
-    serde_json::to_writer(&mut *to, message)?;
+    serde_json::to_writer(&mut *to, message).map_err(FrameError::Unwritable)?;
     let head = to.len() - start - LENGTHS;
     let whole = head + body.len();
     if head > MAX_HEAD || whole > MAX_FRAME {
@@ -65,7 +75,18 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<Option<(Frame<T>, usi
     }
     let Some(rest) = bytes.get(LENGTHS..LENGTHS + whole) else { return Ok(None) };
     let (head, body) = rest.split_at(head);
-    Ok(Some((Frame { message: serde_json::from_slice(head)?, body: body.to_vec() }, LENGTHS + whole)))
+    let length = LENGTHS + whole;
+    let message = serde_json::from_slice(head).map_err(|source| {
+        let n = serde_json::from_slice::<Number>(head).ok().and_then(|it| it.n);
+        FrameError::Malformed { source, length, n }
+    })?;
+    Ok(Some((Frame { message, body: body.to_vec() }, length)))
+}
+
+/// What is read of a message that cannot be.
+#[derive(Deserialize)]
+struct Number {
+    n: Option<u64>,
 }
 
 #[cfg(test)]
@@ -91,6 +112,25 @@ mod tests {
         #[test]
         fn random_bytes_are_refused_or_waited_for(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _ = decode::<Ask>(&bytes);
+        }
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_has_its_length_and_its_number() {
+        for (text, number) in [
+            (r#"{"do":"forget","n":"x"}"#, None),
+            (r#"{"do":"none","n":7,"key":"\udcff"}"#, Some(7)),
+            ("{", None),
+        ] {
+            let mut bytes = u32::try_from(text.len()).unwrap().to_le_bytes().to_vec();
+            bytes.extend([1, 0, 0, 0]);
+            bytes.extend_from_slice(text.as_bytes());
+            assert!(decode::<Ask>(&bytes).unwrap().is_none());
+            bytes.push(b'!');
+            let Err(FrameError::Malformed { length, n, .. }) = decode::<Ask>(&bytes) else {
+                panic!("{text}")
+            };
+            assert_eq!((length, n), (bytes.len(), number), "{text}");
         }
     }
 

@@ -14,6 +14,11 @@ fn tasks_run_whatever_dies() {
 }
 
 #[test]
+fn odd_values_and_functions_cost_no_worker_and_nothing_runs_twice() {
+    assert!(succeeds(&["use_odd_tasks.py"]).contains("all well"));
+}
+
+#[test]
 fn tests_run_tasks_without_a_queue() {
     assert!(succeeds(&["use_tasks_testing.py"]).contains("all well"));
 }

@@ -1,6 +1,6 @@
 //! A program that is connected.
 
-use crate::{Answer, Ask, Frame, FrameError, decode, encode};
+use crate::{Answer, Ask, Frame, FrameError, Refused, decode, encode};
 use nix::poll::PollFlags;
 use std::{
     io::{self, Read, Write},
@@ -91,6 +91,10 @@ impl Connection {
                     each(frame);
                 }
                 Ok(None) => break Ok(()),
+                Err(FrameError::Malformed { source, length, n }) => {
+                    taken += length;
+                    self.refuse(n, &source);
+                }
                 Err(error) => break Err(error),
             }
         };
@@ -99,6 +103,12 @@ impl Connection {
             self.input.shrink_to(KEPT);
         }
         outcome
+    }
+
+    /// The others of its messages are read.
+    fn refuse(&mut self, n: Option<u64>, error: &serde_json::Error) {
+        let text = format!("what was asked cannot be read: {error}");
+        self.push(&Frame { message: Answer::Refused { n, why: Refused::Malformed, text }, body: Vec::new() });
     }
 
     pub(super) fn push(&mut self, frame: &Frame<Answer>) {

@@ -7,6 +7,7 @@ import pickle
 from typing import Any
 
 from hostler.tasks._errors import NotSerializable
+from hostler.tasks._options import readable
 
 JSON, PICKLE = "json", "pickle"
 CODINGS = (JSON, PICKLE)
@@ -17,12 +18,20 @@ def dump(value: Any, coding: str, what: str) -> bytes:
         try:
             return pickle.dumps(value, protocol=5)
         except Exception as error:
-            raise NotSerializable(f"{what} cannot be pickled: {error}") from error
+            raise NotSerializable(f"{what} cannot be pickled: {text_of(error)}") from error
     try:
         return json.dumps(value, separators=(",", ":")).encode()
-    except (TypeError, ValueError, RecursionError) as error:
+    except Exception as error:
         hint = "pass what JSON has (numbers, texts, lists, dicts), such as an id instead of an object, or declare the task with serializer='pickle'"
-        raise NotSerializable(f"{what} cannot be written as JSON: {error}; {hint}") from error
+        raise NotSerializable(f"{what} cannot be written as JSON: {text_of(error)}; {hint}") from error
+
+
+def text_of(error: BaseException) -> str:
+    """What it says, whatever its `__str__` does."""
+    try:
+        return readable(str(error))
+    except Exception as fault:
+        return f"(its text cannot be had: {type(fault).__name__} in {type(error).__name__}.__str__)"
 
 
 def load(data: bytes, coding: str) -> Any:

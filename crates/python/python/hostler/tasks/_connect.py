@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 
-from hostler.tasks._errors import QueueUnavailable
+from hostler.tasks._errors import QueueUnavailable, TaskTimeout
 
 #: How long a keeper may be away: one that was killed is there again in some milliseconds.
 LIMIT = 10.0
@@ -35,6 +35,8 @@ class Place:
             except (FileNotFoundError, ConnectionRefusedError) as error:
                 failure: OSError = error
             except OSError as error:
+                if isinstance(error, TaskTimeout):
+                    raise
                 raise QueueUnavailable(f"cannot connect to the task queue {self.file}: {error}") from error
             if not tried and not os.environ.get("HOSTLER_TASK_KEEPER"):
                 tried = True
@@ -45,8 +47,13 @@ class Place:
             time.sleep(pause)
             pause = min(pause * 2, 0.1)
 
-    def _connect(self) -> socket.socket:
+    def connect_at_once(self) -> socket.socket:
+        """Without waiting for anything. Raises an OSError."""
+        return self._connect(0.0)
+
+    def _connect(self, timeout: float | None = None) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(timeout)
         try:
             with self._reachable() as path:
                 connection.connect(path)

@@ -6,6 +6,11 @@ import contextvars
 from collections.abc import Callable
 from typing import Any
 
+from hostler.tasks._options import readable
+
+#: The longest text of a progress, in characters.
+_LONGEST = 1000
+
 _current: contextvars.ContextVar[CurrentTask] = contextvars.ContextVar("hostler_task")
 
 
@@ -27,7 +32,11 @@ class CurrentTask:
         fraction = float(fraction)
         if not 0.0 <= fraction <= 1.0:
             raise ValueError(f"progress is from 0 to 1, not {fraction}")
-        self._report(fraction, str(text))
+        self._report(fraction, readable(str(text))[:_LONGEST])
+
+
+def runs_task() -> bool:
+    return _current.get(None) is not None
 
 
 def current_task() -> CurrentTask:

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import logging
 import os
 import socket
-import threading
 import time
 import uuid
 import weakref
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from hostler.tasks._asynchronous import AsyncConnection
 from hostler.tasks._connect import LIMIT, Place
-from hostler.tasks._errors import NoSuchTask, QueueFull, QueueUnavailable
+from hostler.tasks._context import runs_task
+from hostler.tasks._errors import NoSuchTask, QueueFull, QueueUnavailable, TaskTimeout
 from hostler.tasks._frames import Frame, Frames, encode
+from hostler.tasks._late import Enqueue, Late
 
 #: How long `delay` may hold an event loop up; what takes longer goes on in a thread.
 _BRIEFLY = 0.001
+#: The longest pause before asking again on another connection, in seconds.
+_PAUSE = 0.1
+#: How long a task that waits for an answer hears no interruption: its timeout, or that it is cancelled.
+_SLICE = 0.2
 #: Connections that are kept for the next question.
 _MOST_KEPT = 8
 
 _engines: weakref.WeakSet[EmbeddedEngine] = weakref.WeakSet()
 
 
-class _Connection:
+class Connection:
     """A connection on which one question is asked at a time."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -35,24 +40,34 @@ class _Connection:
         self._frames = Frames()
         self._answers: deque[Frame] = deque()
 
-    def ask(self, frame: bytes, timeout: float | None) -> tuple[dict[str, Any], bytes]:
+    def ask(self, frame: bytes, timeout: float | None) -> Frame:
         self.socket.settimeout(None)
         self.socket.sendall(frame)
         return self.answer(timeout)
 
-    def answer(self, timeout: float | None) -> tuple[dict[str, Any], bytes]:
+    def answer(self, timeout: float | None) -> Frame:
+        """Raises NoAnswer."""
         deadline = None if timeout is None else time.monotonic() + timeout
+        slice = _SLICE if runs_task() else None
         while not self._answers:
-            if deadline is not None:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise TimeoutError
-                self.socket.settimeout(left)
-            data = self.socket.recv(65536)
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise NoAnswer
+            self.socket.settimeout(min((it for it in (left, slice) if it is not None), default=None))
+            try:
+                data = self.socket.recv(65536)
+            except TimeoutError as error:
+                if isinstance(error, TaskTimeout):
+                    raise
+                continue
             if not data:
                 raise ConnectionResetError("the keeper has closed the connection")
             self._answers += self._frames.feed(data)
         return self._answers.popleft()
+
+
+class NoAnswer(Exception):
+    """There was no answer in time."""
 
 
 class EmbeddedEngine:
@@ -65,10 +80,10 @@ class EmbeddedEngine:
 
     def _forget(self) -> None:
         """A forked process has connections of its own."""
-        self._kept: deque[_Connection] = deque()
+        self._kept: deque[Connection] = deque()
         self._pid = os.getpid()
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncConnection] = weakref.WeakKeyDictionary()
-        self._late = _Late()
+        self._late = Late(self)
 
     # What tasks and handles ask (`_engine.Engine`).
 
@@ -81,10 +96,9 @@ class EmbeddedEngine:
         return _serve.serve(self.place.file, worker, loop, engine, shutdown, run)
 
     def enqueue(self, task: Any, message: dict[str, Any], arguments: bytes) -> str:
-        frame = encode({"do": "enqueue", "n": 0, "task": message}, arguments)
         if asyncio._get_running_loop() is not None:
-            return self._enqueue_briefly(task.name, message["id"], frame)
-        return str(accepted(self._ask(frame)[0])["id"])
+            return self._enqueue_briefly(message, arguments)
+        return str(accepted(self._ask(Enqueue(message, arguments).frame(0))[0])["id"])
 
     async def enqueue_async(self, task: Any, message: dict[str, Any], arguments: bytes) -> str:
         answer, _ = await self._asynchronous().ask({"do": "enqueue", "task": message}, arguments)
@@ -94,7 +108,7 @@ class EmbeddedEngine:
         frame = encode({"do": "result", "n": 0, "id": checked(id), "wait": wait})
         try:
             answer, body = self._ask(frame, timeout)
-        except TimeoutError:
+        except NoAnswer:
             raise TimeoutError(f"task {id} was not finished within {timeout} seconds") from None
         return accepted(answer)["task"], body
 
@@ -115,37 +129,54 @@ class EmbeddedEngine:
 
     # How.
 
-    def _ask(self, frame: bytes, timeout: float | None = None) -> tuple[dict[str, Any], bytes]:
-        """Asks, again on another connection if one breaks: every question may be asked twice."""
-        deadline = time.monotonic() + LIMIT
+    def _ask(self, frame: bytes, timeout: float | None = None) -> Frame:
+        """Asks, again on another connection if one breaks: every question may be asked twice. Raises NoAnswer, QueueUnavailable."""
         until = None if timeout is None else time.monotonic() + timeout
+        breaks = _Breaks(self.place)
         while True:
             connection = self._borrow()
+            breaks.connected()
             try:
                 answer = connection.ask(frame, None if until is None else max(until - time.monotonic(), 0.0))
-            except TimeoutError:
+            except OSError as error:
+                connection.socket.close()
+                if isinstance(error, TaskTimeout):
+                    raise
+                breaks.wait(error)
+                continue
+            except BaseException:
                 # The keeper forgets who is gone.
                 connection.socket.close()
                 raise
-            except OSError as error:
-                connection.socket.close()
-                if time.monotonic() > deadline and until is None:
-                    raise QueueUnavailable(f"the task queue {self.place.file} does not answer: {error}") from error
-                continue
-            except BaseException:
-                connection.socket.close()
-                raise
-            self._give_back(connection)
+            self.give_back(connection)
             return answer
 
-    def _borrow(self) -> _Connection:
+    def ask_many(self, questions: dict[int, Any], frame: Callable[[Any, int], bytes], told: Callable[[Any, dict[str, Any]], None]) -> None:
+        """Asks all of them at once, by their numbers; each goes when it is answered. Raises QueueUnavailable."""
+        breaks = _Breaks(self.place)
+        while questions:
+            connection = self._borrow()
+            breaks.connected()
+            try:
+                connection.socket.settimeout(None)
+                connection.socket.sendall(b"".join(frame(question, n) for n, question in questions.items()))
+                while questions:
+                    answer, _ = connection.answer(None)
+                    told(questions.pop(answer["n"]), answer)
+            except OSError as error:
+                connection.socket.close()
+                breaks.wait(error)
+            else:
+                self.give_back(connection)
+
+    def _borrow(self) -> Connection:
         self._check_process()
         try:
             return self._kept.pop()
         except IndexError:
-            return _Connection(self.place.connect())
+            return Connection(self.place.connect())
 
-    def _give_back(self, connection: _Connection) -> None:
+    def give_back(self, connection: Connection) -> None:
         if len(self._kept) < _MOST_KEPT and self._pid == os.getpid():
             self._kept.append(connection)
         else:
@@ -160,29 +191,43 @@ class EmbeddedEngine:
         loop = asyncio.get_running_loop()
         connection = self._loops.get(loop)
         if connection is None:
+            self._leave_closed_loops()
             connection = self._loops[loop] = AsyncConnection(self.place)
         return connection
 
-    def _enqueue_briefly(self, name: str, id: str, frame: bytes) -> str:
+    def _leave_closed_loops(self) -> None:
+        """A connection keeps its loop alive, and nobody else closes it: some programs make a loop for each request."""
+        for loop in [loop for loop in self._loops if loop.is_closed()]:
+            connection = self._loops.pop(loop, None)
+            if connection is not None:
+                connection.close()
+
+    def _enqueue_briefly(self, message: dict[str, Any], arguments: bytes) -> str:
         """In an event loop that must not be held up: what is not accepted at once is seen to by a thread."""
         self._check_process()
+        id, enqueue = str(message["id"]), Enqueue(message, arguments)
+        if self._late.is_busy:
+            self._late.add(enqueue)
+            return id
+        deadline = time.monotonic() + _BRIEFLY
+        rest = memoryview(enqueue.frame(0))
         connection = None
         try:
-            connection = self._kept.pop() if self._kept else _Connection(self.place._connect())
-            answer, _ = connection.ask(frame, _BRIEFLY)
+            connection = self._kept.pop() if self._kept else Connection(self.place.connect_at_once())
+            while rest:
+                connection.socket.settimeout(max(deadline - time.monotonic(), 0.0))
+                rest = rest[connection.socket.send(rest) :]
+            answer, _ = connection.answer(max(deadline - time.monotonic(), 0.0))
+        except (TimeoutError, BlockingIOError, NoAnswer):
+            enqueue.begun = None if connection is None else (connection, rest)
         except OSError:
             if connection is not None:
                 connection.socket.close()
-            self._late.add(lambda: self._enqueue_late(name, id, frame))
-            return id
-        self._give_back(connection)
-        return str(accepted(answer)["id"])
-
-    def _enqueue_late(self, name: str, id: str, frame: bytes) -> None:
-        try:
-            accepted(self._ask(frame)[0])
-        except Exception as error:
-            logging.getLogger("hostler.tasks").error("task %s (%s) was not accepted: %s", id, name, error)
+        else:
+            self.give_back(connection)
+            return str(accepted(answer)["id"])
+        self._late.add(enqueue)
+        return id
 
     def flush(self, timeout: float) -> None:
         """Waits until what `delay` has left to a thread is accepted."""
@@ -190,35 +235,25 @@ class EmbeddedEngine:
             self._late.flush(timeout)
 
 
-class _Late:
-    """A thread that does what an event loop must not wait for; it ends when there is nothing to do."""
+class _Breaks:
+    """Connections that break, one after the other: for how long that is borne."""
 
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._work: deque[Any] = deque()
-        self._runs = False
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._since: float | None = None
+        self._connected = 0.0
 
-    def add(self, work: Any) -> None:
-        with self._changed:
-            self._work.append(work)
-            if self._runs:
-                return
-            self._runs = True
-        threading.Thread(target=self._run, name="hostler-tasks", daemon=True).start()
+    def connected(self) -> None:
+        self._connected = time.monotonic()
 
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                if not self._work:
-                    self._runs = False
-                    self._changed.notify_all()
-                    return
-                work = self._work.popleft()
-            work()
-
-    def flush(self, timeout: float) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._runs, timeout)
+    def wait(self, error: OSError) -> None:
+        """One has broken. Raises QueueUnavailable if they have for too long; else waits, longer each time."""
+        now = time.monotonic()
+        if self._since is None or now > self._connected + LIMIT:
+            self._since = now
+        if now > self._since + LIMIT:
+            raise QueueUnavailable(f"the task queue {self._place.file} does not answer: {error}") from error
+        time.sleep(min(now - self._since, _PAUSE))
 
 
 def accepted(answer: dict[str, Any]) -> dict[str, Any]:

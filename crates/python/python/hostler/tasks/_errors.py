@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hostler.tasks._options import Duration, seconds
+
 #: How long a task has, after its timeout was raised in it, to end.
 GRACE = 5.0
 
@@ -38,10 +40,15 @@ class TaskFailed(TaskError):
     """The task has failed, and is not tried again. `type`, `message` and `traceback` are those of its exception."""
 
     def __init__(self, type: str, message: str, traceback: str = "") -> None:
-        super().__init__(f"{type}: {message}" if message else type)
+        # An OSError, which TaskTimeout is, would take arguments for errno and its text.
+        super().__init__()
+        self.args = (type, message, traceback)
         self.type = type
         self.message = message
         self.traceback = traceback
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.message else self.type
 
 
 class TaskTimeout(TaskFailed, TimeoutError):
@@ -49,6 +56,10 @@ class TaskTimeout(TaskFailed, TimeoutError):
 
     def __init__(self, message: str = "the task ran for longer than its timeout", traceback: str = "") -> None:
         super().__init__("hostler.tasks.TaskTimeout", message, traceback)
+        self.args = (message, traceback)
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class TaskCancelled(TaskError):
@@ -60,11 +71,14 @@ class TaskExpired(TaskError):
 
 
 class Retry(Exception):
-    """Raised by a task to be tried again: after so many seconds, or its back-off. It counts as one of its retries."""
+    """Raised by a task to be tried again: after a pause (seconds, a text such as `"5m"`, a timedelta), or its back-off. It counts as one of
+    its retries.
+    """
 
-    def __init__(self, message: str = "the task asked to be tried again", *, after: float | None = None) -> None:
+    def __init__(self, message: str = "the task asked to be tried again", *, after: Duration | None = None) -> None:
         super().__init__(message)
-        self.after = after
+        #: In seconds.
+        self.after = None if after is None else seconds(after, "after")
 
 
 for _each in list(vars().values()):

@@ -74,6 +74,9 @@ class Handle(Generic[R]):
     def __repr__(self) -> str:
         return f"<Handle {self.id}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return handle, (self.id,)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Handle) and other.id == self.id
 

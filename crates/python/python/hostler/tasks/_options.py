@@ -11,6 +11,10 @@ _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|m|h|d|)\s*")
 _PERIODS = {"s": 1000, "sec": 1000, "second": 1000, "m": 60_000, "min": 60_000, "minute": 60_000, "h": 3_600_000, "hour": 3_600_000, "d": 86_400_000, "day": 86_400_000}
 
+#: 9999-12-31 23:59:59 UTC ends then, in seconds since 1970.
+_YEAR_10000 = 253_402_300_800
+_LONGEST_TEXT = 1000
+
 Duration = float | int | str | datetime.timedelta
 
 
@@ -85,4 +89,30 @@ def moment(value: datetime.datetime | float, what: str) -> int:
         value = value.timestamp()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{what} is a datetime, or a number of seconds since 1970, not {type(value).__name__}")
+    if not 0 <= value < _YEAR_10000:
+        raise ValueError(f"{what}={value!r} is out of range: seconds since 1970, up to the year 9999")
     return round(value * 1000)
+
+
+def text(value: str, what: str) -> str:
+    """A name or a key."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is a text, not {type(value).__name__}")
+    if not 0 < len(value) <= _LONGEST_TEXT:
+        raise ValueError(f"{what} has {len(value)} characters: 1 to {_LONGEST_TEXT} are possible")
+    if readable(value) != value:
+        raise ValueError(f"{what}={value!r} cannot be written as UTF-8")
+    return value
+
+
+def priority(value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"priority is a whole number, not {type(value).__name__}")
+    if not -(1 << 31) <= value < 1 << 31:
+        raise ValueError(f"priority={value} is out of range: -2,147,483,648 to 2,147,483,647")
+    return int(value)
+
+
+def readable(value: str) -> str:
+    """The text, with a question mark for what UTF-8 does not have (halves of surrogate pairs)."""
+    return value.encode(errors="replace").decode()

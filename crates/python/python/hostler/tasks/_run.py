@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import json
 import logging
@@ -13,17 +14,20 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
+from dataclasses import dataclass
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
 
-from hostler.tasks import _coding
+from hostler.tasks import _coding, _options
 from hostler.tasks._context import CurrentTask, _current
 from hostler.tasks._errors import GRACE, NotSerializable, Retry, TaskCancelled, TaskFailed
 from hostler.tasks._task import Task
 
 #: The longest traceback that is kept, in characters; its end matters most.
 _LONGEST = 16_000
+#: The largest result, in bytes: with the arguments it is one message.
+_LARGEST = 32 << 20
 
 logger = logging.getLogger("hostler.tasks")
 
@@ -66,7 +70,11 @@ class Run:
 
     async def awaited(self) -> Any:
         """Calls an asynchronous one, to its end."""
-        return await self.call()
+        try:
+            return await self.call()
+        except (SystemExit, KeyboardInterrupt) as error:
+            # Raised, it would end the loop and not the task.
+            return _Exit(error)
 
     def ended(self) -> None:
         """The function has returned."""
@@ -74,39 +82,63 @@ class Run:
             self.seconds = time.monotonic() - self.began
 
     def succeeded(self, result: Any) -> Report:
+        """Whatever the code of its result does."""
         try:
             body = _coding.dump(result, self._coding, f"the result of {self.task.name}")
-        except NotSerializable as error:
+            if len(body) > _LARGEST:
+                raise NotSerializable(f"the result of {self.task.name} has {len(body)} bytes, and {_LARGEST} are the most: write it to a file, and return its name")
+        except BaseException as error:
             return self.failed(error)
         return {"do": "done", "id": self.id, "attempt": self.attempt}, body
 
     def failed(self, error: BaseException) -> Report:
+        """Whatever the code of its exception does, and that of the application's logging."""
         if isinstance(error, (TaskCancelled, asyncio.CancelledError)) and self.context.is_cancelled:
             return {"do": "cancelled", "id": self.id, "attempt": self.attempt}, b""
+        try:
+            report = self._failure(error)
+        except Exception as fault:
+            text = f"the task raised {type(error).__name__}, of which nothing can be told: {_coding.text_of(fault)}"
+            report = self._failure(RuntimeError(text))
+        with contextlib.suppress(Exception):
+            self._log(error)
+        return report, b""
+
+    def _failure(self, error: BaseException) -> dict[str, Any]:
         again = not isinstance(error, NotSerializable)
         report: dict[str, Any] = {"do": "failed", "id": self.id, "attempt": self.attempt, "error": describe(error), "again": again}
         if isinstance(error, Retry) and error.after is not None:
-            report["after"] = max(0, round(error.after * 1000))
+            report["after"] = _options.millis(error.after, "after")
+        return report
+
+    def _log(self, error: BaseException) -> None:
         details = {"task": self.task.name, "id": self.id, "attempt": self.attempt}
         shown = (type(error), error, _users_frames(error))
         if isinstance(error, Retry):
-            logger.info("task %s asks to be tried again: %s", self.task.name, error, extra=details)
-        elif again and self.attempt <= self.options["retries"]:
+            logger.info("task %s asks to be tried again: %s", self.task.name, _coding.text_of(error), extra=details)
+        elif not isinstance(error, NotSerializable) and self.attempt <= self.options["retries"]:
             logger.warning("task %s failed, and is tried again", self.task.name, exc_info=shown, extra=details)
         else:
             logger.error("task %s failed", self.task.name, exc_info=shown, extra=details)
-        return report, b""
 
     def given_back(self) -> Report:
         return {"do": "give_back", "id": self.id, "attempt": self.attempt}, b""
 
 
+@dataclass
+class _Exit:
+    """What an asynchronous task has raised to end the process."""
+
+    error: BaseException
+
+
 def describe(error: BaseException) -> str:
     kind = type(error)
-    module = "" if kind.__module__ == "builtins" else kind.__module__ + "."
-    message = error.message if isinstance(error, TaskFailed) else str(error)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    message = str(error.message) if isinstance(error, TaskFailed) else _coding.text_of(error)
     lines = "".join(traceback.format_exception(kind, error, _users_frames(error)))
-    return json.dumps({"type": module + kind.__qualname__, "message": message[:_LONGEST], "traceback": lines[-_LONGEST:]})
+    texts = {"type": module + kind.__qualname__, "message": message[:_LONGEST], "traceback": lines[-_LONGEST:]}
+    return json.dumps({name: _options.readable(text) for name, text in texts.items()})
 
 
 def _users_frames(error: BaseException) -> TracebackType | None:
@@ -132,7 +164,7 @@ async def run_asynchronous(run: Run) -> Report:
             result = await inner
         finally:
             run.ended()
-        return run.succeeded(result)
+        return run.failed(result.error) if isinstance(result, _Exit) else run.succeeded(result)
     except asyncio.CancelledError as error:
         if not inner.cancelled():
             raise

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 #: The most bytes that arguments may have, unless configured otherwise.
 MOST_ARGUMENTS = 1 << 20
+#: What may be configured: with its result a task is one message.
+LARGEST_ARGUMENTS = 16 << 20
 DEFAULT_FILE = "hostler-tasks.db"
 ENGINES = ("embedded", "celery")
 
@@ -32,6 +34,8 @@ def configure(
     engine with `hostler-tasks.db` in the current directory.
     """
     global _engine, max_arguments
+    if not 0 < max_arguments_bytes <= LARGEST_ARGUMENTS:
+        raise ValueError(f"max_arguments_bytes={max_arguments_bytes!r} is out of range: 1 to {LARGEST_ARGUMENTS}")
     given = (queue, engine, broker, results, celery_app)
     made = None if all(value is None for value in given) else _make(*given)
     max_arguments = max_arguments_bytes

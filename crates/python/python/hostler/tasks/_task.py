@@ -156,9 +156,11 @@ def _times(when: dict[str, Any], now: float) -> dict[str, Any]:
         expires = when["expires"]
         is_moment = isinstance(expires, datetime.datetime)
         task["expires"] = _options.moment(expires, "expires") if is_moment else int(now * 1000) + _options.millis(expires, "expires")
-    for name in ("key", "priority", "queue"):
+    for name in ("key", "queue"):
         if name in when:
-            task[name] = when[name]
+            task[name] = _options.text(when[name], name)
+    if "priority" in when:
+        task["priority"] = _options.priority(when["priority"])
     return task
 
 
@@ -207,6 +209,7 @@ def task(
     """
     if serializer not in _coding.CODINGS:
         raise ValueError(f"serializer={serializer!r} is neither 'json' nor 'pickle'")
+    queue, priority = _options.text(queue, "queue"), _options.priority(priority)
     if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= 1_000_000:
         raise ValueError(f"retries={retries!r} is no number from 0 to 1,000,000")
     options: dict[str, Any] = {
@@ -222,7 +225,7 @@ def task(
 
     def make(function: Callable[..., Any]) -> Task[..., Any]:
         made: Task[..., Any] = Task(
-            function, name=name or _name(function), queue=queue, priority=priority, options=options, serializer=serializer
+            function, name=_options.text(name or _name(function), "name"), queue=queue, priority=priority, options=options, serializer=serializer
         )
         registry[made.name] = made
         _settings.declared(made)

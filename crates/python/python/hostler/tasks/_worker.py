@@ -11,7 +11,7 @@ import time
 from collections import deque
 from typing import Any
 
-from hostler.tasks import _task
+from hostler.tasks import _forked, _task
 from hostler.tasks._ahead import Ahead
 from hostler.tasks._connect import Place
 from hostler.tasks._errors import GRACE, TaskCancelled, TaskTimeout, outlived
@@ -60,6 +60,8 @@ class Worker(asyncio.Protocol):
         self._changed = asyncio.Event()
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
+        #: The connection's.
+        self._descriptor = -1
         self._tasks: set[asyncio.Task[None]] = set()
         self._connecting: asyncio.Task[None] | None = None
         self._lock = self._own()
@@ -93,6 +95,8 @@ class Worker(asyncio.Protocol):
         connection = await self.loop.run_in_executor(None, self.place.connect)
         connection.setblocking(False)
         self._frames = Frames()
+        self._descriptor = connection.fileno()
+        _forked.keep(self._descriptor)
         await self.loop.create_unix_connection(lambda: self, sock=connection)
 
     async def _connect_again(self) -> None:
@@ -120,6 +124,7 @@ class Worker(asyncio.Protocol):
         self._begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        _forked.leave(self._descriptor)
         self._transport = None
         if not self.loop.is_closed():
             self._connecting = self.loop.create_task(self._connect_again())
