@@ -4,7 +4,7 @@
 
 use hostler_sys::{byte_locks::ByteLocks, control};
 use hostler_tasks::{
-    Answer, Ask, Filter, Frame, Keeper, NewTask, State, TaskId, TaskOptions, decode, encode,
+    Answer, Ask, Filter, Frame, Keeper, NewTask, Refused, State, TaskId, TaskOptions, decode, encode,
 };
 use std::{
     io::{Read, Write},
@@ -137,11 +137,16 @@ fn there_is_one_keeper_and_its_files_are_its_users() {
 fn clients_that_break_the_rules_or_leave_harm_nobody() {
     let mut kept = Kept::new();
     let mut good = kept.connect();
-    for bytes in [&[0xff; 8][..], &[2, 0, 0, 0, 0, 0, 0, 0, b'{', b'}'], b"GET / HTTP/1.1\r\n\r\n"] {
+    for bytes in [&[0xff; 8][..], b"GET / HTTP/1.1\r\n\r\n"] {
         let mut bad = kept.connect();
         bad.socket.write_all(bytes).unwrap();
         assert_eq!(bad.socket.read(&mut [0; 1]).unwrap_or(0), 0, "{bytes:?}");
     }
+    // One that cannot be read is refused, and the next one is read.
+    let mut odd = kept.connect();
+    odd.socket.write_all(&[2, 0, 0, 0, 0, 0, 0, 0, b'{', b'}']).unwrap();
+    assert!(matches!(odd.hear().message, Answer::Refused { n: None, why: Refused::Malformed, .. }));
+    odd.enqueue(6);
     // A message in pieces, and one that is never finished.
     let mut bytes = vec![];
     encode(&Ask::Enqueue { n: 1, task: task(7) }, &[1; 1000], &mut bytes).unwrap();
