@@ -80,6 +80,25 @@ async def waits_for_later(path):
 
 
 @task
+def forks(path):
+    """Leaves a process behind that ends when the file is there."""
+    if os.fork() == 0:
+        deadline = time.monotonic() + 60
+        while not os.path.exists(path) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os._exit(0)
+    return os.getpid()
+
+
+@task
+def reads_all_files(folder):
+    """As a backup does."""
+    for name in os.listdir(folder):
+        if not name.endswith(".sock"):
+            open(os.path.join(folder, name), "rb").close()
+
+
+@task
 def dies(path):
     with open(path, "a") as file:
         file.write("started\n")

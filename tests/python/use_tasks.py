@@ -135,6 +135,48 @@ def processes_that_die(site):
     assert keeper_of(site) != keeper
 
 
+def a_worker_that_has_forked_and_is_killed(site):
+    worker = site.work()
+    assert task_site.forks.delay(site.path("end")).get(LIMIT) == worker.pid
+    path = site.path("forked")
+    running = task_site.waits_for.delay(path)
+    until("it runs", lambda: lines(path) == 1)
+    keeper = keeper_of(site)
+    worker.kill()
+    site.work()
+    # What it ran is run again, and nothing is given to the dead one.
+    until("it runs again", lambda: lines(path) == 2)
+    open(path + ".go", "w").close()
+    assert (running.get(LIMIT), running.info().attempts) == ("waited", 2)
+    assert [task_site.double.delay(n).get(LIMIT) for n in range(4)] == [0, 2, 4, 6]
+    # Nor would a keeper take it for one that lives which has never had a connection of it.
+    path = site.path("again")
+    running = task_site.waits_for.delay(path)
+    until("it runs", lambda: lines(path) == 1)
+    os.kill(keeper, signal.SIGSTOP)
+    site.workers[1].kill()
+    os.kill(keeper, signal.SIGKILL)
+    site.work()
+    until("it runs again", lambda: lines(path) == 2)
+    open(path + ".go", "w").close()
+    assert running.get(LIMIT) == "waited"
+    open(site.path("end"), "w").close()
+
+
+def a_task_that_reads_all_files(site):
+    # Whatever it opens and closes, its worker keeps what it runs when another keeper comes.
+    site.work()
+    task_site.reads_all_files.delay(site.folder).get(LIMIT)
+    path = site.path("kept")
+    running = task_site.waits_for.delay(path)
+    until("it runs", lambda: lines(path) == 1)
+    site.work()
+    os.kill(keeper_of(site), signal.SIGKILL)
+    assert task_site.double.delay(1).get(LIMIT) == 2
+    open(path + ".go", "w").close()
+    assert (running.get(LIMIT), lines(path), running.info().attempts) == ("waited", 1, 1)
+
+
 def keeper_of(site):
     """The process that listens at the queue's socket."""
     import socket
@@ -255,6 +297,8 @@ TESTS = [
     what_is_refused_at_the_call,
     times_keys_and_cancelling,
     processes_that_die,
+    a_worker_that_has_forked_and_is_killed,
+    a_task_that_reads_all_files,
     a_worker_that_is_told_to_stop,
     loops_threads_and_forks,
     many_die_and_nothing_is_lost,

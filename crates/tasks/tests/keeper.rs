@@ -13,6 +13,7 @@ use std::{
         unix::{fs::PermissionsExt, net::UnixStream},
     },
     path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -189,23 +190,30 @@ fn a_client_that_does_not_read_holds_nobody_up() {
     kept.stop();
 }
 
-#[test]
-fn a_worker_whose_connection_breaks_keeps_its_task_while_it_holds_its_lock() {
-    // The lock is this process's, which the keeper does not see as another's: so a process of its own holds it.
-    let mut kept = Kept::new();
-    let id = kept.connect().enqueue(1);
+/// A process that says `!` when it has the lock of worker 5, has opened and closed the file elsewhere, and has done the rest.
+fn holder(kept: &Kept, rest: &str) -> Child {
     let lock = kept.directory.path().join("queue.db.lock");
     let script = format!(
-        "import fcntl,sys; f=open({:?},'r+'); fcntl.lockf(f,fcntl.LOCK_EX,1,5); print('locked',flush=True); sys.stdin.read()",
+        "import fcntl,os,socket,struct,sys,time\nlock={:?}; f=open(lock,'r+')\n\
+         fcntl.fcntl(f,fcntl.F_OFD_SETLK,struct.pack('hhqqi0q',fcntl.F_WRLCK,0,5,1,0)); open(lock).close()\n{rest}\n\
+         print('!',end='',flush=True); sys.stdin.read()",
         lock.to_str().unwrap()
     );
-    let mut holder = std::process::Command::new("python3")
+    let mut holder = Command::new("python3")
         .args(["-c", &script])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    holder.stdout.as_mut().unwrap().read_exact(&mut [0; 7]).unwrap();
+    holder.stdout.as_mut().unwrap().read_exact(&mut [0; 1]).unwrap();
+    holder
+}
+
+#[test]
+fn a_worker_whose_connection_breaks_keeps_its_task_while_it_holds_its_lock() {
+    let mut kept = Kept::new();
+    let id = kept.connect().enqueue(1);
+    let mut holder = holder(&kept, "");
     let mut first = kept.connect();
     first.say(&work(5), b"");
     first.say(&Ask::Ready { slots: 1, ahead: 0 }, b"");
@@ -220,7 +228,43 @@ fn a_worker_whose_connection_breaks_keeps_its_task_while_it_holds_its_lock() {
     holder.kill().unwrap();
     holder.wait().unwrap();
     assert!(matches!(second.hear().message, Answer::Task { attempt: 2, .. }));
+    let lock = kept.directory.path().join("queue.db.lock");
     assert!(!ByteLocks::open(&lock).unwrap().is_taken(5));
+    kept.stop();
+}
+
+#[test]
+fn a_worker_that_has_exited_is_gone_whatever_it_has_forked_has_its_connection_and_its_lock() {
+    let mut kept = Kept::new();
+    let ids = [kept.connect().enqueue(1), kept.connect().enqueue(2)];
+    let mut said = vec![];
+    encode(&work(5), b"", &mut said).unwrap();
+    encode(&Ask::Ready { slots: 1, ahead: 0 }, b"", &mut said).unwrap();
+    // What it has said before its end counts.
+    encode(&Ask::Progress { id: ids[0], fraction: 0.5, text: String::new() }, b"", &mut said).unwrap();
+    let socket = kept.directory.path().join("queue.db.sock");
+    let fork = format!(
+        "s=socket.socket(socket.AF_UNIX); s.connect({:?}); s.sendall(bytes({said:?})); s.recv(1)\nif os.fork()==0: sys.stdin.read(); os._exit(0)",
+        socket.to_str().unwrap()
+    );
+    let mut holder = holder(&kept, &fork);
+    // Its child ends with this.
+    let _childs = holder.stdin.take();
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    let mut second = kept.connect();
+    second.say(&work(6), b"");
+    second.say(&Ask::Ready { slots: 2, ahead: 0 }, b"");
+    let mut given = vec![];
+    while given.len() < 2 {
+        if let Answer::Task { id, attempt, .. } = second.hear().message {
+            given.push((id, attempt));
+        }
+    }
+    given.sort_unstable();
+    assert_eq!(given, [(ids[0], 2), (ids[1], 1)]);
+    let lock = kept.directory.path().join("queue.db.lock");
+    assert!(ByteLocks::open(&lock).unwrap().is_taken(5), "its child has the lock");
     kept.stop();
 }
 

@@ -1,5 +1,6 @@
-//! Locks on single bytes of a file (fcntl(2), `F_SETLK`): the kernel takes them back at the end of the process that has them, whatever
-//! ends it. Forked processes do not have them. A process loses all of them when it closes any descriptor of the file.
+//! Locks on single bytes of a file (fcntl(2), `F_OFD_SETLK`): the kernel takes them back when the descriptor that has taken them is closed, by
+//! the end of its process at the latest. They bear that the process opens and closes the file elsewhere, as a backup does; traditional locks
+//! (`F_SETLK`) would end with that. A process that is forked has the descriptor, too, and so the lock, until it closes it.
 
 use nix::{
     errno::Errno,
@@ -28,23 +29,23 @@ impl ByteLocks {
         Ok(Self(file))
     }
 
-    /// Takes the lock on a byte; false if another process has it.
+    /// Takes the lock on a byte; false if it is taken by another descriptor.
     ///
     /// # Errors
     /// The kernel's (fcntl(2)).
     pub fn take(&self, byte: i64) -> io::Result<bool> {
-        match fcntl(&self.0, FcntlArg::F_SETLK(&lock(byte))) {
+        match fcntl(&self.0, FcntlArg::F_OFD_SETLK(&lock(byte))) {
             Ok(_) => Ok(true),
             Err(Errno::EACCES | Errno::EAGAIN) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Whether another process has the lock on a byte. If the kernel does not say so, it has.
+    /// Whether another descriptor has the lock on a byte. If the kernel does not say so, it has.
     #[must_use]
     pub fn is_taken(&self, byte: i64) -> bool {
         let mut asked = lock(byte);
-        let answer = fcntl(&self.0, FcntlArg::F_GETLK(&mut asked));
+        let answer = fcntl(&self.0, FcntlArg::F_OFD_GETLK(&mut asked));
         answer.is_err() || i32::from(asked.l_type) != libc::F_UNLCK
     }
 }

@@ -1,11 +1,14 @@
 //! Control sockets: Unix sockets for the user of a server alone, at paths of any length.
 
 use super::socket::{Access, bind_unix};
-use crate::files::own_file::OwnFile;
+use crate::{files::own_file::OwnFile, process};
 use nix::{
     fcntl::{OFlag, open},
     sys::{
-        socket::{getsockopt, sockopt::PeerCredentials},
+        socket::{
+            getsockopt,
+            sockopt::{PeerCredentials, PeerPidfd},
+        },
         stat::Mode,
     },
 };
@@ -113,6 +116,15 @@ pub struct Peer {
 pub fn peer(connection: &impl AsFd) -> io::Result<Peer> {
     let credentials = getsockopt(connection, PeerCredentials)?;
     Ok(Peer { pid: credentials.pid(), user: credentials.uid() })
+}
+
+/// A descriptor that is readable when the process at the other end has exited, also while others have the connection's other end open, which it has
+/// forked. None if the kernel has no such thing, or does not know the process.
+#[must_use]
+pub fn peer_process(connection: &impl AsFd) -> Option<OwnedFd> {
+    // Since Linux 6.5; before that by its number, which is another process's if it has exited already.
+    let open = |peer: Peer| process::open(peer.pid).ok();
+    getsockopt(connection, PeerPidfd).ok().or_else(|| peer(connection).ok().and_then(open))
 }
 
 /// The user of this process.

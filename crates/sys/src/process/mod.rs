@@ -22,4 +22,4 @@ pub use fork::{Fork, become_subreaper, exit_now, fork, parent_id, thread_count, 
 pub use output::{output_of_group_within, output_within};
 pub use resources::max_descriptors;
 pub use spawn::spawn_by_fork;
-pub use wait::{WaitStatus, signal, signal_group, signal_raw, wait_any, wait_for};
+pub use wait::{WaitStatus, open, signal, signal_group, signal_raw, wait_any, wait_for};

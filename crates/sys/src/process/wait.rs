@@ -1,7 +1,10 @@
 //! Waiting for children, and signalling them.
 
 use nix::unistd::Pid;
-use std::{fmt, io};
+use std::{
+    fmt, io,
+    os::fd::{FromRawFd, OwnedFd, RawFd},
+};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,4 +124,17 @@ pub fn signal_raw(pid: i32, signal: i32) -> io::Result<()> {
         error if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
         error => Err(error),
     }
+}
+
+/// A descriptor of a process, which is readable when that has exited.
+///
+/// # Errors
+/// The kernel's (pidfd_open(2)).
+pub fn open(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: pidfd_open(2) with integers.
+    let opened = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let number =
+        RawFd::try_from(opened).ok().filter(|number| *number >= 0).ok_or_else(io::Error::last_os_error)?;
+    // SAFETY: the kernel has just made it, and it has no other owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

@@ -39,6 +39,8 @@ pub enum Incoming {
     Asked(ClientId, Frame<Ask>),
     /// A connection has ended.
     Gone(ClientId),
+    /// The same, as the process has exited that had it.
+    Exited(ClientId),
 }
 
 /// What is to be sent.
@@ -65,7 +67,7 @@ const AGAIN: Millis = 1000;
 const SYNC_AFTER: Millis = 100;
 
 type Result<T> = std::result::Result<T, StoreError>;
-/// Whether a process lives that holds this byte of the lock file.
+/// Whether this byte of the lock file is locked: by a worker that lives.
 type IsAlive = Box<dyn Fn(i64) -> bool + Send>;
 
 /// The queue.
@@ -214,7 +216,7 @@ impl Engine {
                         Incoming::Asked(client, frame) if frame.message.number().is_some() => {
                             turn.out.push(refused(*client, frame.message.number(), &error));
                         }
-                        Incoming::Asked(..) | Incoming::Gone(_) => self.defer(now, one),
+                        _ => self.defer(now, one),
                     }
                     turn.failed = Some(error);
                 }
@@ -257,7 +259,8 @@ impl Engine {
         for one in incoming {
             match one {
                 Incoming::Asked(client, frame) => self.asked(now, *client, frame)?,
-                Incoming::Gone(client) => self.gone(now, *client)?,
+                Incoming::Gone(client) => self.gone(now, *client, false)?,
+                Incoming::Exited(client) => self.gone(now, *client, true)?,
             }
         }
         self.tick(now)?;

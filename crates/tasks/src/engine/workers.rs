@@ -274,12 +274,12 @@ impl Engine {
         Ok(())
     }
 
-    /// A connection has ended.
-    pub(super) fn gone(&mut self, now: Millis, client: ClientId) -> Result<()> {
+    /// A connection has ended; or the worker's process, whatever others it has forked, which may hold its lock.
+    pub(super) fn gone(&mut self, now: Millis, client: ClientId, has_exited: bool) -> Result<()> {
         self.forget_waiter(client);
         let Some(worker) = self.live.workers.remove(&client) else { return Ok(()) };
         self.live.orphans.insert(worker.owner, worker.waiting());
-        if (self.is_alive)(worker.owner) {
+        if !has_exited && (self.is_alive)(worker.owner) {
             return Ok(());
         }
         self.lose(now, worker.owner)

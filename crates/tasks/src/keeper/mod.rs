@@ -10,17 +10,20 @@ mod waiting;
 pub use place::KeeperError;
 pub use waiting::Waiting;
 
-use crate::{ClientId, Engine, Incoming, Millis, Outgoing, Store, StoreError};
+use crate::{Ask, ClientId, Engine, Incoming, Millis, Outgoing, Store, StoreError};
 use connection::Connection;
 use hostler_sys::{byte_locks::ByteLocks, clock, control, own_file::OwnFile, random};
 use hostler_wire::TasksWaiting;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::socket::{Shutdown, shutdown},
+};
 use place::Place;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::net::UnixListener,
     },
     path::Path,
@@ -40,9 +43,13 @@ pub struct Keeper {
     engine: Engine,
     listener: UnixListener,
     socket: OwnFile,
-    /// Its lock on the file; it ends with the process.
+    /// Its lock on the file; it ends with this.
     _locks: ByteLocks,
     connections: BTreeMap<ClientId, Connection>,
+    /// The processes of workers that are connected: readable when they have exited.
+    processes: BTreeMap<ClientId, OwnedFd>,
+    /// Connections of processes that have exited; what they have said before is still to be read.
+    exited: BTreeSet<ClientId>,
     next_client: u64,
     next_turn: Option<Millis>,
     /// accept(2) has failed: not before this time again (`clock::now`, nanoseconds).
@@ -66,7 +73,6 @@ impl Keeper {
         }
         let store = Store::open(&place.file)?;
         let [seed, _] = random::seed();
-        // Descriptors of its own: locks are per process, and closing one ends them all, so there is one for all questions.
         let asked = place.locks()?;
         let engine = Engine::new(store, seed, move |owner| asked.is_taken(owner))
             .map_err(|source| place.unreadable(source))?;
@@ -78,6 +84,8 @@ impl Keeper {
             socket,
             _locks: locks,
             connections: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            exited: BTreeSet::new(),
             next_client: 0,
             next_turn: Some(0),
             accept_after: 0,
@@ -101,6 +109,7 @@ impl Keeper {
         if ready.listener {
             self.accept();
         }
+        ready.exited.into_iter().for_each(|id| self.has_exited(id));
         let mut incoming = Vec::new();
         for id in ready.connections {
             self.serve(id, &mut incoming);
@@ -145,6 +154,8 @@ impl Keeper {
             ids.push(*id);
             watched.push(PollFd::new(connection.as_fd(), connection.interest()));
         }
+        watched
+            .extend(self.processes.values().map(|process| PollFd::new(process.as_fd(), PollFlags::POLLIN)));
         let timeout = self.timeout(limit, listens);
         let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
         match poll(&mut watched, timeout) {
@@ -155,8 +166,12 @@ impl Keeper {
         if is_ready(&watched[0]) {
             return Ok(None);
         }
-        let connections = ids.into_iter().zip(&watched[2..]).filter(|(_, it)| is_ready(it)).map(|(id, _)| id);
-        Ok(Some(Ready { listener: is_ready(&watched[1]), connections: connections.collect() }))
+        let (connections, processes) = watched[2..].split_at(ids.len());
+        let ready = |ids: Vec<ClientId>, watched: &[PollFd<'_>]| {
+            ids.into_iter().zip(watched).filter(|(_, it)| is_ready(it)).map(|(id, _)| id).collect()
+        };
+        let exited = ready(self.processes.keys().copied().collect(), processes);
+        Ok(Some(Ready { listener: is_ready(&watched[1]), connections: ready(ids, connections), exited }))
     }
 
     /// How long to wait in milliseconds; for ever is -1.
@@ -193,10 +208,26 @@ impl Keeper {
     /// Reads and writes what can be.
     fn serve(&mut self, id: ClientId, incoming: &mut Vec<Incoming>) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let is_open = connection.read(&mut self.buffer, |frame| incoming.push(Incoming::Asked(id, frame)))
-            && connection.write();
+        let mut is_worker = false;
+        let is_open = connection.read(&mut self.buffer, |frame| {
+            is_worker |= matches!(frame.message, Ask::Work { .. });
+            incoming.push(Incoming::Asked(id, frame));
+        }) && connection.write();
+        if is_worker && let Some(process) = control::peer_process(connection) {
+            self.processes.insert(id, process);
+        }
         if !is_open {
             self.end(id, incoming);
+        }
+    }
+
+    /// A worker's process has exited. Others may have its connection open, which it has forked: nothing more is to come from them.
+    fn has_exited(&mut self, id: ClientId) {
+        self.processes.remove(&id);
+        self.exited.insert(id);
+        if let Some(connection) = self.connections.get(&id) {
+            // What is there can still be read, up to an end that is there now.
+            let _ = shutdown(connection.as_fd().as_raw_fd(), Shutdown::Both);
         }
     }
 
@@ -205,7 +236,9 @@ impl Keeper {
             if let Some(fault) = connection.fault() {
                 warn!(fault, "a connection to the task queue was closed");
             }
-            incoming.push(Incoming::Gone(id));
+            self.processes.remove(&id);
+            let has_exited = self.exited.remove(&id);
+            incoming.push(if has_exited { Incoming::Exited(id) } else { Incoming::Gone(id) });
         }
     }
 
@@ -259,6 +292,7 @@ impl Keeper {
 struct Ready {
     listener: bool,
     connections: Vec<ClientId>,
+    exited: Vec<ClientId>,
 }
 
 /// The user of this process, or root.

@@ -7,6 +7,8 @@ import fcntl
 import logging
 import os
 import random
+import socket
+import struct
 import time
 from collections import deque
 from typing import Any
@@ -20,6 +22,8 @@ from hostler.tasks._run import Report, Run, Thread, run_asynchronous
 
 #: The pause before connecting again.
 _PAUSE = 0.2
+#: `struct flock` (fcntl(2)): kind, from where, start, length, process.
+_FLOCK = struct.Struct("hhqqi0q")
 #: How long what was taken ahead waits for one task, in seconds: then others may begin it.
 _PATIENCE = 0.02
 
@@ -64,16 +68,21 @@ class Worker(asyncio.Protocol):
         self._descriptor = -1
         self._tasks: set[asyncio.Task[None]] = set()
         self._connecting: asyncio.Task[None] | None = None
+        self.owner = 0
         self._lock = self._own()
 
     def _own(self) -> int:
-        """A lock that tells the keeper that this process lives (`fcntl(2)`): it ends with it. Its descriptor is never closed."""
+        """A lock that tells the keeper that this process lives (fcntl(2)): it ends with its descriptor, which is never closed, and which
+        processes that are forked do not keep. It is of the kind that bears that a task opens and closes the file, as a backup does.
+        """
         descriptor = os.open(self.place.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        _forked.keep(descriptor)
         while True:
-            self.owner = random.SystemRandom().randrange(1, 1 << 60)
+            self.owner = self.owner or random.SystemRandom().randrange(1, 1 << 60)
             try:
-                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, self.owner)
+                fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, self.owner, 1, 0))
             except BlockingIOError:
+                self.owner = 0
                 continue
             return descriptor
 
@@ -91,8 +100,20 @@ class Worker(asyncio.Protocol):
 
     # The keeper.
 
+    def _reach(self) -> socket.socket:
+        """A connection. If the lock's file was removed, the keeper has another one, where the lock is taken again."""
+        connection = self.place.connect()
+        try:
+            ours, there = os.fstat(self._lock), os.stat(self.place.lock)
+        except FileNotFoundError:
+            self._lock = self._own()
+        else:
+            if (ours.st_dev, ours.st_ino) != (there.st_dev, there.st_ino):
+                self._lock = self._own()
+        return connection
+
     async def _connect(self) -> None:
-        connection = await self.loop.run_in_executor(None, self.place.connect)
+        connection = await self.loop.run_in_executor(None, self._reach)
         connection.setblocking(False)
         self._frames = Frames()
         self._descriptor = connection.fileno()
