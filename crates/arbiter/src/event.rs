@@ -35,6 +35,9 @@ pub enum Event {
     Debugged(WorkerId),
     /// The worker reached one of its limits, or the user wants it replaced.
     Recycle(WorkerId, RecycleReason),
+    /// The user wants a process in this slot now: one that still prepares to serve is replaced, and a slot whose process has ended gets
+    /// another one, whatever it has waited for and however often it has failed.
+    TryNow(SlotId),
     /// The user no longer wants the worker replaced.
     Keep(WorkerId),
     /// The server stops, and the worker has accepted what waited: it accepts only if it is told to.

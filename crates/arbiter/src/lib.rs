@@ -232,6 +232,17 @@ impl Arbiter {
         self.slot(slot).map_or(0, |slot| slot.failures)
     }
 
+    /// Whether a group has this slot.
+    #[must_use]
+    pub fn has_slot_of(&self, slot: SlotId) -> bool {
+        self.group(slot.group).is_some_and(|state| state.has(slot.index))
+    }
+
+    /// The processes in a slot, those that end included.
+    pub fn processes_in(&self, slot: SlotId) -> impl Iterator<Item = WorkerId> + '_ {
+        self.workers.iter().filter(move |(_, worker)| worker.slot == slot).map(|(id, _)| *id)
+    }
+
     /// Why a slot has no process.
     #[must_use]
     pub fn vacancy(&self, slot: SlotId) -> Vacancy {
@@ -356,6 +367,7 @@ impl Arbiter {
             Event::Debugged(id) => self.debugged(id, now),
             Event::Recycle(id, reason) => self.recycle(id, reason),
             Event::Keep(id) => self.keep(id),
+            Event::TryNow(slot) => self.try_now(slot, now, actions),
             Event::Headroom(enough) => self.headroom = enough,
             Event::Suspended(by) => self.shift_deadlines(by),
             Event::Scale(group, slots) => self.scale(group, slots, now, actions),

@@ -1,7 +1,7 @@
 //! A process from its start to its exit: what its own events do to it, and what its failure does to others.
 
 use crate::{
-    Action, Arbiter, Done, DrainReason, Launch, OnReload, Phase, Readiness, RecycleReason, Stop, Time,
+    Action, Arbiter, Done, DrainReason, Launch, OnReload, Phase, Readiness, RecycleReason, Slot, Stop, Time,
     policy::{backoff, unit_random},
     upgrade::Successor,
     worker::{KILL_MARGIN, KillCause, Queues, SPAWN_LIMIT, State, Worker},
@@ -105,6 +105,20 @@ impl Arbiter {
     pub(crate) fn recycle(&mut self, id: WorkerId, reason: RecycleReason) {
         if let Some(Worker { state: State::Serving { recycle, .. }, .. }) = self.workers.get_mut(&id) {
             recycle.get_or_insert(reason);
+        }
+    }
+
+    pub(crate) fn try_now(&mut self, slot: SlotId, now: Time, actions: &mut Vec<Action>) {
+        if !self.is_growing() {
+            return;
+        }
+        let booting: Vec<WorkerId> =
+            self.incumbents(slot).filter(|(_, worker)| worker.is_booting()).map(|(id, _)| id).collect();
+        for id in booting {
+            self.drain(id, DrainReason::Recycle(RecycleReason::Asked), now, actions);
+        }
+        if let Some(slot) = self.slot_mut(slot) {
+            *slot = Slot { is_retired: slot.is_retired, spawn_at: now, ..Slot::default() };
         }
     }
 

@@ -45,6 +45,27 @@ pub enum TopOutcome {
     Print(String),
 }
 
+/// A worker, or a companion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Which {
+    /// The worker for requests of this number.
+    Number(u16),
+    /// A task worker or a companion.
+    Name(String),
+}
+
+impl Which {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(number) => Ok(Self::Number(number)),
+            Err(_) if text.is_empty() || text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Err("it is no number of a worker".into())
+            }
+            Err(_) => Ok(Self::Name(text.into())),
+        }
+    }
+}
+
 /// What to do about a command line.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CtlOutcome {
@@ -106,18 +127,23 @@ fn chosen(matches: &ArgMatches) -> ServerChoice {
 pub(crate) fn command() -> Command {
     let level =
         Arg::new("level").value_name("LEVEL").value_parser(PossibleValuesParser::new(LevelChoice::NAMES));
-    let worker = || Arg::new("worker").value_name("WORKER").value_parser(value_parser!(u16));
+    let worker = || Arg::new("worker").value_name("WORKER").value_parser(Which::parse);
     let number = |name: &'static str| Arg::new("workers").value_name(name).value_parser(value_parser!(u16));
     let of = |name: &'static str, about: &'static str| Command::new(name).about(about);
     let commands = [
         of("status", "Print what the server does"),
         of("workers", "Print what each worker does"),
         of("stacks", "Print where the threads and tasks of each worker are, without disturbing it")
-            .arg(worker().help("Its number; all of them without one")),
+            .arg(worker().help("Its number, or `t1` for the first task worker; all of them without one")),
         of("reload", "Read configuration and application again, and replace all workers once the new ones serve"),
-        of("restart", "Replace all workers one after another, or one of them; the configuration is not read again")
-            .arg(worker().help("Its number; all of them without one")),
-        of("drain", "Replace one worker, and wait until its process has ended").arg(worker().required(true).help("Its number")),
+        of("restart", "Replace all workers one after another, or one of them, or restart a companion; the configuration is not read again").arg(
+            worker().value_name("WORKER|COMPANION").help(
+                "A worker's number, `t1` for the first task worker, or a companion's name, with `-2` for its second replica; all \
+                 workers for requests without one",
+            ),
+        ),
+        of("drain", "Replace one worker, and wait until its process has ended")
+            .arg(worker().required(true).help("Its number, or `t1` for the first task worker")),
         of("scale", "Have another number of workers, until the server is started anew or reloaded with another --workers")
             .arg(number("N").required(true).help("How many")),
         of("stop", "Finish the requests in flight and end the server")
@@ -180,14 +206,27 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<CtlOutcome, Fai
 }
 
 fn asked(name: &str, own: &ArgMatches) -> Asked {
-    let number = |name: &str| own.get_one::<u16>(name).copied();
+    let which = || match own.get_one::<Which>("worker") {
+        Some(Which::Number(number)) => (Some(*number), None),
+        Some(Which::Name(name)) => (None, Some(name.clone())),
+        None => (None, None),
+    };
     match name {
         "status" => Asked::Status,
         "workers" => Asked::Workers,
-        "stacks" => Asked::Stacks { worker: number("worker") },
-        "restart" => Asked::Restart { worker: number("worker") },
-        "drain" => Asked::Drain { worker: number("worker").unwrap_or_default() },
-        "scale" => Asked::Scale { workers: number("workers").unwrap_or_default() },
+        "stacks" => {
+            let (worker, name) = which();
+            Asked::Stacks { worker, name }
+        }
+        "restart" => {
+            let (worker, name) = which();
+            Asked::Restart { worker, name }
+        }
+        "drain" => {
+            let (worker, name) = which();
+            Asked::Drain { worker, name }
+        }
+        "scale" => Asked::Scale { workers: own.get_one::<u16>("workers").copied().unwrap_or_default() },
         "stop" => Asked::Stop { quickly: own.get_flag("now") },
         "upgrade" => Asked::Upgrade,
         "config" => Asked::Config { changes: own.get_flag("changes") },
@@ -272,8 +311,13 @@ mod tests {
     fn commands_and_their_options_are_read() {
         command().debug_assert();
         assert_eq!(asked("reload").command, Asked::Reload);
-        assert_eq!(asked("restart").command, Asked::Restart { worker: None });
-        assert_eq!(asked("restart 2").command, Asked::Restart { worker: Some(2) });
+        assert_eq!(asked("restart").command, Asked::Restart { worker: None, name: None });
+        assert_eq!(asked("restart 2").command, Asked::Restart { worker: Some(2), name: None });
+        assert_eq!(
+            asked("restart cache").command,
+            Asked::Restart { worker: None, name: Some("cache".into()) }
+        );
+        assert_eq!(asked("stacks t1").command, Asked::Stacks { worker: None, name: Some("t1".into()) });
         assert_eq!(asked("stop --now").command, Asked::Stop { quickly: true });
         assert_eq!(asked("log-level debug").command, Asked::LogLevel { level: Some(LevelChoice::Debug) });
         let whole = asked("scale 4 --pid 12 --json --timeout 1m");
@@ -292,6 +336,7 @@ mod tests {
             ("scale many", "many"),
             ("scale", "not provided"),
             ("drain", "not provided"),
+            ("restart 70000", "no number of a worker"),
             ("reload --timeout soon", "soon"),
             ("stop --pid 1 --socket a", "cannot be used with"),
             ("tasks list --state lost", "lost"),

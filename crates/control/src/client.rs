@@ -32,7 +32,7 @@ impl Client {
     }
 
     /// Sends a request. A server that has refused the connection has said why, which is still to be read.
-    pub(crate) fn send(&mut self, command: Command) -> Result<(), Lost> {
+    pub(crate) fn send(&mut self, command: &Command) -> Result<(), Lost> {
         let line = control_request(command) + "\n";
         match self.stream.write_all(line.as_bytes()) {
             Err(error) if !matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
@@ -87,7 +87,7 @@ impl Client {
     }
 
     /// A server that was told to stop has ended when it closes the connection.
-    pub(crate) fn wait_for_end(&mut self, command: Command, until: Option<Instant>) {
+    pub(crate) fn wait_for_end(&mut self, command: &Command, until: Option<Instant>) {
         if matches!(command, Command::Stop { .. }) {
             while self.read(until).is_ok() {}
         }

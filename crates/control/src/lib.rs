@@ -50,15 +50,15 @@ pub fn ask(
 ) -> Result<Told, Failure> {
     let until = ctl.timeout.map(|timeout| Instant::now() + timeout);
     let mut client = connect(&ctl.server, variable, ctl.timeout)?;
-    client.send(ctl.command).map_err(|lost| unknown(lost, ctl.timeout))?;
+    client.send(&ctl.command).map_err(|lost| unknown(lost, ctl.timeout))?;
     loop {
         let (line, reply) = client.receive(until).map_err(|lost| unknown(lost, ctl.timeout))?;
         match reply {
             Reply::Begun { message } if ctl.json => drop(message),
             Reply::Begun { message } => progress(&message),
             Reply::Done { message, result } => {
-                client.wait_for_end(ctl.command, until);
-                let text = if ctl.json { line } else { print::text(ctl.command, &message, &result) };
+                client.wait_for_end(&ctl.command, until);
+                let text = if ctl.json { line } else { print::text(&ctl.command, &message, &result) };
                 return Ok(Told { text, failure: None, status: ExitStatus::Clean });
             }
             Reply::Failed(refusal) => {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 
 /// What is printed of an outcome. Names of threads, files and tasks are the application's, and control no terminal.
-pub(crate) fn text(command: Command, message: &str, result: &Value) -> String {
+pub(crate) fn text(command: &Command, message: &str, result: &Value) -> String {
     harmless(&written(command, message, result))
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn harmless(text: &str) -> String {
     shown
 }
 
-fn written(command: Command, message: &str, result: &Value) -> String {
+fn written(command: &Command, message: &str, result: &Value) -> String {
     match command {
         Command::Status => status(result),
         Command::Workers => workers(result),
@@ -185,23 +185,23 @@ mod tests {
     fn what_the_application_names_controls_no_terminal() {
         let thread = json!({"tid": 7, "name": "\u{1b}[31mred\u{7}", "state": "sleeping"});
         let stacks = json!({"workers": [{"worker": 1, "pid": 7, "threads": [thread], "python": "in \u{9b}2Jä\tb\nc"}]});
-        let shown = text(Command::Stacks { worker: None }, "", &stacks);
+        let shown = text(&Command::Stacks { worker: None, name: None }, "", &stacks);
         assert!(shown.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\t')), "{shown:?}");
         assert!(shown.contains(r"\u{1b}[31mred\u{7}") && shown.contains("ä\tb\nc"), "{shown:?}");
     }
 
     #[test]
     fn outcomes_are_lines() {
-        assert_eq!(text(Command::Reload, "reloaded", &json!({})), "reloaded\n");
+        assert_eq!(text(&Command::Reload, "reloaded", &json!({})), "reloaded\n");
         let workers = |value: &str| json!({"option": "workers", "value": value, "source": "default"});
-        let config = text(Command::Config { changes: false }, "", &json!({"options": [workers("2")]}));
+        let config = text(&Command::Config { changes: false }, "", &json!({"options": [workers("2")]}));
         assert!(
             config.starts_with("workers  ") && config.ends_with(" 2                        # default\n"),
             "{config}"
         );
         let both = json!({"changes": [{"running": workers("2"), "found": workers("4")}]});
-        let changed = text(Command::Config { changes: true }, "", &both);
+        let changed = text(&Command::Config { changes: true }, "", &both);
         assert!(changed.starts_with("-workers") && changed.contains("\n+workers"), "{changed}");
-        assert!(text(Command::Config { changes: true }, "", &json!({"changes": []})).contains("no option"));
+        assert!(text(&Command::Config { changes: true }, "", &json!({"changes": []})).contains("no option"));
     }
 }

@@ -12,7 +12,7 @@ pub const CONTROL_VERSION: u32 = 1;
 pub const MAX_CONTROL_REQUEST: usize = 4096;
 
 /// What a server is asked to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case")]
 pub enum Command {
     /// Tell what the server does, as in docs/STATUS.md.
@@ -22,21 +22,31 @@ pub enum Command {
     /// Tell where the threads of the workers are.
     Stacks {
         /// Of this one alone.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         worker: Option<u16>,
+        /// Of the task worker of this name alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
     },
     /// Replace all workers by those of a new generation, which reads configuration and application again.
     Reload,
     /// Replace workers one after another, by those of the same generation.
     Restart {
         /// This one alone.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         worker: Option<u16>,
+        /// The companion, the replica or the task worker of this name alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
     },
     /// Replace one worker, and wait until its process has ended.
     Drain {
         /// Its number.
-        worker: u16,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        worker: Option<u16>,
+        /// The name of a task worker.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
     },
     /// Have another number of workers.
     Scale {
@@ -68,7 +78,7 @@ pub enum Command {
 impl Command {
     /// As on the command line and on the socket.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub const fn name(&self) -> &'static str {
         match self {
             Self::Status => "status",
             Self::Workers => "workers",
@@ -86,7 +96,7 @@ impl Command {
 
     /// Whether it only tells something.
     #[must_use]
-    pub const fn only_tells(self) -> bool {
+    pub const fn only_tells(&self) -> bool {
         matches!(
             self,
             Self::Status
@@ -142,7 +152,7 @@ impl LevelChoice {
 
 /// A request, as a line without its end.
 #[must_use]
-pub fn control_request(command: Command) -> String {
+pub fn control_request(command: &Command) -> String {
     let mut request = serde_json::to_value(command).unwrap_or_default();
     request["version"] = CONTROL_VERSION.into();
     request.to_string()
@@ -331,15 +341,20 @@ mod tests {
 
     #[test]
     fn requests_are_lines_of_json() {
-        let scale = control_request(Command::Scale { workers: 4 });
+        let scale = control_request(&Command::Scale { workers: 4 });
         assert_eq!(scale, r#"{"command":"scale","version":1,"workers":4}"#);
         let level = Command::LogLevel { level: LevelChoice::from_name("debug") };
-        for command in
-            [Command::Reload, Command::Restart { worker: None }, Command::Stop { quickly: true }, level]
-        {
-            assert_eq!(parse_control_request(control_request(command).as_bytes()), Ok(command));
-            assert!(control_request(command).contains(command.name()));
+        for command in [
+            Command::Reload,
+            Command::Restart { worker: None, name: None },
+            Command::Stop { quickly: true },
+            level,
+        ] {
+            assert!(control_request(&command).contains(command.name()));
+            assert_eq!(parse_control_request(control_request(&command).as_bytes()), Ok(command));
         }
+        let named = control_request(&Command::Restart { worker: None, name: Some("cache".into()) });
+        assert_eq!(named, r#"{"command":"restart","name":"cache","version":1}"#);
         let short = br#"{"version":1,"command":"stop","later":"ignored"}"#;
         assert_eq!(parse_control_request(short), Ok(Command::Stop { quickly: false }));
     }

@@ -304,6 +304,15 @@ fn a_task_that_blocks_its_worker_is_in_the_log() {
     let stuck = log.lines().find(|line| line.contains("worker is stuck")).unwrap();
     assert!(stuck.contains("task_worker=1") && stuck.contains("sight_app.blocks"), "{log}");
     assert!(log.contains("in blocks"), "{log}");
+    // What the worker writes itself, and what is written of its tasks.
+    for text in [
+        "event loop blocked",
+        "request in an event loop that is blocked",
+        "request in a worker that is stuck",
+    ] {
+        let line = log.lines().find(|line| line.contains(text)).unwrap();
+        assert!(line.contains(" task_worker=1 ") && !line.contains(" worker="), "{line}");
+    }
 }
 
 #[test]
@@ -325,4 +334,76 @@ fn a_file_that_can_be_no_queue_fails_the_start() {
             assert!(said.contains(words), "{said}");
         }
     }
+}
+
+/// A task worker is called `t1`; a number alone is a worker for requests.
+#[test]
+fn one_task_worker_is_replaced_and_told_of_by_its_name() {
+    let site = Site::new("restart", |server| server.option("task-workers", 2).option("workers", 1));
+    let ctl = |line: &str| {
+        let mut command = Command::new(hostler());
+        let command = command.arg("ctl").args(line.split_ascii_whitespace());
+        let output = command.arg("--socket").arg(site.dir.join("control.sock")).output().unwrap();
+        let text = [&output.stdout[..], &output.stderr[..]].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    };
+    let process = |name: &str| {
+        let (_, text) = ctl("workers");
+        let line = text.lines().find(|line| line.trim_start().starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    wait_until("both serve", || ctl("status").1.contains("2 task workers serve"));
+    let before = ["t1 ", "t2 ", "1 "].map(process);
+    assert_eq!(ctl("restart t2"), (Some(0), "task worker 2 was replaced\n".into()));
+    let after = ["t1 ", "1 "].map(process);
+    assert_eq!([&before[0], &before[2]], [&after[0], &after[1]]);
+    wait_until("the old one is gone", || process("t2 ") != before[1]);
+    assert_eq!(ctl("drain t1"), (Some(0), "task worker 1 was replaced, and its process has ended\n".into()));
+    assert_ne!(process("t1 "), before[0]);
+    let (code, text) = ctl("stacks t1");
+    assert!(code == Some(0) && text.contains("Task worker 1 ") && !text.contains("worker 2 "), "{text}");
+    assert!(!text.contains("\nWorker 1"), "{text}");
+    let (code, text) = ctl("restart t3");
+    assert!(
+        code == Some(2) && text.contains("there is no task worker 3") && text.contains("2 task workers"),
+        "{text}"
+    );
+    let id = site.start("double", "21");
+    assert_eq!(site.get(&format!("/result/{id}")), "42");
+}
+
+/// As `logrotate` does it.
+#[test]
+fn keeper_and_observer_write_to_the_log_that_was_reopened() {
+    let dir = directory("tasks-reopen");
+    let (log, old) = (dir.join("server.log"), dir.join("server.log.1"));
+    let server = Server::app("tasks_app:app").option("task-workers", 1).option("workers", 1);
+    let server = server.option("task-queue", dir.join("queue.db").display()).option("admin", "127.0.0.1:0");
+    let server =
+        server.option("log-file", log.display()).option("control-socket", dir.join("control.sock").display());
+    let server = server.launch();
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+    wait_until("the observer listens", || read(&log).contains("observer listening"));
+    let said = read(&log);
+    let address = said.split("admin=").nth(1).unwrap().split_ascii_whitespace().next().unwrap();
+    let address: SocketAddr = address.parse().unwrap();
+    wait_until("it answers", || look(address, "/metrics").contains("hostler_task_queue_up 1.0"));
+    std::fs::rename(&log, &old).unwrap();
+    server.signal(Signal::SIGUSR1);
+    wait_until("the log is another file", || read(&log).contains("log file reopened"));
+    // The keeper refuses what is no message of its own, and the observer says that a keeper that stands still does not answer.
+    let socket = dir.join("queue.db.sock");
+    std::io::Write::write_all(&mut std::os::unix::net::UnixStream::connect(socket).unwrap(), &[0xff; 64])
+        .unwrap();
+    wait_until("the keeper has told it", || read(&log).contains("a connection to the task queue was closed"));
+    let children = proc::children(server.master());
+    let keeper =
+        children.into_iter().find(|pid| proc::title(*pid).starts_with("hostler: task queue")).unwrap();
+    kill(Pid::from_raw(keeper), Signal::SIGSTOP).unwrap();
+    look(address, "/metrics");
+    kill(Pid::from_raw(keeper), Signal::SIGCONT).unwrap();
+    wait_until("the observer has told it", || {
+        read(&log).contains("the keeper of the task queue does not answer")
+    });
+    assert!(!read(&old).contains("does not answer") && !read(&old).contains("was closed"), "{}", read(&old));
 }

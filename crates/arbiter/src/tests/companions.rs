@@ -124,3 +124,29 @@ fn a_reload_that_adds_it_starts_it_before_the_new_workers_and_gives_both_up_toge
     assert_eq!(failed.step(Event::Exited(TWO), secs(2)), [Action::NotReloaded(NEXT)]);
     assert_eq!(failed.serving(GroupId::HTTP), 1);
 }
+
+#[test]
+fn what_the_user_wants_now_neither_waits_for_its_next_attempt_nor_is_it_done() {
+    let slot = SlotId { group: CACHE, index: 1 };
+    let mut arbiter = Arbiter::new(&[cache(1, OnReload::Keep)]);
+    assert_eq!(arbiter.step(Event::CanSpawn(FIRST), secs(0)), [spawn(ONE, 1, FIRST)]);
+    // One that prepares to serve is replaced, and that is no failure.
+    let _ = arbiter.step(Event::Spawned(ONE), secs(0));
+    let asked = Action::SendTerm { worker: ONE, reason: recycled(RecycleReason::Asked) };
+    assert_eq!(arbiter.step(Event::TryNow(slot), secs(1)), [asked]);
+    assert_eq!(arbiter.step(Event::Exited(ONE), secs(2)), [spawn(TWO, 1, FIRST)]);
+    assert_eq!(arbiter.failures(slot), 0);
+    // One that has failed waits for no pause.
+    let _ = arbiter.step(Event::Spawned(TWO), secs(2));
+    assert_eq!(arbiter.step(Event::Exited(TWO), secs(3)), [spawn(THREE, 1, FIRST)]);
+    let _ = arbiter.step(Event::Spawned(THREE), secs(3));
+    assert_eq!(arbiter.step(Event::Exited(THREE), secs(3)), []);
+    assert!(matches!(arbiter.vacancy(slot), Vacancy::UntilNextAttempt(at) if at > secs(3)));
+    assert_eq!(arbiter.step(Event::TryNow(slot), secs(3)), [spawn(WorkerId(4), 1, FIRST)]);
+    // One that is done runs again.
+    let _ = arbiter.step(Event::Spawned(WorkerId(4)), secs(3));
+    assert_eq!(arbiter.step(Event::Finished { worker: WorkerId(4), well: false }, secs(4)), []);
+    assert_eq!(arbiter.step(Event::TryNow(slot), secs(5)), [spawn(WorkerId(5), 1, FIRST)]);
+    let _ = arbiter.step(Event::StopGracefully, secs(6));
+    assert_eq!(arbiter.step(Event::TryNow(slot), secs(6)), []);
+}

@@ -117,6 +117,7 @@ fn every_event(groups: &[Group], workers: u32) -> Vec<Event> {
     for group in groups {
         events.extend([Event::Scale(group.id, 0), Event::Scale(group.id, 2)]);
         events.extend([1, 2].map(|index| Event::Retire(SlotId { group: group.id, index })));
+        events.extend([1, 2].map(|index| Event::TryNow(SlotId { group: group.id, index })));
     }
     for id in (1..=workers).map(WorkerId) {
         events.extend(events_of(id));

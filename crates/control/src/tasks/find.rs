@@ -52,7 +52,7 @@ fn of_server(choice: &ServerChoice, variable: &dyn Fn(&str) -> Option<PathBuf>) 
     let mut client = connect(choice, variable, Some(SERVER_LIMIT))?;
     let until = Some(Instant::now() + SERVER_LIMIT);
     let unknown = |lost| crate::unknown(lost, Some(SERVER_LIMIT));
-    client.send(Command::Status).map_err(unknown)?;
+    client.send(&Command::Status).map_err(unknown)?;
     let status = match client.receive(until).map_err(unknown)?.1 {
         Reply::Done { result, .. } => result,
         Reply::Begun { .. } => return Err(super::keeper::odd()),

@@ -174,7 +174,7 @@ impl Source {
         if self.client.is_none() {
             self.client = Some(connect().map_err(|failure| failure.message)?);
         }
-        let sent = self.client.as_mut().map(|client| client.send(Command::Status));
+        let sent = self.client.as_mut().map(|client| client.send(&Command::Status));
         self.asked = Some(Instant::now());
         match sent {
             Some(Err(_)) => Err("the server has ended".into()),

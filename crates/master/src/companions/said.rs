@@ -1,7 +1,7 @@
 //! What the processes that watch companions say, and how companions end.
 
 use super::{Ended, order::is_needed};
-use crate::{milestones::seconds, run::Master};
+use crate::{control::Notice, milestones::seconds, run::Master};
 use hostler_arbiter::{Event, RecycleReason};
 use hostler_settings::{Ready, Restart};
 use hostler_sys::process::{self, WaitStatus};
@@ -152,6 +152,9 @@ impl Master {
         };
         let as_it_should = told || matches!(ended, Event::Finished { well: true, .. });
         self.companions.history.ended((&name, companion.slot.index), &how, lived_ms, as_it_should);
+        if !as_it_should {
+            self.notice(Notice::CompanionFailed { worker: id, slot: companion.slot, how });
+        }
         if let Event::Finished { well: false, .. } = ended {
             self.companion_failed(companion.slot.group, &failure_of(&companion.ended, policy), events);
         }
@@ -199,11 +202,9 @@ impl Master {
         );
         let limit = limit_seconds.unwrap_or_default();
         let found = found.map_or(String::new(), |found| format!(": {found}"));
-        self.companion_failed(
-            companion.slot.group,
-            &format!("was not ready within {limit} s{found}"),
-            events,
-        );
+        let (slot, how) = (companion.slot, format!("was not ready within {limit} s{found}"));
+        self.companion_failed(slot.group, &how, events);
+        self.notice(Notice::CompanionFailed { worker: id, slot, how });
     }
 }
 

@@ -2,13 +2,14 @@
 
 use super::{
     clients::ClientId,
+    target::Target,
     waiting::{Awaited, Notice, Outcome, Waiting, reply, workers_in_words},
 };
 use crate::{control::Control, reread::Begun, run::Master};
-use hostler_arbiter::{Event, RecycleReason};
+use hostler_arbiter::Event;
 use hostler_sys::logging;
 use hostler_wire::{
-    ExitStatus, Failure, Generation, GroupId, SlotId, WorkerId,
+    ExitStatus, Failure, Generation, GroupId,
     control::{Command, ConfigEntry, LevelChoice, Refusal, Reply, parse_control_request},
 };
 use serde_json::{Value, json};
@@ -42,7 +43,7 @@ fn changes(running: &[ConfigEntry], found: &[ConfigEntry]) -> (String, Value) {
 }
 
 /// What a command comes to at first.
-enum Answer {
+pub(super) enum Answer {
     /// All of it is known.
     Now(Outcome),
     /// The client waits.
@@ -91,8 +92,15 @@ impl Master {
             let outcome = one.look(&notices, &self.arbiter);
             match outcome {
                 Some(outcome) => {
-                    if let (Err(_), Awaited::Replaced { workers, .. }) = (&outcome, &one.awaited) {
-                        events.extend(workers.iter().map(|(id, _)| Event::Keep(*id)));
+                    // What has not begun does not begin.
+                    match (&outcome, &one.awaited) {
+                        (Err(_), Awaited::Replaced { workers, .. }) => {
+                            events.extend(workers.iter().map(|(id, _)| Event::Keep(*id)));
+                        }
+                        (Err(_), Awaited::Restarted { before, .. }) => {
+                            events.extend(before.iter().copied().map(Event::Keep));
+                        }
+                        _ => {}
                     }
                     self.control.clients.send(one.client, &reply(outcome));
                 }
@@ -164,19 +172,29 @@ impl Master {
             let (pid, user) = (peer.map(|peer| peer.pid), peer.map(|peer| peer.user));
             info!(command = command.name(), client_pid = pid, client_user = user, "control command");
         }
-        if let Some(refusal) = self.is_busy_for(command) {
+        if let Some(refusal) = self.is_busy_for(&command) {
             return refusal.into();
         }
         match command {
             Command::Status => Answer::Now(self.tell_status(false)),
             Command::Workers => Answer::Now(self.tell_status(true)),
-            Command::Stacks { worker } => match self.ask_for_all_stacks(worker) {
+            Command::Stacks { worker, name } => match self.ask_for_all_stacks(worker, name.as_deref()) {
                 Ok(awaited) => Answer::Later(awaited, "the workers are asked".into()),
                 Err(refusal) => refusal.into(),
             },
             Command::Reload => self.command_reload(events),
-            Command::Restart { worker } => self.command_replace(worker, false, events),
-            Command::Drain { worker } => self.command_replace(Some(worker), true, events),
+            Command::Restart { worker, name } => match self.target(worker, name.as_deref()) {
+                Ok(target) => self.command_restart(target, events),
+                Err(refusal) => refusal.into(),
+            },
+            Command::Drain { worker, name } => match self.target(worker, name.as_deref()) {
+                Ok(Target::Worker(slot)) => self.command_replace(Some(slot), true, events),
+                Ok(Target::Workers) => Refusal::invalid("drain needs the number of a worker").into(),
+                Ok(Target::Companion { .. }) => Refusal::invalid("companions are not drained")
+                    .hint("`hostler ctl restart` restarts a companion, and waits until it is ready")
+                    .into(),
+                Err(refusal) => refusal.into(),
+            },
             Command::Scale { workers } => self.command_scale(workers, events),
             Command::Stop { quickly } => self.command_stop(quickly, events),
             Command::Upgrade => self.command_upgrade(events),
@@ -187,7 +205,7 @@ impl Master {
     }
 
     /// What is under way that excludes this command.
-    fn is_busy_for(&self, command: Command) -> Option<Refusal> {
+    fn is_busy_for(&self, command: &Command) -> Option<Refusal> {
         let changes_workers =
             matches!(command, Command::Restart { .. } | Command::Drain { .. } | Command::Scale { .. });
         if command.only_tells() || matches!(command, Command::Stop { .. } | Command::LogLevel { .. }) {
@@ -225,27 +243,6 @@ impl Master {
             Ok(begun) => Answer::Later(awaited(begun), "a new generation is brought up".into()),
             Err(failure) => Refusal::of(NOT_RELOADED, failure).into(),
         }
-    }
-
-    fn command_replace(&mut self, worker: Option<u16>, ended: bool, events: &mut VecDeque<Event>) -> Answer {
-        let slots = self.arbiter.slots(GroupId::HTTP);
-        if let Some(number) = worker.filter(|number| !(1..=slots).contains(number)) {
-            let refusal = Refusal::invalid(format!("there is no worker {number}"));
-            return refusal.because(format!("there are {}, from 1 on", workers_in_words(slots))).into();
-        }
-        let wanted = |slot: SlotId| worker.is_none_or(|number| slot.index == number);
-        let workers: Vec<(WorkerId, SlotId)> =
-            self.arbiter.serving_in(GroupId::HTTP).filter(|(_, slot)| wanted(*slot)).collect();
-        if let (Some(number), true) = (worker, workers.is_empty()) {
-            return Refusal::busy(format!("worker {number} does not serve now: its process boots or ends"))
-                .into();
-        }
-        events.extend(workers.iter().map(|(id, _)| Event::Recycle(*id, RecycleReason::Asked)));
-        let message = match worker {
-            Some(number) => format!("a successor for worker {number} is started"),
-            None => format!("{} are replaced", workers_in_words(slots)),
-        };
-        Answer::Later(Awaited::Replaced { workers, ended }, message)
     }
 
     fn command_scale(&mut self, workers: u16, events: &mut VecDeque<Event>) -> Answer {

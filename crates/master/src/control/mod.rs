@@ -5,12 +5,13 @@
 //! this process is bounded ([`clients`]).
 //!
 //! Files: `place` where the socket is, `connection` one client, `clients` all of them, `waiting` when an outcome is known, and
-//! what the answer is, `commands` what each command does, `tell` those that only tell.
+//! what the answer is, `commands` what each command does, `target` those about one process, `tell` those that only tell.
 
 mod clients;
 mod commands;
 mod connection;
 mod place;
+mod target;
 mod tell;
 mod waiting;
 

@@ -1,10 +1,13 @@
 //! Commands that only tell: the status, and where threads are.
 
-use super::waiting::{Awaited, Outcome};
+use super::{
+    target::Target,
+    waiting::{Awaited, Outcome, noun},
+};
 use crate::{launch::numbers, observer, run::Master};
 use hostler_status::{Facts, Usage, companions, read, status};
 use hostler_sys::proc;
-use hostler_wire::{ToWorker, WorkerId, control::Refusal};
+use hostler_wire::{SlotId, ToWorker, WorkerId, control::Refusal};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -57,14 +60,28 @@ impl Master {
     }
 
     /// Asks workers where their threads are: by a message, and on their pages, where they look while their loops are blocked.
-    pub(super) fn ask_for_all_stacks(&mut self, number: Option<u16>) -> Result<Awaited, Refusal> {
+    pub(super) fn ask_for_all_stacks(
+        &mut self,
+        number: Option<u16>,
+        name: Option<&str>,
+    ) -> Result<Awaited, Refusal> {
+        let one = match self.target(number, name)? {
+            Target::Workers => None,
+            Target::Worker(slot) => Some(slot),
+            Target::Companion { name, .. } => {
+                let refusal = Refusal::invalid(format!("`{name}` is a companion"));
+                return Err(refusal.because("hostler knows only where the threads of its workers are"));
+            }
+        };
+
         self.control.asked = self.control.asked.wrapping_add(1).max(1);
         let asked = self.control.asked;
         let has_python = self.plan.spec.settings.options.app.target.is_some();
         let mut found: BTreeMap<WorkerId, Value> = BTreeMap::new();
         for (id, worker) in self.fleet.all() {
             let (slot, task_worker) = numbers(worker.assignment.slot);
-            let (Some(pid), true) = (worker.pid, number.is_none_or(|number| Some(number) == slot)) else {
+            let is_meant = one.is_none_or(|one| one == worker.assignment.slot);
+            let (Some(pid), true) = (worker.pid, is_meant) else {
                 continue;
             };
             found.insert(
@@ -79,8 +96,10 @@ impl Master {
                 self.fleet.tell(id, &ToWorker::TellStacks);
             }
         }
-        match number {
-            Some(number) if found.is_empty() => Err(Refusal::invalid(format!("there is no worker {number}"))),
+        match one {
+            Some(SlotId { group, index }) if found.is_empty() => {
+                Err(Refusal::busy(format!("{} {index} has no process now", noun(group))))
+            }
             _ => {
                 let open = if has_python { found.keys().copied().collect() } else { Vec::new() };
                 Ok(Awaited::Stacks { asked, open, found, until: Instant::now() + PATIENCE })

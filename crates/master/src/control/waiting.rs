@@ -1,7 +1,7 @@
 //! What clients wait for, and what they are answered when its outcome is known.
 
 use super::clients::ClientId;
-use hostler_arbiter::Arbiter;
+use hostler_arbiter::{Arbiter, Vacancy};
 use hostler_sys::process::WaitStatus;
 use hostler_wire::{
     Failure, Generation, GroupId, SlotId, WorkerId,
@@ -31,6 +31,8 @@ pub(crate) enum Notice {
     NotUpgraded,
     /// A worker has told where its threads are.
     Stacks { worker: WorkerId, asked: u32, text: String },
+    /// A companion has ended otherwise than it was to, or was not ready in time.
+    CompanionFailed { worker: WorkerId, slot: SlotId, how: String },
 }
 
 /// What a client waits for.
@@ -50,6 +52,8 @@ pub(super) enum Awaited {
     Stop,
     /// That these workers are replaced; and, if told so, that their processes have ended.
     Replaced { workers: Vec<(WorkerId, SlotId)>, ended: bool },
+    /// That these companions have ended, and that others run in their slots, or have done what they were to do.
+    Restarted { name: String, slots: Vec<SlotId>, before: Vec<WorkerId> },
     /// That there are so many workers.
     Scaled(u16),
     /// That these workers tell where their threads are, for some time.
@@ -155,12 +159,22 @@ impl Waiting {
                 let ours =
                     *generation == arbiter.generation() && workers.iter().any(|(_, ours)| ours == slot);
                 ours.then(|| {
-                    let message =
-                        format!("worker {} was not replaced: its successor did not boot", slot.index);
+                    let message = format!(
+                        "{} {} was not replaced: its successor did not boot",
+                        noun(slot.group),
+                        slot.index
+                    );
                     let hint = "workers that were not replaced keep serving";
                     let refusal = Refusal::of(message, failure.clone());
                     Err(Refusal { hint: refusal.hint.or(Some(hint.into())), ..refusal })
                 })
+            }
+            (Awaited::Restarted { name, slots, before }, Notice::CompanionFailed { worker, slot, how })
+                if slots.contains(slot) && !before.contains(worker) =>
+            {
+                let refusal = Refusal::failed(format!("companion `{name}` was restarted, and failed"));
+                let hint = "`hostler ctl status` says how it stands, and the log what it printed";
+                Some(Err(refusal.because(how.as_str()).hint(hint)))
             }
             (Awaited::Scaled(wanted), Notice::BootFailed { slot, generation, failure }) => {
                 let ours = *generation == arbiter.generation() && slot.index <= *wanted;
@@ -197,7 +211,6 @@ impl Waiting {
     }
 
     fn reached(&self, arbiter: &Arbiter) -> Option<Outcome> {
-        let serving = arbiter.serving(GroupId::HTTP);
         match &self.awaited {
             Awaited::NextReload
             | Awaited::Reading
@@ -217,17 +230,41 @@ impl Waiting {
                 })
             }
             Awaited::Replaced { workers, ended } => {
+                let group = workers.first().map_or(GroupId::HTTP, |(_, slot)| slot.group);
                 let is_over = |id| if *ended { !arbiter.exists(id) } else { !arbiter.serves(id) };
-                let all = workers.iter().all(|(id, _)| is_over(*id)) && arbiter.is_served(GroupId::HTTP);
+                let all = workers.iter().all(|(id, _)| is_over(*id)) && arbiter.is_served(group);
                 // The number of workers may have been changed meanwhile.
-                let slots = arbiter.slots(GroupId::HTTP);
-                let numbers = workers.iter().map(|(_, slot)| slot.index);
-                let (kept, gone): (Vec<_>, Vec<_>) = numbers.partition(|index| *index <= slots);
+                let (kept, gone): (Vec<_>, Vec<_>) =
+                    workers.iter().map(|(_, slot)| *slot).partition(|slot| arbiter.has_slot_of(*slot));
+                let numbers = |slots: Vec<SlotId>| slots.iter().map(|slot| slot.index).collect::<Vec<_>>();
+                let (kept, gone) = (numbers(kept), numbers(gone));
                 all.then(|| {
-                    let seconds = self.seconds();
+                    let (seconds, serving) = (self.seconds(), arbiter.serving(group));
                     let result =
                         json!({"replaced": kept, "removed": gone, "serving": serving, "seconds": seconds});
-                    Ok((replaced_in_words(&kept, &gone, *ended), result))
+                    Ok((replaced_in_words(noun(group), &kept, &gone, *ended), result))
+                })
+            }
+            Awaited::Restarted { name, slots, before } => {
+                let is_there = |slot: &SlotId| {
+                    let mut others = arbiter.processes_in(*slot);
+                    others.any(|id| arbiter.serves(id)) || arbiter.vacancy(*slot) == Vacancy::Finished
+                };
+                let left: Vec<SlotId> =
+                    slots.iter().filter(|slot| arbiter.has_slot_of(**slot)).copied().collect();
+                let done = !before.iter().any(|id| arbiter.exists(*id)) && left.iter().all(is_there);
+                done.then(|| {
+                    let replicas: Vec<u16> = left.iter().map(|slot| slot.index).collect();
+                    let finished = left.iter().any(|slot| arbiter.vacancy(*slot) == Vacancy::Finished);
+                    let how = if finished { "has finished" } else { "is ready" };
+                    let message = match (replicas.len(), slots.len()) {
+                        (0, _) => format!("companion `{name}` was removed by a reload"),
+                        (_, 1) => format!("companion `{name}` was restarted, and {how}"),
+                        (more, _) => {
+                            format!("{more} replicas of companion `{name}` were restarted, and each {how}")
+                        }
+                    };
+                    Ok((message, json!({"companion": name, "replicas": replicas, "seconds": self.seconds()})))
                 })
             }
             Awaited::Scaled(wanted) => {
@@ -236,6 +273,7 @@ impl Waiting {
                     let message = format!("the number of workers was changed again, to {slots}");
                     return Some(Err(Refusal::failed(message)));
                 }
+                let serving = arbiter.serving(GroupId::HTTP);
                 let done = serving == usize::from(*wanted) && !arbiter.has_surplus(GroupId::HTTP);
                 done.then(|| {
                     let result = json!({"workers": wanted, "seconds": self.seconds()});
@@ -271,18 +309,23 @@ pub(super) fn workers_in_words(workers: u16) -> String {
     }
 }
 
-fn replaced_in_words(replaced: &[u16], removed: &[u16], ended: bool) -> String {
+/// What a process of a group is.
+pub(super) fn noun(group: GroupId) -> &'static str {
+    if group == GroupId::TASKS { "task worker" } else { "worker" }
+}
+
+fn replaced_in_words(noun: &str, replaced: &[u16], removed: &[u16], ended: bool) -> String {
     let and_ended = if ended { ", and its process has ended" } else { "" };
     let gone = match removed {
         [] => None,
-        [one] => Some(format!("worker {one} was removed: there are fewer workers now")),
-        more => Some(format!("{} workers were removed: there are fewer now", more.len())),
+        [one] => Some(format!("{noun} {one} was removed: there are fewer {noun}s now")),
+        more => Some(format!("{} {noun}s were removed: there are fewer now", more.len())),
     };
     let new = match replaced {
         [] if gone.is_some() => None,
-        [] => Some("there was no worker to replace".into()),
-        [one] => Some(format!("worker {one} was replaced{and_ended}")),
-        more => Some(format!("{} workers were replaced", more.len())),
+        [] => Some(format!("there was no {noun} to replace")),
+        [one] => Some(format!("{noun} {one} was replaced{and_ended}")),
+        more => Some(format!("{} {noun}s were replaced", more.len())),
     };
     new.into_iter().chain(gone).collect::<Vec<_>>().join(", ")
 }
@@ -304,12 +347,18 @@ mod tests {
 
     #[test]
     fn workers_that_were_removed_are_not_counted_as_replaced() {
-        assert_eq!(replaced_in_words(&[], &[], false), "there was no worker to replace");
-        assert_eq!(replaced_in_words(&[2], &[], true), "worker 2 was replaced, and its process has ended");
+        assert_eq!(replaced_in_words("worker", &[], &[], false), "there was no worker to replace");
         assert_eq!(
-            replaced_in_words(&[1, 2], &[3], false),
+            replaced_in_words("worker", &[2], &[], true),
+            "worker 2 was replaced, and its process has ended"
+        );
+        assert_eq!(
+            replaced_in_words("worker", &[1, 2], &[3], false),
             "2 workers were replaced, worker 3 was removed: there are fewer workers now"
         );
-        assert_eq!(replaced_in_words(&[], &[3], true), "worker 3 was removed: there are fewer workers now");
+        assert_eq!(
+            replaced_in_words("worker", &[], &[3], true),
+            "worker 3 was removed: there are fewer workers now"
+        );
     }
 }

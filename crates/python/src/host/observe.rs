@@ -78,10 +78,10 @@ const DEBUGGERS: Duration = Duration::from_secs(1);
 /// Has the attendant see to these duties.
 ///
 /// Called on the serving thread. `samples` is where faulthandler writes at [`signal::sample`].
-pub(super) fn begin(worker: u16, page: &'static Page, duties: Duties, samples: File, line: Option<Channel>) {
+pub(super) fn begin(page: &'static Page, duties: Duties, samples: File, line: Option<Channel>) {
     let Some(write) = signal::handler(signal::sample()) else { return };
     let thread = stacks::this_thread();
-    let observer = Arc::new(Observer { worker, page, samples, write, thread, debugged: Arc::default() });
+    let observer = Arc::new(Observer { page, samples, write, thread, debugged: Arc::default() });
     let _ = OWN.set(Arc::clone(&observer));
     if let Some(line) = line.map(Arc::new) {
         let observer = Arc::clone(&observer);
@@ -148,7 +148,6 @@ enum Tasks {
 }
 
 struct Observer {
-    worker: u16,
     page: &'static Page,
     samples: File,
     write: signal::Handler,
@@ -209,7 +208,8 @@ impl Observer {
         let in_flight = self.page.requests_in_flight();
         let requests = board::describe(&in_flight);
         let (pid, blocked_seconds) = (std::process::id(), blocked.lasted.as_secs_f64());
-        tracing::warn!(worker = self.worker, pid, at, requests, blocked_seconds, "event loop blocked");
+        let (worker, task_worker) = facts::numbers(self.page);
+        tracing::warn!(worker, task_worker, pid, at, requests, blocked_seconds, "event loop blocked");
         let pid = i32::try_from(pid).unwrap_or_default();
         facts::tell_of_each(self.page, pid, &in_flight, "request in an event loop that is blocked");
     }

@@ -2,8 +2,8 @@
 //! time, cannot run then; the attendant can, and ends the process. The keeper counts the task as one that took too long.
 
 use super::observe;
-use hostler_sys::{attendant, clock, process};
-use hostler_wire::ExitStatus;
+use hostler_sys::{attendant, board, clock, process};
+use hostler_wire::{ExitStatus, Page};
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -31,8 +31,9 @@ pub(super) fn watch() {
         if let Some(task) = overdue {
             let (pid, stacks) = (std::process::id(), observe::stacks_of_all());
             // The stacks last: they are many lines.
+            let task_worker = board::own().map(Page::slot_index);
             error!(
-                task, pid, %stacks,
+                task, task_worker, pid, %stacks,
                 "a task did not end after its timeout and lets nothing else run: its worker is killed"
             );
             process::exit_now(ExitStatus::Failed.code());

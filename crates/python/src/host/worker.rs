@@ -203,14 +203,13 @@ impl PyWorker {
     /// write the stacks of all threads there; the signal is never sent. Slow callbacks are told where they are to be
     /// short.
     fn observe(&self, py: Python<'_>, register: &Bound<'_, PyAny>, short_callbacks: bool) -> PyResult<()> {
-        let (slow, stall, file, line, number, watches) = self.look(py, |context| {
+        let (slow, stall, file, line, watches) = self.look(py, |context| {
             let limits = &context.settings.options.supervision;
             (
                 limits.slow_callback,
                 limits.stall_timeout,
                 context.stacks.try_clone(),
                 context.channel.try_clone().ok(),
-                context.assignment.slot.index,
                 context.settings.options.auto_reload.enabled,
             )
         })?;
@@ -224,7 +223,7 @@ impl PyWorker {
         own::claim(&samples);
         register.call1((samples.as_raw_fd(), signal::sample()))?;
         line.iter().for_each(own::claim);
-        observe::begin(number, page, duties, samples, line);
+        observe::begin(page, duties, samples, line);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! What log lines say of a request in flight, in parts: the same in its worker, and in the master when the worker is gone.
 
 use crate::random::mix;
-use hostler_wire::{InFlight, Page};
+use hostler_wire::{InFlight, Page, Role};
 
 /// The digits of an id that is made.
 pub const ID_DIGITS: usize = 32;
@@ -49,12 +49,21 @@ pub fn hexadecimal<const N: usize>(number: u128) -> [u8; N] {
     digits
 }
 
+/// By which number log lines call a worker: as one for requests, or as one that runs tasks.
+#[must_use]
+pub fn numbers(page: &Page) -> (Option<u32>, Option<u32>) {
+    match page.role() {
+        Some(Role::Tasks) => (None, Some(page.slot_index())),
+        _ => (Some(page.slot_index()), None),
+    }
+}
+
 /// Has the log tell of each of these requests of a worker, what has become of it.
 #[cold]
 pub fn tell_of_each(page: &Page, pid: i32, requests: &[InFlight], what: &str) {
     for request in requests {
         let Facts { method, path, client, request_id } = Facts::of(page, request);
-        let worker = page.slot_index();
-        tracing::warn!(method, path, client, request_id, worker, pid, "{what}");
+        let (worker, task_worker) = numbers(page);
+        tracing::warn!(method, path, client, request_id, worker, task_worker, pid, "{what}");
     }
 }

@@ -6,6 +6,7 @@ mod node;
 mod order;
 mod output;
 mod reload;
+mod restart;
 mod sight;
 mod sockets;
 mod upgrade;
