@@ -47,6 +47,13 @@ impl Policy {
         }
     }
 
+    /// The same for task workers, `most` at the most. One that has run as many tasks as it may takes nothing more: it is replaced at once,
+    /// as are all that have come so far.
+    #[must_use]
+    pub fn of_tasks(workers: u16, most: u16, options: &Supervision) -> Self {
+        Self { respawn_interval: Duration::ZERO, max_replacing: most.max(1), ..Self::of(workers, options) }
+    }
+
     /// So many processes that no limit recycles or replaces.
     #[must_use]
     pub fn unlimited(workers: u16, graceful_timeout: Duration) -> Self {

@@ -82,11 +82,12 @@ impl Master {
     /// After how many requests or tasks the next worker of this generation is to be replaced.
     fn request_limit(&mut self, group: GroupId, generation: Generation) -> Option<u64> {
         let spec = &self.molds.get(generation)?.spec;
-        if group == GroupId::TASKS {
-            return spec.settings.options.tasks.max_tasks;
-        }
         let limits = spec.limits();
-        let (most, jitter) = (limits.max_requests?, limits.requests_jitter());
+        let (most, jitter) = match group {
+            // So that those which begin together do not end together.
+            GroupId::TASKS => spec.settings.options.tasks.max_tasks.map(|most| (most, most / 10))?,
+            _ => (limits.max_requests?, limits.requests_jitter()),
+        };
         Some(most - self.jitter.below(jitter + 1))
     }
 

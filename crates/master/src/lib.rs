@@ -217,8 +217,10 @@ impl GenerationSpec {
         let http = Group { after, ..Group::http(launch, Policy::of(self.workers.least, self.limits())) };
         let keeper = self.task_queue.iter().map(|_| keeper::group());
         let task_workers = self.bounds(GroupId::TASKS);
-        let tasks = (task_workers.most > 0)
-            .then(|| Group { after, ..Group::tasks(Policy::of(task_workers.least, self.limits())) });
+        let tasks = (task_workers.most > 0).then(|| Group {
+            after,
+            ..Group::tasks(Policy::of_tasks(task_workers.least, task_workers.most, self.limits()))
+        });
         [http].into_iter().chain(tasks).chain(companions).chain(keeper).chain(observer).collect()
     }
 

@@ -93,7 +93,7 @@ fn a_task_that_lets_nothing_else_run_costs_its_worker_and_has_timed_out() {
         assert_eq!(site.result(&other), (2 * number).to_string(), "the other worker goes on");
     }
     let result = site.result(&id);
-    assert_eq!(result, "TaskTimeout: hostler.tasks.TaskTimeout: the task did not end: its worker was killed");
+    assert_eq!(result, "TaskTimeout: the task did not end: its worker was killed");
     site.server.wait_for("a task did not end after its timeout and lets nothing else run", 1);
     assert!(site.server.log().contains("in keep_gil"), "{}", site.server.log());
     wait_until("there are two again", || site.processes("hostler: task worker").len() == 2);

@@ -6,7 +6,11 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+};
 
 #[test]
 fn tasks_run_whatever_dies() {
@@ -175,4 +179,13 @@ fn a_task_worker_runs_no_more_tasks_than_its_limit() {
         *ran.entry(site.result(id)).or_default() += 1;
     }
     assert!(ran.values().all(|count| *count <= 30), "{ran:?}: {}", site.server.log());
+    site.server.stop();
+    // They are replaced when they are done, and not one every few seconds.
+    let site = Site {
+        server: app(&site.dir, 2).option("task-max-tasks", 1).option("respawn-interval", "1h").start(),
+        dir: site.dir.clone(),
+    };
+    let ids: Vec<String> = (0..10).map(|_| site.start("pid", "-")).collect();
+    let ran: BTreeSet<String> = ids.iter().map(|id| site.result(id)).collect();
+    assert_eq!(ran.len(), 10);
 }
