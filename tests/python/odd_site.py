@@ -91,6 +91,18 @@ def notes(path, text=""):
         file.write("ran\n")
 
 
+def at_noon():
+    return "noon"
+
+
+def declares(expression):
+    """Only looks whether it may be declared."""
+    from hostler.tasks import _task
+
+    made = tasks.cron(expression, name="odd_site.declares")(at_noon)
+    del _task.registry[made.name], _task.schedules[made.name]
+
+
 if __name__ == "__main__":
     import odd_site
 

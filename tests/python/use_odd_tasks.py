@@ -7,6 +7,7 @@ import pickle
 import signal
 import threading
 import time
+import uuid
 
 import odd_site
 import task_site
@@ -51,8 +52,18 @@ def what_no_message_can_carry_is_refused_at_the_call(site):
     ):  # fmt: skip
         raises((ValueError, TypeError), lambda: task_site.double.enqueue(1, **wrong))
         raises((ValueError, TypeError), lambda: asyncio.run(task_site.double.enqueue_async(1, **wrong)))
-    for wrong in ({"name": "a\udcff"}, {"queue": ""}, {"priority": "high"}):
+    for wrong in (
+        {"name": "a\udcff"}, {"name": "a\nb"}, {"name": 5}, {"queue": ""}, {"queue": None}, {"priority": "high"}, {"rate": "99999999999/s"},
+        {"backoff": tasks.Backoff(factor=float("nan"))}, {"backoff": tasks.Backoff(jitter=2)},
+    ):  # fmt: skip
         raises((ValueError, TypeError), lambda: tasks.task(**wrong)(len))
+    for wrong in ("61 * * * *", "0 24 * * *", "30-10 * * * *", "@reboot", "0 0 30 2 *", "* * *", "a b c d e"):
+        error = raises(ValueError, lambda: tasks.cron(wrong)(odd_site.at_noon))
+        assert wrong in str(error), error
+    raises(ValueError, lambda: tasks.cron("@daily", timezone="Mars/X")(odd_site.at_noon))
+    raises(TypeError, lambda: tasks.cron("@daily")(lambda x: x))
+    for fine in ("0 12 L * *", "*/5 * * * mon-fri", "0 0 29 2 *", "30 0 0 1 jan *", "@hourly"):
+        odd_site.declares(fine)
     raises(ValueError, lambda: tasks.configure(site.queue, max_arguments_bytes=1 << 30))
     # What gets as far as the keeper is refused by it, and only that.
     engine = _settings.engine()
@@ -144,6 +155,10 @@ def handles_and_errors_are_pickled(site):
         copy = pickle.loads(pickle.dumps(error))
         assert (type(copy), str(copy), copy.traceback) == (type(error), str(error), "lines")
     handle = task_site.double.delay(1)
+    assert tasks.handle(uuid.UUID(handle.id)) == handle
+    raises(TimeoutError, lambda: handle.get(timeout=0))
+    site.work()
+    assert handle.get("1m") == handle.get(0) == handle.get(float("inf")) == 2
     assert pickle.loads(pickle.dumps(handle)) == handle
 
 

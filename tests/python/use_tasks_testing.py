@@ -6,7 +6,7 @@ import threading
 
 from expecting import raises
 
-from hostler.tasks import Retry, Status, TaskCancelled, TaskFailed, TaskTimeout, current_task, handle, task, testing
+from hostler.tasks import Retry, Status, TaskCancelled, TaskExpired, TaskFailed, TaskTimeout, current_task, handle, task, testing
 
 
 @task
@@ -55,6 +55,26 @@ def its_type(value):
 @task
 def asks_again():
     raise Retry("later", after=3600)
+
+
+@task
+def exits():
+    raise SystemExit(3)
+
+
+@task
+async def exits_later():
+    raise SystemExit(3)
+
+
+def what_a_queue_does_not_run():
+    with testing.at_once() as queue:
+        raises(TaskExpired, add.enqueue(1, 2, expires=0).get)
+        for leaves in (exits, exits_later):
+            assert raises(TaskFailed, leaves.delay().get).type == "SystemExit"
+        assert asyncio.run(doubled.delay_async(1)).get() == 2
+        raises(TypeError, lambda: add.enqueue(1, 2, key=5))
+        assert not queue.waiting
 
 
 def results_and_errors():
@@ -112,6 +132,7 @@ async def in_a_loop():
         assert await queue.run_async() == 1 and await made == 10
 
 
+what_a_queue_does_not_run()
 results_and_errors()
 what_a_test_holds()
 asyncio.run(in_a_loop())

@@ -9,6 +9,15 @@ import threading
 PROGRAM = "hostler"
 
 
+#: The program of this process (proc(5)).
+_RUNNING = "/proc/self/exe"
+
+
+def is_within_server():
+    """Whether this is a process of a server: the package is in the program then, and in no file."""
+    return "__file__" not in globals()
+
+
 def program():
     """The path of the program that was installed with this package, else of the one on PATH; HOSTLER overrides both.
 
@@ -17,6 +26,8 @@ def program():
     given = os.environ.get("HOSTLER")
     if given:
         return shutil.which(given) or given
+    if is_within_server():
+        return _RUNNING
     for directory in _script_directories():
         path = os.path.join(directory, PROGRAM)
         if os.access(path, os.X_OK):

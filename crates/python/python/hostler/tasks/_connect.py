@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import subprocess
 import time
 
+from hostler import _launch
 from hostler.tasks._errors import QueueUnavailable, TaskTimeout
 
 #: How long a keeper may be away: one that was killed is there again in some milliseconds.
 LIMIT = 10.0
 #: The longest path of a Unix socket (unix(7)).
 _LONGEST = 107
+logger = logging.getLogger("hostler.tasks")
+
 #: Keepers that this process has started, so that they are waited for when they end.
 _started: list[subprocess.Popen[bytes]] = []
 
@@ -38,7 +42,7 @@ class Place:
                 if isinstance(error, TaskTimeout):
                     raise
                 raise QueueUnavailable(f"cannot connect to the task queue {self.file}: {error}") from error
-            if not tried and not os.environ.get("HOSTLER_TASK_KEEPER"):
+            if not tried and not _server_keeps():
                 tried = True
                 self._start()
                 continue
@@ -76,8 +80,6 @@ class Place:
 
     def _start(self) -> None:
         """Starts a keeper that ends when nobody is connected. If another process has become it meanwhile, this one just ends."""
-        from hostler import _launch
-
         _started[:] = [process for process in _started if process.poll() is None]
         try:
             command = [_launch.program(), "tasks", "keep", self.file, "--until-idle"]
@@ -90,7 +92,14 @@ class Place:
         with process.stdout, process.stderr:
             if process.stdout.read(1):
                 _started.append(process)
+                if _launch.is_within_server():
+                    logger.warning("this server runs no tasks: those in %s wait for one with --task-workers", self.file)
                 return
             text = process.stderr.read().decode(errors="replace").strip()
         if process.wait() != 0:
             raise QueueUnavailable(text or f"the keeper of the task queue {self.file} ended with {process.returncode}")
+
+
+def _server_keeps() -> bool:
+    """Whether the server of this worker keeps the queue. Programs that it starts may outlive it, and know this variable, too."""
+    return bool(os.environ.get("HOSTLER_TASK_KEEPER")) and _launch.is_within_server()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from zoneinfo import ZoneInfo
+import re
+import time
+import zoneinfo
 
 from hostler.tasks._errors import Unsupported
 
@@ -18,8 +20,31 @@ _NICKNAMES = {
 }
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_UTC = datetime.timezone.utc
 #: The longest time between two ticks: February 29th may be eight years away.
 _FAR = 366 * 8
+
+
+def check(expression: str, zone: str) -> None:
+    """Raises a ValueError if this is no expression or no zone, or one that never ticks."""
+    try:
+        Cron(expression, "UTC")
+        zoneinfo.ZoneInfo(zone)
+    except Unsupported as error:
+        if not _has_more_than_others(expression):
+            raise ValueError(str(error.__cause__)) from None
+    except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError) as error:
+        # A machine may have none: the keeper has some of its own.
+        if zoneinfo.available_timezones():
+            raise ValueError(f"timezone={zone!r} is no time zone: {error}") from None
+    else:
+        if Cron(expression, zone).after(time.time()) is None:
+            raise ValueError(f"{expression!r} never ticks: there is no such day")
+
+
+def _has_more_than_others(expression: str) -> bool:
+    """Whether it has L (last), W (weekday) or # (the nth), which are not looked at here."""
+    return re.search("[lw#]", re.sub("[a-z]{3}", "", expression.lower())) is not None
 
 
 class Cron:
@@ -33,8 +58,8 @@ class Cron:
         if len(fields) != 6:
             raise self._refused("it has neither five nor six fields")
         try:
-            self._zone = ZoneInfo(zone)
-        except (OSError, ValueError) as error:
+            self._zone = _UTC if zone == "UTC" else zoneinfo.ZoneInfo(zone)
+        except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError) as error:
             raise ValueError(f"timezone={zone!r} is no time zone of this machine: {error}") from error
         second, minute, hour, day, month, weekday = fields
         self._seconds = self._field(second, 0, 59)
@@ -107,4 +132,6 @@ class Cron:
         return int(text)
 
     def _refused(self, why: str) -> Unsupported:
-        return Unsupported(f"{self.expression!r} is no schedule that this engine knows: {why}; only the embedded engine knows L, W and #")
+        error = Unsupported(f"{self.expression!r} is no schedule that this engine knows: {why}; only the embedded engine knows L, W and #")
+        error.__cause__ = ValueError(f"{self.expression!r} is no cron expression: {why}")
+        return error

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
+import uuid
 from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
-from hostler.tasks import _coding, _settings
+from hostler.tasks import _coding, _options, _settings
 from hostler.tasks._errors import TaskCancelled, TaskExpired, TaskFailed, TaskTimeout
+from hostler.tasks._options import Duration
 
 R = TypeVar("R")
 
@@ -96,12 +99,16 @@ class Handle(Generic[R]):
     async def status_async(self) -> Status:
         return (await self.info_async()).status
 
-    def get(self, timeout: float | None = None) -> R:
-        """Its result, for which it waits so many seconds.
+    def get(self, timeout: Duration | None = None) -> R:
+        """Its result, for which it waits so long: seconds, a text such as `"5m"`, a timedelta; 0 is not at all.
 
         Raises TimeoutError, TaskFailed (also TaskTimeout), TaskCancelled, TaskExpired, NoSuchTask, QueueUnavailable.
         """
-        outcome: R = _outcome(*self._engine.result(self.id, wait=True, timeout=timeout))
+        limit = None if timeout is None or timeout == math.inf else _options.seconds(timeout, "timeout")
+        task, result = self._engine.result(self.id, wait=limit != 0, timeout=limit or None)
+        if limit == 0 and not Status(task["state"]).is_final:
+            raise TimeoutError(f"task {self.id} is not finished")
+        outcome: R = _outcome(task, result)
         return outcome
 
     async def result(self) -> R:
@@ -120,9 +127,9 @@ class Handle(Generic[R]):
         return Status(await self._engine.cancel_async(self.id))
 
 
-def handle(id: str) -> Handle[Any]:
+def handle(id: str | uuid.UUID) -> Handle[Any]:
     """The task with this id."""
-    return Handle(id, _settings.engine())
+    return Handle(str(id), _settings.engine())
 
 
 def _time(millis: int | None) -> datetime | None:

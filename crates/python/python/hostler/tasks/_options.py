@@ -14,6 +14,8 @@ _PERIODS = {"s": 1000, "sec": 1000, "second": 1000, "m": 60_000, "min": 60_000, 
 #: 9999-12-31 23:59:59 UTC ends then, in seconds since 1970.
 _YEAR_10000 = 253_402_300_800
 _LONGEST_TEXT = 1000
+#: In a period of a rate.
+_MOST_STARTS = 1_000_000
 
 Duration = float | int | str | datetime.timedelta
 
@@ -52,6 +54,11 @@ class Backoff:
     jitter: float = 0.5
 
     def _travels(self) -> dict[str, Any]:
+        for what, number, least, most in (("factor", self.factor, 1.0, 1000.0), ("jitter", self.jitter, 0.0, 1.0)):
+            if isinstance(number, bool) or not isinstance(number, (int, float)):
+                raise TypeError(f"{what} of Backoff is a number, not {type(number).__name__}")
+            if not least <= number <= most:
+                raise ValueError(f"{what}={number!r} of Backoff is out of range: {least:g} to {most:g}")
         base, most = millis(self.base, "base"), millis(self.most, "most")
         return {"base": base, "factor": float(self.factor), "most": most, "jitter": float(self.jitter)}
 
@@ -78,8 +85,8 @@ def rate(value: str | None) -> dict[str, int] | None:
         number = int(count)
     except ValueError:
         number = length = 0
-    if number <= 0 or length <= 0:
-        raise ValueError(f"rate={value!r} is no rate: a count and a period, such as '10/s', '100/m', '5/30s'")
+    if not 0 < number <= _MOST_STARTS or length <= 0:
+        raise ValueError(f"rate={value!r} is no rate: a count and a period, such as '10/s', '100/m', '5/30s', of {_MOST_STARTS:,} starts at the most")
     return {"count": number, "period": length}
 
 
@@ -92,6 +99,13 @@ def moment(value: datetime.datetime | float, what: str) -> int:
     if not 0 <= value < _YEAR_10000:
         raise ValueError(f"{what}={value!r} is out of range: seconds since 1970, up to the year 9999")
     return round(value * 1000)
+
+
+def name(value: str, what: str) -> str:
+    """Of a task or a queue: it stands in lines of logs and lists."""
+    if not text(value, what).isprintable():
+        raise ValueError(f"{what}={value!r} has characters that cannot be printed")
+    return value
 
 
 def text(value: str, what: str) -> str:

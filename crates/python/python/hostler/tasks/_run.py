@@ -53,6 +53,8 @@ class Run:
         self.timer: asyncio.TimerHandle | None = None
         self._arguments = arguments
         self._coding = self.options.get("coding") or _coding.JSON
+        #: Its worker stops: another one is to run it.
+        self.is_given_back = False
         #: Ends it: raises this in it.
         self.interrupt: Callable[[type[BaseException]], None] = lambda error: None
 
@@ -74,7 +76,7 @@ class Run:
             return await self.call()
         except (SystemExit, KeyboardInterrupt) as error:
             # Raised, it would end the loop and not the task.
-            return _Exit(error)
+            return Exit(error)
 
     def ended(self) -> None:
         """The function has returned."""
@@ -93,6 +95,8 @@ class Run:
 
     def failed(self, error: BaseException) -> Report:
         """Whatever the code of its exception does, and that of the application's logging."""
+        if self.is_given_back:
+            return self.given_back()
         if isinstance(error, (TaskCancelled, asyncio.CancelledError)) and self.context.is_cancelled:
             return {"do": "cancelled", "id": self.id, "attempt": self.attempt}, b""
         try:
@@ -126,7 +130,7 @@ class Run:
 
 
 @dataclass
-class _Exit:
+class Exit:
     """What an asynchronous task has raised to end the process."""
 
     error: BaseException
@@ -164,7 +168,7 @@ async def run_asynchronous(run: Run) -> Report:
             result = await inner
         finally:
             run.ended()
-        return run.failed(result.error) if isinstance(result, _Exit) else run.succeeded(result)
+        return run.failed(result.error) if isinstance(result, Exit) else run.succeeded(result)
     except asyncio.CancelledError as error:
         if not inner.cancelled():
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 import inspect
+import logging
 import os
 import sys
 import time
@@ -12,13 +13,15 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from hostler.tasks import _coding, _options, _settings
+from hostler.tasks import _coding, _cron, _options, _settings
 from hostler.tasks._errors import ArgumentsTooLarge
 from hostler.tasks._handle import Handle
 from hostler.tasks._options import Backoff, Duration
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+logger = logging.getLogger("hostler.tasks")
 
 #: All tasks of this program by their names.
 registry: dict[str, Task[Any, Any]] = {}
@@ -156,9 +159,10 @@ def _times(when: dict[str, Any], now: float) -> dict[str, Any]:
         expires = when["expires"]
         is_moment = isinstance(expires, datetime.datetime)
         task["expires"] = _options.moment(expires, "expires") if is_moment else int(now * 1000) + _options.millis(expires, "expires")
-    for name in ("key", "queue"):
-        if name in when:
-            task[name] = _options.text(when[name], name)
+    if "key" in when:
+        task["key"] = _options.text(when["key"], "key")
+    if "queue" in when:
+        task["queue"] = _options.name(when["queue"], "queue")
     if "priority" in when:
         task["priority"] = _options.priority(when["priority"])
     return task
@@ -209,7 +213,7 @@ def task(
     """
     if serializer not in _coding.CODINGS:
         raise ValueError(f"serializer={serializer!r} is neither 'json' nor 'pickle'")
-    queue, priority = _options.text(queue, "queue"), _options.priority(priority)
+    queue, priority = _options.name(queue, "queue"), _options.priority(priority)
     if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= 1_000_000:
         raise ValueError(f"retries={retries!r} is no number from 0 to 1,000,000")
     options: dict[str, Any] = {
@@ -225,23 +229,40 @@ def task(
 
     def make(function: Callable[..., Any]) -> Task[..., Any]:
         made: Task[..., Any] = Task(
-            function, name=_options.text(name or _name(function), "name"), queue=queue, priority=priority, options=options, serializer=serializer
+            function, name=_options.name(name or _name(function), "name"), queue=queue, priority=priority, options=options, serializer=serializer
         )
-        registry[made.name] = made
+        _register(made)
         _settings.declared(made)
         return made
 
     return make if function is None else make(function)
 
 
+def _register(made: Task[..., Any]) -> None:
+    """Another function of the same name is replaced; one of the same place is the module that is imported again."""
+    before = registry.get(made.name)
+    places = [_place(it.function) for it in (before, made) if it is not None]
+    if len(set(places)) > 1:
+        logger.warning("two tasks have the name %s, and the last one runs: %s", made.name, ", ".join(places))
+    registry[made.name] = made
+
+
+def _place(function: Callable[..., Any]) -> str:
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return repr(function) if code is None else f"{code.co_filename}:{code.co_firstlineno}"
+
+
 def cron(expression: str, *, timezone: str = "UTC", **options: Any) -> Callable[[Callable[[], R]], Task[[], R]]:
     """Makes a function without arguments a task that the clock enqueues, once at each tick for the whole site: `"*/5 * * * *"`, with
     seconds first if there are six fields. Ticks at which no server ran are one when it runs again. `options` are those of `task`.
     """
-    if len(expression.split()) not in (5, 6) and not expression.startswith("@"):
-        raise ValueError(f"{expression!r} is no cron expression: five fields (minute, hour, day, month, weekday), or six with seconds first")
+    _cron.check(expression, timezone)
 
     def make(function: Callable[[], R]) -> Task[[], R]:
+        try:
+            inspect.signature(function).bind()
+        except TypeError as error:
+            raise TypeError(f"the clock calls {function.__qualname__} without arguments: {error}") from None
         made: Task[[], R] = task(**options)(function)
         schedules[made.name] = {
             "name": made.name,

@@ -27,6 +27,9 @@ _FLOCK = struct.Struct("hhqqi0q")
 #: How long what was taken ahead waits for one task, in seconds: then others may begin it.
 _PATIENCE = 0.02
 
+#: At a stop, tasks that were told to end have this part of the grace for it.
+_LAST = 10
+
 logger = logging.getLogger("hostler.tasks")
 
 
@@ -334,8 +337,11 @@ class Worker(asyncio.Protocol):
         await self._until(lambda: not self.runs, grace)
         for run in list(self.runs.values()):
             logger.warning("task %s is given back: it did not end within %g s", run.task.name, grace)
-            self._report([(run, run.given_back())])
+            run.is_given_back = True
             run.interrupt(TaskCancelled)
+        # Another worker begins it when it is given back: it has a moment to end before.
+        await self._until(lambda: not self.runs, grace / _LAST)
+        self._report([(run, run.given_back()) for run in self.runs.values()])
         await self._until(lambda: not self.reports, GRACE)
         self.thread.end()
 

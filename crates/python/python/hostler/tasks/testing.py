@@ -29,7 +29,7 @@ from typing import Any
 
 from hostler.tasks import _coding, _settings
 from hostler.tasks._errors import NoSuchTask, TaskTimeout
-from hostler.tasks._run import Run
+from hostler.tasks._run import Exit, Run
 from hostler.tasks._task import Task
 
 __all__ = ["Queue", "Waiting", "at_once", "held"]
@@ -163,12 +163,12 @@ class Queue:
         return message["id"], kept
 
     def _run(self, kept: _Kept) -> None:
-        while kept.waits:
+        while kept.waits and not _expired(kept):
             run = _begin(kept)
             self._ended(kept, run, _called(run, _in_a_loop))
 
     async def _run_async(self, kept: _Kept) -> None:
-        while kept.waits:
+        while kept.waits and not _expired(kept):
             run = _begin(kept)
             outcome = await _awaited(run) if run.task.is_asynchronous else _called(run, _in_a_loop)
             self._ended(kept, run, outcome)
@@ -223,6 +223,15 @@ def _use(queue: Queue) -> Iterator[Queue]:
         _settings.use(before)
 
 
+def _expired(kept: _Kept) -> bool:
+    """Whether it is too late for it; then it has finished."""
+    expires = kept.message.get("expires")
+    if expires is None or _now() < expires:
+        return False
+    kept.state, kept.finished = "expired", _now()
+    return True
+
+
 def _begin(kept: _Kept) -> Run:
     kept.attempts += 1
     kept.state, kept.started, kept.progress = "running", _now(), None
@@ -237,7 +246,7 @@ def _called(run: Run, asynchronous: Callable[[Run], Outcome]) -> Outcome:
     asyncio._set_running_loop(None)
     try:
         return copy_context().run(run.call), None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return None, error
     finally:
         asyncio._set_running_loop(loop)
@@ -253,7 +262,8 @@ def _in_a_loop(run: Run) -> Outcome:
 
 async def _awaited(run: Run) -> Outcome:
     try:
-        return await asyncio.wait_for(copy_context().run(asyncio.ensure_future, run.awaited()), run.timeout), None
+        result = await asyncio.wait_for(copy_context().run(asyncio.ensure_future, run.awaited()), run.timeout)
+        return (None, result.error) if isinstance(result, Exit) else (result, None)
     except (TimeoutError, asyncio.TimeoutError) as error:
         limit = run.timeout
         return None, error if limit is None else TaskTimeout(f"the task did not end within {limit:g} s")
