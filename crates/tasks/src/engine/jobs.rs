@@ -61,6 +61,11 @@ impl Job {
         !matches!(self.kind, Kind::List { .. })
     }
 
+    /// Who has asked for it, and by which question.
+    pub(super) fn question(&self) -> (ClientId, u64) {
+        (self.client, self.n)
+    }
+
     pub(super) fn client(&self) -> ClientId {
         self.client
     }
@@ -135,11 +140,14 @@ impl Engine {
         Ok(step.is_end || found.len() >= wanted)
     }
 
-    /// Tries a dead letter again, as if it were new.
+    /// Tries a dead letter again, as if it were new; not while another one has its key.
     fn retry(&mut self, id: TaskId) -> Result<bool> {
         let Some(mut task) = self.store.find(id)?.filter(|task| task.state == State::Failed) else {
             return Ok(false);
         };
+        if self.store.has_its_key_taken(task.seq)? {
+            return Ok(false);
+        }
         (task.attempts, task.losses) = (0, 0);
         self.put_back(&task, None, None)?;
         Ok(true)

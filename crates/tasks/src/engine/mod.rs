@@ -178,11 +178,12 @@ impl Engine {
             incoming.splice(0..0, deferred);
         }
         let mut turn = Turn::default();
-        match self.attempt(now, &incoming) {
+        match self.attempt(now, |it| it.take(now, &incoming)) {
             Ok(out) => turn.out = out,
             // The fault may be one of them: an argument for which there is no room.
             Err(_) => self.one_by_one(now, incoming, &mut turn),
         }
+        self.attempt_job(now, &mut turn);
         self.turns.add(began.elapsed().as_secs_f64());
         turn
     }
@@ -209,7 +210,7 @@ impl Engine {
 
     fn one_by_one(&mut self, now: Millis, incoming: Vec<Incoming>, turn: &mut Turn) {
         for one in incoming {
-            match self.attempt(now, std::slice::from_ref(&one)) {
+            match self.attempt(now, |it| it.take(now, std::slice::from_ref(&one))) {
                 Ok(out) => turn.out.extend(out),
                 Err(error) => {
                     match &one {
@@ -223,7 +224,7 @@ impl Engine {
             }
         }
         if turn.failed.is_none() {
-            match self.attempt(now, &[]) {
+            match self.attempt(now, |it| it.take(now, &[])) {
                 Ok(out) => turn.out.extend(out),
                 Err(error) => turn.failed = Some(error),
             }
@@ -235,10 +236,22 @@ impl Engine {
         self.deferred_until = now + AGAIN;
     }
 
+    /// A step of a job, apart from what others ask: if it fails, the job ends and they go on.
+    fn attempt_job(&mut self, now: Millis, turn: &mut Turn) {
+        let Some((client, n)) = self.live.jobs.front().map(Job::question) else { return };
+        match self.attempt(now, |it| it.work_on_jobs(now)) {
+            Ok(out) => turn.out.extend(out),
+            Err(error) => {
+                self.live.jobs.pop_front();
+                turn.out.push(refused(client, Some(n), &error));
+            }
+        }
+    }
+
     /// One transaction: all of it, or nothing.
-    fn attempt(&mut self, now: Millis, incoming: &[Incoming]) -> Result<Vec<Outgoing>> {
+    fn attempt(&mut self, now: Millis, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<Vec<Outgoing>> {
         let (before, random) = (self.live.clone(), self.random);
-        match self.transaction(now, incoming) {
+        match self.transaction(now, work) {
             Ok(()) => Ok(self.conclude(now)),
             Err(error) => {
                 self.store.roll_back();
@@ -254,8 +267,18 @@ impl Engine {
         }
     }
 
-    fn transaction(&mut self, now: Millis, incoming: &[Incoming]) -> Result<()> {
+    fn transaction(&mut self, now: Millis, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         self.store.begin()?;
+        work(self)?;
+        self.dispatch(now)?;
+        for (event, count) in self.tallies.fresh() {
+            self.store.add_to_total(&event, count)?;
+        }
+        self.store.commit()
+    }
+
+    /// What has come, and what is due.
+    fn take(&mut self, now: Millis, incoming: &[Incoming]) -> Result<()> {
         for one in incoming {
             match one {
                 Incoming::Asked(client, frame) => self.asked(now, *client, frame)?,
@@ -263,13 +286,7 @@ impl Engine {
                 Incoming::Exited(client) => self.gone(now, *client, true)?,
             }
         }
-        self.tick(now)?;
-        self.work_on_jobs(now)?;
-        self.dispatch(now)?;
-        for (event, count) in self.tallies.fresh() {
-            self.store.add_to_total(&event, count)?;
-        }
-        self.store.commit()
+        self.tick(now)
     }
 
     /// The transaction is committed: what it has found can be told.

@@ -176,6 +176,15 @@ impl Store {
         Ok(())
     }
 
+    /// Whether another task that waits or runs has the name and the key of this one.
+    pub(crate) fn has_its_key_taken(&self, seq: i64) -> Result<bool> {
+        let mut asked = self.db.prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM task AS own JOIN task AS other ON other.name = own.name AND other.key = own.key
+             WHERE own.seq = ?1 AND own.key IS NOT NULL AND other.key IS NOT NULL AND other.state < 4 AND other.seq <> own.seq)",
+        )?;
+        Ok(asked.query_row([seq], |row| row.get(0))?)
+    }
+
     /// A task that could start waits for a worker that knows it.
     pub(crate) fn set_unknown(&self, seq: i64) -> Result<()> {
         self.db.prepare_cached("UPDATE task SET state = 2 WHERE seq = ?1")?.execute([seq])?;

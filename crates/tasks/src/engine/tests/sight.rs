@@ -126,6 +126,42 @@ fn dead_letters_of_a_name_are_tried_again_and_finished_tasks_of_a_queue_purged()
 }
 
 #[test]
+fn a_dead_letter_whose_key_another_task_has_stays_one_and_a_job_that_fails_holds_nobody_up() {
+    let mut site = Site::new();
+    let (worker, _) = site.worker(&["add"]);
+    let keyed = |number| NewTask { key: Some("k".into()), ..task(number, "add") };
+    for new in [keyed(1), task(2, "add")] {
+        site.enqueue(new);
+        let given = site.take(worker).unwrap();
+        site.say(
+            worker,
+            Ask::Failed { id: given.id, attempt: 1, error: "{}".into(), again: false, after: None },
+        );
+    }
+    site.say(worker, Ask::Leave);
+    site.enqueue(keyed(3));
+    let client = site.client();
+    let out = site.say(client, Ask::Retry { n: 1, ids: vec![], filter: Filter::default() });
+    assert_eq!(out[0].frame.message, Answer::Changed { n: 1, count: 1 });
+    assert_eq!(site.state(task(1, "").id), Some(State::Failed));
+    // What cannot be done is refused, and done with.
+    site.engine
+        .as_mut()
+        .unwrap()
+        .store
+        .db
+        .execute_batch("CREATE TEMP TRIGGER t BEFORE DELETE ON task BEGIN SELECT RAISE(ABORT, 'no'); END")
+        .unwrap();
+    let out = site.say(client, Ask::Purge { n: 2, filter: filter(&[State::Failed], None, None) });
+    assert!(
+        matches!(&out[0].frame.message, Answer::Refused { n: Some(2), why: crate::Refused::Store, .. }),
+        "{out:?}"
+    );
+    let out = site.say(client, Ask::Result { n: 3, id: task(3, "").id, wait: false });
+    assert!(matches!(out[0].frame.message, Answer::Result { .. }), "{out:?}");
+}
+
+#[test]
 fn all_of_a_task_is_shown() {
     let mut site = Site::new();
     let options = TaskOptions { retries: 4, ..TaskOptions::default() };
