@@ -80,6 +80,14 @@ async def waits_for_later(path):
 
 
 @task
+def blocks(path):
+    """Hears nothing."""
+    with open(path, "a") as file:
+        file.write("started\n")
+    time.sleep(60)
+
+
+@task
 def forks(path):
     """Leaves a process behind that ends when the file is there."""
     if os.fork() == 0:

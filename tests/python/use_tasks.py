@@ -98,6 +98,8 @@ def times_keys_and_cancelling(site):
     assert first == second
     assert first.cancel() is Status.CANCELLED
     raises(tasks.TaskCancelled, first.get)
+    # No worker has to come for it.
+    raises(tasks.TaskExpired, lambda: task_site.double.enqueue(1, expires=0.1, countdown=60).get(LIMIT))
     site.work(slots=2)
     late = task_site.double.enqueue(1, expires=0)
     raises(tasks.TaskExpired, lambda: late.get(LIMIT))
@@ -161,6 +163,20 @@ def a_worker_that_has_forked_and_is_killed(site):
     open(path + ".go", "w").close()
     assert running.get(LIMIT) == "waited"
     open(site.path("end"), "w").close()
+
+
+def a_cancelled_task_whose_worker_is_killed_or_told_to_stop(site):
+    for end in (subprocess.Popen.kill, subprocess.Popen.terminate):
+        path = site.path(end.__name__)
+        worker = site.work()
+        running = task_site.blocks.delay(path)
+        until("it runs", lambda: lines(path) == 1)
+        assert running.cancel() is Status.RUNNING
+        end(worker)
+        worker.wait(LIMIT)
+        site.work()
+        raises(tasks.TaskCancelled, lambda: running.get(LIMIT))
+        assert (running.info().status, lines(path)) == (Status.CANCELLED, 1)
 
 
 def a_task_that_reads_all_files(site):
@@ -298,6 +314,7 @@ TESTS = [
     times_keys_and_cancelling,
     processes_that_die,
     a_worker_that_has_forked_and_is_killed,
+    a_cancelled_task_whose_worker_is_killed_or_told_to_stop,
     a_task_that_reads_all_files,
     a_worker_that_is_told_to_stop,
     loops_threads_and_forks,

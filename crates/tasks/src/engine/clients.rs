@@ -1,11 +1,7 @@
 //! What programs ask.
 
-use super::{Cron, Engine, Outgoing, Result, jobs::Job, tallies::Event, waits};
-use crate::{
-    Answer, Ask, ClientId, CronEntry, Frame, Millis, NewTask, Refused, Schedule, State, TaskId,
-    store::Inserted,
-};
-use std::collections::BTreeSet;
+use super::{Engine, Outgoing, Result, jobs::Job, tallies::Event, waits};
+use crate::{Answer, Ask, ClientId, Frame, Millis, NewTask, Refused, State, TaskId, store::Inserted};
 
 impl Engine {
     pub(super) fn question(&mut self, now: Millis, client: ClientId, frame: &Frame<Ask>) -> Result<()> {
@@ -65,6 +61,7 @@ impl Engine {
     /// A task was added to the file.
     pub(super) fn enqueued(&mut self, task: &NewTask, state: State) {
         self.live.counts.add(&task.queue, state);
+        self.may_expire(task.expires);
         self.tallies.happens(Event::Enqueued, &task.queue, &task.name);
     }
 
@@ -118,58 +115,14 @@ impl Engine {
             self.cancel_now(now, &task)?;
             state = State::Cancelled;
         } else if state == State::Running {
+            // Whatever becomes of its worker, it does not run again.
+            self.store.set_cancelled(task.seq)?;
             let worker = self.live.workers.iter().find(|(_, worker)| Some(worker.owner) == task.owner);
             if let Some((worker, _)) = worker {
                 self.send(*worker, Answer::Cancel { id }, Vec::new());
             }
         }
         self.send(client, Answer::Cancelled { n, state }, Vec::new());
-        Ok(())
-    }
-
-    /// What an application enqueues by the clock. A schedule that is as it was keeps its next time.
-    fn set_crons(
-        &mut self,
-        now: Millis,
-        client: ClientId,
-        n: u64,
-        source: &str,
-        entries: &[CronEntry],
-    ) -> Result<()> {
-        let mut schedules = Vec::new();
-        for entry in entries {
-            match Schedule::new(&entry.expression, &entry.zone) {
-                Ok(schedule) => schedules.push(schedule),
-                Err(text) => {
-                    self.send(
-                        client,
-                        Answer::Refused { n: Some(n), why: Refused::Malformed, text },
-                        Vec::new(),
-                    );
-                    return Ok(());
-                }
-            }
-        }
-        self.scratch.crons_changed = true;
-        let names: BTreeSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-        let (its, others): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.crons).into_iter().partition(|it| it.source == source);
-        self.crons = others;
-        for old in its.iter().filter(|old| !names.contains(old.entry.name.as_str())) {
-            self.store.remove_cron(source, &old.entry.name)?;
-        }
-        for (entry, schedule) in entries.iter().zip(schedules) {
-            let before = its.iter().find(|old| {
-                let timing =
-                    |entry: &CronEntry| (entry.name.clone(), entry.expression.clone(), entry.zone.clone());
-                timing(&old.entry) == timing(entry)
-            });
-            let next = before.map_or_else(|| schedule.next(now), |old| old.next);
-            self.store.set_cron(source, entry, next)?;
-            self.crons.push(Cron { source: source.to_owned(), entry: entry.clone(), schedule, next });
-        }
-        let count = entries.len() as u64;
-        self.send(client, Answer::Changed { n, count }, Vec::new());
         Ok(())
     }
 }

@@ -1,7 +1,11 @@
 //! What happens by itself.
 
-use super::{AGAIN, Cron, Engine, Result};
-use crate::{Millis, NewTask, Schedule, State, TaskId, store::Inserted};
+use super::{AGAIN, Engine, Result, error_text};
+use crate::{
+    Millis, State,
+    store::{Found, Outcome},
+    task::DAY,
+};
 
 /// How many tasks change their state by the clock in a turn.
 const MOST_DUE: u32 = 1000;
@@ -21,53 +25,32 @@ impl Engine {
         for owner in dead {
             self.lose(now, owner)?;
         }
+        self.expire_old(now)?;
         self.fire(now)
     }
 
-    /// Enqueues what schedules say. Ticks that were missed are one.
-    fn fire(&mut self, now: Millis) -> Result<()> {
-        for index in 0..self.crons.len() {
-            let cron = &self.crons[index];
-            let Some(due) = cron.next.filter(|next| *next <= now) else { continue };
-            self.scratch.crons_changed = true;
-            let (entry, source, next) = (cron.entry.clone(), cron.source.clone(), cron.schedule.next(now));
-            let id = self.new_id(due);
-            let task = NewTask {
-                id,
-                name: entry.task.clone(),
-                queue: entry.queue.clone(),
-                priority: entry.priority,
-                due: None,
-                expires: None,
-                key: None,
-                options: entry.options.clone(),
-            };
-            if let Inserted::New(state) = self.store.insert(&task, b"", now)? {
-                self.enqueued(&task, state);
-            }
-            self.store.set_cron(&source, &entry, next)?;
-            self.crons[index].next = next;
+    /// Those that were not started in time end, whether a worker would take them or not.
+    fn expire_old(&mut self, now: Millis) -> Result<()> {
+        if self.live.next_expiry.is_none_or(|next| next > now) {
+            return Ok(());
         }
+        for task in self.store.expired(now, MOST_DUE)? {
+            self.expire(now, &task)?;
+        }
+        self.live.next_expiry = self.store.next_expiry()?;
         Ok(())
     }
 
-    /// A UUID of version 7 (RFC 9562, 5.7).
-    fn new_id(&mut self, time: Millis) -> TaskId {
-        let random = u128::from(self.random()) << 64 | u128::from(self.random());
-        let bits = (u128::from(time.unsigned_abs()) << 80) | (random & ((1 << 80) - 1));
-        let bits = bits & !(0xf << 76) & !(0x3 << 62) | (0x7 << 76) | (0x2 << 62);
-        TaskId(bits.to_be_bytes())
+    /// A task waits that is not to be started after then.
+    pub(super) fn may_expire(&mut self, expires: Option<Millis>) {
+        self.live.next_expiry = self.live.next_expiry.into_iter().chain(expires).min();
     }
 
-    pub(super) fn read_crons(&mut self) -> Result<()> {
-        let crons = self.store.crons()?.into_iter();
-        self.crons = crons
-            .filter_map(|(source, entry, next)| {
-                let schedule = Schedule::new(&entry.expression, &entry.zone).ok()?;
-                Some(Cron { source, entry, schedule, next })
-            })
-            .collect();
-        Ok(())
+    fn expire(&mut self, now: Millis, task: &Found) -> Result<()> {
+        let error = error_text("hostler.tasks.Expired", "the task was not started in time");
+        let outcome =
+            Outcome { state: State::Expired, result: None, error: Some(&error), keep_until: now + DAY };
+        self.finish(now, task, &outcome)
     }
 
     /// When the next turn is due, if nothing comes before; `failed` is whether the store could not do all of the last one.
@@ -80,9 +63,9 @@ impl Engine {
         }
         let deferred = (!self.deferred.is_empty()).then_some(self.deferred_until);
         let orphans = (!self.live.orphans.is_empty()).then_some(now + ORPHANS);
-        let crons = self.crons.iter().filter_map(|cron| cron.next).min();
         let file = [self.store.next_due(), self.store.next_removal()];
         let file = file.into_iter().filter_map(|at| at.unwrap_or(Some(now + AGAIN)));
-        file.chain(deferred).chain(orphans).chain(crons).chain(self.sync_at).min()
+        let known = [deferred, orphans, self.next_tick(), self.live.next_expiry, self.sync_at];
+        file.chain(known.into_iter().flatten()).min()
     }
 }

@@ -1,14 +1,10 @@
 //! Which worker gets which task.
 
 use super::{
-    Engine, Result, error_text,
+    Engine, Result,
     workers::{Given, Known, Worker},
 };
-use crate::{
-    Answer, ClientId, Millis, State,
-    store::{Found, Head, Outcome},
-    task::DAY,
-};
+use crate::{Answer, ClientId, Millis, State, store::Head};
 use std::collections::{BTreeMap, VecDeque};
 
 /// How many tasks of a queue are read at once.
@@ -65,7 +61,7 @@ impl Engine {
         let knows = std::sync::Arc::clone(&self.live.workers[&client].knows);
         while let Some(head) = self.pick(&knows, fronts)? {
             if head.expires.is_some_and(|expires| expires <= now) {
-                self.expire(now, head)?;
+                // There are so many that the clock has not come to it.
             } else if let Some(at) = self.slot(now, &head) {
                 self.store.set_slot(head.seq, at)?;
                 self.live.counts.change(&head.queue, State::Ready, State::Scheduled);
@@ -95,17 +91,6 @@ impl Engine {
         let rate = head.options.rate.filter(|_| !head.has_slot)?;
         let slots = self.live.rates.entry(head.name.clone()).or_default();
         Some(slots.take(rate, now)).filter(|at| *at > now)
-    }
-
-    fn expire(&mut self, now: Millis, head: Head) -> Result<()> {
-        let error = error_text("hostler.tasks.Expired", "the task was not started in time");
-        let outcome =
-            Outcome { state: State::Expired, result: None, error: Some(&error), keep_until: now + DAY };
-        let Head { seq, id, name, queue, attempts, options, .. } = head;
-        let state = State::Ready;
-        let task =
-            Found { seq, id, name, queue, state, started: None, attempts, losses: 0, owner: None, options };
-        self.finish(now, &task, &outcome)
     }
 
     /// The first task that such a worker can run, of all queues.

@@ -1,11 +1,12 @@
 //! What is done with what is asked: in turns, each a transaction.
 //!
-//! Files: `workers` what workers report, `clients` what programs ask, `dispatch` who gets which task, `clock` what happens by itself,
+//! Files: `workers` what workers report, `clients` what programs ask, `dispatch` who gets which task, `clock` what happens by itself, `crons` schedules,
 //! `jobs` what takes many turns, `counts` and `tallies` what is counted, `stats` how that is told, `load` what waits for workers.
 
 mod clients;
 mod clock;
 mod counts;
+mod crons;
 mod dispatch;
 mod jobs;
 mod load;
@@ -15,8 +16,9 @@ mod tallies;
 mod tests;
 mod workers;
 
-use crate::{Answer, Ask, Frame, Millis, Refused, Schedule, State, Store, StoreError, TaskId, rate::Slots};
+use crate::{Answer, Ask, Frame, Millis, Refused, State, Store, StoreError, TaskId, rate::Slots};
 use counts::Counts;
+use crons::Cron;
 use hostler_wire::Times;
 use jobs::Job;
 use std::{
@@ -90,6 +92,8 @@ pub struct Engine {
     promises: Vec<Outgoing>,
     random: u64,
     crons: Vec<Cron>,
+    /// Schedules do not fire before then.
+    quiet_until: Option<Millis>,
     /// Names of tasks that wait for a worker that knows them.
     unknown: BTreeSet<String>,
     /// What the workers that came last can run: what they leave aside, more of them would, too.
@@ -110,13 +114,8 @@ struct Live {
     /// Owners of running tasks that live, and are not connected; with what they have not begun.
     orphans: BTreeMap<i64, BTreeSet<TaskId>>,
     jobs: VecDeque<Job>,
-}
-
-struct Cron {
-    source: String,
-    entry: crate::CronEntry,
-    schedule: Schedule,
-    next: Option<Millis>,
+    /// When the next task is too old to be started; or before that.
+    next_expiry: Option<Millis>,
 }
 
 /// What one turn collects.
@@ -152,6 +151,7 @@ impl Engine {
             promises: Vec::new(),
             random,
             crons: Vec::new(),
+            quiet_until: None,
             unknown: BTreeSet::new(),
             known_last: None,
             timeout: 0,
@@ -167,6 +167,7 @@ impl Engine {
         self.live.orphans = self.store.owners()?.into_iter().map(|owner| (owner, BTreeSet::new())).collect();
         self.unknown = self.store.unknown_names()?.into_iter().collect();
         self.tallies = Tallies::of(self.store.totals()?);
+        self.live.next_expiry = self.store.next_expiry()?;
         self.read_crons()
     }
 

@@ -1,6 +1,6 @@
 //! What workers report.
 
-use super::{Engine, Result, error_text, tallies::Event};
+use super::{Engine, Result, crons::Registered, error_text, tallies::Event};
 use crate::{
     Answer, Ask, ClientId, Frame, Millis, State, TaskId,
     store::{Found, Outcome},
@@ -20,6 +20,8 @@ pub(super) struct Worker {
     /// Its process.
     pub(super) pid: Option<i32>,
     pub(super) knows: Arc<Known>,
+    /// Its schedules, once it has said them.
+    pub(super) schedules: Option<Arc<Registered>>,
     /// How many it runs at once, and how many it takes beyond these; none before it has said so.
     pub(super) takes: Option<(u32, u32)>,
     /// It takes nothing new.
@@ -82,7 +84,7 @@ impl Engine {
                     queues: queues.iter().cloned().collect(),
                     names: names.iter().cloned().collect(),
                 };
-                self.work(client, (*owner, *pid), known, running)
+                self.work(now, client, (*owner, *pid), known, running)
             }
             Ask::Ready { slots, ahead } => {
                 self.with_worker(client, |worker| {
@@ -111,6 +113,7 @@ impl Engine {
     /// A worker is there, for the first time or again.
     fn work(
         &mut self,
+        now: Millis,
         client: ClientId,
         (owner, pid): (i64, Option<i32>),
         known: Known,
@@ -121,6 +124,12 @@ impl Engine {
         for mut task in self.store.owned(owner)? {
             if running.contains(&(task.id, task.attempts)) {
                 has.insert(task.id);
+                if task.is_cancelled {
+                    // It may not have heard of it.
+                    self.send(client, Answer::Cancel { id: task.id }, Vec::new());
+                }
+            } else if task.is_cancelled {
+                self.cancel_now(now, &task)?;
             } else {
                 // It was given, and did not arrive.
                 task.attempts = task.attempts.saturating_sub(1);
@@ -142,12 +151,12 @@ impl Engine {
         let given = given.map(|(id, _)| Given { id: *id, begun: Some(0) }).collect();
         let knows = Arc::new(known);
         self.known_last = Some(Arc::clone(&knows));
-        let worker = Worker { owner, pid, knows, takes: None, leaves: false, given };
+        let worker = Worker { owner, pid, knows, schedules: None, takes: None, leaves: false, given };
         self.live.workers.insert(client, worker);
         Ok(())
     }
 
-    fn with_worker(&mut self, client: ClientId, change: impl FnOnce(&mut Worker)) {
+    pub(super) fn with_worker(&mut self, client: ClientId, change: impl FnOnce(&mut Worker)) {
         if let Some(worker) = self.live.workers.get_mut(&client) {
             change(worker);
         }
@@ -187,6 +196,7 @@ impl Engine {
         again: Option<Option<u64>>,
     ) -> Result<()> {
         match self.its(now, client, which)? {
+            Some(task) if task.is_cancelled => self.cancel_now(now, &task),
             Some(task) => self.fail_or_retry(now, &task, error, again),
             None => Ok(()),
         }
@@ -231,6 +241,9 @@ impl Engine {
 
     fn give_back(&mut self, now: Millis, client: ClientId, which: (TaskId, u32)) -> Result<()> {
         let Some(mut task) = self.its(now, client, which)? else { return Ok(()) };
+        if task.is_cancelled {
+            return self.cancel_now(now, &task);
+        }
         task.attempts = task.attempts.saturating_sub(1);
         self.put_back(&task, None, None)
     }
@@ -270,6 +283,7 @@ impl Engine {
     pub(super) fn put_back(&mut self, task: &Found, due: Option<Millis>, error: Option<&str>) -> Result<()> {
         self.store.put_back(task, due, error)?;
         let to = if due.is_some() { State::Scheduled } else { State::Ready };
+        self.may_expire(task.expires);
         self.live.counts.change(&task.queue, task.state, to);
         Ok(())
     }
@@ -279,6 +293,7 @@ impl Engine {
         self.forget_waiter(client);
         let Some(worker) = self.live.workers.remove(&client) else { return Ok(()) };
         self.live.orphans.insert(worker.owner, worker.waiting());
+        self.check_crons()?;
         if !has_exited && (self.is_alive)(worker.owner) {
             return Ok(());
         }
@@ -295,6 +310,10 @@ impl Engine {
     pub(super) fn lose(&mut self, now: Millis, owner: i64) -> Result<()> {
         let waiting = self.live.orphans.remove(&owner).unwrap_or_default();
         for mut task in self.store.owned(owner)? {
+            if task.is_cancelled {
+                self.cancel_now(now, &task)?;
+                continue;
+            }
             if waiting.contains(&task.id) {
                 task.attempts = task.attempts.saturating_sub(1);
                 self.put_back(&task, None, None)?;

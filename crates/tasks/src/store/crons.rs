@@ -5,24 +5,56 @@ use crate::{CronEntry, Millis, StoreError};
 use rusqlite::params;
 use std::collections::BTreeMap;
 
+/// A schedule.
+#[derive(Debug)]
+pub(crate) struct CronRow {
+    /// Which application has registered it.
+    pub(crate) source: String,
+    pub(crate) entry: CronEntry,
+    /// When it fires next.
+    pub(crate) next: Option<Millis>,
+    /// Whether it fires: a worker has it, or had it when the last one left.
+    pub(crate) is_live: bool,
+}
+
 impl Store {
-    /// All schedules, with who registered them and when each fires next.
-    pub(crate) fn crons(&self) -> Result<Vec<(String, CronEntry, Option<Millis>)>> {
-        let mut all = self.db.prepare_cached("SELECT source, entry, next FROM cron ORDER BY source, name")?;
-        let rows = all.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?)))?;
+    /// All schedules.
+    pub(crate) fn crons(&self) -> Result<Vec<CronRow>> {
+        let mut all =
+            self.db.prepare_cached("SELECT source, entry, next, live FROM cron ORDER BY source, name")?;
+        let rows =
+            all.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?)))?;
         rows.map(|row| {
-            let (source, entry, next) = row?;
+            let (source, entry, next, is_live) = row?;
             let entry =
                 serde_json::from_str(&entry).map_err(|error| StoreError::Damaged(error.to_string()))?;
-            Ok((source, entry, next))
+            Ok(CronRow { source, entry, next, is_live })
         })
         .collect()
     }
 
-    /// Adds or changes a schedule.
+    /// Adds or changes an application's schedule; others that have one of this name have the same from now on.
     pub(crate) fn set_cron(&self, source: &str, entry: &CronEntry, next: Option<Millis>) -> Result<()> {
-        let mut set = self.db.prepare_cached("INSERT OR REPLACE INTO cron VALUES (?1, ?2, ?3, ?4)")?;
-        set.execute(params![source, entry.name, json(entry), next])?;
+        let text = json(entry);
+        let mut others = self.db.prepare_cached("UPDATE cron SET entry = ?2, next = ?3 WHERE name = ?1")?;
+        others.execute(params![entry.name, text, next])?;
+        let mut set = self.db.prepare_cached("INSERT OR REPLACE INTO cron VALUES (?1, ?2, ?3, ?4, 1)")?;
+        set.execute(params![source, entry.name, text, next])?;
+        Ok(())
+    }
+
+    /// When the schedule of this name fires next.
+    pub(crate) fn set_next_tick(&self, name: &str, next: Option<Millis>) -> Result<()> {
+        let mut set = self.db.prepare_cached("UPDATE cron SET next = ?2 WHERE name = ?1")?;
+        set.execute(params![name, next])?;
+        Ok(())
+    }
+
+    /// Whether the schedule of this name fires.
+    pub(crate) fn set_live(&self, name: &str, is_live: bool) -> Result<()> {
+        self.db
+            .prepare_cached("UPDATE cron SET live = ?2 WHERE name = ?1")?
+            .execute(params![name, is_live])?;
         Ok(())
     }
 

@@ -7,6 +7,7 @@ mod open;
 mod schema;
 mod tasks;
 
+pub(crate) use crons::CronRow;
 pub use examine::examine;
 pub(crate) use lists::{Known, Walk};
 pub(crate) use tasks::{Found, Head, Inserted, Outcome};

@@ -2,7 +2,7 @@
 
 use super::{
     Result, Store,
-    schema::{APPLICATION, CREATE, FORMAT},
+    schema::{APPLICATION, CREATE, FORMAT, STEPS},
 };
 use crate::{OpenError, StoreError, engine::FAST};
 use hostler_wire::Times;
@@ -45,6 +45,8 @@ impl Store {
             return Err(OpenError::Foreign { path: path.to_owned() });
         } else if format > FORMAT {
             return Err(OpenError::Newer { path: path.to_owned(), found: format, known: FORMAT });
+        } else {
+            bring_up(&db, format).map_err(failed)?;
         }
         let log = begin_log(&db, path).map_err(failed)?;
         Ok(Self { unsynced: false, syncs: Times::new(&FAST), changes: db.total_changes(), log, db })
@@ -88,4 +90,17 @@ fn create(db: &Connection, path: &Path) -> std::result::Result<(), OpenError> {
     }
     let marks = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};");
     db.execute_batch(&format!("BEGIN IMMEDIATE; {CREATE} {marks} COMMIT")).map_err(failed)
+}
+
+/// Makes a file of an earlier format one of this one, or leaves it as it is: a process may be killed here as well.
+fn bring_up(db: &Connection, format: i64) -> Result<()> {
+    let done = usize::try_from(format - 1).unwrap_or_default();
+    let steps = STEPS.get(done..).unwrap_or_default();
+    if steps.is_empty() {
+        return Ok(());
+    }
+    let steps = steps.concat();
+    let step = format!("BEGIN IMMEDIATE; {steps} PRAGMA user_version = {FORMAT}; COMMIT");
+    db.execute_batch(&step).inspect_err(|_| drop(db.execute_batch("ROLLBACK")))?;
+    Ok(())
 }

@@ -34,6 +34,10 @@ pub(crate) struct Found {
     pub(crate) attempts: u32,
     pub(crate) losses: u32,
     pub(crate) owner: Option<i64>,
+    /// Somebody has cancelled it while it ran.
+    pub(crate) is_cancelled: bool,
+    /// Not to be started after then.
+    pub(crate) expires: Option<Millis>,
     pub(crate) options: TaskOptions,
 }
 
@@ -124,7 +128,7 @@ impl Store {
     /// A task by its id.
     pub(crate) fn find(&self, id: TaskId) -> Result<Option<Found>> {
         let mut find = self.db.prepare_cached(
-            "SELECT seq, id, queue, state, attempts, losses, owner, options, name, started FROM task WHERE id = ?1",
+            "SELECT seq, id, queue, state, attempts, losses, owner, options, name, started, cancelled, expires FROM task WHERE id = ?1",
         )?;
         Ok(find.query_row([&id.0[..]], found).optional()?)
     }
@@ -132,7 +136,7 @@ impl Store {
     /// What these owners run.
     pub(crate) fn owned(&self, owner: i64) -> Result<Vec<Found>> {
         let mut find = self.db.prepare_cached(
-            "SELECT seq, id, queue, state, attempts, losses, owner, options, name, started FROM task WHERE state = 3 AND owner = ?1",
+            "SELECT seq, id, queue, state, attempts, losses, owner, options, name, started, cancelled, expires FROM task WHERE state = 3 AND owner = ?1",
         )?;
         Ok(find.query_map([owner], found)?.collect::<rusqlite::Result<_>>()?)
     }
@@ -230,6 +234,27 @@ impl Store {
             .query_row([], |row| row.get(0))?)
     }
 
+    /// Tasks that were not started in time.
+    pub(crate) fn expired(&self, now: Millis, limit: u32) -> Result<Vec<Found>> {
+        let mut find = self.db.prepare_cached(
+            "SELECT seq, id, queue, state, attempts, losses, owner, options, name, started, cancelled, expires FROM task
+             WHERE expires IS NOT NULL AND state < 3 AND expires <= ?1 ORDER BY expires LIMIT ?2",
+        )?;
+        Ok(find.query_map(params![now, limit], found)?.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// When the next task is too old to be started.
+    pub(crate) fn next_expiry(&self) -> Result<Option<Millis>> {
+        let sql = "SELECT min(expires) FROM task WHERE expires IS NOT NULL AND state < 3";
+        Ok(self.db.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+    }
+
+    /// A task that runs is to end, and never runs again.
+    pub(crate) fn set_cancelled(&self, seq: i64) -> Result<()> {
+        self.db.prepare_cached("UPDATE task SET cancelled = 1 WHERE seq = ?1")?.execute([seq])?;
+        Ok(())
+    }
+
     /// How far a task is.
     pub(crate) fn set_progress(&self, id: TaskId, fraction: f64, text: &str) -> Result<()> {
         let mut set = self.db.prepare_cached(
@@ -297,6 +322,8 @@ fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
         options: options_of(row, 7)?,
         name: row.get(8)?,
         started: row.get(9)?,
+        is_cancelled: row.get(10)?,
+        expires: row.get(11)?,
     })
 }
 

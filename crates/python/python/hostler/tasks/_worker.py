@@ -136,8 +136,8 @@ class Worker(asyncio.Protocol):
         self._transport = transport
         running = [list(key) for key in (*self.reports, *self.runs)]
         self._say({"do": "work", "owner": self.owner, "queues": self.queues, "names": list(_task.registry), "running": running, "pid": os.getpid(), "timeout": round(self.timeout * 1000)})
-        if _task.schedules:
-            self._say({"do": "crons", "n": 1, "source": self.source, "entries": list(_task.schedules.values())})
+        # Also when there are none: what an earlier version had is removed.
+        self._say({"do": "crons", "n": 1, "source": self.source, "entries": list(_task.schedules.values())})
         for message, body in self.reports.values():
             self._say(message, body)
         self._ready()

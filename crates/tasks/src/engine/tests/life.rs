@@ -371,30 +371,6 @@ fn waiting_tasks_are_cancelled_at_once_and_running_ones_by_their_worker() {
 }
 
 #[test]
-fn a_schedule_fires_once_a_tick_whoever_registers_it() {
-    let mut site = Site::new();
-    let crons = |entries: Vec<CronEntry>| Ask::Crons { n: 1, source: "app".into(), entries };
-    let (first, _) = site.worker(&["tick"]);
-    let (second, _) = site.worker(&["tick"]);
-    site.now = 1_700_000_000_000 / 60_000 * 60_000 + 1;
-    site.say(first, crons(vec![cron("each-minute", "* * * * *")]));
-    site.say(second, crons(vec![cron("each-minute", "* * * * *")]));
-    let ready = |site: &mut Site| given(&site.ready(first, 10), first).len();
-    assert_eq!(ready(&mut site), 0);
-    assert_eq!(given(&site.wait(59_999), first).len(), 1);
-    assert_eq!(given(&site.wait(1), first).len(), 0);
-    site.kill_keeper();
-    // Ten minutes without a keeper are one firing.
-    site.now += 600_000;
-    let (third, _) = site.worker(&["tick"]);
-    assert_eq!(given(&site.ready(third, 10), third).len(), 1);
-    site.say(third, crons(vec![]));
-    assert_eq!(given(&site.wait(600_000), third).len(), 0);
-    let refused = site.say(third, crons(vec![cron("odd", "* * *")])).pop().unwrap().frame.message;
-    assert!(matches!(refused, Answer::Refused { why: Refused::Malformed, .. }));
-}
-
-#[test]
 fn results_are_removed_when_they_are_too_old() {
     let mut site = Site::new();
     let (worker, _) = site.worker(&["add"]);
@@ -477,4 +453,99 @@ fn a_clock_that_is_set_back_holds_nothing_up() {
     site.turn(vec![]);
     assert!(!site.engine.as_ref().unwrap().store.is_unsynced(), "it is on disk");
     assert_eq!(site.state(id), Some(State::Succeeded));
+}
+
+#[test]
+fn what_is_not_started_in_time_expires_without_a_worker_and_its_clients_are_told() {
+    let mut site = Site::new();
+    let later = Some(site.now + 60_000);
+    let waiting = [
+        NewTask { queue: "nobodys".into(), ..task(1, "add") },
+        NewTask { due: later, ..task(2, "add") },
+        task(3, "unknown"),
+    ];
+    let expires = Some(site.now + 1000);
+    let ids = waiting.map(|task| site.enqueue(NewTask { expires, ..task }));
+    let (worker, _) = site.worker(&["add"]);
+    assert_eq!(site.ready(worker, 0), []);
+    let client = site.client();
+    for (n, id) in (1..).zip(ids) {
+        assert_eq!(site.say(client, Ask::Result { n, id, wait: true }), []);
+    }
+    site.kill_keeper();
+    let client = site.client();
+    site.say(client, Ask::Result { n: 1, id: ids[0], wait: true });
+    site.wait(200);
+    assert_eq!(site.engine.as_ref().unwrap().next_turn(site.now, false), expires);
+    assert_eq!(site.wait(799), []);
+    let out = site.wait(1);
+    assert!(matches!(&out[..], [Outgoing { to, .. }] if *to == client), "{out:?}");
+    assert_eq!(ids.map(|id| site.state(id)), [Some(State::Expired); 3]);
+    assert_ne!(site.engine.as_ref().unwrap().next_turn(site.now, false), Some(site.now));
+}
+
+#[test]
+fn what_runs_does_not_expire_and_what_a_dead_worker_ran_does() {
+    let mut site = Site::new();
+    let expires = Some(site.now + 1000);
+    let ids = [1, 2].map(|number| site.enqueue(NewTask { expires, ..task(number, "add") }));
+    let (first, second) = (site.worker(&["add"]), site.worker(&["add"]));
+    let given = site.take(first.0).unwrap();
+    site.take(second.0).unwrap();
+    site.wait(1500);
+    site.say(first.0, done(&given));
+    site.kill_worker(second);
+    site.turn(vec![]);
+    assert_eq!(ids.map(|id| site.state(id)), [Some(State::Succeeded), Some(State::Expired)]);
+}
+
+/// A task that runs, and was cancelled.
+fn cancelled(site: &mut Site, number: u128) -> ((ClientId, i64), Given) {
+    let options = TaskOptions { retries: 3, ..TaskOptions::default() };
+    site.enqueue(NewTask { options, ..task(number, "add") });
+    let worker = site.worker(&["add"]);
+    let given = site.take(worker.0).unwrap();
+    let client = site.client();
+    let out = site.say(client, Ask::Cancel { n: 1, id: given.id });
+    assert!(out.contains(&Outgoing {
+        to: worker.0,
+        frame: Frame { message: Answer::Cancel { id: given.id }, body: vec![] }
+    }));
+    (worker, given)
+}
+
+#[test]
+fn a_task_that_was_cancelled_while_it_ran_never_runs_again() {
+    let mut site = Site::new();
+    let (worker, killed) = cancelled(&mut site, 1);
+    site.kill_worker(worker);
+    let (worker, given_back) = cancelled(&mut site, 2);
+    site.say(worker.0, Ask::GiveBack { id: given_back.id, attempt: 1 });
+    let (worker, other_error) = cancelled(&mut site, 3);
+    site.say(worker.0, failed(&other_error));
+    // Its worker comes back to another keeper without it: it had not arrived.
+    let (worker, unknown) = cancelled(&mut site, 4);
+    site.kill_keeper();
+    let again = site.client();
+    site.say(again, work(worker.1, &["add"], &[]));
+    for task in [killed, given_back, other_error, unknown] {
+        assert_eq!(site.state(task.id), Some(State::Cancelled), "{task:?}");
+    }
+    let (worker, finished) = cancelled(&mut site, 5);
+    site.say(worker.0, done(&finished));
+    assert_eq!(site.state(finished.id), Some(State::Succeeded), "it had come to its end");
+}
+
+#[test]
+fn a_worker_that_was_not_connected_hears_of_a_cancel_when_it_is() {
+    let mut site = Site::new();
+    let id = site.enqueue(task(1, "add"));
+    let (first, owner) = site.worker(&["add"]);
+    site.take(first).unwrap();
+    site.gone(first);
+    let client = site.client();
+    site.say(client, Ask::Cancel { n: 1, id });
+    let again = site.client();
+    let out = site.say(again, work(owner, &["add"], &[(id, 1)]));
+    assert_eq!((out[0].to, &out[0].frame.message), (again, &Answer::Cancel { id }));
 }

@@ -1,5 +1,6 @@
 //! The engine with a real file, and clients that are calls.
 
+mod crons;
 mod life;
 mod sight;
 mod store;

@@ -13,8 +13,8 @@ fn files_of_others_of_later_versions_and_damaged_ones_are_refused() {
     assert!(crate::examine(&path).is_ok());
     edit("PRAGMA user_version = 99; PRAGMA wal_checkpoint");
     assert!(matches!(crate::examine(&path), Err(OpenError::Newer { found: 99, .. })));
-    assert!(matches!(Store::open(&path), Err(OpenError::Newer { found: 99, known: 1, .. })));
-    edit("PRAGMA user_version = 1; PRAGMA application_id = 5; PRAGMA wal_checkpoint");
+    assert!(matches!(Store::open(&path), Err(OpenError::Newer { found: 99, known: 2, .. })));
+    edit("PRAGMA user_version = 2; PRAGMA application_id = 5; PRAGMA wal_checkpoint");
     assert!(matches!(crate::examine(&path), Err(OpenError::Foreign { .. })));
     assert!(matches!(Store::open(&path), Err(OpenError::Foreign { .. })));
     let other = site.directory.path().join("other.db");
@@ -29,6 +29,37 @@ fn files_of_others_of_later_versions_and_damaged_ones_are_refused() {
     let error = Store::open(&text).unwrap_err();
     assert!(matches!(error, OpenError::File { source: StoreError::Damaged(_), .. }), "{error:?}");
     assert!(error.hint().contains("backup"));
+}
+
+/// A file as versions wrote it that knew format 1 only: two tasks, of which one runs, and schedules of two applications.
+const FORMAT_1: &str = include_str!("format_1.sql");
+
+#[test]
+fn a_file_of_an_earlier_format_is_brought_up_and_goes_on() {
+    let mut site = Site::new();
+    drop(site.engine.take());
+    let old = site.directory.path().join("old.db");
+    rusqlite::Connection::open(&old).unwrap().execute_batch(FORMAT_1).unwrap();
+    fs::remove_file(site.file()).unwrap();
+    fs::rename(old, site.file()).unwrap();
+    assert!(crate::examine(&site.file()).is_ok());
+    site.open();
+    site.turn(vec![]);
+    let [waits, runs] = [1_u128, 2].map(|number| TaskId(number.to_be_bytes()));
+    assert_eq!(
+        (site.state(waits), site.state(runs)),
+        (Some(State::Expired), Some(State::Ready)),
+        "its worker is gone"
+    );
+    // Schedules of one name are one from now on.
+    let (worker, _) = site.worker(&["tick"]);
+    site.wait(10_000);
+    assert_eq!(given(&site.ready(worker, 10), worker).len(), 1);
+    let client = site.client();
+    site.say(client, Ask::Cancel { n: 1, id: runs });
+    assert_eq!(site.state(runs), Some(State::Cancelled));
+    site.kill_keeper();
+    assert_eq!(site.state(runs), Some(State::Cancelled));
 }
 
 #[test]

@@ -15,6 +15,8 @@ struct Model {
     explained: BTreeMap<TaskId, u32>,
     started: BTreeMap<TaskId, u32>,
     succeeded: BTreeSet<TaskId>,
+    cancelled: BTreeSet<TaskId>,
+    expires: BTreeMap<TaskId, Millis>,
 }
 
 struct Storm {
@@ -51,6 +53,9 @@ impl Storm {
             for given in given(&out, worker.client) {
                 let runs = self.model.running.insert(given.id, worker.owner);
                 assert_eq!(runs, None, "{given:?} runs already");
+                assert!(!self.model.cancelled.contains(&given.id), "{given:?} was cancelled");
+                let expires = self.model.expires.get(&given.id);
+                assert!(expires.is_none_or(|expires| self.site.now < *expires), "{given:?} is too old");
                 *self.model.started.entry(given.id).or_default() += 1;
                 worker.tasks.push(given);
             }
@@ -69,7 +74,7 @@ impl Storm {
     }
 
     fn step(&mut self) {
-        match self.below(13) {
+        match self.below(14) {
             0..=3 => self.enqueue(),
             4 => {
                 let (client, owner) = self.site.worker(&["a", "b"]);
@@ -85,6 +90,7 @@ impl Storm {
                 self.hear(out);
             }
             11 => self.reconnect(),
+            12 => self.cancel(),
             _ => self.kill_keeper(),
         }
     }
@@ -101,8 +107,10 @@ impl Storm {
                 TaskOptions { retries: u32::try_from(self.below(3)).unwrap(), ..TaskOptions::default() };
             let due = (self.below(4) == 0).then(|| now + 500);
             let priority = i32::try_from(self.below(3)).unwrap();
-            let task = NewTask { due, priority, options, ..task(self.number, name) };
+            let expires = (self.below(8) == 0).then(|| now + 1000);
+            let task = NewTask { due, expires, priority, options, ..task(self.number, name) };
             self.model.accepted.insert(task.id);
+            self.model.expires.extend(expires.map(|expires| (task.id, expires)));
             asks.push(asked(client, Ask::Enqueue { n: 1, task }));
         }
         let out = self.site.turn(asks);
@@ -117,6 +125,23 @@ impl Storm {
         let Some(index) = self.worker() else { return };
         let [slots, ahead] = [3, 6].map(|most| u32::try_from(self.below(most)).unwrap());
         let out = self.site.say(self.workers[index].client, Ask::Ready { slots, ahead });
+        self.hear(out);
+    }
+
+    fn cancel(&mut self) {
+        let all = self.model.accepted.len();
+        let at = self.below(all);
+        let Some(id) = self.model.accepted.iter().nth(at).copied() else { return };
+        let client = self.site.client();
+        let out = self.site.say(client, Ask::Cancel { n: 1, id });
+        let Some(Answer::Cancelled { state, .. }) =
+            out.iter().find(|it| it.to == client).map(|it| &it.frame.message)
+        else {
+            panic!("{out:?}")
+        };
+        if matches!(state, State::Cancelled | State::Running) {
+            self.model.cancelled.insert(id);
+        }
         self.hear(out);
     }
 
@@ -244,6 +269,10 @@ proptest! {
         for id in storm.model.accepted.clone() {
             let shown = storm.site.shown(id).expect("it was accepted");
             prop_assert!(shown.state.is_final(), "{shown:?}");
+            if storm.model.cancelled.contains(&id) {
+                let may_be = [State::Cancelled, State::Succeeded];
+                prop_assert!(may_be.contains(&shown.state), "{shown:?} was cancelled");
+            }
             let (started, explained) = (storm.model.started.get(&id), storm.model.explained.get(&id));
             let most = 1 + explained.copied().unwrap_or(0);
             prop_assert!(started.copied().unwrap_or(0) <= most, "{shown:?} started {started:?} times");
@@ -258,9 +287,10 @@ proptest! {
         let mut storm = Storm::new(seed);
         let mut durable = (0, 0);
         for _ in 0..60 {
-            let accepted = storm.model.accepted.len();
+            let promised = |model: &Model| model.accepted.len() + model.cancelled.len();
+            let before = promised(&storm.model);
             storm.step();
-            if storm.model.accepted.len() > accepted {
+            if promised(&storm.model) > before {
                 durable = storm.lengths();
             }
         }
