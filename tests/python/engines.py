@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -103,10 +104,26 @@ class RabbitMQ:
         self.epmd.wait()
 
 
+def _processes(words):
+    """Those whose command line has these words."""
+    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if words in _read(pid, "cmdline")]
+
+
+def _environment(pid, words):
+    return words in _read(pid, "environ")
+
+
+def _read(pid, file):
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/{file}", errors="replace") as opened:
+        return opened.read()
+    return ""
+
+
 class Embedded:
     """Nothing beside the server."""
 
     name = "embedded"
+    workers = 2
 
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="hostler-engine-")
@@ -123,6 +140,8 @@ class Embedded:
 
 
 class Celery:
+    workers = 2
+
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="hostler-engine-")
         self.redis = Redis(self.folder)
@@ -176,4 +195,63 @@ class CeleryRabbitMQ(Celery):
         super().close()
 
 
-ENGINES = {engine.name: engine for engine in (Embedded, CeleryRedis, CeleryRabbitMQ)}
+class Ray:
+    """A cluster of this machine, of two processors."""
+
+    name = "ray"
+    workers = 1
+
+    def __init__(self):
+        # Short, for its sockets.
+        self.folder = tempfile.mkdtemp(prefix="hostler-ray-", dir="/tmp")
+        self.port = free_port()
+        while 10002 <= self.port <= 19999:
+            # Of its workers.
+            self.port = free_port()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self):
+        ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats", "--include-dashboard=false"]
+        ray += ["--node-ip-address", "127.0.0.1", "--port", str(self.port), "--num-cpus", "2", "--temp-dir", self.folder]
+        ray += ["--object-store-memory", "100000000"]
+        # Its workers have its environment, not the server's.
+        environment = {**os.environ, "SITE_TICKS": os.path.join(self.folder, "ticks")}
+        self.process = subprocess.Popen(ray, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until("Ray listens", lambda: self.process.poll() is not None or listens(self.port))
+        assert self.process.poll() is None, "Ray does not start"
+
+    def options(self):
+        return ["--task-engine", "ray", "--task-ray-address", f"127.0.0.1:{self.port}"]
+
+    def configuration(self):
+        return {"engine": "ray", "ray_address": f"127.0.0.1:{self.port}"}
+
+    def pids_of(self, word):
+        """Processes of this cluster, by a word of their command line."""
+        return [pid for pid in _processes(word) if _environment(pid, self.folder)]
+
+    def gateways(self):
+        return _processes(f"_ray_gateway\0127.0.0.1:{self.port}")
+
+    def break_broker(self):
+        # Told to end, it would drain for half a minute.
+        self.process.kill()
+        self.process.wait()
+        for pid in _processes(self.folder) + self.pids_of("ray::"):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        until("Ray is gone", lambda: not listens(self.port))
+
+    def mend_broker(self):
+        self.start()
+
+    def close(self):
+        self.break_broker()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+ENGINES = {engine.name: engine for engine in (Embedded, CeleryRedis, CeleryRabbitMQ, Ray)}

@@ -14,9 +14,9 @@ from use_engines import Server
 EXAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples")
 
 
-def site(engine, target, *options, workers=2, environment=None):
+def site(engine, target, *options, environment=None):
     os.environ.update(environment or {})
-    return Server(engine, workers, *options, target=target, folder=EXAMPLES)
+    return Server(engine, engine.workers, *options, target=target, folder=EXAMPLES)
 
 
 def flask_with_tasks(engine):
@@ -71,9 +71,31 @@ def flask_with_celery(engine):
     assert "Warm shutdown" in open(server.log).read(), "Celery's worker ends as it wants to"
 
 
+def starlette_with_ray(engine):
+    """An actor that counts for all web workers, over a reload; work that takes more processes than there are web workers."""
+    os.environ["RAY_ADDRESS"] = engine.configuration()["ray_address"]
+    server = Server(engine, 0, "--workers", "2", target="ray_app:app", folder=EXAMPLES, with_tasks=False)
+    counted, pids = [], set()
+
+    def count(workers):
+        counted.append(json.loads(server.get("/count")))
+        pids.add(counted[-1]["pid"])
+        return len(pids) == workers
+
+    try:
+        until("both workers have counted", lambda: count(2))
+        server.process.send_signal(signal.SIGHUP)
+        until("so have two new ones", lambda: count(4))
+        assert [each["count"] for each in counted] == list(range(1, len(counted) + 1)), counted
+        until("it has scaled", lambda: json.loads(server.get("/work?parts=12"))["processes"] > 2)
+    finally:
+        assert server.stop() == 0, open(server.log).read()
+
+
 def main(name):
     engine = engines.ENGINES[name]()
-    tests = [*([flask_with_celery] if name == "celery-redis" else []), flask_with_tasks, starlette_etl]
+    own = {"celery-redis": [flask_with_celery], "ray": [starlette_with_ray]}
+    tests = [*own.get(name, []), flask_with_tasks, starlette_etl]
     try:
         for test in tests:
             began = time.monotonic()

@@ -14,6 +14,7 @@ mod link;
 mod migrate;
 mod peer;
 mod python;
+mod ray;
 mod scripts;
 mod tasks;
 mod tls;
@@ -208,7 +209,7 @@ fn companions(config: &Config, mold: &MoldCommand) -> Vec<CompanionSpec> {
         let env = shared.iter().chain(&spec.env).cloned().collect();
         CompanionSpec { env, ..spec.clone() }
     };
-    config.companions.iter().map(with_shared).collect()
+    ray::local_cluster(config, mold).iter().chain(&config.companions).map(with_shared).collect()
 }
 
 fn worker_settings(config: &Config, listeners: &[ListenerSettings]) -> WorkerSettings {

@@ -2,7 +2,7 @@
 //! they need it.
 
 use hostler_config::Config;
-use hostler_settings::{Settings, TaskEngine, Tasks};
+use hostler_settings::{Settings, TaskEngine};
 use hostler_sys::{channel::Channel, clock, disposition, logging, process, title};
 use hostler_tasks::{Keeper, KeeperError, Waiting};
 use hostler_wire::{Appearance, ExitStatus, Failure, FromKeeper, KEEPER_CHANNEL, KeeperSetup, ToProgram};
@@ -195,14 +195,19 @@ pub(crate) fn check(config: &Config) -> Result<(), Failure> {
 pub(crate) fn variables(config: &Config) -> Vec<(OsString, OsString)> {
     let tasks = &config.settings.tasks;
     if tasks.engine != TaskEngine::Embedded {
-        return of_other_engines(tasks);
+        return of_other_engines(config);
     }
     let Some(file) = file(&config.settings) else { return Vec::new() };
     vec![("HOSTLER_TASK_QUEUE".into(), file.into()), ("HOSTLER_TASK_KEEPER".into(), "server".into())]
 }
 
 /// The engine, and what it is reached by, in the variables that are also the options'.
-fn of_other_engines(tasks: &Tasks) -> Vec<(OsString, OsString)> {
+fn of_other_engines(config: &Config) -> Vec<(OsString, OsString)> {
+    let tasks = &config.settings.tasks;
+    if tasks.engine == TaskEngine::Ray {
+        let engine = ("HOSTLER_TASK_ENGINE".into(), "ray".into());
+        return [engine].into_iter().chain(crate::ray::variables(config)).collect();
+    }
     let given = [
         ("HOSTLER_TASK_ENGINE", Some("celery".to_owned())),
         ("HOSTLER_TASK_BROKER", tasks.broker.clone()),

@@ -37,6 +37,11 @@ const RULES: &[Rule] = &[
     ),
     Rule(
         &["task-queues", "task-concurrency", "task-max-tasks", "task-max-rss", "task-timeout", "task-nice"],
+        |all| all.tasks.engine == TaskEngine::Ray,
+        "Ray's own workers run the tasks, as Ray is configured",
+    ),
+    Rule(
+        &["task-queues", "task-concurrency", "task-max-tasks", "task-max-rss", "task-timeout", "task-nice"],
         |all| all.tasks.workers.is_none(),
         "there are no task workers: --task-workers sets how many",
     ),
@@ -122,6 +127,7 @@ const RULES: &[Rule] = &[
         |all| all.tasks.engine != TaskEngine::Celery,
         "it is for --task-engine celery",
     ),
+    Rule(&["task-ray-address"], |all| all.tasks.engine != TaskEngine::Ray, "it is for --task-engine ray"),
     Rule(
         &["task-queue"],
         |all| all.tasks.engine != TaskEngine::Embedded,
@@ -212,6 +218,14 @@ mod tests {
             (&["--access-log-sample", "5"], &["--access-log", "--access-log-sample", "5"]),
             (&["--static-path-expires", "5"], &["--static-path-mount", "/s", "--static-path-expires", "5"]),
             (&["--compress-level", "5"], &["--compress", "--compress-level", "5"]),
+            (
+                &["--task-ray-address", "10.0.0.5:6379"],
+                &["--task-engine", "ray", "--task-ray-address", "10.0.0.5:6379"],
+            ),
+            (
+                &["--task-engine", "ray", "--task-workers", "1", "--task-timeout", "5"],
+                &["--task-workers", "1", "--task-timeout", "5"],
+            ),
             (&["--task-broker", "redis://r"], &["--task-engine", "celery", "--task-broker", "redis://r"]),
             (
                 &["--task-engine", "celery", "--task-broker", "redis://r", "--task-queue", "q"],

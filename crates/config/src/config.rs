@@ -7,7 +7,7 @@ use crate::{
 };
 use hostler_settings::{
     Accept, Application, Bind, Declaration, Http, Interface, Limits, Listen, Log, LogTarget, Metrics,
-    Process, Runtime, RuntimeMode, Settings, Supervision, TaskEngine, Tasks, WorkerCount,
+    Process, RAY_CLUSTER, Runtime, RuntimeMode, Settings, Supervision, TaskEngine, Tasks, WorkerCount,
 };
 use hostler_wire::{CompanionSpec, Failure, Identity, MAX_LISTENING_SOCKETS, control::ConfigEntry};
 use std::{io, time::Duration};
@@ -170,8 +170,11 @@ fn check_access_log(layers: &Layers) -> Result<(), Failure> {
 /// Whether the engine of tasks has what it needs.
 fn check_task_engine(layers: &Layers) -> Result<(), Failure> {
     let tasks = &layers.settings.tasks;
-    if tasks.engine != TaskEngine::Celery {
+    if tasks.engine == TaskEngine::Embedded {
         return Ok(());
+    }
+    if tasks.engine == TaskEngine::Ray {
+        return check_ray(layers);
     }
     if matches!(tasks.workers, WorkerCount::Range { .. }) {
         let wrong = layers.invalid(Tasks::workers()).because("Celery's broker does not say how much waits");
@@ -193,6 +196,39 @@ fn check_task_engine(layers: &Layers) -> Result<(), Failure> {
             .hint("name a Redis that does: --task-results redis://HOST:PORT/0")),
         Some(_) => Ok(()),
     }
+}
+
+fn check_ray(layers: &Layers) -> Result<(), Failure> {
+    let tasks = &layers.settings.tasks;
+    if !matches!(tasks.workers, WorkerCount::Fixed(0 | 1)) {
+        let cause = "Ray's own workers run the tasks, as many as there is work for";
+        let wrong = layers.invalid(Tasks::workers()).because(cause);
+        return Err(
+            wrong.hint("leave it out, or set it to 1: a task worker that tells Ray what @cron is to start")
+        );
+    }
+    let (address, is_local) = (&tasks.ray_address, tasks.local_ray().is_some());
+    let host = address.strip_prefix("ray://").unwrap_or(address).rsplit_once(':');
+    let is_place = host.is_some_and(|(host, port)| {
+        !host.is_empty() && host != "local" && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    if !is_local && !is_place && address != "auto" {
+        let wrong = layers
+            .invalid(Tasks::ray_address())
+            .because(format!("`{address}` is no address of a Ray cluster"));
+        return Err(wrong.hint(
+            "name it as HOST:PORT, as `ray start` prints it, as ray://HOST:PORT, auto, local or local:PORT",
+        ));
+    }
+    if is_local && layers.settings.companions.companions.iter().any(|it| it.name == RAY_CLUSTER) {
+        let cause =
+            format!("a companion is called {RAY_CLUSTER}, as the cluster of --task-ray-address local is");
+        return Err(layers
+            .invalid(Tasks::ray_address())
+            .because(cause)
+            .hint("call the companion something else"));
+    }
+    Ok(())
 }
 
 /// Options of which only one can hold, one failure for each pair.

@@ -318,6 +318,26 @@ fn an_engine_of_tasks_needs_what_it_works_with() {
     assert_eq!(refused(&["--task-broker", "amqp://b"]), "this broker keeps no results");
     let scaled = refused(&["--task-broker", "redis://r", "--task-workers", "1:4"]);
     assert_eq!(scaled, "Celery's broker does not say how much waits");
+    let ray =
+        |more: &[&str]| failure(&[&["--task-engine", "ray"], more].concat(), &[]).cause.unwrap_or_default();
+    for workers in ["0:4", "2"] {
+        assert!(ray(&["--task-workers", workers]).starts_with("Ray's own workers"), "{workers}");
+    }
+    for address in ["here", "local:", "local:0", "local:70000", "10.0.0.5", "10.0.0.5:x", ":6379"] {
+        assert!(ray(&["--task-ray-address", address]).contains("no address"), "{address}");
+    }
+    let taken = ray(&["--task-ray-address", "local", "--companion", "ray-cluster=true"]);
+    assert!(taken.starts_with("a companion is called ray-cluster"), "{taken}");
+    for (address, joined) in [
+        ("auto", "auto"),
+        ("10.0.0.5:6379", "10.0.0.5:6379"),
+        ("ray://head:10001", "ray://head:10001"),
+        ("local", "127.0.0.1:6390"),
+        ("local:7000", "127.0.0.1:7000"),
+    ] {
+        let settled = config(&["--task-engine", "ray", "--task-ray-address", address], &[]);
+        assert_eq!(settled.settings.tasks.ray(), joined);
+    }
     config(&["--task-engine", "celery", "--task-broker", "redis://r"], &[]);
     config(&["--task-engine", "celery", "--task-broker", "amqp://b", "--task-results", "redis://r"], &[]);
 }

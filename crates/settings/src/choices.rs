@@ -68,6 +68,8 @@ choices! {
         Embedded = "embedded",
         /// Celery's broker.
         Celery = "celery",
+        /// A Ray cluster.
+        Ray = "ray",
     }
 
     /// The event loop of ASGI and RSGI workers.

@@ -40,8 +40,8 @@ pub use companion::{
 pub use declaration::{Declaration, Effect, OnReload, Rules, Shape, Unit};
 pub use groups::{
     Application, AutoReload, Companions, Compress, Compression, Http, Http2, Limits, Listen, Log, Metrics,
-    Process, Program, Proxy, Responses, Runtime, StaticFiles, Supervision, Tasks, Tls, Tracing, WebSocket,
-    Wsgi,
+    Process, Program, Proxy, RAY_CLUSTER, Responses, Runtime, StaticFiles, Supervision, Tasks, Tls, Tracing,
+    WebSocket, Wsgi,
 };
 pub use host::HostPattern;
 pub use log_target::LogTarget;

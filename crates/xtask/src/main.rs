@@ -34,6 +34,7 @@ cargo xtask torture [--seed N] [--seconds S] [--interface NAME]   random clients
 cargo xtask fuzz [--seconds N] [NAME]   feed what parses the network with bytes that are derived from its code
 cargo xtask strictness [--python X]   requests that servers could read in two ways, through nginx and haproxy
 cargo xtask engines [--python X] tasks with Celery, over Redis and RabbitMQ; a companion in Node
+cargo xtask ray [--python X]     tasks with Ray, which it installs
 cargo xtask browser              a page in Chromium, over TLS and HTTP/2, while everything beneath it is replaced
 cargo xtask package              build the library from its packages, and all with the least Rust declared
 cargo xtask wheel [--python X] [--manylinux 2_28]   build wheels into target/wheels
@@ -65,6 +66,7 @@ fn main() -> Result<()> {
         "fuzz" => fuzz::run(&rest),
         "strictness" => test::strictness(&asked_python(&rest)?.map_or_else(python::newest, Ok)?),
         "engines" => test::engines(&asked_python(&rest)?.map_or_else(python::newest, Ok)?),
+        "ray" => test::ray(&asked_python(&rest)?.map_or_else(python::newest, Ok)?),
         "browser" => test::browser(),
         "package" => package::check(),
         "install" => check_installs(),

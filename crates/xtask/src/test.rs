@@ -5,7 +5,10 @@ use crate::{
     tools::{Cmd, section},
 };
 use anyhow::{Context, Result};
-use std::{path::PathBuf, thread};
+use std::{
+    path::{Path, PathBuf},
+    thread,
+};
 
 /// Tests of the whole server mostly wait: for processes to start, timeouts and clients that are slow on purpose.
 const TESTS_PER_PROCESSOR: usize = 4;
@@ -65,16 +68,33 @@ pub(crate) fn browser() -> Result<()> {
     whole_server(&python::newest()?, &["--ignored", "browser"])
 }
 
+/// Tasks with Ray, which is a large package, in an environment of its own. It has no wheel for the newest Python at once.
+pub(crate) fn ray(python: &Python) -> Result<()> {
+    match python
+        .venv("ray", &["examples/requirements.txt", "tests/requirements.txt", "tests/ray-requirements.txt"])
+    {
+        // A cluster is a dozen processes: one at a time.
+        Ok(venv) => in_environment(python, &venv, 1, &["--ignored", "task_ray"]),
+        Err(error) => {
+            section(&format!(
+                "NOT RUN: tasks with Ray, which cannot be installed for Python {}: {error:#}",
+                python.version
+            ));
+            Ok(())
+        }
+    }
+}
+
 fn whole_server(python: &Python, filter: &[&str]) -> Result<()> {
-    section(&format!("the whole server on Python {}", python.version));
-    python::build(python)?;
     let venv = python.venv("test", &["examples/requirements.txt", "tests/requirements.txt"])?;
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    let threads = format!("--test-threads={}", TESTS_PER_PROCESSOR * processors);
+    in_environment(python, &venv, TESTS_PER_PROCESSOR * processors, filter)
+}
+
+fn in_environment(python: &Python, venv: &Path, threads: usize, filter: &[&str]) -> Result<()> {
+    section(&format!("the whole server on Python {}", python.version));
+    python::build(python)?;
+    let threads = format!("--test-threads={threads}");
     let tests = ["test", "--package", "hostler-tests", "--", &threads];
-    Cmd::cargo(&tests)
-        .args(filter)
-        .env("PYO3_PYTHON", &python.program)
-        .env("HOSTLER_TEST_PYTHON", &venv)
-        .run()
+    Cmd::cargo(&tests).args(filter).env("PYO3_PYTHON", &python.program).env("HOSTLER_TEST_PYTHON", venv).run()
 }

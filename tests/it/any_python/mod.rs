@@ -53,6 +53,7 @@ mod static_files;
 mod strictness;
 mod task_engines;
 mod task_limits;
+mod task_ray;
 mod task_sight;
 mod terminal;
 mod tls;

@@ -39,7 +39,7 @@ pub use responses::Responses;
 pub use runtime::Runtime;
 pub use static_files::StaticFiles;
 pub use supervision::Supervision;
-pub use tasks::Tasks;
+pub use tasks::{RAY_CLUSTER, Tasks};
 pub use tls::Tls;
 pub use tracing::Tracing;
 pub use websocket::{Compression, WebSocket};

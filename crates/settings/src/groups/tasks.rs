@@ -4,6 +4,12 @@ use super::YEAR;
 use crate::{ByteSize, Commas, OnReload, TaskEngine, Unit, WorkerCount, macros::settings};
 use std::{path::PathBuf, time::Duration};
 
+/// What a Ray cluster of this server's own is called among its companions.
+pub const RAY_CLUSTER: &str = "ray-cluster";
+
+/// Where it listens unless another port is named.
+const RAY_PORT: u16 = 6390;
+
 /// The queue's file where none is named.
 const QUEUE: &str = "hostler-tasks.db";
 
@@ -12,7 +18,7 @@ settings! {
     /// The task queue of `hostler.tasks`, and the workers that run tasks.
     pub struct Tasks {
         /// What keeps the tasks of hostler.tasks and hands them to workers: `embedded` a file of this server's, `celery` the broker of
-        /// Celery (--task-broker or --task-celery-app).
+        /// Celery (--task-broker or --task-celery-app), `ray` a Ray cluster (--task-ray-address).
         #[option("task-engine", default = TaskEngine::Embedded, reload(OnReload::Kept))]
         pub engine: TaskEngine,
         /// Celery's broker, Redis or RabbitMQ, with --task-engine celery.
@@ -24,6 +30,10 @@ settings! {
         /// A Celery application that exists, as MODULE:NAME, whose broker and settings are used in place of --task-broker.
         #[option("task-celery-app", default = None, example("shop.celery:app"))]
         pub celery_app: Option<String>,
+        /// The Ray cluster of --task-engine ray, HOST:PORT or ray://HOST:PORT; `auto` is that of RAY_ADDRESS, or the one that runs on this
+        /// machine; `local` starts one that ends with this server, `local:PORT` on another port than 6390.
+        #[option("task-ray-address", default = "auto".into(), example("10.0.0.5:6379"))]
+        pub ray_address: String,
         /// The file of the task queue of hostler.tasks (Python), an SQLite database on a local disk, which a process of its own keeps; beside
         /// it are a lock file and a socket. With --task-workers it is hostler-tasks.db in the working directory unless set.
         #[option("task-queue", default = None, example("/var/lib/shop/tasks.db"), reload(OnReload::Kept))]
@@ -54,6 +64,22 @@ settings! {
 }
 
 impl Tasks {
+    /// The port of a Ray cluster that this server is to start, if it is to.
+    #[must_use]
+    pub fn local_ray(&self) -> Option<u16> {
+        match self.ray_address.strip_prefix("local")? {
+            _ if self.engine != TaskEngine::Ray => None,
+            "" => Some(RAY_PORT),
+            port => port.strip_prefix(':')?.parse().ok().filter(|port| *port > 0),
+        }
+    }
+
+    /// The address by which processes of the application join the Ray cluster.
+    #[must_use]
+    pub fn ray(&self) -> String {
+        self.local_ray().map_or_else(|| self.ray_address.clone(), |port| format!("127.0.0.1:{port}"))
+    }
+
     /// The queue's file, if there is a queue.
     #[must_use]
     pub fn file(&self) -> Option<PathBuf> {

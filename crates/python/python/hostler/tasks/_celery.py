@@ -5,43 +5,28 @@ runs tasks is `_celery_tasks` (in any worker of Celery) and `_celery_worker` (in
 from __future__ import annotations
 
 import asyncio
-import atexit
-import concurrent.futures
 import datetime
 import importlib
 import logging
-import os
 import threading
 import time
-import weakref
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
 
 from hostler.tasks._errors import NoSuchTask, QueueUnavailable, TaskError, Unsupported
+from hostler.tasks._threaded import FINAL, LIMIT, ThreadedEngine
 
 if TYPE_CHECKING:
     from hostler.tasks._celery_listen import Listener
     from hostler.tasks._celery_records import Records
     from hostler.tasks._publish import Publisher
 
-T = TypeVar("T")
-
-#: How long a call may take that does not wait for a result.
-LIMIT = 10.0
-#: How long `delay` may hold an event loop up; what takes longer goes on in its thread.
-_BRIEFLY = 0.0005
-#: Threads that speak with broker and Redis for a process, each with connections of its own.
-_THREADS = 4
 #: How Celery's brokers count priorities.
 PRIORITIES = range(10)
-#: States in which a task ends.
-_FINAL = ("succeeded", "failed", "cancelled", "expired")
-
-_engines: weakref.WeakSet[CeleryEngine] = weakref.WeakSet()
 
 
-class CeleryEngine:
+class CeleryEngine(ThreadedEngine):
     """Tasks in Celery's broker."""
 
     def __init__(self, broker: str | None, results: str | None, app: Any) -> None:
@@ -51,25 +36,21 @@ class CeleryEngine:
         self._app: Any = None
         #: Tasks that the Celery application is still to learn of.
         self._declared: dict[str, Any] = {}
-        self._lock = threading.RLock()
-        self._forget()
-        _engines.add(self)
+        super().__init__()
 
     def _forget(self) -> None:
         """A forked process has threads and connections of its own."""
-        self._pid = os.getpid()
-        self._lock = threading.RLock()
-        self._pool: ThreadPoolExecutor | None = None
+        super()._forget()
         self._records: Records | None = None
         self._publisher: Publisher | None = None
         self._listener: Listener | None = None
-        self._late: set[Future[Any]] = set()
 
     # The Celery application, and what belongs to this process.
 
     @property
     def app(self) -> Any:
         """Celery's application: the one that was given, or one of our own; it knows all tasks."""
+        self._check_process()
         with self._lock:
             if self._app is None:
                 self._app = self._load()
@@ -97,16 +78,6 @@ class CeleryEngine:
         from hostler.tasks import _celery_tasks
 
         _celery_tasks.install(self, task)
-
-    def _own(self, name: str, make: Callable[[], T]) -> T:
-        if self._pid != os.getpid():
-            self._forget()
-        with self._lock:
-            made: T | None = getattr(self, name)
-            if made is None:
-                made = make()
-                setattr(self, name, made)
-            return made
 
     @property
     def records(self) -> Records:
@@ -144,16 +115,7 @@ class CeleryEngine:
 
     def enqueue(self, task: Any, message: dict[str, Any], arguments: bytes) -> str:
         self._check_priority(task.name, message["priority"])
-        sent = self._submit(self._send, task, message, arguments)
-        if asyncio._get_running_loop() is None:
-            return self._wait(sent, LIMIT)
-        try:
-            return sent.result(_BRIEFLY)
-        except (TimeoutError, concurrent.futures.TimeoutError):
-            if sent.done():
-                raise
-            self._leave(sent, task.name, message["id"])
-            return str(message["id"])
+        return self._briefly(self._submit(self._send, task, message, arguments), task.name, message["id"])
 
     async def enqueue_async(self, task: Any, message: dict[str, Any], arguments: bytes) -> str:
         self._check_priority(task.name, message["priority"])
@@ -162,7 +124,7 @@ class CeleryEngine:
     def result(self, id: str, *, wait: bool, timeout: float | None) -> tuple[dict[str, Any], bytes]:
         deadline = None if timeout is None else time.monotonic() + timeout
         answer = self._wait(self._submit(self._look, id), LIMIT)
-        if not wait or answer[0]["state"] in _FINAL:
+        if not wait or answer[0]["state"] in FINAL:
             return answer
         channel, changed = self.records.channel(id), threading.Event()
         self._wait(self._submit(self._watch, channel, changed.set), LIMIT)
@@ -174,14 +136,14 @@ class CeleryEngine:
                 changed.wait(_unheard(answer[0], left))
                 changed.clear()
                 answer = self._wait(self._submit(self._look_patiently, id), None)
-                if answer[0]["state"] in _FINAL:
+                if answer[0]["state"] in FINAL:
                     return answer
         finally:
             self.listener.forget(channel, changed.set)
 
     async def result_async(self, id: str, *, wait: bool) -> tuple[dict[str, Any], bytes]:
         answer = await self._ask(self._look, id)
-        if not wait or answer[0]["state"] in _FINAL:
+        if not wait or answer[0]["state"] in FINAL:
             return answer
         loop, changed = asyncio.get_running_loop(), asyncio.Event()
         channel = self.records.channel(id)
@@ -199,7 +161,7 @@ class CeleryEngine:
                     pass
                 changed.clear()
                 answer = await asyncio.wrap_future(self._submit(self._look_patiently, id))
-                if answer[0]["state"] in _FINAL:
+                if answer[0]["state"] in FINAL:
                     return answer
         finally:
             self._submit(self.listener.forget, channel, notify)
@@ -209,10 +171,6 @@ class CeleryEngine:
 
     async def cancel_async(self, id: str) -> str:
         return await self._ask(self._cancel, id)
-
-    def flush(self, timeout: float) -> None:
-        if self._pid == os.getpid():
-            concurrent.futures.wait(list(self._late), timeout)
 
     def serve(self, worker: Any, loop: Any, engine: Any, shutdown: Any, run: Any) -> tuple[str, str, str] | None:
         from hostler.tasks import _celery_worker
@@ -228,40 +186,13 @@ class CeleryEngine:
 
     # How.
 
-    def _submit(self, call: Callable[..., T], *args: Any) -> Future[T]:
-        pool = self._own("_pool", lambda: ThreadPoolExecutor(_THREADS, thread_name_prefix="hostler-tasks"))
-        return pool.submit(self._told, call, *args)
+    def _translated(self, error: Exception) -> Exception:
+        if isinstance(error, (TaskError, ImportError, AttributeError, TypeError, ValueError)):
+            return error
+        from kombu.utils.url import maybe_sanitize_url
 
-    def _told(self, call: Callable[..., T], *args: Any) -> T:
-        """Calls it; what goes wrong is told in our terms."""
-        try:
-            return call(*args)
-        except (TaskError, ImportError, AttributeError, TypeError, ValueError):
-            raise
-        except Exception as error:
-            from kombu.utils.url import maybe_sanitize_url
-
-            where = maybe_sanitize_url(str(self.app.conf.result_backend))
-            raise QueueUnavailable(f"the results of tasks, {where}, cannot be reached: {error}") from error
-
-    def _wait(self, future: Future[T], limit: float | None) -> T:
-        try:
-            return future.result(limit)
-        except (TimeoutError, concurrent.futures.TimeoutError) as error:
-            if future.done():
-                raise
-            raise self._silent() from error
-
-    async def _ask(self, call: Callable[..., T], *args: Any) -> T:
-        future = asyncio.wrap_future(self._submit(call, *args))
-        done, _ = await asyncio.wait([future], timeout=LIMIT)
-        if not done:
-            future.cancel()
-            raise self._silent()
-        return future.result()
-
-    def _silent(self) -> QueueUnavailable:
-        return QueueUnavailable(f"the broker and the results of tasks have not answered within {LIMIT:g} s")
+        where = maybe_sanitize_url(str(self.app.conf.result_backend))
+        return QueueUnavailable(f"the results of tasks, {where}, cannot be reached: {error}")
 
     def _send(self, task: Any, message: dict[str, Any], arguments: bytes) -> str:
         from hostler.tasks import _celery_tasks
@@ -316,7 +247,7 @@ class CeleryEngine:
 
     def _cancel(self, id: str) -> str:
         task, _ = self.records.look(id)
-        if task["state"] in _FINAL:
+        if task["state"] in FINAL:
             return str(task["state"])
         if task["state"] == "running":
             self.records.update(id, cancel=1)
@@ -324,17 +255,6 @@ class CeleryEngine:
             return "running"
         self.records.cancelled(id)
         return "cancelled"
-
-    def _leave(self, sent: Future[Any], name: str, id: str) -> None:
-        self._late.add(sent)
-
-        def finished(done: Future[Any]) -> None:
-            self._late.discard(done)
-            if (error := done.exception()) is not None:
-                logging.getLogger("hostler.tasks").error("task %s (%s) was not accepted: %s", id, name, error)
-
-        sent.add_done_callback(finished)
-
 
 def _tell(said: Future[Any]) -> None:
     if (error := said.exception()) is not None:
@@ -347,11 +267,3 @@ def _unheard(task: dict[str, Any], left: float | None) -> float:
     if task["expires"]:
         limits.append(max(task["expires"] / 1000 - time.time(), 0.0) + 0.05)
     return min(limits)
-
-
-def flush(timeout: float = LIMIT) -> None:
-    for engine in list(_engines):
-        engine.flush(timeout)
-
-
-atexit.register(flush)

@@ -200,7 +200,7 @@ class Run:
     def _backoff(self) -> float:
         how = self.options["backoff"]
         pause: float = min(how["base"] * how["factor"] ** min(self.attempt - 1, 60), how["most"]) / 1000
-        return pause * (1 - how["jitter"] * random.random())
+        return pause * (1 - float(how["jitter"]) * random.random())
 
     def _keep(self) -> float:
         return float(self.options["keep"] / 1000)

@@ -280,14 +280,17 @@ def cron(expression: str, *, timezone: str = "UTC", **options: Any) -> Callable[
 
 
 def _name(function: Callable[..., Any]) -> str:
+    return f"{module_of(function)}.{function.__qualname__}"
+
+
+def module_of(function: Callable[..., Any]) -> str:
+    """The module that declares it, as other processes import it."""
     module = function.__module__
-    if module == "__main__":
-        # As the workers import it.
-        main = sys.modules["__main__"]
-        spec = getattr(main, "__spec__", None)
-        file = getattr(main, "__file__", None)
-        if spec is not None:
-            module = spec.name.removesuffix(".__main__")
-        elif file:
-            module = os.path.splitext(os.path.basename(file))[0]
-    return f"{module}.{function.__qualname__}"
+    if module != "__main__":
+        return module
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    file = getattr(main, "__file__", None)
+    if spec is not None:
+        return str(spec.name).removesuffix(".__main__")
+    return os.path.splitext(os.path.basename(file))[0] if file else module

@@ -14,7 +14,7 @@ from hostler.tasks._celery import CeleryEngine
 def _application() -> Any:
     engine = _settings.engine()
     if not isinstance(engine, CeleryEngine):
-        engine = _settings._make(None, "celery", None, None, None)
+        engine = _settings._make(None, "celery", None, None, None, None)
         _settings.use(engine)
         _settings._declare_all(engine)
     assert isinstance(engine, CeleryEngine)
