@@ -15,6 +15,7 @@ mod ask;
 mod audit;
 mod client;
 mod clock;
+mod companions;
 mod dice;
 mod edge;
 mod events;
@@ -74,6 +75,9 @@ pub const LEAK_SEEDS: u64 = 6;
 /// Each other seed that is a multiple of this is a round for the task queue ([`tasks`]).
 pub const TASK_SEEDS: u64 = 7;
 
+/// Each other seed that is a multiple of this is a round for companions ([`companions`]).
+pub const COMPANION_SEEDS: u64 = 11;
+
 /// Tortures.
 ///
 /// # Errors
@@ -90,6 +94,7 @@ pub fn run(environment: &Environment, options: &Options) -> Result<()> {
         let round = match seed {
             _ if seed.is_multiple_of(LEAK_SEEDS) => hunt_leaks,
             _ if seed.is_multiple_of(TASK_SEEDS) => run_tasks,
+            _ if seed.is_multiple_of(COMPANION_SEEDS) => run_companions,
             _ => play,
         };
         if let Some(failure) = round(seed, *interface, environment) {
@@ -138,6 +143,11 @@ fn hunt_leaks(seed: u64, interface: Interface, environment: &Environment) -> Opt
 /// Plays a round for the task queue, which is the same for all interfaces.
 fn run_tasks(seed: u64, _: Interface, environment: &Environment) -> Option<Failed> {
     without_plan(seed, "tasks".into(), tasks::play(seed, environment))
+}
+
+/// Plays a round for companions, which are the same for all interfaces.
+fn run_companions(seed: u64, _: Interface, environment: &Environment) -> Option<Failed> {
+    without_plan(seed, "companions".into(), companions::play(seed, environment))
 }
 
 fn without_plan(seed: u64, name: String, played: Result<(String, round::Outcome)>) -> Option<Failed> {

@@ -14,6 +14,8 @@ pub(crate) enum Role {
     Worker,
     TaskWorker,
     Keeper,
+    /// It watches a companion.
+    Watcher,
     /// It has no title yet, or none that is the server's.
     Other,
 }
@@ -59,6 +61,7 @@ fn role(pid: i32, name: &str) -> Role {
         Some("") => Role::Master,
         Some(" mold") => Role::Mold,
         Some(" task-queue") => Role::Keeper,
+        Some(rest) if rest.starts_with(" companion ") => Role::Watcher,
         Some(rest) if rest.starts_with(" worker-") => Role::Worker,
         Some(rest) if rest.starts_with(" task-worker-") => Role::TaskWorker,
         _ => Role::Other,

@@ -4,6 +4,7 @@ use crate::{
     Environment,
     client::Addresses,
     clock::wait_for,
+    companions,
     edge::{Edge, ROUTE},
     log::Log,
     plan::{Interface, Setup},
@@ -63,6 +64,9 @@ impl Server {
         let tls = if native { tcp } else { other };
         for place in ["tmp", "run"] {
             fs::create_dir_all(dir.join(place))?;
+        }
+        if setup.companions {
+            fs::write(dir.join("hostler.toml"), companions::configuration(&name))?;
         }
         let server = Self {
             setup: setup.clone(),
@@ -149,6 +153,10 @@ impl Server {
             option("task-queue", &self.dir.join("queue.db").to_string_lossy());
             option("task-workers", "2");
         }
+        if setup.companions {
+            option("config", &self.dir.join("hostler.toml").to_string_lossy());
+            option("control-socket", &self.control_socket().to_string_lossy());
+        }
         if let Some(most) = setup.max_requests {
             option("max-requests", &most.to_string());
         }
@@ -177,6 +185,11 @@ impl Server {
     /// Where tasks say that they run.
     pub(crate) fn runs(&self) -> PathBuf {
         self.dir.join("runs")
+    }
+
+    /// Where it takes commands.
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        self.dir.join("run/control")
     }
 
     fn pid_file(&self) -> PathBuf {

@@ -5,7 +5,7 @@ use crate::{
     tools::root,
 };
 use anyhow::{Context, Result, bail};
-use hostler_torture::{Environment, Interface, LEAK_SEEDS, Options, TASK_SEEDS};
+use hostler_torture::{COMPANION_SEEDS, Environment, Interface, LEAK_SEEDS, Options, TASK_SEEDS};
 use std::{
     env,
     path::PathBuf,
@@ -72,7 +72,7 @@ fn random_seed() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.as_secs() * 1_000)
 }
 
-/// What `cargo xtask ci` runs on what is built: the same plans every time, new ones, one round for leaks and one for tasks.
+/// What `cargo xtask ci` runs on what is built: the same plans every time, new ones, one round for leaks, one for tasks and one for companions.
 pub(crate) fn check() -> Result<()> {
     let environment = environment(python::newest()?);
     let parts = [
@@ -80,6 +80,7 @@ pub(crate) fn check() -> Result<()> {
         (random_seed(), Duration::from_secs(30)),
         (LEAK_SEEDS, ONE_ROUND),
         (TASK_SEEDS, ONE_ROUND),
+        (COMPANION_SEEDS, ONE_ROUND),
     ];
     for (seed, time) in parts {
         println!("from seed {seed}");

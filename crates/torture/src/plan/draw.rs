@@ -57,6 +57,7 @@ fn draw_setup(dice: &mut Dice, interface: Interface) -> Setup {
         talkative: python && dice.chance(25),
         only_tls: !python && dice.chance(50),
         tasks: false,
+        companions: false,
     }
 }
 

@@ -69,6 +69,8 @@ pub(crate) struct Setup {
     pub(crate) only_tls: bool,
     /// It has a task queue, and another application.
     pub(crate) tasks: bool,
+    /// It has companions.
+    pub(crate) companions: bool,
 }
 
 impl Setup {
@@ -85,6 +87,7 @@ impl Setup {
             talkative: false,
             only_tls: false,
             tasks: false,
+            companions: false,
         }
     }
 }

@@ -147,8 +147,8 @@ fn a_restart_that_fails_ends_with_the_first_replica_that_does() {
         r#"
         [[companion]]
         name = "a"
-        command = ["sh", "-c", "test ! -e DIR/broken && touch DIR/up && exec sleep 1000"]
-        ready = "exec:test -e DIR/up"
+        command = ["sh", "-c", "test ! -e DIR/broken && exec sleep 1000"]
+        ready = "exec:test ! -e DIR/broken"
         replicas = 2
         "#,
     );
