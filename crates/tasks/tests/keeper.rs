@@ -75,14 +75,18 @@ impl Client {
     }
 
     fn hear(&mut self) -> Frame<Answer> {
+        self.try_hear().expect("the keeper has closed the connection")
+    }
+
+    /// None if the connection has ended.
+    fn try_hear(&mut self) -> Option<Frame<Answer>> {
         loop {
             if let Some((frame, length)) = decode(&self.input).unwrap() {
                 self.input.drain(..length);
-                return frame;
+                return Some(frame);
             }
             let mut some = [0; 65536];
-            let got = self.socket.read(&mut some).unwrap();
-            assert!(got > 0, "the keeper has closed the connection");
+            let got = self.socket.read(&mut some).ok().filter(|got| *got > 0)?;
             self.input.extend_from_slice(&some[..got]);
         }
     }
@@ -266,6 +270,136 @@ fn a_worker_that_has_exited_is_gone_whatever_it_has_forked_has_its_connection_an
     let lock = kept.directory.path().join("queue.db.lock");
     assert!(ByteLocks::open(&lock).unwrap().is_taken(5), "its child has the lock");
     kept.stop();
+}
+
+/// A connection as soon as there is a keeper that answers, by how many tasks are ready.
+fn ready_tasks(kept: &Kept) -> (Client, u64) {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let asked =
+            control::connect(&kept.directory.path().join("queue.db.sock"), LIMIT).and_then(|socket| {
+                socket.set_read_timeout(Some(LIMIT))?;
+                let mut bytes = vec![];
+                encode(&Ask::Stats { n: 1 }, b"", &mut bytes).unwrap();
+                (&socket).write_all(&bytes)?;
+                Ok(Client { socket, input: vec![], n: 0 })
+            });
+        let answer = asked.ok().and_then(|mut client| client.try_hear().map(|answer| (client, answer)));
+        if let Some((client, Frame { message: Answer::Stats { stats, .. }, .. })) = answer {
+            let ready = stats.queues.get("default").and_then(|queue| queue.tasks.get("ready"));
+            return (client, ready.copied().unwrap_or(0));
+        }
+        assert!(Instant::now() < deadline, "no keeper answers");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn files_that_are_removed_while_they_are_used_are_written_again() {
+    let mut kept = Kept::new();
+    let all = ["", "-wal", "-shm", ".lock", ".sock"];
+    let mut count = 0;
+    for removed in [&all[..], &[""], &["-wal"], &["-shm"], &[".lock"], &[".sock"], &["", "-wal"]] {
+        count += 1;
+        ready_tasks(&kept).0.enqueue(count);
+        for ending in removed {
+            std::fs::remove_file(kept.directory.path().join(format!("queue.db{ending}"))).unwrap();
+        }
+        wait_until(|| all.iter().all(|it| kept.directory.path().join(format!("queue.db{it}")).exists()));
+        let (_, ready) = ready_tasks(&kept);
+        assert_eq!(u128::from(ready), count, "after {removed:?}");
+        assert!(Keeper::open(&kept.file()).unwrap().is_none(), "there is one keeper, after {removed:?}");
+    }
+    let leftovers = std::fs::read_dir(kept.directory.path()).unwrap().count();
+    assert_eq!(leftovers, all.len());
+    kept.stop();
+    let (thread, stop) = keep(&kept.file());
+    (kept.thread, kept.stop) = (Some(thread), Some(stop));
+    assert_eq!(u128::from(ready_tasks(&kept).1), count);
+    kept.stop();
+}
+
+#[test]
+fn a_queue_whose_directory_is_removed_goes_on_when_there_is_one_again() {
+    let mut kept = Kept::new();
+    kept.connect().enqueue(1);
+    let (here, away) = (kept.directory.path().to_owned(), kept.directory.path().with_extension("away"));
+    std::fs::rename(&here, &away).unwrap();
+    let socket = away.join("queue.db.sock");
+    wait_until(|| control::connect(&socket, Duration::from_millis(50)).is_err());
+    // The same one.
+    std::fs::rename(&away, &here).unwrap();
+    assert_eq!(ready_tasks(&kept).1, 1);
+    std::fs::rename(&here, &away).unwrap();
+    wait_until(|| control::connect(&socket, Duration::from_millis(50)).is_err());
+    std::fs::create_dir(&here).unwrap();
+    assert_eq!(ready_tasks(&kept).1, 1);
+    std::fs::remove_dir_all(&away).unwrap();
+    kept.stop();
+}
+
+#[test]
+fn a_file_that_is_replaced_is_used_and_what_was_in_the_old_one_is_kept_beside_it() {
+    let mut kept = Kept::new();
+    let other = Kept::new();
+    other.connect().enqueue(7);
+    other.connect().enqueue(8);
+    let new = other.file();
+    let mut other = other;
+    other.stop();
+    kept.connect().enqueue(1);
+    std::fs::rename(&new, kept.file()).unwrap();
+    let is_kept = |name: &str| name.starts_with("queue.db.removed-") && !name.ends_with("-journal");
+    let names = || -> Vec<String> {
+        let all = std::fs::read_dir(kept.directory.path()).unwrap();
+        all.map(|it| it.unwrap().file_name().into_string().unwrap()).filter(|name| is_kept(name)).collect()
+    };
+    wait_until(|| !names().is_empty());
+    assert_eq!(ready_tasks(&kept).1, 2);
+    let old = kept.directory.path().join(&names()[0]);
+    assert_eq!(std::fs::metadata(&old).unwrap().permissions().mode() & 0o777, 0o600);
+    kept.stop();
+    let (thread, stop) = keep(&old);
+    std::fs::rename(
+        old.with_file_name(format!("{}.sock", old.file_name().unwrap().to_str().unwrap())),
+        kept.directory.path().join("queue.db.sock"),
+    )
+    .unwrap();
+    (kept.thread, kept.stop) = (Some(thread), Some(stop));
+    assert_eq!(ready_tasks(&kept).1, 1, "it is a queue of its own");
+    kept.stop();
+}
+
+#[test]
+fn a_worker_keeps_what_it_runs_while_files_are_removed() {
+    let mut kept = Kept::new();
+    let id = kept.connect().enqueue(1);
+    let mut holder = holder(&kept, "");
+    let mut first = kept.connect();
+    first.say(&work(5), b"");
+    first.say(&Ask::Ready { slots: 1, ahead: 0 }, b"");
+    assert!(matches!(first.hear().message, Answer::Task { attempt: 1, .. }));
+    for ending in ["", "-wal", "-shm", ".lock", ".sock"] {
+        std::fs::remove_file(kept.directory.path().join(format!("queue.db{ending}"))).unwrap();
+    }
+    let (mut second, _) = ready_tasks(&kept);
+    second.say(&work(6), b"");
+    second.say(&Ask::Ready { slots: 1, ahead: 0 }, b"");
+    second.say(&Ask::Result { n: 1, id, wait: false }, b"");
+    let Answer::Result { task, .. } = second.hear().message else { panic!("it was given away") };
+    assert_eq!(task.state, State::Running);
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    assert!(matches!(second.hear().message, Answer::Task { attempt: 2, .. }));
+    kept.stop();
+}
+
+fn wait_until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !condition() {
+        assert!(Instant::now() < deadline);
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// `cargo test --release -p hostler-tasks --test keeper -- --ignored --nocapture`

@@ -390,6 +390,14 @@ fn waits(state: State) -> bool {
 }
 
 impl Engine {
+    /// Writes all that is in the file to another one: the file itself was removed. Nothing more is to be done with this one.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn copy(&self, to: &std::path::Path) -> Result<()> {
+        self.store.copy(to)
+    }
+
     /// Has everything reach the disk: nothing more is to come.
     pub fn close(mut self) {
         if self.store.is_unsynced() {

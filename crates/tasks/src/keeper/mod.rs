@@ -4,21 +4,28 @@
 //! latency, and many share it.
 
 mod connection;
+mod files;
 mod place;
+mod restore;
 mod waiting;
 
 pub use place::KeeperError;
 pub use waiting::Waiting;
 
-use crate::{Ask, ClientId, Engine, Incoming, Millis, Outgoing, Store, StoreError};
+use crate::{Ask, ClientId, Engine, Incoming, Millis, Outgoing, StoreError};
 use connection::Connection;
-use hostler_sys::{byte_locks::ByteLocks, clock, control, own_file::OwnFile, random};
+use files::Files;
+use hostler_sys::{
+    clock, control,
+    own_file::{Inode, OwnFile},
+};
 use hostler_wire::TasksWaiting;
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::socket::{Shutdown, shutdown},
 };
 use place::Place;
+use restore::Locks;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -26,7 +33,7 @@ use std::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::net::UnixListener,
     },
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 use tracing::{error, info, warn};
@@ -41,10 +48,20 @@ const KEEPER: i64 = 0;
 /// The keeper of a queue.
 pub struct Keeper {
     engine: Engine,
+    place: Place,
     listener: UnixListener,
     socket: OwnFile,
-    /// Its lock on the file; it ends with this.
-    _locks: ByteLocks,
+    /// Those of lock files that were removed as well: workers have theirs there.
+    locks: Vec<Locks>,
+    /// The lock file that there was last.
+    lock: Option<Inode>,
+    files: Files,
+    /// When to look after the files, if that is to be without a notice.
+    look_at: Option<Millis>,
+    /// The files were removed, and are not there again: nobody is served.
+    is_away: bool,
+    /// Where the tasks of files that were removed have been written to.
+    written: Option<PathBuf>,
     connections: BTreeMap<ClientId, Connection>,
     /// The processes of workers that are connected: readable when they have exited.
     processes: BTreeMap<ClientId, OwnedFd>,
@@ -67,22 +84,23 @@ impl Keeper {
     /// When the file, its lock or its socket cannot be used.
     pub fn open(path: &Path) -> Result<Option<Self>, KeeperError> {
         let place = Place::of(path)?;
-        let locks = place.locks()?;
-        if !locks.take(KEEPER).map_err(|source| place.failed(source))? {
-            return Ok(None);
-        }
-        let store = Store::open(&place.file)?;
-        let [seed, _] = random::seed();
-        let asked = place.locks()?;
-        let engine = Engine::new(store, seed, move |owner| asked.is_taken(owner))
-            .map_err(|source| place.unreadable(source))?;
+        let Some(locks) = Locks::take(&place)? else { return Ok(None) };
+        let locks = vec![locks];
+        let engine = restore::engine(&place, &locks)?;
         let (listener, socket) = place.listen()?;
+        let (lock, files) = (Inode::of(&place.lock).ok(), Files::of(&place));
         info!(path = %place.file.display(), "task queue opened");
         Ok(Some(Self {
             engine,
+            place,
             listener,
             socket,
-            _locks: locks,
+            locks,
+            lock,
+            files,
+            look_at: None,
+            is_away: false,
+            written: None,
             connections: BTreeMap::new(),
             processes: BTreeMap::new(),
             exited: BTreeSet::new(),
@@ -106,6 +124,13 @@ impl Keeper {
     /// The kernel's (poll(2)).
     pub fn turn(&mut self, until: BorrowedFd<'_>, limit: Option<Duration>) -> io::Result<bool> {
         let Some(ready) = self.wait(until, limit)? else { return Ok(true) };
+        if ready.files || self.look_at.is_some_and(|at| at <= now()) {
+            self.look_after_files();
+            return Ok(false);
+        }
+        if self.is_away {
+            return Ok(false);
+        }
         if ready.listener {
             self.accept();
         }
@@ -137,6 +162,9 @@ impl Keeper {
 
     /// Ends: what was said is answered as far as it can be, and all is on disk.
     pub fn close(mut self) {
+        if self.is_away {
+            self.look_after_files();
+        }
         let turn = self.engine.turn(now(), Vec::new());
         self.send(turn.out);
         self.settle();
@@ -145,11 +173,16 @@ impl Keeper {
     }
 
     fn wait(&self, until: BorrowedFd<'_>, limit: Option<Duration>) -> io::Result<Option<Ready>> {
-        let listens = self.accept_after <= clock::now();
+        let listens = self.accept_after <= clock::now() && !self.is_away;
         let mut ids = Vec::with_capacity(self.connections.len());
         let mut watched = vec![PollFd::new(until, PollFlags::POLLIN)];
         let listening = if listens { PollFlags::POLLIN } else { PollFlags::empty() };
-        watched.push(PollFd::new(self.listener.as_fd(), listening));
+        // One that is shut down would be ready all the time.
+        let listener = if self.is_away { until } else { self.listener.as_fd() };
+        watched.push(PollFd::new(listener, listening));
+        let notices = self.files.notices();
+        let noticing = if notices.is_some() { PollFlags::POLLIN } else { PollFlags::empty() };
+        watched.push(PollFd::new(notices.unwrap_or(until), noticing));
         for (id, connection) in &self.connections {
             ids.push(*id);
             watched.push(PollFd::new(connection.as_fd(), connection.interest()));
@@ -166,19 +199,21 @@ impl Keeper {
         if is_ready(&watched[0]) {
             return Ok(None);
         }
-        let (connections, processes) = watched[2..].split_at(ids.len());
+        let (connections, processes) = watched[3..].split_at(ids.len());
         let ready = |ids: Vec<ClientId>, watched: &[PollFd<'_>]| {
             ids.into_iter().zip(watched).filter(|(_, it)| is_ready(it)).map(|(id, _)| id).collect()
         };
         let exited = ready(self.processes.keys().copied().collect(), processes);
-        Ok(Some(Ready { listener: is_ready(&watched[1]), connections: ready(ids, connections), exited }))
+        let [listener, files] = [1, 2].map(|at| is_ready(&watched[at]));
+        Ok(Some(Ready { listener, files, connections: ready(ids, connections), exited }))
     }
 
     /// How long to wait in milliseconds; for ever is -1.
     fn timeout(&self, limit: Option<Duration>, listens: bool) -> i32 {
         let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        let turn = self.next_turn.map(|next| (next - now()).max(0));
-        let pause = (!listens).then_some(millis(PAUSE));
+        let turn = self.next_turn.filter(|_| !self.is_away);
+        let turn = turn.into_iter().chain(self.look_at).min().map(|next| (next - now()).max(0));
+        let pause = (!listens && !self.is_away).then_some(millis(PAUSE));
         let least = [turn, pause, limit.map(millis)].into_iter().flatten().min();
         least.map_or(-1, |least| i32::try_from(least).unwrap_or(i32::MAX))
     }
@@ -291,6 +326,7 @@ impl Keeper {
 
 struct Ready {
     listener: bool,
+    files: bool,
     connections: Vec<ClientId>,
     exited: Vec<ClientId>,
 }

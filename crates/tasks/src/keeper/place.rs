@@ -1,10 +1,9 @@
 //! The queue's files: the database, beside it the lock file and the socket.
 
-use super::listener;
+use super::{files::beside, listener};
 use crate::{OpenError, StoreError};
 use hostler_sys::{byte_locks::ByteLocks, control, own_file::OwnFile};
 use std::{
-    ffi::OsString,
     io,
     os::unix::net::UnixListener,
     path::{Path, PathBuf},
@@ -41,8 +40,8 @@ impl KeeperError {
 /// Where all of it is.
 pub(super) struct Place {
     pub(super) file: PathBuf,
-    lock: PathBuf,
-    socket: PathBuf,
+    pub(super) lock: PathBuf,
+    pub(super) socket: PathBuf,
 }
 
 impl Place {
@@ -54,9 +53,12 @@ impl Place {
             other => other,
         };
         let file = file.map_err(failed)?;
-        let mut lock = OsString::from(&file);
-        lock.push(".lock");
-        Ok(Self { lock: lock.into(), socket: hostler_wire::keeper_socket(&file), file })
+        Ok(Self { lock: beside(&file, ".lock"), socket: hostler_wire::keeper_socket(&file), file })
+    }
+
+    /// What a keeper has open, but for the socket; the database first.
+    pub(super) fn open_files(&self) -> Vec<PathBuf> {
+        vec![self.file.clone(), beside(&self.file, "-wal"), beside(&self.file, "-shm"), self.lock.clone()]
     }
 
     pub(super) fn failed(&self, source: io::Error) -> KeeperError {

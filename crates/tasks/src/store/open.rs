@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{OpenError, StoreError, engine::FAST};
 use hostler_wire::Times;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use std::{
     fs::{File, OpenOptions},
     os::unix::fs::OpenOptionsExt,
@@ -50,6 +50,17 @@ impl Store {
         }
         let log = begin_log(&db, path).map_err(failed)?;
         Ok(Self { unsynced: false, syncs: Times::new(&FAST), changes: db.total_changes(), log, db })
+    }
+}
+
+impl Store {
+    /// Writes all of it to a file that is not there yet. From then on nothing is done by the file's name, which may be another's.
+    pub(crate) fn copy(&self, to: &Path) -> Result<()> {
+        self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        make_private(to)?;
+        let name = to.to_str().ok_or_else(|| std::io::Error::other("its name is no UTF-8"))?;
+        self.db.execute("VACUUM INTO ?1", [name])?;
+        Ok(())
     }
 }
 
