@@ -141,3 +141,48 @@ fn the_dashboard_shows_the_server_in_a_browser() {
     assert!(!browser.log().contains("Uncaught"), "{}", browser.log());
     server.signal(Signal::SIGINT);
 }
+
+/// What the page has shown after some seconds of its own time.
+fn document(name: &str, url: &str) -> String {
+    let dir = directory(&format!("profile-{name}"));
+    let output = Command::new("chromium")
+        .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--dump-dom"])
+        .args(["--disable-background-networking", "--virtual-time-budget=4000"])
+        .arg(format!("--user-data-dir={}", dir.display()))
+        .arg(url)
+        .stderr(Stdio::null())
+        .output()
+        .expect("chromium is installed: apt-get install chromium");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+#[ignore = "it needs Chromium: cargo xtask browser"]
+fn the_dashboard_shows_companions_and_tasks_in_a_browser() {
+    let dir = directory("browser-companions");
+    let config = dir.join("hostler.toml");
+    let tables = "[[companion]]\nname = \"crew\"\ncommand = \"sleep 1000\"\nreplicas = 2\n\
+                  [[companion]]\nname = \"broken\"\ncommand = \"sh -c 'exit 3'\"\n";
+    fs::write(&config, tables).unwrap();
+    let app = Server::app("sight_app:app").option("config", config.display()).option("task-workers", 1);
+    let app = app.option("task-queue", dir.join("queue.db").display()).option("admin", "127.0.0.1:0");
+    let server = app.option("workers", 1).start();
+    server.wait_for("companion is in a crash loop", 2);
+    assert_eq!(server.connect().get("/later/double/1").status, 200);
+    let log = server.log();
+    let admin = log.split("admin=").nth(1).unwrap().split_ascii_whitespace().next().unwrap().to_owned();
+    let page = document("companions", &format!("http://{admin}/"));
+    for text in [
+        "<td>crew-1</td>",
+        "<td>crew-2</td>",
+        "<td>broken</td>",
+        ">ready</td>",
+        ">backing off, next attempt in ",
+    ] {
+        assert!(page.contains(text), "{text} is missing: {page}");
+    }
+    for text in [">exited with code 3 ", "<td>default</td>", "<td>t1</td>"] {
+        assert!(page.contains(text), "{text} is missing: {page}");
+    }
+    server.stop();
+}

@@ -72,6 +72,8 @@ fn a_stop_waits_for_no_configuration() {
     fs::write(&halt, "").unwrap();
     let (reload, changes) = (begin(&path, "reload"), begin(&path, "config --changes"));
     reader(&server);
+    // That may be the other one's.
+    server.wait_for("control command command=\"reload\"", 1);
     let begun = Instant::now();
     server.signal(Signal::SIGTERM);
     assert_eq!(server.wait_exit().code(), Some(0));
