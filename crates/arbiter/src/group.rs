@@ -28,6 +28,8 @@ pub struct Group {
     pub exclusive: bool,
     /// An upgrade leaves its processes to the next server as they are, which makes none before that.
     pub handed_on: bool,
+    /// A quick stop stops it in its turn and leaves its processes their graceful timeout; only a second one does not.
+    pub keeps_grace: bool,
     /// How many processes there are, and their time limits.
     pub policy: Policy,
 }
@@ -127,6 +129,7 @@ impl Group {
             after: GroupSet::default(),
             exclusive: false,
             handed_on: false,
+            keeps_grace: false,
             policy,
         }
     }
@@ -152,6 +155,7 @@ impl Group {
             after: GroupSet::default(),
             exclusive: false,
             handed_on: false,
+            keeps_grace: false,
             policy,
         }
     }

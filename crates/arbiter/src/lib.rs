@@ -51,6 +51,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
+use stop::Haste;
 use upgrade::Successor;
 use worker::Worker;
 
@@ -102,7 +103,7 @@ enum Phase {
         until: Time,
     },
     Stopping {
-        quickly: bool,
+        haste: Haste,
         status: ExitStatus,
         /// By the user, or because another server took over.
         reason: DrainReason,
@@ -193,6 +194,12 @@ impl Arbiter {
     #[must_use]
     pub fn is_lame_duck(&self) -> bool {
         matches!(self.phase, Phase::LameDuck { .. })
+    }
+
+    /// Whether another request to stop would cut even those short that a quick stop leaves their time.
+    #[must_use]
+    pub fn is_stopping_quickly(&self) -> bool {
+        matches!(self.phase, Phase::Stopping { haste: Haste::Quick | Haste::AtOnce, .. })
     }
 
     /// Whether a new generation is being brought up.
@@ -373,7 +380,7 @@ impl Arbiter {
             Event::Scale(group, slots) => self.scale(group, slots, now, actions),
             Event::Retire(slot) => self.retire(slot, now, actions),
             Event::StopGracefully => self.stop_by_user(now, actions),
-            Event::StopQuickly => self.stop(true, ExitStatus::Clean, DrainReason::Stop, now, actions),
+            Event::StopQuickly => self.stop_more_quickly(now, actions),
             Event::ProcessesHandedOn => self.awaits_processes = false,
             Event::UpgradeBegan => self.upgrade_began(now, actions),
             Event::SuccessorRuns => self.successor_runs(),

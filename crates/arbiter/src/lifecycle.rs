@@ -3,6 +3,7 @@
 use crate::{
     Action, Arbiter, Done, DrainReason, Launch, OnReload, Phase, Readiness, RecycleReason, Slot, Stop, Time,
     policy::{backoff, unit_random},
+    stop::Haste,
     upgrade::Successor,
     worker::{KILL_MARGIN, KillCause, Queues, SPAWN_LIMIT, State, Worker},
 };
@@ -217,7 +218,7 @@ impl Arbiter {
 
     pub(crate) fn start_failed(&mut self, status: ExitStatus, now: Time, actions: &mut Vec<Action>) {
         if !self.ever_served && self.phase == Phase::Running {
-            self.stop(true, status, DrainReason::Stop, now, actions);
+            self.stop(Haste::StartFailed, status, DrainReason::Stop, now, actions);
         }
     }
 

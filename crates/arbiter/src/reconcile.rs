@@ -2,6 +2,7 @@
 
 use crate::{
     Action, Arbiter, Done, DrainReason, KillCause, OnReload, Phase, Stop, Time,
+    stop::Haste,
     worker::{KILL_MARGIN, REPORT_LIMIT, State, Worker},
 };
 use hostler_wire::{ExitStatus, SlotId, WorkerId};
@@ -34,7 +35,7 @@ impl Arbiter {
 
     pub(crate) fn reconcile(&mut self, now: Time, actions: &mut Vec<Action>) {
         if matches!(self.phase, Phase::LameDuck { until } if now >= until) {
-            self.stop(false, ExitStatus::Clean, DrainReason::Stop, now, actions);
+            self.stop(Haste::Graceful, ExitStatus::Clean, DrainReason::Stop, now, actions);
         }
         self.enforce_deadlines(now, actions);
         self.note_groups_that_serve();

@@ -8,6 +8,19 @@ use crate::{
 use hostler_wire::{ExitStatus, WorkerId};
 use std::time::Duration;
 
+/// How urgent the end is: each request to stop that comes after another is a step more so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Haste {
+    /// Requests in flight are finished.
+    Graceful,
+    /// The start has failed: there is nothing to finish, and nobody has asked for haste.
+    StartFailed,
+    /// Requests in flight are cut. Groups that keep their grace are stopped in their order and their time.
+    Quick,
+    /// Those, too, are told all at once, and have as little time as workers.
+    AtOnce,
+}
+
 impl Arbiter {
     /// Tells a process to finish, unless it is ending already. One that is not forked yet is told once it is.
     pub(crate) fn drain(&mut self, id: WorkerId, reason: DrainReason, now: Time, actions: &mut Vec<Action>) {
@@ -62,7 +75,9 @@ impl Arbiter {
     /// Tells a process to exit at once.
     fn quit(&mut self, id: WorkerId, reason: DrainReason, now: Time, actions: &mut Vec<Action>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        if matches!(worker.state, State::Spawning { .. } | State::Killed { .. }) {
+        let is_told = matches!(worker.state, State::Draining { cause: KillCause::QuickStop, .. });
+        let is_ending = matches!(worker.state, State::Spawning { .. } | State::Killed { .. });
+        if is_ending || is_told && !worker.dismissed {
             return;
         }
         worker.state = State::Draining { kill_at: now + QUICK_LIMIT, cause: KillCause::QuickStop };
@@ -79,10 +94,14 @@ impl Arbiter {
         let wanted = self.generation == worker.generation
             || self.is_reloading_to(worker.generation)
             || worker.group.reload != OnReload::Replace;
-        if self.is_stopping() {
-            self.quit(id, DrainReason::Stop, now, actions);
-        } else if !wanted {
-            self.quit(id, DrainReason::Reload, now, actions);
+        let keeps_grace = worker.group.keeps_grace && !self.is_stopping_at_once();
+        match (self.is_stopping(), keeps_grace) {
+            (true, false) => self.quit(id, DrainReason::Stop, now, actions),
+            // In its turn.
+            (true, true) => {}
+            (false, _) if wanted => {}
+            (false, false) => self.quit(id, DrainReason::Reload, now, actions),
+            (false, true) => self.drain(id, DrainReason::Reload, now, actions),
         }
     }
 
@@ -92,11 +111,24 @@ impl Arbiter {
         let serving = self.ids(|worker| worker.is_serving() && worker.group.stop == Stop::Drain);
         if self.phase == Phase::Running && !delay.is_zero() && !serving.is_empty() {
             self.phase = Phase::LameDuck { until: now + delay };
-            self.stop_successor(false, now, actions);
+            self.stop_successor(Haste::Graceful, now, actions);
             actions.extend(serving.into_iter().map(Action::LameDuck));
             return;
         }
-        self.stop(self.is_told_to_stop(), ExitStatus::Clean, DrainReason::Stop, now, actions);
+        if self.is_told_to_stop() {
+            return self.stop_more_quickly(now, actions);
+        }
+        self.stop(Haste::Graceful, ExitStatus::Clean, DrainReason::Stop, now, actions);
+    }
+
+    /// Requests are not to be finished; if that was said before, nothing is.
+    pub(crate) fn stop_more_quickly(&mut self, now: Time, actions: &mut Vec<Action>) {
+        let haste = if self.is_stopping_quickly() { Haste::AtOnce } else { Haste::Quick };
+        self.stop(haste, ExitStatus::Clean, DrainReason::Stop, now, actions);
+    }
+
+    fn is_stopping_at_once(&self) -> bool {
+        matches!(self.phase, Phase::Stopping { haste: Haste::AtOnce, .. })
     }
 
     /// How long to serve on after the signal to stop.
@@ -112,7 +144,7 @@ impl Arbiter {
 
     pub(crate) fn stop(
         &mut self,
-        quickly: bool,
+        haste: Haste,
         status: ExitStatus,
         reason: DrainReason,
         now: Time,
@@ -120,14 +152,14 @@ impl Arbiter {
     ) {
         let status = match self.phase {
             Phase::Running | Phase::LameDuck { .. } => status,
-            Phase::Stopping { quickly: true, .. } | Phase::Over => return,
-            Phase::Stopping { .. } if !quickly && self.is_told_to_stop() => return,
+            Phase::Over => return,
+            Phase::Stopping { haste: before, .. } if haste <= before && self.is_told_to_stop() => return,
             Phase::Stopping { status, .. } => status,
         };
         if reason == DrainReason::Stop {
-            self.stop_successor(quickly, now, actions);
+            self.stop_successor(haste, now, actions);
         }
-        self.phase = Phase::Stopping { quickly, status, reason };
+        self.phase = Phase::Stopping { haste, status, reason };
         self.reload = None;
         self.preparing.clear();
         // Processes that are not forked yet are waited for, but not for long.
@@ -136,13 +168,11 @@ impl Arbiter {
                 *at = now + QUICK_LIMIT;
             }
         }
-        if quickly {
-            for id in self.ids(|_| true) {
+        if haste > Haste::Graceful {
+            for id in self.ids(|worker| worker.group.stop == Stop::Drain || haste == Haste::AtOnce) {
                 self.quit(id, reason, now, actions);
             }
-            return;
-        }
-        if reason == DrainReason::Stop {
+        } else if reason == DrainReason::Stop {
             self.cancel_handovers(actions);
         }
         self.drain_in_order(now, actions);
@@ -156,13 +186,18 @@ impl Arbiter {
         actions.extend(draining.map(|worker| Action::Drain { worker, reason, hand_over: false }));
     }
 
-    /// Drains the groups that are next in the stop order: all processes of those before them have exited.
+    /// Stops the groups that are next in the stop order: all processes of those before them have exited.
     pub(crate) fn drain_in_order(&mut self, now: Time, actions: &mut Vec<Action>) {
-        let Phase::Stopping { quickly: false, reason, .. } = self.phase else { return };
+        let Phase::Stopping { haste, reason, .. } = self.phase else { return };
         let left = self.workers.values().filter(|worker| self.is_or_will_be(worker));
         let Some(next) = left.map(|worker| worker.group.stop_order).min() else { return };
         for id in self.ids(|worker| worker.group.stop_order == next) {
-            self.drain(id, reason, now, actions);
+            let keeps_grace = self.workers.get(&id).is_some_and(|worker| worker.group.keeps_grace);
+            match haste {
+                Haste::Graceful => self.drain(id, reason, now, actions),
+                Haste::StartFailed | Haste::Quick if keeps_grace => self.drain(id, reason, now, actions),
+                Haste::StartFailed | Haste::Quick | Haste::AtOnce => self.quit(id, reason, now, actions),
+            }
         }
     }
 
@@ -185,7 +220,8 @@ impl Arbiter {
     /// a worker has accepted what waited, new connections are refused; then what came in between is accepted. One worker can
     /// accept all of it: those that hang or still boot are not waited for.
     pub(crate) fn end_listening(&mut self, actions: &mut Vec<Action>) {
-        let Phase::Stopping { quickly, reason: DrainReason::Stop, .. } = self.phase else { return };
+        let Phase::Stopping { haste, reason: DrainReason::Stop, .. } = self.phase else { return };
+        let quickly = haste > Haste::Graceful;
         if self.is_listening_anothers() {
             return;
         }
@@ -234,10 +270,12 @@ impl Arbiter {
     }
 
     /// The time that all groups, one after another, have to stop.
-    pub(crate) fn grace_of_all(&self) -> Duration {
+    pub(crate) fn grace_of_all(&self, haste: Haste) -> Duration {
         let mut orders = std::collections::BTreeMap::<u8, Duration>::new();
         for state in &self.groups {
-            let grace = state.group.policy.graceful_timeout + KILL_MARGIN;
+            let has_grace = haste == Haste::Graceful || haste < Haste::AtOnce && state.group.keeps_grace;
+            let grace =
+                if has_grace { state.group.policy.graceful_timeout + KILL_MARGIN } else { QUICK_LIMIT };
             let longest = orders.entry(state.group.stop_order).or_default();
             *longest = grace.max(*longest);
         }

@@ -9,7 +9,7 @@
 //! An order to stop this server means the service: a successor that has not taken over is stopped first, and one that has
 //! is told as well, as long as this server runs.
 
-use crate::{Action, Arbiter, DrainReason, Phase, Time, worker::QUICK_LIMIT};
+use crate::{Action, Arbiter, DrainReason, Phase, Time, stop::Haste, worker::QUICK_LIMIT};
 use hostler_wire::ExitStatus;
 use std::time::Duration;
 
@@ -25,8 +25,8 @@ pub(crate) enum Successor {
     Booting,
     /// It serves, and this server drains.
     TookOver {
-        /// Told to stop, and whether at once.
-        told: Option<bool>,
+        /// Told to stop, and how urgently.
+        told: Option<Haste>,
     },
     /// It took over, and exited with code 0 before this server did: another server has the service by now, or it was stopped.
     Left,
@@ -58,7 +58,7 @@ impl Arbiter {
         self.successor = Some(Successor::Starting);
         // It was started while the server was told to stop.
         if self.phase != Phase::Running {
-            self.stop_successor(true, now, actions);
+            self.stop_successor(Haste::Quick, now, actions);
         }
     }
 
@@ -79,13 +79,15 @@ impl Arbiter {
                 actions.push(Action::HandOn(id));
             }
             actions.push(Action::HandedOver);
-            self.stop(false, ExitStatus::Clean, DrainReason::Upgrade, now, actions);
+            self.stop(Haste::Graceful, ExitStatus::Clean, DrainReason::Upgrade, now, actions);
         }
     }
 
     pub(crate) fn successor_ended(&mut self, clean: bool, actions: &mut Vec<Action>) {
-        let leaving =
-            matches!(self.phase, Phase::Stopping { quickly: false, reason: DrainReason::Upgrade, .. });
+        let leaving = matches!(
+            self.phase,
+            Phase::Stopping { haste: Haste::Graceful, reason: DrainReason::Upgrade, .. }
+        );
         match self.successor.take() {
             Some(Successor::Starting | Successor::Booting) => actions.push(Action::NotUpgraded),
             // It was not told to exit: this server serves again.
@@ -101,9 +103,14 @@ impl Arbiter {
     }
 
     /// Passes a stop on.
-    pub(crate) fn stop_successor(&mut self, quickly: bool, now: Time, actions: &mut Vec<Action>) {
-        let grace = self.drain_delay() + self.grace_of_all();
-        let kill_at = now + STOP_MARGIN + if quickly { QUICK_LIMIT } else { grace };
+    pub(crate) fn stop_successor(&mut self, haste: Haste, now: Time, actions: &mut Vec<Action>) {
+        let quickly = haste > Haste::Graceful;
+        let grace = match haste {
+            Haste::Graceful => self.drain_delay() + self.grace_of_all(haste),
+            Haste::StartFailed | Haste::Quick => self.grace_of_all(haste),
+            Haste::AtOnce => QUICK_LIMIT,
+        };
+        let kill_at = now + STOP_MARGIN + grace;
         let (state, action) = match self.successor {
             Some(Successor::Starting) => (Successor::Stopping { kill_at: None }, Action::KillSuccessor),
             Some(Successor::Booting) => {
@@ -113,8 +120,8 @@ impl Arbiter {
                 let kill_at = Some(kill_at.min(before));
                 (Successor::Stopping { kill_at }, Action::StopSuccessor { quickly })
             }
-            Some(Successor::TookOver { told }) if told.is_none_or(|before| quickly && !before) => {
-                (Successor::TookOver { told: Some(quickly) }, Action::StopSuccessor { quickly })
+            Some(Successor::TookOver { told }) if told.is_none_or(|before| haste > before) => {
+                (Successor::TookOver { told: Some(haste) }, Action::StopSuccessor { quickly })
             }
             Some(Successor::Stopping { .. } | Successor::TookOver { .. } | Successor::Left) | None => return,
         };

@@ -26,7 +26,7 @@ use std::{io, os::fd::OwnedFd};
 #[must_use]
 pub fn run() -> ExitStatus {
     disposition::for_observer();
-    ended(receive().and_then(|(setup, bundle, channel)| watch::watch(setup, bundle, channel)))
+    ended(receive())
 }
 
 /// The same in a process that was forked from the master, and has the other end of this channel.
@@ -34,14 +34,16 @@ pub fn run() -> ExitStatus {
 pub fn run_forked(channel: OwnedFd) -> ExitStatus {
     disposition::for_observer();
     let channel = Channel::from(channel);
-    ended(first_message(channel).and_then(|(setup, bundle, channel)| watch::watch(setup, bundle, channel)))
+    ended(first_message(channel))
 }
 
-fn ended(outcome: io::Result<()>) -> ExitStatus {
-    match outcome {
+/// Watches the companion to its end.
+fn ended(received: io::Result<Received>) -> ExitStatus {
+    let companion = received.as_ref().ok().map(|(setup, ..)| setup.spec.companion.name.clone());
+    match received.and_then(|(setup, bundle, channel)| watch::watch(setup, bundle, channel)) {
         Ok(()) => ExitStatus::Clean,
         Err(error) => {
-            tracing::error!(%error, "the process that watches a companion failed");
+            tracing::error!(companion, %error, "the process that watches a companion failed");
             ExitStatus::Failed
         }
     }

@@ -49,6 +49,8 @@ struct Watch {
     /// When all that is left of it is killed.
     kill_at: Option<Instant>,
     is_told: bool,
+    /// The log has that it is killed.
+    kill_told: bool,
 }
 
 /// Starts a companion and watches it to its end.
@@ -59,8 +61,11 @@ pub(crate) fn watch(setup: CompanionSetup, mut bundle: Bundle<OwnedFd>, channel:
     channel.set_nonblocking(true)?;
     let sockets = bundle.take_all(Descriptor::Listener);
     let is_notify = setup.spec.companion.ready == Ready::Notify;
-    let notify = is_notify.then(Notify::listen).transpose()?;
-    let Started { pid, output } = match start::start(&setup, &sockets, notify.as_ref()) {
+    let started = is_notify.then(|| Notify::listen(&setup)).transpose().and_then(|notify| {
+        let started = start::start(&setup, &sockets, notify.as_ref())?;
+        Ok((notify, started))
+    });
+    let (notify, Started { pid, output }) = match started {
         Ok(started) => started,
         Err(error) => {
             let error = logging::without_number(&error.to_string());
@@ -85,6 +90,7 @@ pub(crate) fn watch(setup: CompanionSetup, mut bundle: Bundle<OwnedFd>, channel:
         ended: None,
         kill_at: None,
         is_told: false,
+        kill_told: false,
         setup,
     };
     watch.tell(&FromCompanion::Started { pid });
@@ -167,6 +173,7 @@ impl Watch {
             ToCompanion::Stop => self.stop(),
             ToCompanion::Kill => {
                 self.is_told = true;
+                self.kill_told = true;
                 self.kill_at = Some(Instant::now());
             }
             ToCompanion::Signal(name) => self.signal(&name),
@@ -224,6 +231,18 @@ impl Watch {
             return;
         }
         self.kill_at = Some(Instant::now() + KILL_AGAIN);
+        if self.ended.is_none() && !std::mem::replace(&mut self.kill_told, true) {
+            let Lineage { name: companion, replica } = lineage(&self.setup);
+            let limit_seconds = self.setup.spec.companion.stop_timeout.as_secs_f64();
+            warn!(
+                companion,
+                replica,
+                pid = self.pid,
+                reason = "stop-timeout",
+                limit_seconds,
+                "companion killed"
+            );
+        }
         self.end_family(SIGKILL);
     }
 
@@ -233,7 +252,7 @@ impl Watch {
     }
 
     fn look_whether_ready(&mut self) {
-        if self.notify.as_ref().is_some_and(Notify::says_ready) {
+        if self.notify.as_mut().is_some_and(Notify::says_ready) {
             self.is_ready();
         }
         if self.ended.is_some() {

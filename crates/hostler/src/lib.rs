@@ -63,7 +63,7 @@
 //! | signal | effect |
 //! |---|---|
 //! | `SIGTERM` | stops gracefully: requests in flight have [`Server::graceful_timeout`] to finish |
-//! | `SIGINT`, `SIGQUIT` | stops quickly |
+//! | `SIGINT`, `SIGQUIT` | stops quickly: requests in flight are cut, companions have their time; a second one ends those, too |
 //! | `SIGHUP` | replaces all workers; the old ones drain when all new ones serve |
 //! | `SIGUSR2` | starts the program again, from its path, as a new master that inherits the sockets; the old one drains when the new one serves |
 //! | `SIGTTIN`, `SIGTTOU` | one worker more, one less |

@@ -173,7 +173,8 @@ impl Master {
                 let (in_flight, sessions) = pages.fold((0, 0), |(requests, sessions), page| {
                     (requests + page.in_flight(), sessions + page.open_sessions())
                 });
-                info!(workers, in_flight, sessions, signal, seconds, "still stopping");
+                let companions = self.companions.count();
+                info!(workers, in_flight, sessions, companions, signal, seconds, "still stopping");
             }
             return;
         }

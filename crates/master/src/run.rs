@@ -100,6 +100,8 @@ pub(crate) struct Master {
     pub(crate) control: Control,
     pub(crate) start_report: StartReport,
     pub(crate) duty: Duty,
+    /// When the last signal to stop came that was no copy of another.
+    pub(crate) last_stop: Option<Instant>,
 }
 
 /// What the process is there for.
@@ -169,6 +171,7 @@ impl Master {
             control,
             start_report: StartReport::Nothing,
             duty: Duty::Serve,
+            last_stop: None,
             plan,
         })
     }

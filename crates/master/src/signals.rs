@@ -5,17 +5,28 @@ use hostler_arbiter::{Bounds, Event};
 use hostler_sys::logging::{access, target::Target};
 use hostler_wire::{GroupId, ToMold, ToProgram, ToWorker};
 use nix::libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
-use std::{collections::VecDeque, os::fd::AsFd};
+use std::{
+    collections::VecDeque,
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
 use tracing::{debug, info, warn};
 
 /// What the master listens to.
 pub(crate) const SIGNALS: [i32; 10] =
     [SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH];
 
+/// Two signals to stop within this time are one. A terminal's Ctrl-C reaches all processes in its foreground, and those that have
+/// started the server (`uv run`, `npm`, an init of a container) pass theirs on as well.
+const ONE_REQUEST: Duration = Duration::from_millis(500);
+
 impl Master {
     pub(crate) fn receive_signal(&mut self, signal: i32, events: &mut VecDeque<Event>) {
         match signal {
             SIGCHLD => self.reap(events),
+            SIGTERM | SIGINT | SIGQUIT if self.is_repeated_stop() => {
+                debug!(signal, "the same request to stop came again");
+            }
             SIGTERM => {
                 debug!(signal = "SIGTERM", "stopping gracefully");
                 self.stop_begins(Some("SIGTERM"));
@@ -38,6 +49,16 @@ impl Master {
             SIGWINCH => self.scale(0, "SIGWINCH", events),
             _ => {}
         }
+    }
+
+    /// Whether a signal to stop is but another copy of the last one: it would cut those short that a quick stop leaves their time.
+    fn is_repeated_stop(&mut self) -> bool {
+        let is_recent = self.last_stop.is_some_and(|last| last.elapsed() < ONE_REQUEST);
+        let is_repeated = is_recent && self.arbiter.is_stopping_quickly();
+        if !is_repeated {
+            self.last_stop = Some(Instant::now());
+        }
+        is_repeated
     }
 
     /// How many HTTP workers there are to be.

@@ -134,12 +134,80 @@ fn groups_stop_in_their_order() {
 }
 
 #[test]
-fn a_quick_stop_stops_all_groups_at_once() {
+fn a_quick_stop_cuts_workers_and_then_programs() {
     let mut arbiter = both();
-    let expected = [term(ONE, DrainReason::Stop), Action::Quit(TWO), Action::EndListening];
+    let expected = [Action::Quit(TWO), Action::EndListening];
     assert_eq!(arbiter.step(Event::StopQuickly, secs(10)), expected);
-    let killed = [Action::Kill(ONE, KillCause::QuickStop), Action::Kill(TWO, KillCause::QuickStop)];
-    assert_eq!(arbiter.step(Event::Tick, secs(11)), killed);
+    assert_eq!(arbiter.step(Event::Tick, secs(11)), [Action::Kill(TWO, KillCause::QuickStop)]);
+    assert_eq!(arbiter.step(Event::Exited(TWO), secs(11)), [term(ONE, DrainReason::Stop)]);
+    assert_eq!(arbiter.step(Event::Tick, secs(12)), [Action::Kill(ONE, KillCause::QuickStop)]);
+}
+
+/// Two programs with a grace of five seconds, number one and then number two in the stop order, and a worker between them.
+fn with_grace() -> Arbiter {
+    let program = |id, stop_order| Group { id: GroupId(id), stop_order, keeps_grace: true, ..program(1) };
+    let first = program(1, Group::WORKERS_STOP - 1);
+    let mut arbiter = Arbiter::new(&[http(Policy::new(1)), first, program(2, u8::MAX)]);
+    let _ = arbiter.step(Event::Tick, secs(0));
+    let _ = arbiter.step(Event::Spawned(ONE), secs(0));
+    let _ = arbiter.step(Event::Spawned(TWO), secs(0));
+    let _ = arbiter.step(Event::CanSpawn(FIRST), secs(0));
+    let _ = super::boot(&mut arbiter, THREE, secs(0));
+    arbiter
+}
+
+#[test]
+fn a_quick_stop_leaves_those_their_order_and_time_that_keep_their_grace() {
+    let mut arbiter = with_grace();
+    let quickly = [Action::Quit(THREE), term(ONE, DrainReason::Stop), Action::EndListening];
+    assert_eq!(arbiter.step(Event::StopQuickly, secs(10)), quickly);
+    assert_eq!(arbiter.step(Event::Tick, secs(11)), [Action::Kill(THREE, KillCause::QuickStop)]);
+    assert_eq!(arbiter.step(Event::Exited(THREE), secs(11)), []);
+    assert_eq!(arbiter.next_deadline(), Some(secs(16)));
+    assert_eq!(arbiter.step(Event::Exited(ONE), secs(15)), [term(TWO, DrainReason::Stop)]);
+    assert_eq!(arbiter.step(Event::Tick, secs(21)), [Action::Kill(TWO, KillCause::GracefulTimeout)]);
+    assert_eq!(arbiter.step(Event::Exited(TWO), secs(21)), [Action::Exit(ExitStatus::Clean)]);
+}
+
+#[test]
+fn a_second_quick_stop_cuts_everything_at_once() {
+    for second in [Event::StopQuickly, Event::StopGracefully] {
+        let mut arbiter = with_grace();
+        let _ = arbiter.step(Event::StopQuickly, secs(10));
+        assert!(arbiter.is_stopping_quickly());
+        let told = [term(ONE, DrainReason::Stop), term(TWO, DrainReason::Stop)];
+        assert_eq!(arbiter.step(second, secs(10)), told);
+        let killed = [ONE, TWO, THREE].map(|id| Action::Kill(id, KillCause::QuickStop));
+        assert_eq!(arbiter.step(Event::Tick, secs(11)), killed);
+    }
+}
+
+#[test]
+fn each_request_to_stop_is_a_step_more_urgent() {
+    let mut arbiter = with_grace();
+    assert_eq!(arbiter.step(Event::StopGracefully, secs(10)), [term(ONE, DrainReason::Stop)]);
+    let quickly = [Action::Quit(THREE), Action::EndListening];
+    assert_eq!(arbiter.step(Event::StopGracefully, secs(11)), quickly);
+    let _ = arbiter.step(Event::Exited(THREE), secs(11));
+    assert_eq!(arbiter.next_deadline(), Some(secs(16)), "what it was told to do it is given the time for");
+    let at_once = [term(ONE, DrainReason::Stop), term(TWO, DrainReason::Stop)];
+    assert_eq!(arbiter.step(Event::StopGracefully, secs(12)), at_once);
+    assert_eq!(arbiter.next_deadline(), Some(secs(13)));
+    assert_eq!(arbiter.step(Event::StopGracefully, secs(12)), []);
+}
+
+#[test]
+fn nobody_is_in_a_hurry_when_a_start_has_failed() {
+    let program = Group { keeps_grace: true, ..program(1) };
+    let mut arbiter = Arbiter::new(&[http(Policy::new(1)), program]);
+    let _ = arbiter.step(Event::Tick, secs(0));
+    let _ = arbiter.step(Event::Spawned(ONE), secs(0));
+    let failed = arbiter.step(Event::StartFailed(ExitStatus::Boot), secs(1));
+    assert_eq!(failed, [term(ONE, DrainReason::Stop), Action::EndListening]);
+    assert_eq!(arbiter.step(Event::StopQuickly, secs(2)), [], "the first request of the user's");
+    assert_eq!(arbiter.next_deadline(), Some(secs(7)));
+    let _ = arbiter.step(Event::StopQuickly, secs(3));
+    assert_eq!(arbiter.next_deadline(), Some(secs(4)));
 }
 
 #[test]

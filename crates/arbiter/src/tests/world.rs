@@ -1,7 +1,7 @@
 //! A fleet, what is true of the processes that it asked for, and what must never be.
 
 use super::{Action, Arbiter, DrainReason, Event, Group, Launch, Time};
-use crate::{OnReload, Phase, Readiness, Stop};
+use crate::{KillCause, OnReload, Phase, Readiness, Stop, stop::Haste};
 use hostler_wire::{Generation, GroupId, SlotId, WorkerId};
 use std::collections::BTreeMap;
 
@@ -203,7 +203,13 @@ impl World {
                 self.tell(worker, action);
                 self.leaves_queues(worker, hand_over);
             }
-            Action::Terminate(id, _) | Action::Kill(id, _) | Action::Report(id, _) => self.tell(id, action),
+            Action::Kill(id, cause) => {
+                let process = self.workers.get(&id).expect("it exists");
+                let hurried = process.group.keeps_grace && cause == KillCause::QuickStop;
+                assert!(!hurried || self.is_stopping(Haste::AtOnce), "a quick stop cuts {id} short");
+                self.tell(id, action);
+            }
+            Action::Terminate(id, _) | Action::Report(id, _) => self.tell(id, action),
             Action::LameDuck(id) => {
                 self.process(id, Stop::Drain);
                 assert!(self.is(id, &[Real::Serving]));
@@ -279,7 +285,7 @@ impl World {
         let reloaded =
             matches!(reason, DrainReason::Reload | DrainReason::Changed | DrainReason::ReloadFailed);
         assert!(!reloaded || process.group.reload != OnReload::Keep, "a kept process is told {reason:?}");
-        if matches!(self.arbiter.phase, Phase::Stopping { quickly: false, .. })
+        if !self.is_stopping(Haste::AtOnce)
             && matches!(reason, DrainReason::Stop | DrainReason::Upgrade)
             && self.newborn != Some(id)
         {
@@ -317,10 +323,14 @@ impl World {
     }
 
     fn check_nothing_waits(&self) {
-        let quickly = matches!(self.arbiter.phase, Phase::Stopping { quickly: true, .. });
+        let quickly = !self.is_stopping(Haste::Graceful);
         let exists = |process: &Process| process.real != Real::Wanted && process.group.stop == Stop::Drain;
         let accepts = self.workers.values().any(|process| exists(process) && process.accepts);
         assert!(quickly || self.emptied || !accepts, "clients that wait are reset");
+    }
+
+    fn is_stopping(&self, as_told: Haste) -> bool {
+        matches!(self.arbiter.phase, Phase::Stopping { haste, .. } if haste == as_told)
     }
 
     fn check_exit(&mut self) {

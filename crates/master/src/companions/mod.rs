@@ -87,6 +87,11 @@ impl Companions {
         self.all.values().map(|companion| companion.channel.as_fd())
     }
 
+    /// How many have not ended, if there are any.
+    pub(crate) fn count(&self) -> Option<usize> {
+        Some(self.all.len()).filter(|count| *count > 0)
+    }
+
     pub(crate) fn get(&self, id: WorkerId) -> Option<&Companion> {
         self.all.get(&id)
     }

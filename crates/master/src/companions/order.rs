@@ -67,6 +67,7 @@ impl Names {
                 after: self.set(companion.after.iter().map(String::as_str)),
                 exclusive: true,
                 handed_on: companion.ready != Ready::Exit,
+                keeps_grace: true,
                 ..Group::program(
                     id,
                     Policy {

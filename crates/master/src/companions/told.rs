@@ -57,11 +57,14 @@ impl Master {
     pub(crate) fn kill_companion(&self, id: WorkerId, cause: KillCause, name_of_cause: &str) {
         let Some(companion) = self.companions.get(id) else { return };
         let (name, replica, pid) = (companion.name(), companion.replica(), companion.pid);
-        let limit_seconds = match cause {
-            KillCause::QuickStop => None,
-            _ => Some(companion.spec.companion.stop_timeout.as_secs_f64()),
+        let (reason, limit) = match cause {
+            KillCause::QuickStop => (name_of_cause, None),
+            // The process that watches it is stopped itself, or is killing it just now.
+            KillCause::GracefulTimeout => ("stop-timeout", Some(companion.spec.companion.stop_timeout)),
+            _ => (name_of_cause, Some(companion.spec.companion.stop_timeout)),
         };
-        warn!(companion = name, replica, pid, reason = name_of_cause, limit_seconds, "companion killed");
+        let limit_seconds = limit.map(|limit| limit.as_secs_f64());
+        warn!(companion = name, replica, pid, reason, limit_seconds, "companion killed");
         self.tell_companion(id, &ToCompanion::Kill, &[]);
         let killed = pid.map_or(Ok(()), |pid| process::signal_group(pid, SIGKILL));
         if let Err(error) = killed.and_then(|()| process::signal(companion.watcher, SIGCONT)) {

@@ -169,6 +169,21 @@ pub fn children() -> Vec<i32> {
     all().filter(|pid| parent(*pid) == Some(own)).collect()
 }
 
+/// Whether this process has started another, or one has that it has started, and so on; `None` if that cannot be known: there is no
+/// such process, or none any more.
+#[must_use]
+pub fn is_descendant(pid: i32) -> Option<bool> {
+    // An ancestor may end meanwhile: its children have another parent then.
+    (0..3).find_map(|_| {
+        let own = std::process::id();
+        let mut ancestor = parent(pid)?;
+        while ancestor > 1 && ancestor != own {
+            ancestor = parent(i32::try_from(ancestor).ok()?)?;
+        }
+        Some(ancestor == own)
+    })
+}
+
 fn parent(pid: i32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // Fields from the third on; zombies are skipped.

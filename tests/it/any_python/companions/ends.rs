@@ -77,7 +77,58 @@ fn a_stop_sends_its_signal_waits_and_kills_what_is_left() {
     server.wait_for("companion exited companion=\"deaf\"", 1);
     server.wait_empty();
     assert!(is_gone(deaf) && is_gone(grandchild), "{}", server.log());
+    let killed =
+        format!("companion killed companion=\"deaf\" pid={deaf} reason=\"stop-timeout\" limit_seconds=0.5");
+    server.wait_for(&killed, 1);
     assert!(server.log().contains("status=\"killed by SIGKILL\""), "{}", server.log());
+}
+
+/// Two that take two seconds to save what they have, of which the one uses the other, and both are used by the workers.
+fn slow_to_stop(stop_timeout: f64) -> Site {
+    let saves = r#"["sh", "-c", "trap 'sleep 2; echo saved; exit 0' TERM; while :; do sleep 0.1; done"]"#;
+    let companion = |name: &str, more: &str| {
+        format!(
+            "[[companion]]\nname = \"{name}\"\ncommand = {saves}\nstop-timeout = {stop_timeout}\nbefore-workers = true\n{more}\n"
+        )
+    };
+    Site::new(&format!("{}{}", companion("store", ""), companion("index", "after = [\"store\"]")))
+}
+
+/// Ctrl-C at a terminal: a request is cut, and no data is lost. It may come twice: from the terminal, and from what started the server.
+#[test]
+fn a_quick_stop_leaves_companions_their_order_and_their_time() {
+    for (signal, copy) in [(Signal::SIGINT, Signal::SIGINT), (Signal::SIGQUIT, Signal::SIGTERM)] {
+        let site = slow_to_stop(30.0);
+        let mut server = site.builder().start();
+        let mut client = server.connect();
+        client.send("GET /slow?600 HTTP/1.1\r\nhost: t\r\n\r\n");
+        server.signal(signal);
+        server.wait_for("companion stopping companion=\"index\"", 1);
+        server.signal(copy);
+        assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
+        let log = server.log();
+        let order = ["index | saved", "companion stopping companion=\"store\"", "store | saved"];
+        let places: Vec<_> = order
+            .iter()
+            .map(|event| log.find(event).unwrap_or_else(|| panic!("no {event}\n{log}")))
+            .collect();
+        assert!(places.is_sorted() && !log.contains("companion killed"), "{log}");
+        server.wait_empty();
+    }
+}
+
+/// Those who are not patient get what they want: what is left ends within a second.
+#[test]
+fn a_second_quick_stop_ends_companions_at_once() {
+    let site = slow_to_stop(1000.0);
+    let mut server = site.builder().start();
+    server.signal(Signal::SIGINT);
+    server.wait_for("companion stopping companion=\"index\"", 1);
+    server.wait_for("companions=2 signal=\"SIGINT\"", 1);
+    server.signal(Signal::SIGINT);
+    assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
+    server.wait_for("companion killed companion=\"store\"", 1);
+    server.wait_empty();
 }
 
 /// Only its first start leaves something behind.

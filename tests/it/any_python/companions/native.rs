@@ -67,6 +67,8 @@ fn a_companion_that_ignores_sigterm_is_killed() {
     let server = beside("trap '' TERM; echo ignores SIGTERM >&2; while :; do sleep 0.1; done").start();
     server.wait_for("ignores SIGTERM", 1);
     server.signal(Signal::SIGINT);
+    server.wait_for("still stopping", 1);
+    server.signal(Signal::SIGINT);
     server.wait_for("companion killed", 1);
     server.wait_empty();
 }

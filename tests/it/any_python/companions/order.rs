@@ -3,7 +3,14 @@
 use super::{Site, pid};
 use hostler_testkit::Server;
 use nix::sys::signal::Signal;
-use std::{fs, net::TcpListener};
+use std::{
+    fs,
+    net::TcpListener,
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::net::{SocketAddr, UnixDatagram},
+    },
+};
 
 #[track_caller]
 fn in_order(server: &Server, events: &[&str]) {
@@ -57,6 +64,45 @@ fn companions_start_when_those_before_them_are_ready_and_stop_in_the_reverse_ord
             "companion stopping companion=\"first\"",
         ],
     );
+}
+
+/// The names of abstract sockets can be seen and used by all users of the network namespace, of other containers too.
+#[test]
+fn nobody_else_can_say_that_a_companion_is_ready() {
+    let says = "import os,socket; socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM).sendto(b'READY=1', chr(0)+os.environ['NOTIFY_SOCKET'][1:])";
+    let site = Site::new(&format!(
+        r#"
+        [[companion]]
+        name = "a"
+        command = ["sh", "-c", "echo $NOTIFY_SOCKET; until test -e DIR/go; do sleep 0.05; done; python3 -c \"$SAYS\"; exec sleep 1000"]
+        env = {{ SAYS = "{says}" }}
+        ready = "notify"
+        "#,
+    ));
+    let server = site.builder().start();
+    server.wait_for("a | @hostler-companion-", 1);
+    let log = server.log();
+    let name = log.split("a | @").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+    let watcher = super::watcher(pid(&server, "a", 1));
+    assert_ne!(
+        name,
+        format!("hostler-companion-{watcher}"),
+        "it can be guessed, and is taken in another PID namespace"
+    );
+    let address = SocketAddr::from_abstract_name(name).unwrap();
+    UnixDatagram::unbound().unwrap().send_to_addr(b"READY=1", &address).unwrap();
+    server.wait_for(
+        &format!(
+            "another process says that a companion is ready: it is not believed companion=\"a\" pid={}",
+            std::process::id()
+        ),
+        1,
+    );
+    assert!(!server.log().contains("companion ready"), "{}", server.log());
+    // One that it has started, and that has ended by the time.
+    fs::write(site.path("go"), "").unwrap();
+    server.wait_for("companion ready companion=\"a\"", 1);
+    server.stop();
 }
 
 #[test]
