@@ -34,31 +34,36 @@ pub struct Group {
     pub policy: Policy,
 }
 
-/// Some groups, of those with the lowest numbers.
+/// Some groups, of those with the [`GroupSet::ROOM`] lowest numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GroupSet(u64);
+pub struct GroupSet([u64; 4]);
 
 impl GroupSet {
+    /// How many groups can be told apart: those of several generations, which may have other ones each.
+    pub const ROOM: u16 = 256;
+
     /// These groups.
     #[must_use]
     pub fn of(groups: impl IntoIterator<Item = GroupId>) -> Self {
-        Self(groups.into_iter().fold(0, |set, group| set | Self::bit(group)))
+        groups.into_iter().fold(Self::default(), |set, group| set.and(Self::one(group)))
     }
 
     /// Whether a group is one of them.
     #[must_use]
     pub fn has(self, group: GroupId) -> bool {
-        self.0 & Self::bit(group) != 0
+        let one = Self::one(group);
+        self.0.iter().zip(one.0).any(|(word, bit)| word & bit != 0)
     }
 
     /// Those of both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+        Self(std::array::from_fn(|word| self.0[word] | other.0[word]))
     }
 
-    fn bit(group: GroupId) -> u64 {
-        1u64.checked_shl(group.0.into()).unwrap_or_default()
+    fn one(group: GroupId) -> Self {
+        let (word, bit) = (usize::from(group.0 / 64), group.0 % 64);
+        Self(std::array::from_fn(|index| if index == word { 1 << bit } else { 0 }))
     }
 }
 

@@ -30,8 +30,14 @@ use tracing::{debug, warn};
 
 /// How long what a companion has left running may take to end when it has ended itself.
 const LEFT_LIMIT: Duration = Duration::from_secs(2);
-/// How often those are killed that have not ended after that: one may have forked meanwhile.
+/// When those are killed again that have not ended after that: one may have forked meanwhile. The wait grows.
 const KILL_AGAIN: Duration = Duration::from_millis(20);
+/// The longest wait before that.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How long those are tried that this process may not signal.
+const FORBIDDEN_LIMIT: Duration = Duration::from_secs(1);
+/// How long those may take to end that were killed: a lot of memory takes a while, and so does a disk that does not answer.
+const KILLED_LIMIT: Duration = Duration::from_secs(60);
 
 struct Watch {
     setup: CompanionSetup,
@@ -51,6 +57,16 @@ struct Watch {
     is_told: bool,
     /// The log has that it is killed.
     kill_told: bool,
+    killing: Option<Killing>,
+    /// What is left of it cannot be ended, and is left alone.
+    is_given_up: bool,
+}
+
+/// That what is left is killed, again and again.
+#[derive(Clone, Copy)]
+struct Killing {
+    since: Instant,
+    wait: Duration,
 }
 
 /// Starts a companion and watches it to its end.
@@ -91,6 +107,8 @@ pub(crate) fn watch(setup: CompanionSetup, mut bundle: Bundle<OwnedFd>, channel:
         kill_at: None,
         is_told: false,
         kill_told: false,
+        killing: None,
+        is_given_up: false,
         setup,
     };
     watch.tell(&FromCompanion::Started { pid });
@@ -211,26 +229,25 @@ impl Watch {
                 self.ended = Some((status, self.began.elapsed()));
                 let limit = Instant::now() + LEFT_LIMIT;
                 self.kill_at = Some(self.kill_at.map_or(limit, |before| before.min(limit)));
-                self.end_family(SIGTERM);
+                drop(self.end_family(SIGTERM));
             }
         }
     }
 
-    /// Signals its process group, and all that was orphaned and came here for it.
-    fn end_family(&self, signal: i32) {
-        let group = process::signal_group(self.pid, signal);
-        let others = proc::children().into_iter().map(|pid| process::signal(pid, signal));
-        for error in others.chain([group]).filter_map(Result::err) {
-            let companion = &self.setup.spec.companion.name;
+    /// Signals its process group, and all that was orphaned and came here for it; those that cannot be signalled, and why.
+    fn end_family(&self, signal: i32) -> Vec<(i32, io::Error)> {
+        let companion = &self.setup.spec.companion.name;
+        if let Err(error) = process::signal_group(self.pid, signal) {
             debug!(companion, pid = self.pid, %error, "cannot signal what a companion has started");
         }
+        let told = proc::children().into_iter().map(|pid| (pid, process::signal(pid, signal)));
+        told.filter_map(|(pid, told)| Some((pid, told.err()?))).collect()
     }
 
     fn kill_overdue(&mut self) {
         if self.kill_at.is_none_or(|at| Instant::now() < at) {
             return;
         }
-        self.kill_at = Some(Instant::now() + KILL_AGAIN);
         if self.ended.is_none() && !std::mem::replace(&mut self.kill_told, true) {
             let Lineage { name: companion, replica } = lineage(&self.setup);
             let limit_seconds = self.setup.spec.companion.stop_timeout.as_secs_f64();
@@ -243,7 +260,26 @@ impl Watch {
                 "companion killed"
             );
         }
-        self.end_family(SIGKILL);
+        let now = Instant::now();
+        let killing = self.killing.get_or_insert(Killing { since: now, wait: KILL_AGAIN });
+        let (wait, lasts) = (killing.wait, now - killing.since);
+        killing.wait = (wait * 2).min(LONGEST_WAIT);
+        self.kill_at = Some(now + wait);
+        let refused = self.end_family(SIGKILL);
+        if lasts >= KILLED_LIMIT || !refused.is_empty() && lasts >= FORBIDDEN_LIMIT {
+            self.give_up(refused.into_iter().next());
+        }
+    }
+
+    /// Neither a stop nor the next start waits for ever for what cannot be ended: a process of another user, where the server is not root
+    /// (sudo, programs that are setuid), or one that waits for a disk.
+    fn give_up(&mut self, refused: Option<(i32, io::Error)>) {
+        self.is_given_up = true;
+        let Lineage { name: companion, replica } = lineage(&self.setup);
+        let (pid, error) = refused.unzip();
+        let pid = pid.or_else(|| proc::children().first().copied());
+        let error = error.map(|error| logging::without_number(&error.to_string()));
+        warn!(companion, replica, pid, error, "a process of a companion cannot be killed: it is left alone");
     }
 
     fn read(&mut self) {
@@ -276,15 +312,17 @@ impl Watch {
 
     /// Whether nothing is left of the companion.
     fn is_over(&mut self) -> bool {
-        let Some((status, lived)) = self.ended else { return false };
-        if !proc::children().is_empty() {
+        if !self.is_given_up && (self.ended.is_none() || !proc::children().is_empty()) {
             return false;
         }
+        let (status, lived) = self.ended.unzip();
+        let lived = lived.unwrap_or_else(|| self.began.elapsed());
         let Self { streams, setup, .. } = self;
         streams.iter_mut().for_each(|stream| stream.finish(&lineage(setup)));
-        let code = if let WaitStatus::Exited(code) = status { Some(code) } else { None };
+        let code = if let Some(WaitStatus::Exited(code)) = status { Some(code) } else { None };
+        let status = status.map_or("not ended: it cannot be killed".to_owned(), |status| status.to_string());
         let lived_ms = u64::try_from(lived.as_millis()).unwrap_or(u64::MAX);
-        self.tell(&FromCompanion::Ended { status: status.to_string(), code, lived_ms });
+        self.tell(&FromCompanion::Ended { status, code, lived_ms });
         logging::finish(hostler_wire::timing::LAST_LINES);
         true
     }

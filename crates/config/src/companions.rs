@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The most companions: the order among them is kept as a set of bits.
+/// The most companions: the order among them, and those of the generations before, is kept in sets that have room for four times as many.
 const MOST: usize = 60;
 
 /// What is to run beside the workers, which run as `workers`.

@@ -137,7 +137,7 @@ pub(super) fn is_needed(all: &[CompanionSpec], name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{Names, is_needed, stop_order};
-    use hostler_arbiter::Group;
+    use hostler_arbiter::{Group, GroupSet};
     use hostler_settings::Companion;
     use hostler_wire::{CompanionSpec, GroupId, Identity};
 
@@ -156,6 +156,23 @@ mod tests {
         assert_eq!((names.group("c"), names.group("b")), (Some(GroupId(1)), Some(GroupId(2))));
         names.know(&[spec("d", &[])], |group| group == GroupId(1));
         assert_eq!((names.group("d"), names.of(GroupId(1))), (Some(GroupId(2)), Some("c")));
+    }
+
+    #[test]
+    fn order_holds_while_all_of_some_generations_are_there() {
+        let all = |generation: u16| {
+            (0..60).map(move |number| spec(&format!("{generation}-{number}"), &[])).collect::<Vec<_>>()
+        };
+        let mut names = Names::default();
+        for generation in 0..4 {
+            let all = all(generation);
+            names.know(&all, |_| true);
+            let groups: Vec<_> = all.iter().filter_map(|its| names.group(&its.companion.name)).collect();
+            let last = GroupSet::of(groups.last().copied());
+            let kept = groups.iter().filter(|group| last.has(**group)).count();
+            assert_eq!((groups.len(), kept), (60, 1), "generation {generation}");
+            assert!(groups.iter().all(|group| group.0 < GroupSet::ROOM));
+        }
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! How companions end, and what is left of them: nothing.
 
 use super::{Site, is_gone, pid, wait_gone, watcher, written_pid};
-use nix::sys::signal::{Signal, kill};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, geteuid},
+};
 
 const RUNS: &str = "sh -c 'while :; do sleep 0.1; done'";
 
@@ -129,6 +132,50 @@ fn a_second_quick_stop_ends_companions_at_once() {
     assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
     server.wait_for("companion killed companion=\"store\"", 1);
     server.wait_empty();
+}
+
+/// As where a server that is not root has programs become root: it can neither kill them nor wait for ever.
+#[test]
+fn what_may_not_be_killed_holds_up_no_stop_and_is_told() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let site = Site::new(
+        r#"
+        [[companion]]
+        name = "leaves"
+        command = ["sh", "-c", "sleep 1000 & echo left $!; exit 3"]
+        user = "nobody"
+        directory = "/"
+        restart = "never"
+        [[companion]]
+        name = "stays"
+        command = ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.1; done"]
+        user = "nobody"
+        directory = "/"
+        stop-timeout = 0.3
+        "#,
+    );
+    let mut server = site.builder().wrapped(&["setpriv", "--inh-caps=-kill", "--bounding-set=-kill"]).start();
+    server.wait_for("stays | up", 1);
+    server.wait_for("leaves | left", 1);
+    let log = server.log();
+    let left =
+        log.split("leaves | left ").nth(1).and_then(|rest| rest.lines().next()).unwrap().parse().unwrap();
+    server.wait_for(
+        &format!(
+            "a process of a companion cannot be killed: it is left alone companion=\"leaves\" pid={left}"
+        ),
+        1,
+    );
+    server.wait_for("companion exited companion=\"leaves\"", 1);
+    assert!(!is_gone(Pid::from_raw(left)));
+    kill(Pid::from_raw(left), Signal::SIGKILL).unwrap();
+    let stays = pid(&server, "stays", 1);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_exit_of_master().code(), Some(0), "{}", server.log());
+    server.wait_for("it is left alone companion=\"stays\"", 1);
+    let _ = kill(stays, Signal::SIGKILL);
 }
 
 /// Only its first start leaves something behind.
