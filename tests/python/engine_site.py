@@ -95,6 +95,26 @@ async def waits_for_later(path):
     return "waited"
 
 
+@task
+def bears(path):
+    """Hears nothing for a while."""
+    started(path)
+    time.sleep(15)
+
+
+@task
+def dies(path):
+    started(path)
+    os._exit(1)
+
+
+if os.environ.get("SITE_NEWER"):
+
+    @task
+    def newer():
+        return "newer"
+
+
 @task(rate="10/s")
 def seldom(path):
     started(path)

@@ -18,7 +18,7 @@ from engines import LIMIT, until
 from expecting import raises
 
 from hostler import tasks
-from hostler.tasks import Status
+from hostler.tasks import Status, _calls
 
 
 class Server:
@@ -313,9 +313,90 @@ def a_broker_that_is_away(site):
     assert time.monotonic() - began < 12 and "guest:guest" not in str(error), error
     assert site.server.get("/start/double", 2).startswith("QueueUnavailable: "), "the web worker says so"
     assert site.server.process.poll() is None
+    until("the task workers say so", lambda: "Trying again in" in open(site.server.log).read())
     site.engine.mend_broker()
     until("tasks are accepted again", lambda: not site.server.get("/start/double", 3).startswith("Queue"))
     assert engine_site.double.delay(4).get(LIMIT) == 8
+
+
+def one_that_was_given_back_is_cancelled(site):
+    path = site.path("bears")
+    slow = runs(engine_site.bears, path)
+    assert site.server.stop() == 0, open(site.server.log).read()
+    assert "is given back" in open(site.server.log).read()
+    assert slow.status() is Status.READY
+    slow.cancel()
+    site.restart()
+    assert engine_site.double.delay(1).get(LIMIT) == 2
+    raises(tasks.TaskCancelled, lambda: slow.get(LIMIT))
+    assert len(lines(path)) == 1
+
+
+def one_that_kills_its_workers(site):
+    path = site.path("dies")
+    deadly = engine_site.dies.delay(path)
+    error = raises(tasks.TaskFailed, lambda: deadly.get(LIMIT))
+    assert (error.type, len(lines(path))) == ("hostler.tasks.WorkerLost", 5), (error, lines(path))
+    assert engine_site.double.delay(1).get(LIMIT) == 2
+
+
+def a_newer_version(site):
+    """Its tasks wait for workers that know them, and hold up no others."""
+
+    @tasks.task(name="engine_site.newer")
+    def newer():
+        raise AssertionError("it is the server's")
+
+    handles = [newer.delay() for _ in range(4)]
+    if site.engine.name != "embedded":
+        until("the log has it", lambda: "task engine_site.newer is not known to this worker" in open(site.server.log).read())
+    for number in range(10):
+        assert engine_site.double.delay(number).get(LIMIT) == 2 * number
+    assert {handle.status() for handle in handles} <= {Status.READY, Status.UNKNOWN}
+    os.environ["SITE_NEWER"] = "1"
+    try:
+        site.restart()
+    finally:
+        del os.environ["SITE_NEWER"]
+    assert [handle.get(LIMIT) for handle in handles] == ["newer"] * 4
+
+
+def calls_that_were_refused(site):
+    """A broker that stands still for longer than a call takes: what could not be accepted does not run when it goes on."""
+    order, refused = site.path("refused"), []
+
+    def enqueue(number):
+        try:
+            engine_site.notes.delay(order, f"{number} ")
+        except tasks.QueueUnavailable as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=enqueue, args=(number,)) for number in range(12)]
+    site.engine.redis.process.send_signal(signal.SIGSTOP)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        site.engine.redis.process.send_signal(signal.SIGCONT)
+    assert len(refused) == 12, refused
+    until("tasks are accepted again", lambda: not site.server.get("/start/double", 3).startswith("Queue"))
+    assert engine_site.double.delay(4).get(LIMIT) == 8
+    time.sleep(1)  # what is not to run has had the time
+    assert not os.path.exists(order), open(order).read()
+
+
+def calls_that_wait(site):
+    """Their number has a limit."""
+    go, calls = threading.Event(), _calls.Calls(1, 2)
+    waiting = [calls.submit(go.wait) for _ in range(3)]
+    raises(tasks.QueueUnavailable, lambda: calls.submit(go.wait))
+    assert waiting[2].cancel()
+    assert calls.submit(go.wait) is not None
+    go.set()
+    assert [call.result(LIMIT) for call in waiting[:2]] == [True, True]
+    until("there is room again", lambda: calls.submit(go.wait).result(LIMIT))
 
 
 TESTS = [
@@ -330,7 +411,12 @@ TESTS = [
     loops_threads_and_forks,
     a_stop_gives_back_what_does_not_end,
     a_worker_that_is_killed,
+    one_that_was_given_back_is_cancelled,
+    one_that_kills_its_workers,
+    a_newer_version,
     a_broker_that_is_away,
+    calls_that_were_refused,
+    calls_that_wait,
 ]
 #: What is said of one engine only.
 OWN = {"ray": [priorities_are_refused, a_stop_ends_no_task_elsewhere, a_keeper_that_is_killed, a_gateway_that_is_killed]}
@@ -339,6 +425,13 @@ EXCEPTIONS = {
     ("embedded", a_broker_that_is_away): "it has none",
     ("ray", priorities): "Ray has no priorities",
     ("ray", a_stop_gives_back_what_does_not_end): "a stop of the server ends no task of Ray's",
+    ("embedded", calls_that_were_refused): "it has none",
+    ("embedded", one_that_was_given_back_is_cancelled): "nobody can be asked while the server is down",
+    ("celery-redis", one_that_kills_its_workers): "as with one that is killed",
+    ("ray", one_that_was_given_back_is_cancelled): "a stop of the server ends no task of Ray's",
+    ("ray", one_that_kills_its_workers): "Ray counts deaths its own way",
+    ("ray", a_newer_version): "what a module does not have fails",
+    ("ray", calls_that_were_refused): "it has no broker",
     ("celery-redis", a_worker_that_is_killed): "kombu hands it out again after the visibility timeout, an hour",
 }
 

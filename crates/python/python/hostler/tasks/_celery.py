@@ -5,6 +5,7 @@ runs tasks is `_celery_tasks` (in any worker of Celery) and `_celery_worker` (in
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import importlib
 import logging
@@ -115,11 +116,13 @@ class CeleryEngine(ThreadedEngine):
 
     def enqueue(self, task: Any, message: dict[str, Any], arguments: bytes) -> str:
         self._check_priority(task.name, message["priority"])
-        return self._briefly(self._submit(self._send, task, message, arguments), task.name, message["id"])
+        given_up = threading.Event()
+        return self._briefly(self._submit(self._send, task, message, arguments, given_up), task.name, message["id"], given_up)
 
     async def enqueue_async(self, task: Any, message: dict[str, Any], arguments: bytes) -> str:
         self._check_priority(task.name, message["priority"])
-        return await self._ask(self._send, task, message, arguments)
+        given_up = threading.Event()
+        return await self._ask(self._send, task, message, arguments, given_up, given_up=given_up)
 
     def result(self, id: str, *, wait: bool, timeout: float | None) -> tuple[dict[str, Any], bytes]:
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -164,7 +167,8 @@ class CeleryEngine(ThreadedEngine):
                 if answer[0]["state"] in FINAL:
                     return answer
         finally:
-            self._submit(self.listener.forget, channel, notify)
+            with contextlib.suppress(QueueUnavailable):
+                self._submit(self.listener.forget, channel, notify)
 
     def cancel(self, id: str) -> str:
         return self._wait(self._submit(self._cancel, id), LIMIT)
@@ -181,7 +185,10 @@ class CeleryEngine(ThreadedEngine):
 
     def report(self, id: str, fraction: float, text: str) -> None:
         """How far a task is: said in the background, so that neither function nor loop waits for it."""
-        said = self._submit(lambda: self.records.update(id, fraction=fraction, text=text))
+        try:
+            said = self._submit(lambda: self.records.update(id, fraction=fraction, text=text))
+        except QueueUnavailable as error:
+            return _not_kept(error)
         said.add_done_callback(_tell)
 
     # How.
@@ -194,7 +201,7 @@ class CeleryEngine(ThreadedEngine):
         where = maybe_sanitize_url(str(self.app.conf.result_backend))
         return QueueUnavailable(f"the results of tasks, {where}, cannot be reached: {error}")
 
-    def _send(self, task: Any, message: dict[str, Any], arguments: bytes) -> str:
+    def _send(self, task: Any, message: dict[str, Any], arguments: bytes, given_up: threading.Event) -> str:
         from hostler.tasks import _celery_tasks
 
         id: str = message["id"]
@@ -203,10 +210,16 @@ class CeleryEngine(ThreadedEngine):
         if holder != id:
             return holder
         try:
+            if given_up.is_set():
+                raise self._silent()
             self.send(task, id, args, kwargs, message)
         except BaseException:
             self.records.forget(message)
             raise
+        try:
+            self.records.sent(message)
+        except Exception as error:
+            logging.getLogger("hostler.tasks").warning("the key of task %s (%s) is held for a minute only: %s", id, task.name, error)
         return id
 
     def send(self, task: Any, id: str, args: Any, kwargs: Any, message: dict[str, Any]) -> None:
@@ -256,9 +269,14 @@ class CeleryEngine(ThreadedEngine):
         self.records.cancelled(id)
         return "cancelled"
 
+
 def _tell(said: Future[Any]) -> None:
     if (error := said.exception()) is not None:
-        logging.getLogger("hostler.tasks").warning("the progress of a task was not kept: %s", error)
+        _not_kept(error)
+
+
+def _not_kept(error: BaseException) -> None:
+    logging.getLogger("hostler.tasks").warning("the progress of a task was not kept: %s", error)
 
 
 def _unheard(task: dict[str, Any], left: float | None) -> float:

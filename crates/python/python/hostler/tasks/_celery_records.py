@@ -14,6 +14,8 @@ from hostler.tasks._errors import NoSuchTask, QueueUnavailable
 PICKLED = "hostler_pickled"
 #: How long a task that never ends is remembered, after it was due: 30 days.
 _REMEMBERED = 30 * 86400
+#: How long a key is held for a task that is on its way to the broker, in seconds: if it does not get there, nobody may be told so.
+_ON_ITS_WAY = 60
 #: How long Redis may take to connect and to answer.
 PATIENCE = 5.0
 
@@ -24,6 +26,8 @@ if holder and holder ~= ARGV[2] then return holder end
 redis.call('set', KEYS[1], ARGV[1], 'ex', ARGV[3])
 return ARGV[1]
 """
+#: The task is with the broker: its key is held for as long as it is remembered.
+_HOLD = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('expire', KEYS[1], ARGV[2]) end"
 _RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end"
 #: Says how a task is unless it is over by cancelling: a worker's word does not undo that.
 _UPDATE = """
@@ -57,6 +61,7 @@ class Records:
         #: Of redis-py.
         self.client: Any = self.backend._create_client(**parameters)
         self._claim, self._release = self.client.register_script(_CLAIM), self.client.register_script(_RELEASE)
+        self._hold_on = self.client.register_script(_HOLD)
         self._update, self._turn = self.client.register_script(_UPDATE), self.client.register_script(_TURN)
 
     def channel(self, id: str) -> str:
@@ -68,10 +73,8 @@ class Records:
 
     def accept(self, message: dict[str, Any]) -> str:
         """Remembers a task that is about to be sent; another's id if that has its key."""
-        id, now = message["id"], time.time()
-        due = message.get("due", 0)
-        ttl = int(max(due / 1000 - now, 0)) + _REMEMBERED
-        holder = self._hold(message, ttl) if "key" in message else id
+        id, now, ttl = message["id"], time.time(), _ttl(message)
+        holder = self._hold(message) if "key" in message else id
         if holder == id:
             known = {name: message[name] for name in _KNOWN if name in message}
             if coding := message["options"].get("coding"):
@@ -83,10 +86,10 @@ class Records:
                 pipe.execute()
         return holder
 
-    def _hold(self, message: dict[str, Any], ttl: int) -> str:
+    def _hold(self, message: dict[str, Any]) -> str:
         key, id, over = _holding(message["name"], message["key"]), message["id"], ""
         while True:
-            holder = _text(self._claim(keys=[key], args=[id, over, ttl]))
+            holder = _text(self._claim(keys=[key], args=[id, over, _ON_ITS_WAY]))
             if holder == id or not self._is_over(holder):
                 return holder
             over = holder
@@ -96,6 +99,11 @@ class Records:
             return self.look(id)[0]["state"] in ("succeeded", "failed", "cancelled", "expired")
         except NoSuchTask:
             return True
+
+    def sent(self, message: dict[str, Any]) -> None:
+        """The broker has it."""
+        if "key" in message:
+            self._hold_on(keys=[_holding(message["name"], message["key"])], args=[message["id"], _ttl(message)])
 
     def forget(self, message: dict[str, Any]) -> None:
         """It was not sent."""
@@ -115,6 +123,10 @@ class Records:
         """False if it was cancelled meanwhile."""
         flat = [part for name, value in fields.items() for part in (name, value)]
         return bool(self._update(keys=[_key(id)], args=flat))
+
+    def given_back(self, id: str) -> None:
+        """Its worker stops: it waits again, and has done nothing wrong."""
+        self.update(id, state="ready", due=0, unfinished=0)
 
     def settle(self, id: str, record: dict[str, str], keep: float) -> None:
         """It is over: its result is kept for so many seconds."""
@@ -220,6 +232,10 @@ def _error(meta: dict[str, Any]) -> str | None:
         module, kind, message = type(result).__module__, type(result).__qualname__, str(result)
     prefix = f"{module}." if module and module != "builtins" else ""
     return json.dumps({"type": prefix + kind, "message": message, "traceback": str(meta.get("traceback") or "")})
+
+
+def _ttl(message: dict[str, Any]) -> int:
+    return int(max(message.get("due", 0) / 1000 - time.time(), 0)) + _REMEMBERED
 
 
 def _key(id: str) -> str:

@@ -17,7 +17,7 @@ from celery.worker.control import control_command
 from hostler.tasks import _coding
 from hostler.tasks._celery_records import PICKLED
 from hostler.tasks._context import CurrentTask
-from hostler.tasks._errors import NotSerializable, Retry, TaskCancelled, TaskFailed, TaskTimeout, outlived
+from hostler.tasks._errors import NotSerializable, Retry, TaskCancelled, TaskFailed, TaskTimeout, WorkerLost, outlived
 from hostler.tasks._execute import Execution, GivenBack
 from hostler.tasks._run import describe
 
@@ -44,6 +44,9 @@ SETTINGS: dict[str, Any] = {
     "result_expires": 30 * 86400,
     "enable_utc": True,
 }
+
+#: A task whose worker died this many times while it ran is the reason, most likely.
+_MOST_DEATHS = 5
 
 #: What runs in this process, by its id.
 running: dict[str, Execution] = {}
@@ -101,6 +104,9 @@ class Run:
     def run(self) -> Any:
         if self._is_over():
             raise Ignore
+        if self._deaths() >= _MOST_DEATHS:
+            self._ends_as_failed(WorkerLost("the worker died while it ran the task"))
+            raise Ignore
         self._await_turn()
         if not self.records.update(self.id, **self._begun()):
             raise Ignore
@@ -120,11 +126,22 @@ class Run:
 
     def _is_over(self) -> bool:
         """It was cancelled while it waited, or comes again after its end: its worker died before it could say so to the broker."""
-        return self.record.get("state") in ("cancelled", "failed", "succeeded")
+        if self.record.get("state") in ("cancelled", "failed", "succeeded"):
+            return True
+        if "cancel" not in self.record:
+            return False
+        # That was asked of a worker that had it no more: it was given back, or the worker was killed.
+        self.records.cancelled(self.id)
+        self.records.settle(self.id, self.record, self._keep())
+        return True
+
+    def _deaths(self) -> int:
+        """How often it was begun last without an end that a worker could tell."""
+        return int(self.record.get("unfinished") or 0)
 
     def _begun(self) -> dict[str, Any]:
         now = round(time.time() * 1000)
-        begun = {"state": "running", "attempts": self.attempt, "started": now, "turn": ""}
+        begun = {"state": "running", "attempts": self.attempt, "started": now, "turn": "", "unfinished": self._deaths() + 1}
         if "name" not in self.record:
             # Sent by another program than ours.
             begun.update(name=self.task.name, queue=self.task.queue)
@@ -165,7 +182,7 @@ class Run:
 
     def _failed(self, execution: Execution, error: BaseException) -> Any:
         if isinstance(error, GivenBack) or execution.cause is GivenBack:
-            self.records.update(self.id, state="ready", due=0)
+            self.records.given_back(self.id)
             raise Reject("its worker stops", requeue=True) from None
         if isinstance(error, SoftTimeLimitExceeded):
             # The signal by which `celery worker` is told to cancel, or its own limit.
@@ -190,7 +207,7 @@ class Run:
     def _again(self, error: Exception) -> None:
         pause = error.after if isinstance(error, Retry) and error.after is not None else self._backoff()
         logger.warning("task %s is tried again in %.3g s: %s: %s", self.task.name, pause, type(error).__name__, error)
-        self.records.update(self.id, state="ready", due=round((time.time() + pause) * 1000))
+        self.records.update(self.id, state="ready", due=round((time.time() + pause) * 1000), unfinished=0)
         try:
             raise self.celerys.retry(exc=error, countdown=pause)
         except Reject as reject:
@@ -205,12 +222,15 @@ class Run:
     def _keep(self) -> float:
         return float(self.options["keep"] / 1000)
 
-    def _overdue(self, execution: Execution) -> None:
-        """It bears being interrupted: it has failed, and its process ends."""
-        error = outlived()
+    def _ends_as_failed(self, error: Exception) -> None:
+        """Its process cannot, or must not, come to its end."""
         self.records.update(self.id, error=describe(error), state="failed")
         self.celerys.backend.mark_as_failure(self.id, error, traceback=None)
         self.records.settle(self.id, self.record, self._keep())
+
+    def _overdue(self, execution: Execution) -> None:
+        """It bears being interrupted: it has failed, and its process ends."""
+        self._ends_as_failed(outlived())
         if host is not None:
             host.stuck(self.task.name, self.id)
 

@@ -57,6 +57,7 @@ class Host:
         from celery.worker import WorkController
 
         from hostler.tasks import _celery_tasks
+        from hostler.tasks._celery_consumer import Consumer, hear
         from hostler.tasks._celery_pool import Pool
 
         self.engine, self.loop = engine, loop
@@ -77,6 +78,7 @@ class Host:
             app=app,
             hostname=f"hostler-{os.getpid()}@{os.uname().nodename}",
             pool_cls=Pool,
+            consumer_cls=Consumer,
             concurrency=slots,
             prefetch_multiplier=1,
             queues=[engine.queue(name) for name in wanted],
@@ -84,6 +86,7 @@ class Host:
             without_mingle=True,
             without_gossip=True,
         )
+        hear()
         self._controller: Any = controller
         self._thread = threading.Thread(target=self._work, name="hostler-celery", daemon=True)
         self._ticking: asyncio.Task[None] | None = None
@@ -114,7 +117,10 @@ class Host:
         wait, which is ended here from another thread.
         """
         if request is not None and request.eta:
-            self.loop.call_soon_threadsafe(self._wake)
+            self.received_for_later()
+
+    def received_for_later(self) -> None:
+        self.loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
         # Again, as before its first wait it cannot be woken.
@@ -153,11 +159,21 @@ class Host:
                 for execution in list(self.running.values()):
                     logger.warning("task %s is given back: it did not end within %g s", execution.context.name, grace)
                     execution.interrupt(GivenBack)
+                told = self.loop.run_in_executor(None, self._abandon)
                 await self._finished(GRACE)
+                await told
             self._leaves = True
             await self._end()
         finally:
             self.supervised.drained()
+
+    def _abandon(self) -> None:
+        """What bears being interrupted cannot say so itself: it ends with this process."""
+        for id in list(self.running):
+            try:
+                self.engine.records.given_back(id)
+            except Exception as error:
+                logger.warning("that task %s is given back could not be kept: %s", id, error)
 
     async def _finished(self, limit: float) -> bool:
         """Waits until nothing runs, and Celery's worker knows."""

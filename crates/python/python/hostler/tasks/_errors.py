@@ -81,6 +81,10 @@ class Retry(Exception):
         self.after = None if after is None else seconds(after, "after")
 
 
+class WorkerLost(TaskError):
+    """The worker died while it ran the task, again and again."""
+
+
 for _each in list(vars().values()):
     if isinstance(_each, type) and issubclass(_each, Exception):
         # As users know them, in tracebacks, too.

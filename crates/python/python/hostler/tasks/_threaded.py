@@ -10,9 +10,10 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from hostler.tasks._calls import Calls
 from hostler.tasks._errors import QueueUnavailable
 
 T = TypeVar("T")
@@ -21,8 +22,6 @@ T = TypeVar("T")
 LIMIT = 10.0
 #: How long `delay` may hold an event loop up; what takes longer goes on in its thread.
 _BRIEFLY = 0.0005
-#: Threads for a process, each with connections of its own.
-_THREADS = 4
 #: What a future raises that is waited for too long.
 TIMEOUTS = (TimeoutError, concurrent.futures.TimeoutError)
 #: States in which a task ends.
@@ -45,7 +44,7 @@ class ThreadedEngine:
         """A forked process has threads and connections of its own."""
         self._pid = os.getpid()
         self._lock = threading.RLock()
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: Calls | None = None
         self._late: set[Future[Any]] = set()
 
     def _check_process(self) -> None:
@@ -67,8 +66,7 @@ class ThreadedEngine:
         return error
 
     def _submit(self, call: Callable[..., T], *args: Any) -> Future[T]:
-        pool = self._own("_pool", lambda: ThreadPoolExecutor(_THREADS, thread_name_prefix="hostler-tasks"))
-        return pool.submit(self._told, call, *args)
+        return self._own("_pool", Calls).submit(self._told, call, *args)
 
     def _told(self, call: Callable[..., T], *args: Any) -> T:
         try:
@@ -79,26 +77,33 @@ class ThreadedEngine:
                 raise
             raise told from error
 
-    def _wait(self, future: Future[T], limit: float | None) -> T:
+    def _wait(self, future: Future[T], limit: float | None, given_up: threading.Event | None = None) -> T:
         try:
             return future.result(limit)
         except TIMEOUTS as error:
             if future.done():
                 raise
+            self._give_up(future, given_up)
             raise self._silent() from error
 
-    async def _ask(self, call: Callable[..., T], *args: Any) -> T:
+    async def _ask(self, call: Callable[..., T], *args: Any, given_up: threading.Event | None = None) -> T:
         future = asyncio.wrap_future(self._submit(call, *args))
         done, _ = await asyncio.wait([future], timeout=self.limit)
         if not done:
-            future.cancel()
+            self._give_up(future, given_up)
             raise self._silent()
         return future.result()
 
-    def _briefly(self, sent: Future[str], name: str, id: str) -> str:
+    def _give_up(self, future: Future[T] | asyncio.Future[T], given_up: threading.Event | None) -> None:
+        """Who waited is told that it has failed: what has not begun never does, and what has begun goes no further."""
+        if given_up is not None:
+            given_up.set()
+        future.cancel()
+
+    def _briefly(self, sent: Future[str], name: str, id: str, given_up: threading.Event | None = None) -> str:
         """What `delay` says: in an event loop, it does not wait for long."""
         if asyncio._get_running_loop() is None:
-            return self._wait(sent, self.limit)
+            return self._wait(sent, self.limit, given_up)
         try:
             return sent.result(_BRIEFLY)
         except TIMEOUTS:
