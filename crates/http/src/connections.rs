@@ -53,6 +53,8 @@ pub struct Connections(Rc<Shared>);
 pub(crate) struct Shared {
     phase: Cell<Phase>,
     next_id: Cell<u64>,
+    /// How many connections are to go to other workers when they are idle.
+    surplus: Cell<usize>,
     /// A connection removes itself when it ends, by dropping its [`Registration`].
     open: RefCell<HashMap<u64, Rc<ConnectionHandle>>>,
     /// Tasks that wait for a change of the phase (acceptors) or for the last connection to end.
@@ -79,6 +81,7 @@ impl Connections {
         Self(Rc::new(Shared {
             phase: Cell::new(Phase::Serving),
             next_id: Cell::new(0),
+            surplus: Cell::new(0),
             open: RefCell::default(),
             watchers: RefCell::default(),
             background: RefCell::default(),
@@ -94,6 +97,24 @@ impl Connections {
     /// Keeps serving; each connection ends with its next response.
     pub fn lame_duck(&self) {
         self.enter(Phase::LameDuck);
+    }
+
+    /// Leaves so many connections to other workers, as they become idle.
+    pub(crate) fn leave(&self, surplus: usize) {
+        self.0.surplus.set(surplus);
+        if surplus > 0 {
+            self.each(ConnectionHandle::wake);
+        }
+    }
+
+    /// Whether connections are to go to other workers although this one serves.
+    pub(crate) fn have_surplus(&self) -> bool {
+        self.0.surplus.get() > 0
+    }
+
+    /// One has gone.
+    pub(crate) fn one_left(&self) {
+        self.0.surplus.set(self.0.surplus.get().saturating_sub(1));
     }
 
     /// Stops accepting; connections go to other workers as they become idle.

@@ -78,6 +78,11 @@ impl Milestones {
         }
     }
 
+    /// Whether the server has not served with all workers yet.
+    pub(crate) fn is_starting(&self) -> bool {
+        self.start.is_some()
+    }
+
     /// A process was lost, which was not told to exit.
     pub(crate) fn lost(&mut self, slot: SlotId) {
         self.bereft.insert(slot);

@@ -261,6 +261,7 @@ impl Master {
                     }
                     if slot.group == GroupId::HTTP {
                         self.tell_application(interface, concurrent_calls);
+                        self.have_connections_shared();
                     }
                     if let Some(entry) = self.molds.get_mut(generation) {
                         entry.tell_unlimited(concurrent_calls);
@@ -287,6 +288,16 @@ impl Master {
                 FromWorker::ServesFailure(failure) => self.tell_failure(generation, &failure),
                 FromWorker::Failed(failure) => self.boot_failed(id, &failure, events),
             }
+        }
+    }
+
+    /// A worker has come beside others: kept connections would stay with those, however much they have to do. A reload moves all.
+    fn have_connections_shared(&self) {
+        if self.milestones.is_starting() || self.arbiter.is_reloading() {
+            return;
+        }
+        for (worker, _) in self.arbiter.serving_in(GroupId::HTTP) {
+            self.fleet.tell(worker, &ToWorker::ShareConnections);
         }
     }
 

@@ -86,6 +86,8 @@ pub enum ToWorker {
     AcceptLast,
     /// The code was changed: leave idle connections to the worker that comes, end what has no end, finish other requests soon.
     StepAside,
+    /// There are more workers than before: leave some of the connections to them.
+    ShareConnections,
     /// Exit at once.
     Quit,
     /// Serve connections that are accepted from now on with what is in the file that comes with the message.

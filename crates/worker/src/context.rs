@@ -87,7 +87,13 @@ impl WorkerContext {
                     hostler_sys::logging::access::write_to_descriptors(logs);
                 }
                 // For workers that serve.
-                Ok(Some((ToWorker::LameDuck | ToWorker::AcceptLast | ToWorker::TellStacks, _))) => {}
+                Ok(Some((
+                    ToWorker::LameDuck
+                    | ToWorker::AcceptLast
+                    | ToWorker::ShareConnections
+                    | ToWorker::TellStacks,
+                    _,
+                ))) => {}
                 Ok(Some((ToWorker::Drain { .. } | ToWorker::StepAside | ToWorker::Quit, _)) | None) => {
                     return false;
                 }

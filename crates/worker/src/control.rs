@@ -28,6 +28,8 @@ pub enum Order {
     AcceptLast,
     /// SIGTERM, from somebody else: the same, but whether others serve on is unknown.
     Terminate,
+    /// There are more workers than before: leave some of the connections to them.
+    ShareConnections,
     /// Serve new connections with the certificates that came ([`Control::take_certificates`]).
     RenewCertificates,
     /// Exit now.
@@ -45,6 +47,7 @@ impl Order {
             Self::Drain { hand_over: false } => "drain",
             Self::StepAside => "make room for changed code",
             Self::AcceptLast => "accept for the last time",
+            Self::ShareConnections => "share connections",
             Self::RenewCertificates => "renew certificates",
             Self::Terminate => "SIGTERM",
             Self::Quit => "exit at once",
@@ -119,6 +122,7 @@ impl Control {
                     return Poll::Ready(Order::Drain { hand_over });
                 }
                 Ok(Some((ToWorker::StepAside, _))) => return Poll::Ready(Order::StepAside),
+                Ok(Some((ToWorker::ShareConnections, _))) => return Poll::Ready(Order::ShareConnections),
                 Ok(Some((ToWorker::ReopenLog, descriptors))) => {
                     hostler_sys::logging::write_to_descriptors(descriptors);
                 }

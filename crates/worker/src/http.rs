@@ -119,6 +119,10 @@ impl<A: App<Body: Unpin>> Running for Http<A> {
         self.connections.lame_duck();
     }
 
+    fn share_connections(&self) {
+        self.acceptor.share_connections();
+    }
+
     fn renew_certificates(&self, file: OwnedFd) {
         match renew(&self.certificates, file) {
             Ok(()) => debug!("new certificates are served"),

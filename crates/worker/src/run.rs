@@ -83,6 +83,7 @@ impl<R: Running> Worker<R> {
             match order {
                 Order::LameDuck => self.running.lame_duck(),
                 Order::RenewCertificates => self.renew_certificates(),
+                Order::ShareConnections => self.running.share_connections(),
                 // It follows an order to drain.
                 Order::AcceptLast => {}
                 order => return order,
@@ -120,7 +121,11 @@ impl<R: Running> Worker<R> {
             Order::StepAside => (STEP_ASIDE.min(graceful), Others::Renewed),
             Order::Terminate => (graceful, Others::Unknown),
             Order::Orphaned => (timing::ORPHAN_GRACE.min(graceful), Others::Unknown),
-            Order::Quit | Order::LameDuck | Order::AcceptLast | Order::RenewCertificates => {
+            Order::Quit
+            | Order::LameDuck
+            | Order::AcceptLast
+            | Order::RenewCertificates
+            | Order::ShareConnections => {
                 return Err(Cut::AtOnce(order.name()));
             }
         };
@@ -147,7 +152,14 @@ impl<R: Running> Worker<R> {
                 (_, Order::Drain { hand_over: false }) => self.running.others_stop(),
                 (_, Order::AcceptLast) => self.running.accept_last(),
                 (_, Order::RenewCertificates) => self.renew_certificates(),
-                (_, Order::Drain { .. } | Order::StepAside | Order::Terminate | Order::LameDuck) => {}
+                (
+                    _,
+                    Order::Drain { .. }
+                    | Order::StepAside
+                    | Order::Terminate
+                    | Order::LameDuck
+                    | Order::ShareConnections,
+                ) => {}
             }
         }
     }

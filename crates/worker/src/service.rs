@@ -39,6 +39,9 @@ pub trait Running {
     /// The server will stop soon: keeps serving, but closes connections with their next response.
     fn lame_duck(&self);
 
+    /// There are more workers than before: leaves some of the connections to them.
+    fn share_connections(&self) {}
+
     /// Serves new connections with the certificates in this file.
     fn renew_certificates(&self, file: OwnedFd);
 

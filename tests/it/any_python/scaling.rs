@@ -219,6 +219,31 @@ fn no_request_is_lost_while_web_workers_come_and_go_and_killed_ones_come_back() 
 }
 
 #[test]
+fn kept_connections_go_to_the_workers_that_load_brings() {
+    let server = Server::app("asgi_app:app").option("workers", "1:3").option("scale-down-after", 60).start();
+    let third = "number of workers changed from=2 to=3";
+    let mut pids = BTreeSet::new();
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..6)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut client = server.connect();
+                    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+                    while !server.log().contains(third) {
+                        assert!(std::time::Instant::now() < end, "one is full: {}", server.log());
+                        assert_eq!(client.get("/block?0.1").status, 200);
+                    }
+                    client.get("/pid").text()
+                })
+            })
+            .collect();
+        pids.extend(clients.into_iter().map(|client| client.join().unwrap()));
+    });
+    assert!(pids.len() > 1, "{pids:?}: {}", server.log());
+    server.stop();
+}
+
+#[test]
 fn users_move_the_least_number() {
     let server = Server::app("asgi_app:app").option("workers", "1:2").option("scale-down-after", 1).start();
     server.signal(Signal::SIGTTIN);

@@ -35,6 +35,18 @@ impl Gate {
         }
     }
 
+    /// How many connections this worker has beyond its share, as there are now.
+    pub(crate) fn surplus(&self) -> usize {
+        let now = clock::now();
+        let (mut workers, mut all) = (1, self.own.connections());
+        for sibling in self.siblings().filter(|page| is_available(page, now)) {
+            workers += 1;
+            all += sibling.connections();
+        }
+        let surplus = self.own.connections().saturating_sub(all.div_ceil(workers));
+        usize::try_from(surplus).unwrap_or(usize::MAX)
+    }
+
     /// Whether the worker in this slot accepts.
     pub(crate) fn is_slot_served(&self, slot: u32) -> bool {
         let now = clock::now();

@@ -124,6 +124,12 @@ impl<A: App<Body: Unpin>> Acceptor<A> {
         self.batch.overdue()
     }
 
+    /// Leaves connections beyond this worker's share to the others, as they become idle.
+    pub fn share_connections(&self) {
+        let surplus = self.server.load.gate().surplus();
+        self.server.connections.leave(surplus);
+    }
+
     /// Accepts what waits in the queues although the drain began, when no other worker will.
     pub async fn empty_queues(self: &Rc<Self>) {
         for (index, listener) in self.listeners.iter().enumerate() {

@@ -50,6 +50,13 @@ where
                 true => Idle::Over,
                 false => Idle::Changed,
             },
+            Phase::Serving if S::CAN_HAND_OVER && self.is_surplus() => match self.hand_over() {
+                true => {
+                    self.service.server.connections.one_left();
+                    Idle::Over
+                }
+                false => Idle::Changed,
+            },
             // Its request may be with the kernel, or on its way.
             Phase::Closing if self.service.handle.has_unread() || self.origin.is_new() => Idle::Stays,
             Phase::Closing => {
@@ -113,6 +120,12 @@ where
         self.refused = Some(now);
         self.service.handle.wake_at(now + OFFER_AGAIN);
         false
+    }
+
+    /// Whether another worker should have it: there are more of them than before, and one of them has less to do.
+    fn is_surplus(&self) -> bool {
+        let server = &self.service.server;
+        server.connections.have_surplus() && self.may_offer() && !server.load.gate().is_least_loaded()
     }
 
     fn may_offer(&self) -> bool {

@@ -58,6 +58,12 @@ impl SiblingPage {
         self.0.is_parked()
     }
 
+    /// How many connections are open.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.0.connections()
+    }
+
     /// How loaded it is.
     #[must_use]
     pub fn score(&self) -> u64 {
