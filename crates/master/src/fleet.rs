@@ -34,8 +34,8 @@ pub(crate) struct Samples {
     pub(crate) debugged_at: u64,
     /// For how long it had been busy ([`Page::busy_nanos`]).
     pub(crate) busy: u64,
-    /// Requests that had waited for the application, and for how long ([`Page::queued`]).
-    pub(crate) queued: (u64, u64),
+    /// Requests that had waited for the application, and for how long ([`Page::queued`]); none before the first sample.
+    pub(crate) queued: Option<(u64, u64)>,
     /// It was told that the debugger is waited for.
     pub(crate) told_debugger: bool,
     /// Where it stood when its boot had taken too long.

@@ -5,7 +5,7 @@ use crate::{
     run::{self, Master},
     upgrade,
 };
-use hostler_arbiter::Event;
+use hostler_arbiter::{Bounds, Event};
 use hostler_sys::{
     bundle::Bundle,
     channel::Channel,
@@ -13,7 +13,8 @@ use hostler_sys::{
     process,
 };
 use hostler_wire::{
-    Descriptor, FromSuccessor, Inheritance, InheritedListener, ListenerInfo, ToSuccessor, UPGRADE_VERSION,
+    Descriptor, FromSuccessor, GroupId, Inheritance, InheritedListener, ListenerInfo, ToSuccessor,
+    UPGRADE_VERSION,
 };
 use std::{
     collections::VecDeque,
@@ -42,6 +43,8 @@ pub struct Predecessor {
     pub(crate) tickets: Option<Vec<u8>>,
     /// The path of its control socket.
     control: Option<PathBuf>,
+    /// How many workers it has, of groups whose number follows the load.
+    workers: Vec<(GroupId, u16)>,
     /// This server is the service.
     took_over: bool,
     /// The files that only it needed are removed.
@@ -61,7 +64,9 @@ impl Predecessor {
         let (left, descriptors) =
             channel.recv::<serde_json::Value>()?.ok_or_else(|| invalid("the old server sent nothing"))?;
         let left = understood(left)?;
-        let Inheritance { descriptors: names, listeners, admin, owned_files, tickets, control, .. } = left;
+        let Inheritance {
+            descriptors: names, listeners, admin, owned_files, tickets, control, workers, ..
+        } = left;
         let companion_sockets = left.companion_sockets;
         let mut bundle = Bundle::received(names, descriptors)?;
         let handover = (bundle.take(Descriptor::HandoverReceiver)?, bundle.take(Descriptor::HandoverSender)?);
@@ -82,6 +87,7 @@ impl Predecessor {
             owned_files,
             tickets,
             control,
+            workers,
             took_over,
             tidied,
         }))
@@ -111,6 +117,12 @@ impl Predecessor {
     /// Its sockets that a service manager had passed to it.
     pub fn take_activated(&mut self) -> Vec<(String, ListenerInfo, Vec<OwnedFd>)> {
         self.listeners.extract_if(.., |(spec, ..)| spec.starts_with(PASSED)).collect()
+    }
+
+    /// With how many workers to begin a group that has these bounds: less than it has would be too few for its load.
+    pub(crate) fn workers(&self, group: GroupId, bounds: Bounds) -> Option<u16> {
+        let (_, count) = self.workers.iter().find(|(theirs, _)| *theirs == group)?;
+        (!bounds.is_fixed()).then(|| bounds.nearest(*count))
     }
 
     /// The path of its control socket, if it has one.

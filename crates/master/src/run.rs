@@ -113,6 +113,17 @@ pub(crate) enum Duty {
     ForwardSignals,
 }
 
+/// The groups of a server that starts. One that replaces another begins with as many workers as that has for its load.
+fn first_groups(plan: &Plan, seed: u64, names: &Names) -> Vec<Group> {
+    let mut groups = plan.spec.seeded_groups(seed, names);
+    for group in &mut groups {
+        let inherited =
+            plan.predecessor.as_ref().and_then(|it| it.workers(group.id, plan.spec.bounds(group.id)));
+        group.policy.workers = inherited.unwrap_or(group.policy.workers);
+    }
+    groups
+}
+
 fn arbiter(groups: &[Group]) -> Arbiter {
     // All processes of its namespace end with the process that is PID 1 there.
     if std::process::id() == 1 { Arbiter::new_as_pid1(groups) } else { Arbiter::new(groups) }
@@ -146,7 +157,7 @@ impl Master {
         let mut molds = Molds::default();
         molds.add(Generation(0), plan.spec.clone());
         Ok(Self {
-            arbiter: arbiter(&plan.spec.seeded_groups(jitter.next(), &names))
+            arbiter: arbiter(&first_groups(&plan, jitter.next(), &names))
                 .awaiting_processes(plan.predecessor.is_some()),
             started: Instant::now(),
             signals,

@@ -54,6 +54,11 @@ impl Scaling {
         self.groups.iter().any(|group| group.id == id)
     }
 
+    /// How many processes there are to be in groups whose number follows their load, for the server that replaces this one.
+    pub(crate) fn numbers(&self, arbiter: &Arbiter) -> Vec<(GroupId, u16)> {
+        self.groups.iter().map(|group| (group.id, arbiter.slots(group.id))).collect()
+    }
+
     /// The user wants this many at least, or none.
     pub(crate) fn user_wants(&mut self, id: GroupId, count: u16, now: Duration) {
         if let Some(group) = self.groups.iter_mut().find(|group| group.id == id) {
@@ -128,9 +133,11 @@ fn measure(id: GroupId, sampled_at: &mut u64, load: &mut Load, arbiter: &Arbiter
         let Some(worker) = fleet.get_mut(worker) else { continue };
         let (samples, calls) = (&mut worker.samples, worker.concurrent_calls);
         let was_busy = busy.saturating_sub(std::mem::replace(&mut samples.busy, busy)).min(elapsed);
-        let before = std::mem::replace(&mut samples.queued, (count, nanos));
-        queued += count.saturating_sub(before.0);
-        queued_nanos += nanos.saturating_sub(before.1);
+        // What waited while it booted says nothing of the load.
+        if let Some(before) = samples.queued.replace((count, nanos)) {
+            queued += count.saturating_sub(before.0);
+            queued_nanos += nanos.saturating_sub(before.1);
+        }
         load.busy += part(was_busy, elapsed).max(part_of_calls(in_flight, calls));
     }
     if id == GroupId::HTTP && queued > 0 {

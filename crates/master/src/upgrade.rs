@@ -18,7 +18,9 @@ use hostler_sys::{
     proc,
     process::{self, WaitStatus},
 };
-use hostler_wire::{Descriptor, FromSuccessor, Inheritance, InheritedListener, ToSuccessor, UPGRADE_VERSION};
+use hostler_wire::{
+    Descriptor, FromSuccessor, GroupId, Inheritance, InheritedListener, ToSuccessor, UPGRADE_VERSION,
+};
 use nix::libc::{SIGINT, SIGKILL, SIGTERM};
 use std::{
     collections::VecDeque,
@@ -116,6 +118,7 @@ impl Upgrade {
         resources: &Resources,
         tickets: Option<Vec<u8>>,
         control: Option<PathBuf>,
+        workers: Vec<(GroupId, u16)>,
     ) -> io::Result<i32> {
         let unknown = || io::Error::other("the path of the program is not known");
         let line = plan.command_line.as_ref().ok_or_else(unknown)?;
@@ -125,7 +128,7 @@ impl Upgrade {
         for socket in &plan.spec.companion_sockets {
             bundle.add(Descriptor::CompanionSocket, socket.socket.as_fd());
         }
-        let left = Inheritance { tickets, control, ..inheritance(plan, resources, bundle.names()) };
+        let left = Inheritance { tickets, control, workers, ..inheritance(plan, resources, bundle.names()) };
         ours.send(&left, &bundle.descriptors())?;
         ours.set_nonblocking(true)?;
         let mut command = Command::new(&line.program);
@@ -225,6 +228,7 @@ fn inheritance(plan: &Plan, resources: &Resources, descriptors: Vec<Descriptor>)
         owned_files: files.map(|file| (file.path().to_owned(), file.inode().numbers())).collect(),
         tickets: None,
         control: None,
+        workers: Vec::new(),
     }
 }
 
@@ -236,7 +240,8 @@ impl Master {
             return Err("an upgrade or a stop is already in progress".into());
         }
         let (tickets, control) = (self.certificates.tickets(), self.control.path().map(Path::to_owned));
-        match self.upgrade.begin(&self.plan, &self.resources, tickets, control) {
+        let workers = self.scaling.numbers(&self.arbiter);
+        match self.upgrade.begin(&self.plan, &self.resources, tickets, control, workers) {
             Ok(pid) => {
                 info!(pid, "upgrading: new server started");
                 self.children.add(pid, Child::Successor);

@@ -1,7 +1,8 @@
 //! What master, mold and worker say to each other.
 
 use crate::{
-    CompanionSpec, Descriptor, Failure, Generation, ListenerInfo, Role, SlotId, WorkerId, WorkerSettings,
+    CompanionSpec, Descriptor, Failure, Generation, GroupId, ListenerInfo, Role, SlotId, WorkerId,
+    WorkerSettings,
 };
 use hostler_settings::Log;
 use serde::{Deserialize, Serialize};
@@ -188,6 +189,9 @@ pub struct Inheritance {
     /// The path of its control socket.
     #[serde(default)]
     pub control: Option<PathBuf>,
+    /// How many workers there are, of groups whose number follows the load.
+    #[serde(default)]
+    pub workers: Vec<(GroupId, u16)>,
 }
 
 /// An address that a server leaves to the one that replaces it.

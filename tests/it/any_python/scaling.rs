@@ -244,6 +244,23 @@ fn kept_connections_go_to_the_workers_that_load_brings() {
 }
 
 #[test]
+fn an_upgrade_begins_with_as_many_workers_as_the_load_has_brought() {
+    let app = Server::app("asgi_app:app").option("workers", "1:3").option("scale-down-after", 60);
+    let mut server = app.start();
+    let busy = Load::start(server.address.unwrap(), "/block?0.2", 6);
+    server.wait_for("number of workers changed from=2 to=3", 1);
+    wait_until("three serve", || processes(&server, "hostler: worker ").len() == 3);
+    server.signal(Signal::SIGUSR2);
+    server.wait_exit_of_master();
+    assert_eq!(busy.end().failures, [] as [String; 0]);
+    let log = server.log();
+    let serving: Vec<&str> = log.lines().filter(|line| line.contains(" serving url=")).collect();
+    assert!(serving[0].contains(" workers=1 ") && serving[1].contains(" workers=3 "), "{serving:?}");
+    kill(Pid::from_raw(server.successor()), Signal::SIGTERM).unwrap();
+    server.wait_empty();
+}
+
+#[test]
 fn users_move_the_least_number() {
     let server = Server::app("asgi_app:app").option("workers", "1:2").option("scale-down-after", 1).start();
     server.signal(Signal::SIGTTIN);
