@@ -14,6 +14,7 @@ const ORPHANS: Millis = 500;
 
 impl Engine {
     pub(super) fn tick(&mut self, now: Millis) -> Result<()> {
+        self.heed_clock(now)?;
         for queue in self.store.release_due(now, MOST_DUE)? {
             self.live.counts.change(&queue, State::Scheduled, State::Ready);
         }
@@ -27,6 +28,20 @@ impl Engine {
         }
         self.expire_old(now)?;
         self.fire(now)
+    }
+
+    /// If the clock was ahead for a while, before this process began or since: what was planned by it is planned again.
+    fn heed_clock(&mut self, now: Millis) -> Result<()> {
+        let before = self.live.last_turn.replace(now);
+        if before.is_some_and(|before| before <= now.saturating_add(AGAIN)) {
+            return Ok(());
+        }
+        self.plan_crons(now)?;
+        self.live.rates.clear();
+        for queue in self.store.take_slots_back()? {
+            self.live.counts.change(&queue, State::Scheduled, State::Ready);
+        }
+        Ok(())
     }
 
     /// Those that were not started in time end, whether a worker would take them or not.

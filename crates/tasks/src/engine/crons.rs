@@ -149,6 +149,19 @@ impl Engine {
         }
     }
 
+    /// None fires later than it would by the clock as it is.
+    pub(super) fn plan_crons(&mut self, now: Millis) -> Result<()> {
+        for cron in &mut self.crons {
+            let next = cron.schedule.next(now);
+            if next.is_some() && next < cron.next {
+                self.scratch.crons_changed = true;
+                self.store.set_next_tick(&cron.entry.name, next)?;
+                cron.next = next;
+            }
+        }
+        Ok(())
+    }
+
     /// When the next one fires.
     pub(super) fn next_tick(&self) -> Option<Millis> {
         let next = self.crons.iter().filter(|cron| cron.is_live).filter_map(|cron| cron.next).min();

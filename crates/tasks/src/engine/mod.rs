@@ -116,6 +116,8 @@ struct Live {
     jobs: VecDeque<Job>,
     /// When the next task is too old to be started; or before that.
     next_expiry: Option<Millis>,
+    /// The time of the last turn.
+    last_turn: Option<Millis>,
 }
 
 /// What one turn collects.
@@ -181,10 +183,17 @@ impl Engine {
         let mut turn = Turn::default();
         match self.attempt(now, |it| it.take(now, &incoming)) {
             Ok(out) => turn.out = out,
+            // It was waited for already.
+            Err(error @ StoreError::Locked) => {
+                incoming.into_iter().for_each(|one| self.put_off(now, one, &error, &mut turn));
+                turn.failed = Some(error);
+            }
             // The fault may be one of them: an argument for which there is no room.
             Err(_) => self.one_by_one(now, incoming, &mut turn),
         }
-        self.attempt_job(now, &mut turn);
+        if !matches!(turn.failed, Some(StoreError::Locked)) {
+            self.attempt_job(now, &mut turn);
+        }
         self.turns.add(began.elapsed().as_secs_f64());
         turn
     }
@@ -214,12 +223,7 @@ impl Engine {
             match self.attempt(now, |it| it.take(now, std::slice::from_ref(&one))) {
                 Ok(out) => turn.out.extend(out),
                 Err(error) => {
-                    match &one {
-                        Incoming::Asked(client, frame) if frame.message.number().is_some() => {
-                            turn.out.push(refused(*client, frame.message.number(), &error));
-                        }
-                        _ => self.defer(now, one),
-                    }
+                    self.put_off(now, one, &error, turn);
                     turn.failed = Some(error);
                 }
             }
@@ -232,9 +236,17 @@ impl Engine {
         }
     }
 
-    fn defer(&mut self, now: Millis, one: Incoming) {
-        self.deferred.push(one);
-        self.deferred_until = now + AGAIN;
+    /// The store cannot do it: what is asked is refused, and what is reported done later.
+    fn put_off(&mut self, now: Millis, one: Incoming, error: &StoreError, turn: &mut Turn) {
+        match &one {
+            Incoming::Asked(client, frame) if frame.message.number().is_some() => {
+                turn.out.push(refused(*client, frame.message.number(), error));
+            }
+            _ => {
+                self.deferred.push(one);
+                self.deferred_until = now + AGAIN;
+            }
+        }
     }
 
     /// A step of a job, apart from what others ask: if it fails, the job ends and they go on.

@@ -69,6 +69,8 @@ pub struct Keeper {
     exited: BTreeSet<ClientId>,
     next_client: u64,
     next_turn: Option<Millis>,
+    /// The same by the clock that nobody sets (`clock::now`): the other one may be set back.
+    due: Option<u64>,
     /// accept(2) has failed: not before this time again (`clock::now`, nanoseconds).
     accept_after: u64,
     /// What is read goes through it.
@@ -106,6 +108,7 @@ impl Keeper {
             exited: BTreeSet::new(),
             next_client: 0,
             next_turn: Some(0),
+            due: None,
             accept_after: 0,
             buffer: vec![0; BUFFER].into(),
             fault: None,
@@ -139,12 +142,14 @@ impl Keeper {
         for id in ready.connections {
             self.serve(id, &mut incoming);
         }
-        let is_due = self.next_turn.is_some_and(|next| next <= now());
+        let is_due = self.next_turn.is_some_and(|next| next <= now())
+            || self.due.is_some_and(|due| due <= clock::now());
         if is_due || !incoming.is_empty() {
             let turn = self.engine.turn(now(), incoming);
             self.send(turn.out);
             let failed = self.settle().or(turn.failed);
             self.next_turn = self.engine.next_turn(now(), failed.is_some());
+            self.due = self.next_turn.map(|next| clock::now().saturating_add(nanos(next - now())));
             self.tell_fault(failed.as_ref());
         }
         Ok(false)
@@ -213,8 +218,12 @@ impl Keeper {
         let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         let turn = self.next_turn.filter(|_| !self.is_away);
         let turn = turn.into_iter().chain(self.look_at).min().map(|next| (next - now()).max(0));
+        let by_due = self.due.filter(|_| !self.is_away).map(|due| {
+            let left = due.saturating_sub(clock::now()).div_ceil(1_000_000);
+            i64::try_from(left).unwrap_or(i64::MAX)
+        });
         let pause = (!listens && !self.is_away).then_some(millis(PAUSE));
-        let least = [turn, pause, limit.map(millis)].into_iter().flatten().min();
+        let least = [turn, by_due, pause, limit.map(millis)].into_iter().flatten().min();
         least.map_or(-1, |least| i32::try_from(least).unwrap_or(i32::MAX))
     }
 
@@ -334,6 +343,10 @@ struct Ready {
 /// The user of this process, or root.
 fn is_trusted(socket: &impl AsFd) -> bool {
     control::peer(socket).is_ok_and(|peer| peer.user == control::own_user() || peer.user == 0)
+}
+
+fn nanos(millis: Millis) -> u64 {
+    u64::try_from(millis).unwrap_or(0).saturating_mul(1_000_000)
 }
 
 fn now() -> Millis {

@@ -203,6 +203,14 @@ impl Store {
         Ok(())
     }
 
+    /// Tasks that wait for their turns at rates are to have others; their queues.
+    pub(crate) fn take_slots_back(&self) -> Result<Vec<String>> {
+        let mut take = self.db.prepare_cached(
+            "UPDATE task SET state = 0, has_slot = 0 WHERE state = 1 AND has_slot = 1 RETURNING queue",
+        )?;
+        Ok(take.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// Tasks whose time has come could start from now on; their queues.
     pub(crate) fn release_due(&self, now: Millis, limit: u32) -> Result<Vec<String>> {
         let mut release = self.db.prepare_cached(

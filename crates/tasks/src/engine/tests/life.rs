@@ -549,3 +549,48 @@ fn a_worker_that_was_not_connected_hears_of_a_cancel_when_it_is() {
     let out = site.say(again, work(owner, &["add"], &[(id, 1)]));
     assert_eq!((out[0].to, &out[0].frame.message), (again, &Answer::Cancel { id }));
 }
+
+#[test]
+fn a_clock_that_was_ahead_for_a_while_delays_no_task_and_no_schedule() {
+    const MONTH: Millis = 30 * 24 * 60 * 60 * 1000;
+    let options = TaskOptions { rate: Some(Rate { count: 1, period: 1000 }), ..TaskOptions::default() };
+    for restart in [false, true] {
+        let mut site = Site::new();
+        let (worker, _) = site.worker(&["add", "tick"]);
+        let entries = vec![cron("each-second", "* * * * * *")];
+        site.say(worker, Ask::Crons { n: 1, source: "app".into(), entries });
+        site.ready(worker, 1000);
+        site.now += MONTH;
+        let client = site.client();
+        let ask = |number| {
+            asked(
+                client,
+                Ask::Enqueue { n: 1, task: NewTask { options: options.clone(), ..task(number, "add") } },
+            )
+        };
+        site.turn((1..=3).map(ask).collect());
+        site.now -= MONTH;
+        let worker = match restart {
+            true => {
+                site.kill_keeper();
+                let (worker, _) = site.worker(&["add", "tick"]);
+                let entries = vec![cron("each-second", "* * * * * *")];
+                site.say(worker, Ask::Crons { n: 1, source: "app".into(), entries });
+                site.ready(worker, 1000);
+                worker
+            }
+            false => worker,
+        };
+        site.turn(vec![ask(4)]);
+        let mut names = vec![];
+        for _ in 0..5 {
+            names.extend(given(&site.wait(1000), worker).into_iter().map(|it| it.name));
+        }
+        let count = |name: &str| names.iter().filter(|it| *it == name).count();
+        // With the same random numbers, the first id of the second engine is one of the first's.
+        assert_eq!(count("tick"), if restart { 4 } else { 5 }, "{restart} {names:?}");
+        assert!(count("add") >= 2, "{restart} {names:?}");
+        let left = site.engine.as_ref().unwrap().store.counts().unwrap();
+        assert!(left.iter().all(|(_, state, _)| *state == State::Running), "{restart} {left:?}");
+    }
+}

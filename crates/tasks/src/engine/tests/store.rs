@@ -106,6 +106,29 @@ fn a_file_that_somebody_has_locked_is_said_to_be_and_used_again_after_it() {
 }
 
 #[test]
+fn a_locked_file_is_waited_for_once_by_all() {
+    let mut site = Site::new();
+    let (worker, _) = site.worker(&["add"]);
+    let id = site.enqueue(task(100, "add"));
+    let given = site.take(worker).unwrap();
+    let other = rusqlite::Connection::open(site.file()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let engine = site.engine.as_mut().unwrap();
+    engine.store.db.busy_timeout(std::time::Duration::from_millis(300)).unwrap();
+    let mut asks: Vec<_> = (1..=20)
+        .map(|n| asked(ClientId(n), Ask::Enqueue { n: 1, task: task(u128::from(n), "add") }))
+        .collect();
+    asks.push(asked(worker, done(&given)));
+    let began = std::time::Instant::now();
+    let turn = engine.turn(site.now, asks);
+    assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
+    assert_eq!(turn.out.len(), 20);
+    other.execute_batch("ROLLBACK").unwrap();
+    site.wait(1000);
+    assert_eq!(site.state(id), Some(State::Succeeded), "what was reported is not lost");
+}
+
+#[test]
 fn a_fault_of_one_does_not_refuse_others() {
     let mut site = Site::new();
     let engine = site.engine.as_mut().unwrap();
