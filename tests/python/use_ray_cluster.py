@@ -142,11 +142,17 @@ def a_site_with_ray(local):
 
 VERSION = """
 import engine_site
-from hostler.tasks import task
+from hostler.tasks import cron, task
+
+if %(factor)d == 2:
+    @cron("* * * * * *")
+    def goes():
+        with open(__file__ + ".ticks", "a") as file:
+            file.write("tick\\n")
 
 @task
 def double(x):
-    return x * %d
+    return x * %(factor)d
 
 engine_site.double = double
 app = engine_site.app
@@ -154,19 +160,25 @@ app = engine_site.app
 
 
 def code_that_is_deployed(local):
-    """What is enqueued after a reload runs the new code, though Ray's workers have loaded the old one."""
+    """What is enqueued after a reload runs the new code, though Ray's workers have loaded the old one; a schedule that it has no more goes."""
     file = os.path.join(local.folder, "deployed.py")
     options = ["--workers", "1", "--python-path", ".", "--python-path", os.path.dirname(engine_site.__file__)]
     with open(file, "w") as code:
-        code.write(VERSION % 2)
-    server = Server(local, 0, *options, target="deployed:app", folder=local.folder)
+        code.write(VERSION % {"factor": 2})
+    server = Server(local, 1, *options, target="deployed:app", folder=local.folder)
     try:
         assert [server.get("/result/" + server.get("/start/double", n)) for n in range(4)] == ["0", "2", "4", "6"]
+        until("the clock ticks", lambda: lines(file + ".ticks"))
         with open(file, "w") as code:
-            code.write(VERSION % 30)
+            code.write(VERSION % {"factor": 30})
         server.process.send_signal(signal.SIGHUP)
         until("it has reloaded", lambda: "reloaded" in open(server.log).read())
         assert [server.get("/result/" + server.get("/start/double", n)) for n in range(4)] == ["0", "30", "60", "90"]
+        ticks = len(lines(os.environ["SITE_TICKS"]))
+        until("the clock goes on", lambda: len(lines(os.environ["SITE_TICKS"])) > ticks + 2)
+        gone = len(lines(file + ".ticks"))
+        until("the clock goes on", lambda: len(lines(os.environ["SITE_TICKS"])) > ticks + 5)
+        assert len(lines(file + ".ticks")) == gone, "a schedule that is no more"
     finally:
         assert server.stop() == 0, open(server.log).read()
 

@@ -208,17 +208,19 @@ fn check_ray(layers: &Layers) -> Result<(), Failure> {
         );
     }
     let (address, is_local) = (&tasks.ray_address, tasks.local_ray().is_some());
-    let host = address.strip_prefix("ray://").unwrap_or(address).rsplit_once(':');
-    let is_place = host.is_some_and(|(host, port)| {
+    if address.contains("://") {
+        let cause = format!("`{address}` is for Ray's client, which is not supported");
+        let hint = "make this machine one of the cluster (`ray start --address HOST:6379 --num-cpus 0`), and leave the option out";
+        return Err(layers.invalid(Tasks::ray_address()).because(cause).hint(hint));
+    }
+    let is_place = address.rsplit_once(':').is_some_and(|(host, port)| {
         !host.is_empty() && host != "local" && port.parse::<u16>().is_ok_and(|port| port > 0)
     });
     if !is_local && !is_place && address != "auto" {
         let wrong = layers
             .invalid(Tasks::ray_address())
             .because(format!("`{address}` is no address of a Ray cluster"));
-        return Err(wrong.hint(
-            "name it as HOST:PORT, as `ray start` prints it, as ray://HOST:PORT, auto, local or local:PORT",
-        ));
+        return Err(wrong.hint("name it as HOST:PORT, as `ray start` prints it, auto, local or local:PORT"));
     }
     if is_local && layers.settings.companions.companions.iter().any(|it| it.name == RAY_CLUSTER) {
         let cause =

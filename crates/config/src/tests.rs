@@ -326,12 +326,12 @@ fn an_engine_of_tasks_needs_what_it_works_with() {
     for address in ["here", "local:", "local:0", "local:70000", "10.0.0.5", "10.0.0.5:x", ":6379"] {
         assert!(ray(&["--task-ray-address", address]).contains("no address"), "{address}");
     }
+    assert!(ray(&["--task-ray-address", "ray://head:10001"]).contains("Ray's client"));
     let taken = ray(&["--task-ray-address", "local", "--companion", "ray-cluster=true"]);
     assert!(taken.starts_with("a companion is called ray-cluster"), "{taken}");
     for (address, joined) in [
         ("auto", "auto"),
         ("10.0.0.5:6379", "10.0.0.5:6379"),
-        ("ray://head:10001", "ray://head:10001"),
         ("local", "127.0.0.1:6390"),
         ("local:7000", "127.0.0.1:7000"),
     ] {

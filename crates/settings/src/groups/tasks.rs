@@ -30,7 +30,7 @@ settings! {
         /// A Celery application that exists, as MODULE:NAME, whose broker and settings are used in place of --task-broker.
         #[option("task-celery-app", default = None, example("shop.celery:app"))]
         pub celery_app: Option<String>,
-        /// The Ray cluster of --task-engine ray, HOST:PORT or ray://HOST:PORT; `auto` is that of RAY_ADDRESS, or the one that runs on this
+        /// The Ray cluster of --task-engine ray, HOST:PORT; `auto` is that of RAY_ADDRESS, or the one that runs on this
         /// machine; `local` starts one that ends with this server, `local:PORT` on another port than 6390.
         #[option("task-ray-address", default = "auto".into(), example("10.0.0.5:6379"))]
         pub ray_address: String,

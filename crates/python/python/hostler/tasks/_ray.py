@@ -6,6 +6,7 @@ fork, and ends with its cluster. A gateway joins in its place (`_ray_link`).
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -35,6 +36,8 @@ class RayEngine(ThreadedEngine):
 
     def __init__(self, address: str) -> None:
         self.address = address
+        #: In a task worker: whose schedules the cluster is told.
+        self._site: str | None = None
         super().__init__()
 
     def _forget(self) -> None:
@@ -92,6 +95,7 @@ class RayEngine(ThreadedEngine):
     def serve(self, worker: Any, loop: Any, engine: Any, shutdown: Any, run: Any) -> tuple[str, str, str] | None:
         """Ray's workers run tasks: a task worker of ours only tells the cluster of the application's schedules, as long as it runs."""
         teller = _Teller(self, loop)
+        self._site = f"{worker.target} in {os.getcwd()}"
         try:
             self._wait(self._submit(self._answer, "hello"), self.limit)
         except TaskError as error:
@@ -120,8 +124,9 @@ class RayEngine(ThreadedEngine):
             except QueueUnavailable as error:
                 self._failure = time.monotonic(), str(error)
                 raise
-            if _task.schedules:
-                self._link.ask("schedule", [{**entry, **where(_task.registry[name])} for name, entry in _task.schedules.items()])
+            if self._site is not None:
+                entries = [{**entry, **where(_task.registry[name])} for name, entry in _task.schedules.items()]
+                self._link.ask("schedule", self._site, entries)
             return self._link
 
     def _asked(self, method: str, *args: Any) -> Future[Any]:

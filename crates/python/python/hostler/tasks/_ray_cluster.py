@@ -14,10 +14,17 @@ _CONNECTS = 3.0
 
 
 class Cluster:
-    """The cluster at an address, as Ray has it: `auto`, HOST:PORT or ray://HOST:PORT. Raises QueueUnavailable."""
+    """The cluster at an address, as Ray has it: `auto` or HOST:PORT. Raises QueueUnavailable."""
 
     def __init__(self, address: str) -> None:
-        head = _head(address)
+        if address == "auto":
+            address = os.environ.get("RAY_ADDRESS") or "auto"
+        if "://" in address:
+            raise QueueUnavailable(
+                f"{address} is for Ray's client, which is not supported: make this machine one of the cluster "
+                "(`ray start --address HOST:6379 --num-cpus 0`), and take `auto`"
+            )
+        head = _place(address)
         if head is not None and (why := _refuses(head)) is not None:
             raise QueueUnavailable(f"there is no Ray cluster at {address}: {why}. `ray start --head` starts one")
         try:
@@ -73,13 +80,6 @@ class Cluster:
     def gone(self) -> str | None:
         """Why the cluster is not there any more, if so."""
         return None if self._head is None else _refuses(self._head)
-
-
-def _head(address: str) -> tuple[str, int] | None:
-    """Where the cluster's head listens, if the address says so."""
-    if address == "auto":
-        address = os.environ.get("RAY_ADDRESS", "auto")
-    return _place(address.removeprefix("ray://"))
 
 
 def _place(address: str) -> tuple[str, int] | None:

@@ -158,17 +158,24 @@ class Keeper:
         self._end(entry, "cancelled")
         return "cancelled"
 
-    async def schedule(self, entries: list[dict[str, Any]]) -> None:
-        """What the clock enqueues."""
+    async def schedule(self, site: str, entries: list[dict[str, Any]]) -> None:
+        """What the clock enqueues for a site: these, and no others."""
         self._resume()
-        for entry in entries:
-            _ray_store.put("clock/" + entry["name"], entry)
-            known = self._clocks.get(entry["name"])
-            if known is not None:
-                if known[0] == entry:
-                    continue
-                known[1].cancel()
-            self._clocks[entry["name"]] = entry, asyncio.ensure_future(self._tick(entry))
+        told = {entry["name"]: {**entry, "site": site} for entry in entries}
+        for name, (known, ticks) in list(self._clocks.items()):
+            if known["site"] == site and told.get(name) != known:
+                ticks.cancel()
+                del self._clocks[name]
+                if name not in told:
+                    _ray_store.delete("clock/" + name)
+        for name, entry in told.items():
+            if name in self._clocks and self._clocks[name][0] == entry:
+                continue
+            if name in self._clocks:
+                # Another site had a task of this name: the last one counts.
+                self._clocks[name][1].cancel()
+            _ray_store.put("clock/" + name, entry)
+            self._clocks[name] = entry, asyncio.ensure_future(self._tick(entry))
 
     # What workers tell.
 
