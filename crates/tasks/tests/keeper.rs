@@ -295,6 +295,23 @@ fn ready_tasks(kept: &Kept) -> (Client, u64) {
 }
 
 #[test]
+fn a_link_to_a_file_that_is_not_there_yet_is_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let volume = directory.path().join("volume");
+    std::fs::create_dir(&volume).unwrap();
+    std::os::unix::fs::symlink("volume/queue.db", directory.path().join("middle.db")).unwrap();
+    let link = directory.path().join("link.db");
+    std::os::unix::fs::symlink("middle.db", &link).unwrap();
+    let (thread, stop) = keep(&link);
+    for ending in ["", ".lock", ".sock"] {
+        assert!(volume.join(format!("queue.db{ending}")).exists(), "{ending}");
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3);
+    drop(stop);
+    thread.join().unwrap();
+}
+
+#[test]
 fn files_that_are_removed_while_they_are_used_are_written_again() {
     let mut kept = Kept::new();
     let all = ["", "-wal", "-shm", ".lock", ".sock"];

@@ -37,6 +37,9 @@ impl KeeperError {
     }
 }
 
+/// How many links may lead from one to the next.
+const LINKS: u32 = 40;
+
 /// Where all of it is.
 pub(super) struct Place {
     pub(super) file: PathBuf,
@@ -48,11 +51,7 @@ impl Place {
     /// Links are followed: the same file has the same lock by whatever name.
     pub(super) fn of(path: &Path) -> Result<Self, KeeperError> {
         let failed = |source| KeeperError::Beside { path: path.to_owned(), source };
-        let file = match std::fs::canonicalize(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => std::path::absolute(path),
-            other => other,
-        };
-        let file = file.map_err(failed)?;
+        let file = resolve(path, LINKS).map_err(failed)?;
         Ok(Self { lock: beside(&file, ".lock"), socket: hostler_wire::keeper_socket(&file), file })
     }
 
@@ -78,5 +77,20 @@ impl Place {
         let failed = |source| KeeperError::Beside { path: self.socket.clone(), source };
         let (socket, file) = control::listen(&self.socket, true).map_err(failed)?;
         Ok((listener(socket).map_err(failed)?, file))
+    }
+}
+
+/// Where a file is, or will be: it may be a link to one that is not there yet, as programs see it that enqueue (`os.path.realpath`).
+fn resolve(path: &Path, links: u32) -> io::Result<PathBuf> {
+    match std::fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        found => return found,
+    }
+    let path = std::path::absolute(path)?;
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return Ok(path) };
+    let Ok(directory) = std::fs::canonicalize(directory) else { return Ok(path) };
+    match std::fs::read_link(&path) {
+        Ok(to) if links > 0 => resolve(&directory.join(to), links - 1),
+        _ => Ok(directory.join(name)),
     }
 }

@@ -25,6 +25,8 @@ pub struct Store {
     log: File,
     /// Something was committed that may not have reached the disk.
     unsynced: bool,
+    /// The log could not be synced: the kernel may have dropped what it says that it has written (fsync(2), `EIO`).
+    pub(crate) log_failed: bool,
     /// How long it has waited for the disk.
     pub(crate) syncs: Times,
     /// How many rows were changed before.
@@ -63,9 +65,18 @@ impl Store {
     /// Has everything reach the disk: what was committed since SQLite has synced itself is in the log (<https://www.sqlite.org/wal.html>).
     pub(crate) fn sync(&mut self) -> Result<()> {
         let began = Instant::now();
-        self.log.sync_data()?;
+        match self.log_failed {
+            false => self.log.sync_data().inspect_err(|_| self.log_failed = true)?,
+            true => self.empty_log()?,
+        }
         self.syncs.add(began.elapsed().as_secs_f64());
-        self.unsynced = false;
+        (self.unsynced, self.log_failed) = (false, false);
         Ok(())
+    }
+
+    /// Has SQLite write all that is in the log to the file, and sync that: a log that could not be synced once is not to be relied on.
+    fn empty_log(&self) -> Result<()> {
+        let is_busy: bool = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if is_busy { Err(StoreError::Locked) } else { Ok(()) }
     }
 }

@@ -49,7 +49,14 @@ impl Store {
             bring_up(&db, format).map_err(failed)?;
         }
         let log = begin_log(&db, path).map_err(failed)?;
-        Ok(Self { unsynced: false, syncs: Times::new(&FAST), changes: db.total_changes(), log, db })
+        Ok(Self {
+            unsynced: false,
+            log_failed: false,
+            syncs: Times::new(&FAST),
+            changes: db.total_changes(),
+            log,
+            db,
+        })
     }
 }
 

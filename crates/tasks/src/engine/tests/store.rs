@@ -129,6 +129,20 @@ fn a_locked_file_is_waited_for_once_by_all() {
 }
 
 #[test]
+fn what_a_log_had_that_could_not_be_synced_is_written_to_the_file() {
+    let mut site = Site::new();
+    let log = site.directory.path().join("queue.db-wal");
+    site.enqueue(task(1, "add"));
+    assert!(fs::metadata(&log).unwrap().len() > 0);
+    site.engine.as_mut().unwrap().store.log_failed = true;
+    site.enqueue(task(2, "add"));
+    assert_eq!(fs::metadata(&log).unwrap().len(), 0);
+    assert!(!site.engine.as_ref().unwrap().store.log_failed);
+    site.enqueue(task(3, "add"));
+    assert!(fs::metadata(&log).unwrap().len() > 0);
+}
+
+#[test]
 fn a_fault_of_one_does_not_refuse_others() {
     let mut site = Site::new();
     let engine = site.engine.as_mut().unwrap();
