@@ -361,6 +361,22 @@ def a_newer_version(site):
     assert [handle.get(LIMIT) for handle in handles] == ["newer"] * 4
 
 
+def results_that_are_away(site):
+    """With RabbitMQ tasks can be taken meanwhile: they wait."""
+    path, order = site.path("away"), site.path("taken")
+    running = runs(engine_site.waits_for, path)
+    waiting = [engine_site.notes.enqueue(order, f"{number} ", countdown=2) for number in range(20)]
+    site.engine.redis.stop()
+    go(path)
+    until("the log has it", lambda: "the results of tasks cannot be reached" in open(site.server.log).read())
+    time.sleep(2)  # what could go wrong meanwhile
+    site.engine.redis.start()
+    assert running.get(LIMIT) == "waited"
+    for handle in waiting:
+        handle.get(LIMIT)
+    assert {*map(str, range(20))} == set(open(order).read().split()), open(order).read()
+
+
 def calls_that_were_refused(site):
     """A broker that stands still for longer than a call takes: what could not be accepted does not run when it goes on."""
     order, refused = site.path("refused"), []
@@ -415,6 +431,7 @@ TESTS = [
     one_that_kills_its_workers,
     a_newer_version,
     a_broker_that_is_away,
+    results_that_are_away,
     calls_that_were_refused,
     calls_that_wait,
 ]
@@ -426,6 +443,9 @@ EXCEPTIONS = {
     ("ray", priorities): "Ray has no priorities",
     ("ray", a_stop_gives_back_what_does_not_end): "a stop of the server ends no task of Ray's",
     ("embedded", calls_that_were_refused): "it has none",
+    ("embedded", results_that_are_away): "they are in its file",
+    ("celery-redis", results_that_are_away): "its broker is away, too: nothing is taken",
+    ("ray", results_that_are_away): "the cluster has them",
     ("embedded", one_that_was_given_back_is_cancelled): "nobody can be asked while the server is down",
     ("celery-redis", one_that_kills_its_workers): "as with one that is killed",
     ("ray", one_that_was_given_back_is_cancelled): "a stop of the server ends no task of Ray's",

@@ -1,7 +1,7 @@
 //! Companions: whether their names, their order, their programs and their users are there, and what follows for each on this system.
 
 use crate::layers::Layers;
-use hostler_settings::{Companion, Companions, Process, Ready, Restart, WORKERS};
+use hostler_settings::{Bind, Companion, CompanionListen, Companions, Process, Ready, Restart, WORKERS};
 use hostler_sys::identity::{find_group, find_user, is_root, would_change};
 use hostler_wire::{CompanionSpec, Failure, Identity};
 use std::{
@@ -60,6 +60,19 @@ fn contradiction(companion: &Companion) -> Option<(&'static str, &'static str)> 
         return Some((
             "it would be started again and again: it is ready when it has exited",
             "set restart to never, or to on-failure",
+        ));
+    }
+    let is_listened_on = |listen: &CompanionListen| match (listen, &companion.ready) {
+        (CompanionListen::Own { bind: Bind::Tcp { port, .. }, .. }, Ready::Tcp(address)) => {
+            address.rsplit(':').next().and_then(|digits| digits.parse().ok()) == *port
+        }
+        (CompanionListen::Own { bind: Bind::Unix(path), .. }, Ready::Unix(asked)) => path == asked,
+        _ => false,
+    };
+    if companion.listen.iter().any(is_listened_on) {
+        return Some((
+            "its `ready` asks an address that hostler listens on for it, which accepts connections before it runs",
+            "take notify, exec:, or http:// with one replica",
         ));
     }
     None

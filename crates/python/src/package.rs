@@ -36,6 +36,7 @@ const ON_DEMAND: &[(&str, &str)] = &[
     ("hostler.tasks._celery", include_str!("../python/hostler/tasks/_celery.py")),
     ("hostler.tasks._celery_consumer", include_str!("../python/hostler/tasks/_celery_consumer.py")),
     ("hostler.tasks._celery_listen", include_str!("../python/hostler/tasks/_celery_listen.py")),
+    ("hostler.tasks._celery_patience", include_str!("../python/hostler/tasks/_celery_patience.py")),
     ("hostler.tasks._celery_pool", include_str!("../python/hostler/tasks/_celery_pool.py")),
     ("hostler.tasks._celery_records", include_str!("../python/hostler/tasks/_celery_records.py")),
     ("hostler.tasks._celery_tasks", include_str!("../python/hostler/tasks/_celery_tasks.py")),

@@ -219,6 +219,10 @@ fn mistakes_are_told_in_the_users_terms() {
             &["it would be started again and again"],
         ),
         (
+            "[[companion]]\nname = \"a\"\ncommand = \"true\"\nlisten = [\"127.0.0.1:7001\"]\nready = \"tcp:127.0.0.1:7001\"",
+            &["its `ready` asks an address that hostler listens on for it"],
+        ),
+        (
             "[[companion]]\nname = \"a\"\ncomand = \"true\"",
             &["it must be NAME=COMMAND, or a table with name, command"],
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import logging
 import random
@@ -15,6 +16,7 @@ from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from celery.worker.control import control_command
 
 from hostler.tasks import _coding
+from hostler.tasks._celery_patience import AWAY, BRIEFLY, Patient
 from hostler.tasks._celery_records import PICKLED
 from hostler.tasks._context import CurrentTask
 from hostler.tasks._errors import NotSerializable, Retry, TaskCancelled, TaskFailed, TaskTimeout, WorkerLost, outlived
@@ -42,6 +44,10 @@ SETTINGS: dict[str, Any] = {
     "accept_content": ["json"],
     # What ends is expired by itself, as the task has it.
     "result_expires": 30 * 86400,
+    # A result that cannot be stored is no task that has failed.
+    "result_backend_always_retry": True,
+    "result_backend_base_sleep_between_retries_ms": 500,
+    "result_backend_max_sleep_between_retries_ms": 5000,
     "enable_utc": True,
 }
 
@@ -67,7 +73,7 @@ class Base(CeleryTask):  # type: ignore[misc]
         """Its result is stored: from now on it is kept as the task has it."""
         if status in ("SUCCESS", "FAILURE"):
             engine, task = self.hostler
-            records = engine.records
+            records = Patient(engine.records)
             records.settle(task_id, records.read(task_id), task._options["keep"] / 1000)
 
 
@@ -75,7 +81,12 @@ def install(engine: CeleryEngine, task: Any) -> None:
     """Has the engine's Celery application know a task."""
 
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return Run(engine, task, self, args, kwargs).run()
+        try:
+            this = Run(engine, task, self, args, kwargs)
+            this.begin()
+        except AWAY as error:
+            raise Reject(error, requeue=True) from error
+        return this.run()
 
     run.__doc__ = task.function.__doc__
     run.__module__ = task.function.__module__
@@ -98,10 +109,11 @@ class Run:
         self.id: str = celerys.request.id
         self.attempt = int(celerys.request.retries or 0) + 1
         self.options: dict[str, Any] = task._options
-        self.records = engine.records
+        self.records = Patient(engine.records, BRIEFLY)
         self.record = self.records.read(self.id)
 
-    def run(self) -> Any:
+    def begin(self) -> None:
+        """Whether and when it runs. Where that cannot be known, it goes back to the broker."""
         if self._is_over():
             raise Ignore
         if self._deaths() >= _MOST_DEATHS:
@@ -110,6 +122,9 @@ class Run:
         self._await_turn()
         if not self.records.update(self.id, **self._begun()):
             raise Ignore
+
+    def run(self) -> Any:
+        self.records = Patient(self.engine.records)
         context = CurrentTask(self.id, self.task.name, self.record.get("queue", self.task.queue), self.attempt, self._progress)
         execution = Execution(self.task.function, context, timeout=self.options["timeout"] / 1000 or None)
         execution.overdue = lambda: self._overdue(execution)
@@ -182,7 +197,8 @@ class Run:
 
     def _failed(self, execution: Execution, error: BaseException) -> Any:
         if isinstance(error, GivenBack) or execution.cause is GivenBack:
-            self.records.given_back(self.id)
+            with contextlib.suppress(*AWAY):
+                self.engine.records.given_back(self.id)
             raise Reject("its worker stops", requeue=True) from None
         if isinstance(error, SoftTimeLimitExceeded):
             # The signal by which `celery worker` is told to cancel, or its own limit.

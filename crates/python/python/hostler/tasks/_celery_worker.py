@@ -67,6 +67,8 @@ class Host:
         app = engine.app
         # Its tasks of today, before it is asked for what it does not know.
         engine.records  # noqa: B018
+        # Of an application that was given, too: a task is not done before its result is stored.
+        app.conf.update({name: value for name, value in _celery_tasks.SETTINGS.items() if name.startswith("result_backend_")})
         app.finalize()
         app.set_current()
         app.set_default()
