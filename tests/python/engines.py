@@ -109,6 +109,11 @@ def _processes(words):
     return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if words in _read(pid, "cmdline")]
 
 
+def _session(pid):
+    with contextlib.suppress(OSError):
+        return os.getsid(pid)
+
+
 def _environment(pid, words):
     return words in _read(pid, "environ")
 
@@ -220,7 +225,7 @@ class Ray:
         ray += ["--object-store-memory", "100000000"]
         # Its workers have its environment, not the server's.
         environment = {**os.environ, "SITE_TICKS": os.path.join(self.folder, "ticks")}
-        self.process = subprocess.Popen(ray, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(ray, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         until("Ray listens", lambda: self.process.poll() is not None or listens(self.port))
         assert self.process.poll() is None, "Ray does not start"
 
@@ -239,9 +244,10 @@ class Ray:
 
     def break_broker(self):
         # Told to end, it would drain for half a minute.
+        its = [pid for pid in _processes("") if _session(pid) == self.process.pid]
         self.process.kill()
         self.process.wait()
-        for pid in _processes(self.folder) + self.pids_of("ray::"):
+        for pid in its + _processes(self.folder):
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         until("Ray is gone", lambda: not listens(self.port))
