@@ -113,6 +113,12 @@ def loops_that_come_and_go_leave_nothing_open(site):
         asyncio.run(task_site.double.delay_async(1))
     assert descriptors() < before + 5, (before, descriptors())
 
+    async def without_an_executor():
+        await asyncio.get_running_loop().shutdown_default_executor()
+        return await task_site.double.delay_async(1)
+
+    assert asyncio.run(without_an_executor()).id
+
 
 def an_event_loop_does_not_wait_for_a_keeper_that_stands_still(site):
     path = site.path("notes")

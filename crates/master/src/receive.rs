@@ -140,7 +140,10 @@ impl Master {
         }
         // A worker that was told to exit has told of its requests itself, unless it had to be killed.
         if !self.arbiter.was_told_to_exit(id) || matches!(status, WaitStatus::Signaled { .. }) {
-            facts::tell_of_each(page, pid, &in_flight, "request lost: its worker has exited");
+            match slot.group == GroupId::TASKS {
+                true => facts::tell_of_tasks(page, pid, &in_flight),
+                false => facts::tell_of_each(page, pid, &in_flight, "request lost: its worker has exited"),
+            }
             facts::tell_of_each(page, pid, &sessions, "session lost: its worker has exited");
         }
         let planned = self.arbiter.is_stopping() || self.arbiter.was_told_to_exit(id);

@@ -67,3 +67,11 @@ pub fn tell_of_each(page: &Page, pid: i32, requests: &[InFlight], what: &str) {
         tracing::warn!(method, path, client, request_id, worker, task_worker, pid, "{what}");
     }
 }
+
+/// Tells of each task that a worker had begun when it ended. The task queue knows it by its id, and starts it again.
+pub fn tell_of_tasks(page: &Page, pid: i32, tasks: &[InFlight]) {
+    for task in tasks {
+        let (task, task_worker) = (Facts::of(page, task).path, page.slot_index());
+        tracing::warn!(task, task_worker, pid, "task interrupted: its worker has exited");
+    }
+}

@@ -7,7 +7,7 @@ import itertools
 import socket
 from typing import Any
 
-from hostler.tasks._connect import LIMIT, Place
+from hostler.tasks._connect import LIMIT, Place, in_a_thread
 from hostler.tasks._errors import QueueUnavailable
 from hostler.tasks._frames import Frames, encode
 
@@ -53,7 +53,7 @@ class AsyncConnection(asyncio.Protocol):
                     self._broken_since = None
                     raise QueueUnavailable(f"the task queue {self._place.file} does not answer: its keeper closes the connection")
                 await asyncio.sleep(min(broken_for, _PAUSE))
-            connection = await loop.run_in_executor(None, self._place.connect)
+            connection = await in_a_thread(self._place.connect)
             connection.setblocking(False)
             self._socket = connection
             self._frames = Frames()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import logging
 import os
 import socket
 import subprocess
+import threading
 import time
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from hostler import _launch
 from hostler.tasks._errors import QueueUnavailable, TaskTimeout
@@ -16,6 +21,8 @@ from hostler.tasks._errors import QueueUnavailable, TaskTimeout
 LIMIT = 10.0
 #: The longest path of a Unix socket (unix(7)).
 _LONGEST = 107
+T = TypeVar("T")
+
 logger = logging.getLogger("hostler.tasks")
 
 #: Keepers that this process has started, so that they are waited for when they end.
@@ -103,3 +110,33 @@ class Place:
 def _server_keeps() -> bool:
     """Whether the server of this worker keeps the queue. Programs that it starts may outlive it, and know this variable, too."""
     return bool(os.environ.get("HOSTLER_TASK_KEEPER")) and _launch.is_within_server()
+
+
+async def in_a_thread(function: Callable[[], T]) -> T:
+    """Calls what blocks in a thread of its own: the loop's executor is the application's, which may fill it or shut it down."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def call() -> None:
+        tell: Callable[[], None]
+        try:
+            result = function()
+        except BaseException as error:
+            tell = functools.partial(_settle, future, None, error)
+        else:
+            tell = functools.partial(_settle, future, result, None)
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(tell)
+
+    threading.Thread(target=call, name="hostler-tasks-connect", daemon=True).start()
+    return await future
+
+
+def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.done():
+        if isinstance(result, socket.socket):
+            result.close()
+    elif error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)

@@ -15,7 +15,7 @@ from typing import Any
 
 from hostler.tasks import _forked, _task
 from hostler.tasks._ahead import Ahead
-from hostler.tasks._connect import Place
+from hostler.tasks._connect import Place, in_a_thread
 from hostler.tasks._errors import GRACE, TaskCancelled, TaskTimeout, outlived
 from hostler.tasks._frames import Frames, encode
 from hostler.tasks._run import Report, Run, Thread, run_asynchronous
@@ -116,7 +116,7 @@ class Worker(asyncio.Protocol):
         return connection
 
     async def _connect(self) -> None:
-        connection = await self.loop.run_in_executor(None, self._reach)
+        connection = await in_a_thread(self._reach)
         connection.setblocking(False)
         self._frames = Frames()
         self._descriptor = connection.fileno()
