@@ -22,8 +22,10 @@ use nix::{
     sys::signal::Signal,
 };
 use std::{
-    io,
+    fs::File,
+    io::{self, Read as _},
     os::fd::{AsFd as _, OwnedFd},
+    path::Path,
     time::{Duration, Instant},
 };
 use tracing::{debug, warn};
@@ -84,7 +86,7 @@ pub(crate) fn watch(setup: CompanionSetup, mut bundle: Bundle<OwnedFd>, channel:
     let (notify, Started { pid, output }) = match started {
         Ok(started) => started,
         Err(error) => {
-            let error = logging::without_number(&error.to_string());
+            let error = not_started(&setup, &error);
             return channel.send(&FromCompanion::Failed { error }, &[]);
         }
     };
@@ -117,6 +119,28 @@ pub(crate) fn watch(setup: CompanionSetup, mut bundle: Bundle<OwnedFd>, channel:
     }
     while !watch.turn() {}
     Ok(())
+}
+
+/// Why its program does not run, in terms of its file: the kernel says the same of an interpreter that is not there.
+fn not_started(setup: &CompanionSetup, error: &io::Error) -> String {
+    let program = setup.spec.companion.command.first().map_or("", String::as_str);
+    let said = logging::without_number(&error.to_string());
+    let file = setup.spec.directory.as_deref().unwrap_or(Path::new("")).join(program);
+    let interpreter = (error.kind() == io::ErrorKind::NotFound).then(|| interpreter(&file)).flatten();
+    match interpreter {
+        Some(interpreter) => {
+            format!("{program}: {said}: its first line names `{interpreter}`")
+        }
+        None => format!("{program}: {said}"),
+    }
+}
+
+/// What the first line of a script names.
+fn interpreter(file: &Path) -> Option<String> {
+    let mut head = [0; 128];
+    let length = File::open(file).ok()?.read(&mut head).ok()?;
+    let line = head[..length].strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    Some(String::from_utf8_lossy(line).trim_start().to_owned())
 }
 
 fn appear(setup: &CompanionSetup, Appearance { process_name, log, .. }: &Appearance) {

@@ -5,6 +5,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::{Pid, geteuid},
 };
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 const RUNS: &str = "sh -c 'while :; do sleep 0.1; done'";
 
@@ -22,6 +23,17 @@ fn an_end_is_told_with_its_status_and_how_long_it_lived() {
     assert!(lived.unwrap().parse::<f64>().unwrap() >= 0.2, "{log}");
     assert!(ends("a").contains("restarts_in_seconds=0"), "{log}");
     assert!(ends("b").contains("status=\"killed by SIGKILL\""), "{log}");
+    server.stop();
+}
+
+#[test]
+fn a_script_whose_interpreter_is_not_there_is_told_as_such() {
+    let site = Site::new("companion = [\"a=DIR/script\"]");
+    let script = site.path("script");
+    fs::write(&script, "#!/bin/sh\r\necho never\r\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let server = site.builder().start();
+    server.wait_for("script: No such file or directory: its first line names `/bin/sh\\r`", 1);
     server.stop();
 }
 
