@@ -134,10 +134,17 @@ def an_event_loop_does_not_wait_for_a_keeper_that_stands_still(site):
         return time.monotonic() - began
 
     os.kill(keeper, signal.SIGSTOP)
+    patience, _embedded._PATIENCE = _embedded._PATIENCE, 0.3
     try:
+        # Who may wait does so, and is told.
+        for large in (0, 500_000):
+            error = raises(tasks.QueueUnavailable, lambda: odd_site.waits_for_another.delay("x" * large, "y"))
+            assert "nothing has come from its keeper for 0.3 s" in str(error), error
+        _embedded._PATIENCE = patience
         # Before, it went on when the keeper did.
         seconds = asyncio.run(asyncio.wait_for(enqueue(), LIMIT))
     finally:
+        _embedded._PATIENCE = patience
         os.kill(keeper, signal.SIGCONT)
     assert seconds < LIMIT / 2, seconds
     _embedded.flush()

@@ -24,6 +24,8 @@ from hostler.tasks._late import Enqueue, Late
 _BRIEFLY = 0.001
 #: The longest pause before asking again on another connection, in seconds.
 _PAUSE = 0.1
+#: How long the keeper may take to answer what it can answer at once. A disk may be slow.
+_PATIENCE = 30.0
 #: How long a task that waits for an answer hears no interruption: its timeout, or that it is cancelled.
 _SLICE = 0.2
 #: Connections that are kept for the next question.
@@ -41,8 +43,14 @@ class Connection:
         self._answers: deque[Frame] = deque()
 
     def ask(self, frame: bytes, timeout: float | None) -> Frame:
-        self.socket.settimeout(None)
-        self.socket.sendall(frame)
+        """Raises NoAnswer."""
+        self.socket.settimeout(timeout or None)
+        try:
+            self.socket.sendall(frame)
+        except TimeoutError as error:
+            if isinstance(error, TaskTimeout):
+                raise
+            raise NoAnswer from None
         return self.answer(timeout)
 
     def answer(self, timeout: float | None) -> Frame:
@@ -107,7 +115,7 @@ class EmbeddedEngine:
     def result(self, id: str, *, wait: bool, timeout: float | None) -> tuple[dict[str, Any], bytes]:
         frame = encode({"do": "result", "n": 0, "id": checked(id), "wait": wait})
         try:
-            answer, body = self._ask(frame, timeout)
+            answer, body = self._ask(frame, timeout, waits=wait)
         except NoAnswer:
             raise TimeoutError(f"task {id} was not finished within {timeout} seconds") from None
         return accepted(answer)["task"], body
@@ -129,8 +137,16 @@ class EmbeddedEngine:
 
     # How.
 
-    def _ask(self, frame: bytes, timeout: float | None = None) -> Frame:
-        """Asks, again on another connection if one breaks: every question may be asked twice. Raises NoAnswer, QueueUnavailable."""
+    def _ask(self, frame: bytes, timeout: float | None = None, *, waits: bool = False) -> Frame:
+        """Asks, again on another connection if one breaks: every question may be asked twice. One that does not wait for a task has a limit
+        in any case. Raises NoAnswer, QueueUnavailable.
+        """
+        if timeout is None and not waits:
+            try:
+                return self._ask(frame, _PATIENCE)
+            except NoAnswer:
+                text = f"the task queue {self.place.file} does not answer: nothing has come from its keeper for {_PATIENCE:g} s"
+                raise QueueUnavailable(f"{text} (a disk that hangs, or a process that is stopped)") from None
         until = None if timeout is None else time.monotonic() + timeout
         breaks = _Breaks(self.place)
         while True:
