@@ -196,8 +196,9 @@ def the_clock(site):
 def web_workers(site):
     server = site.server
     assert server.get("/result/" + server.get("/start/double", 21)) == "42"
+    # 1 ms, on a machine that is not busy with other tests.
     milliseconds = float(server.get("/blocks/-"))
-    assert milliseconds < 2, milliseconds
+    assert milliseconds < 100, milliseconds
     ids = [server.get("/start/double_later", n) for n in range(10)]
     assert [server.get("/result/" + id) for id in ids] == [str(2 * n) for n in range(10)]
 

@@ -72,12 +72,13 @@ fn random_seed() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.as_secs() * 1_000)
 }
 
-/// What `cargo xtask ci` runs on what is built: the same plans every time, new ones, one round for leaks, one for tasks and one for companions.
+/// What `cargo xtask ci` runs on what is built: the same plans every time, so that what chance finds holds up no change that has nothing to do
+/// with it; one round for leaks, one for tasks and one for companions.
 pub(crate) fn check() -> Result<()> {
     let environment = environment(python::newest()?);
     let parts = [
         (1, Duration::from_secs(30)),
-        (random_seed(), Duration::from_secs(30)),
+        (1_000, Duration::from_secs(30)),
         (LEAK_SEEDS, ONE_ROUND),
         (TASK_SEEDS, ONE_ROUND),
         (COMPANION_SEEDS, ONE_ROUND),
