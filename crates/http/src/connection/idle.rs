@@ -44,17 +44,16 @@ where
 {
     /// Decides on a connection on which neither side owes the other a byte.
     pub(super) fn idle(&mut self) -> Idle {
+        if S::CAN_HAND_OVER
+            && self.service.server.connections.have_surplus()
+            && let Some(idle) = self.leave()
+        {
+            return idle;
+        }
         let (expired, should_park) = (self.service.handle.expired(), self.service.handle.should_park());
         match self.service.server.connections.phase() {
             Phase::HandingOver if S::CAN_HAND_OVER && self.may_offer() => match self.hand_over() {
                 true => Idle::Over,
-                false => Idle::Changed,
-            },
-            Phase::Serving if S::CAN_HAND_OVER && self.is_surplus() => match self.hand_over() {
-                true => {
-                    self.service.server.connections.one_left();
-                    Idle::Over
-                }
                 false => Idle::Changed,
             },
             // Its request may be with the kernel, or on its way.
@@ -122,10 +121,19 @@ where
         false
     }
 
-    /// Whether another worker should have it: there are more of them than before, and one of them has less to do.
-    fn is_surplus(&self) -> bool {
+    /// Leaves it to another worker, of which there are more than before, if one of them has less to do.
+    #[cold]
+    fn leave(&mut self) -> Option<Idle> {
         let server = &self.service.server;
-        server.connections.have_surplus() && self.may_offer() && !server.load.gate().is_least_loaded()
+        let is_wanted = server.connections.phase() == Phase::Serving && !server.load.gate().is_least_loaded();
+        if !is_wanted || !self.may_offer() {
+            return None;
+        }
+        if !self.hand_over() {
+            return Some(Idle::Changed);
+        }
+        self.service.server.connections.one_left();
+        Some(Idle::Over)
     }
 
     fn may_offer(&self) -> bool {
