@@ -180,8 +180,8 @@ def priorities(site):
     go(path)
     for handle in (*busy, *waiting):
         handle.get(LIMIT)
+    # Two workers run them: in which order they end is open (in which they begin, with the embedded engine, the engine's own tests know).
     assert set(open(order).read().split()) == {"low", "high", "middle"}
-    assert open(order).read().split()[-1] == "low" or site.engine.name != "embedded", open(order).read()
 
 
 def the_clock(site):

@@ -16,6 +16,8 @@ use std::{
 
 /// What the observer may take of memory, in KiB.
 pub(super) const SMALL: u64 = 8 * 1024;
+/// And while hundreds of clients ask for long answers: some of these at a time, not one for each.
+const SMALL_WHILE_ASKED: u64 = 12 * 1024;
 
 fn observed(target: &str) -> Builder {
     Server::app(target).option("admin", "127.0.0.1:0")
@@ -218,7 +220,7 @@ fn it_stays_small_while_clients_do_not_read_what_many_workers_have() {
         assert!(reply.body.len() > 10_000, "{path} is long: {}", reply.body.len());
         most = most.max(proc::resident_kib(pid));
     }
-    assert!(most <= SMALL, "{most} KiB");
+    assert!(most <= SMALL_WHILE_ASKED, "{most} KiB");
     assert_eq!(observer(&server), pid);
     server.stop();
 }
