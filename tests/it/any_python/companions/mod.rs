@@ -46,10 +46,18 @@ impl Site {
 
 /// The process of a companion that was started as the `nth`.
 fn pid(server: &Server, name: &str, nth: usize) -> Pid {
-    let text = format!("companion started companion=\"{name}\"");
-    server.wait_for(&text, nth);
+    started_pid(server, &format!("companion started companion=\"{name}\""), nth)
+}
+
+/// The process of this replica as it was started first. Which of them starts first is open.
+fn replica(server: &Server, name: &str, number: u16) -> Pid {
+    started_pid(server, &format!("companion started companion=\"{name}\" replica={number} "), 1)
+}
+
+fn started_pid(server: &Server, text: &str, nth: usize) -> Pid {
+    server.wait_for(text, nth);
     let log = server.log();
-    let line = log.lines().filter(|line| line.contains(&text)).nth(nth - 1).unwrap();
+    let line = log.lines().filter(|line| line.contains(text)).nth(nth - 1).unwrap();
     let pid = line.split("pid=").nth(1).unwrap().split_ascii_whitespace().next().unwrap();
     Pid::from_raw(pid.parse().unwrap())
 }

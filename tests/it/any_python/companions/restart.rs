@@ -1,6 +1,6 @@
 //! `hostler ctl restart NAME`: it is over when what is restarted is ready, or has failed.
 
-use super::{Site, is_gone, pid, sight::ctl};
+use super::{Site, is_gone, pid, replica, sight::ctl};
 use hostler_testkit::Server;
 use std::{fs, time::Duration};
 
@@ -154,7 +154,7 @@ fn a_restart_that_fails_ends_with_the_first_replica_that_does() {
     );
     let server = controlled(&site);
     server.wait_for("companion ready companion=\"a\"", 2);
-    let kept = pid(&server, "a", 2);
+    let kept = replica(&server, "a", 2);
     fs::write(site.path("broken"), "").unwrap();
     let text = refused(&site, "restart a");
     assert!(
