@@ -7,13 +7,8 @@ import itertools
 import socket
 from typing import Any
 
-from hostler.tasks._connect import LIMIT, Place, in_a_thread
-from hostler.tasks._errors import QueueUnavailable
+from hostler.tasks._connect import Breaks, Place, in_a_thread
 from hostler.tasks._frames import Frames, encode
-
-
-#: The longest pause before connecting again to a keeper that closes connections, in seconds.
-_PAUSE = 0.1
 
 
 class AsyncConnection(asyncio.Protocol):
@@ -25,9 +20,7 @@ class AsyncConnection(asyncio.Protocol):
         self._socket: socket.socket | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._frames = Frames()
-        #: When the keeper was first found to close connections without an answer, one after the other.
-        self._broken_since: float | None = None
-        self._connected_at = 0.0
+        self._breaks = Breaks(place)
 
     async def ask(self, message: dict[str, Any], body: bytes = b"") -> tuple[dict[str, Any], bytes]:
         n = next(self._numbers)
@@ -44,15 +37,11 @@ class AsyncConnection(asyncio.Protocol):
             if self._asked.pop(n, None) is not None and self._transport is not None:
                 self._transport.write(encode({"do": "forget", "n": n}))
 
-    async def _connect(self) -> None:
+    async def _connect(self, *, again: bool = False) -> None:
         loop = asyncio.get_running_loop()
         try:
-            if self._broken_since is not None:
-                broken_for = loop.time() - self._broken_since
-                if broken_for > LIMIT:
-                    self._broken_since = None
-                    raise QueueUnavailable(f"the task queue {self._place.file} does not answer: its keeper closes the connection")
-                await asyncio.sleep(min(broken_for, _PAUSE))
+            if again:
+                await asyncio.sleep(self._breaks.pause("its keeper closes the connection"))
             connection = await in_a_thread(self._place.connect)
             connection.setblocking(False)
             self._socket = connection
@@ -63,18 +52,19 @@ class AsyncConnection(asyncio.Protocol):
                 if not future.done():
                     future.set_exception(error)
             self._asked.clear()
+            self._breaks.over()
         finally:
             self._connecting = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._connected_at = asyncio.get_running_loop().time()
+        self._breaks.connected()
         for frame, _ in self._asked.values():
             transport.write(frame)
 
     def data_received(self, data: bytes) -> None:
-        self._broken_since = None
+        self._breaks.over()
         for answer in self._frames.feed(data):
             asked = self._asked.pop(answer[0].get("n", 0), None)
             if asked is not None and not asked[1].done():
@@ -83,12 +73,10 @@ class AsyncConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         loop = asyncio.get_running_loop() if asyncio._get_running_loop() is not None else None
-        if loop is None or loop.is_closed():
-            return
-        if self._broken_since is None or loop.time() > self._connected_at + LIMIT:
-            self._broken_since = loop.time()
-        if self._asked and self._connecting is None:
-            self._connecting = asyncio.ensure_future(self._connect())
+        if not self._asked:
+            self._breaks.over()
+        elif loop is not None and not loop.is_closed() and self._connecting is None:
+            self._connecting = asyncio.ensure_future(self._connect(again=True))
 
     def close(self) -> None:
         """Its loop is closed, and can do nothing more."""

@@ -19,6 +19,8 @@ from hostler.tasks._errors import QueueUnavailable, TaskTimeout
 
 #: How long a keeper may be away: one that was killed is there again in some milliseconds.
 LIMIT = 10.0
+#: The longest pause before connecting again to a keeper that closes connections, in seconds.
+_PAUSE = 0.1
 #: The longest path of a Unix socket (unix(7)).
 _LONGEST = 107
 T = TypeVar("T")
@@ -110,6 +112,31 @@ class Place:
 def _server_keeps() -> bool:
     """Whether the server of this worker keeps the queue. Programs that it starts may outlive it, and know this variable, too."""
     return bool(os.environ.get("HOSTLER_TASK_KEEPER")) and _launch.is_within_server()
+
+
+class Breaks:
+    """Connections that break before an answer comes, one after the other: for how long that is borne."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._since: float | None = None
+        self._connected = 0.0
+
+    def connected(self) -> None:
+        self._connected = time.monotonic()
+
+    def over(self) -> None:
+        """An answer has come, or nobody waits for one: the next break is the first."""
+        self._since = None
+
+    def pause(self, error: object) -> float:
+        """One has broken: how many seconds to wait before connecting again, more each time. Raises QueueUnavailable if they have for too long."""
+        now = time.monotonic()
+        if self._since is None or now > self._connected + LIMIT:
+            self._since = now
+        if now > self._since + LIMIT:
+            raise QueueUnavailable(f"the task queue {self._place.file} does not answer: {error}")
+        return min(now - self._since, _PAUSE)
 
 
 async def in_a_thread(function: Callable[[], T]) -> T:

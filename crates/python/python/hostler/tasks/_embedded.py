@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hostler.tasks._asynchronous import AsyncConnection
-from hostler.tasks._connect import LIMIT, Place
+from hostler.tasks._connect import LIMIT, Breaks, Place
 from hostler.tasks._context import runs_task
 from hostler.tasks._errors import NoSuchTask, QueueFull, QueueUnavailable, TaskTimeout
 from hostler.tasks._frames import Frame, Frames, encode
@@ -22,8 +22,6 @@ from hostler.tasks._late import Enqueue, Late
 
 #: How long `delay` may hold an event loop up; what takes longer goes on in a thread.
 _BRIEFLY = 0.001
-#: The longest pause before asking again on another connection, in seconds.
-_PAUSE = 0.1
 #: How long the keeper may take to answer what it can answer at once. A disk may be slow.
 _PATIENCE = 30.0
 #: How long a task that waits for an answer hears no interruption: its timeout, or that it is cancelled.
@@ -148,7 +146,7 @@ class EmbeddedEngine:
                 text = f"the task queue {self.place.file} does not answer: nothing has come from its keeper for {_PATIENCE:g} s"
                 raise QueueUnavailable(f"{text} (a disk that hangs, or a process that is stopped)") from None
         until = None if timeout is None else time.monotonic() + timeout
-        breaks = _Breaks(self.place)
+        breaks = Breaks(self.place)
         while True:
             connection = self._borrow()
             breaks.connected()
@@ -158,7 +156,7 @@ class EmbeddedEngine:
                 connection.socket.close()
                 if isinstance(error, TaskTimeout):
                     raise
-                breaks.wait(error)
+                time.sleep(breaks.pause(error))
                 continue
             except BaseException:
                 # The keeper forgets who is gone.
@@ -167,21 +165,21 @@ class EmbeddedEngine:
             self.give_back(connection)
             return answer
 
-    def ask_many(self, questions: dict[int, Any], frame: Callable[[Any, int], bytes], told: Callable[[Any, dict[str, Any]], None]) -> None:
+    def ask_many(self, questions: dict[int, Enqueue], told: Callable[[Enqueue, dict[str, Any]], None]) -> None:
         """Asks all of them at once, by their numbers; each goes when it is answered. Raises QueueUnavailable."""
-        breaks = _Breaks(self.place)
+        breaks = Breaks(self.place)
         while questions:
             connection = self._borrow()
             breaks.connected()
             try:
                 connection.socket.settimeout(None)
-                connection.socket.sendall(b"".join(frame(question, n) for n, question in questions.items()))
+                connection.socket.sendall(b"".join(question.frame(n) for n, question in questions.items()))
                 while questions:
                     answer, _ = connection.answer(None)
                     told(questions.pop(answer["n"]), answer)
             except OSError as error:
                 connection.socket.close()
-                breaks.wait(error)
+                time.sleep(breaks.pause(error))
             else:
                 self.give_back(connection)
 
@@ -249,27 +247,6 @@ class EmbeddedEngine:
         """Waits until what `delay` has left to a thread is accepted."""
         if self._pid == os.getpid():
             self._late.flush(timeout)
-
-
-class _Breaks:
-    """Connections that break, one after the other: for how long that is borne."""
-
-    def __init__(self, place: Place) -> None:
-        self._place = place
-        self._since: float | None = None
-        self._connected = 0.0
-
-    def connected(self) -> None:
-        self._connected = time.monotonic()
-
-    def wait(self, error: OSError) -> None:
-        """One has broken. Raises QueueUnavailable if they have for too long; else waits, longer each time."""
-        now = time.monotonic()
-        if self._since is None or now > self._connected + LIMIT:
-            self._since = now
-        if now > self._since + LIMIT:
-            raise QueueUnavailable(f"the task queue {self._place.file} does not answer: {error}") from error
-        time.sleep(min(now - self._since, _PAUSE))
 
 
 def accepted(answer: dict[str, Any]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class Late:
             if not asked:
                 continue
             try:
-                self._engine.ask_many(asked, Enqueue.frame, lambda enqueue, answer: _tell(enqueue, answer))
+                self._engine.ask_many(asked, _tell)
             except Exception as error:
                 for enqueue in asked.values():
                     _failed(enqueue, str(error))
